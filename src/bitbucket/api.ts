@@ -1,0 +1,246 @@
+import { BitbucketSignInError } from '../errors'
+import type { UpstreamTiming } from '../events'
+import type { Secret } from '../secret'
+import { type BitbucketEmail, type Identity, type Profile, readProfile } from './profile'
+import type { Transport, UpstreamAnswer } from './transport'
+import { type JsonObject, readEmailPage, readMembership, readOAuthError, readTokenAnswer } from './wire'
+
+/** What the requests need to know of a connection. */
+export interface ApiClient {
+  readonly clientID: string
+  readonly clientSecret: Secret
+  readonly callbackURL: string
+  readonly issuer: string
+  readonly tokenURL: URL
+  /** API base without trailing slash, `https://api.bitbucket.org/2.0`. */
+  readonly apiURL: string
+  /** Workspaces of which one membership is needed; empty = no gate. */
+  readonly workspaces: readonly string[]
+}
+
+/** How one exchange reaches Bitbucket: shared connections, one deadline, one list of timings. */
+export interface Exchange {
+  readonly transport: Transport
+  readonly signal: AbortSignal
+  readonly timings: UpstreamTiming[]
+}
+
+/** What Bitbucket issued. Each token regularly exceeds 2500 characters. */
+export interface Tokens {
+  readonly accessToken: string
+  /** Rotates at every use; unused ones die after three months. */
+  readonly refreshToken: string | null
+  /** When the access token ends, `null` when Bitbucket did not say. */
+  readonly expiresAt: Date | null
+  /** Granted scopes, `null` when Bitbucket did not say. */
+  readonly scopes: readonly string[] | null
+}
+
+/** A person's membership in one workspace. */
+export interface WorkspaceMembership {
+  readonly slug: string
+  /** Immutable, unlike the slug. */
+  readonly uuid: string
+  /** `owner`, `create-project` or `member`. */
+  readonly permission: string
+}
+
+/** The person behind a token. */
+export interface Person {
+  readonly identity: Identity
+  readonly profile: Profile
+  /** Why the addresses are not known: a permission that is not ticked, or a fault. `null` = they are known. */
+  readonly emailsFailed: BitbucketSignInError | null
+  readonly workspaces: readonly WorkspaceMembership[]
+  /** Bitbucket's account object as it came, for Passport's `_json`. */
+  readonly json: JsonObject
+}
+
+const MAX_EMAIL_PAGES = 10
+
+/** Redeems a code. Sent once and never again, whatever happens: a code is single-use. */
+export async function exchangeCode(
+  exchange: Exchange,
+  client: ApiClient,
+  code: string,
+  codeVerifier: string | undefined,
+): Promise<Tokens> {
+  const form: Record<string, string> = { grant_type: 'authorization_code', code, redirect_uri: client.callbackURL }
+  if (codeVerifier !== undefined) form.code_verifier = codeVerifier
+  const answer = await requestToken(exchange, client, form)
+  if (answer.status === 200) return tokensOf(answer)
+  throw tokenRefusal(answer)
+}
+
+/**
+ * Trades a refresh token for new tokens. Bitbucket answers a dead one with `unauthorized_client`, as it does for wrong
+ * credentials; with a refresh token in hand both mean that the person has to consent again or the operator to look.
+ */
+export async function refreshTokens(exchange: Exchange, client: ApiClient, refreshToken: string): Promise<Tokens> {
+  const answer = await requestToken(exchange, client, { grant_type: 'refresh_token', refresh_token: refreshToken })
+  if (answer.status === 200) return tokensOf(answer)
+  const error = readOAuthError(answer.body)
+  if (error === 'invalid_grant' || error === 'unauthorized_client') {
+    throw new BitbucketSignInError(
+      'reauthorization_required',
+      'Bitbucket no longer accepts this refresh token. Send the person through sign-in again; if it happens to everyone, check the client ID and secret.',
+    )
+  }
+  throw tokenRefusal(answer)
+}
+
+/** Reads the person, the addresses and the memberships, all at once. */
+export async function fetchPerson(exchange: Exchange, client: ApiClient, accessToken: string): Promise<Person> {
+  const [account, emails, memberships] = await Promise.all([
+    get(exchange, client, accessToken, 'user', new URL(`${client.apiURL}/user`)),
+    fetchEmails(exchange, client, accessToken),
+    Promise.all(client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))),
+  ])
+  if (account.status !== 200) throw apiRefusal(account, 'Account: Read')
+  const profile = account.body && readProfile(account.body, emails.list)
+  if (!profile || !account.body) {
+    throw new BitbucketSignInError('profile_invalid', 'Bitbucket did not describe a person with a well-formed uuid.')
+  }
+  return {
+    identity: { issuer: client.issuer, id: profile.id },
+    profile,
+    emailsFailed: emails.failed,
+    workspaces: memberships.flatMap((found) =>
+      found && (found.user === undefined || found.user === profile.id)
+        ? [{ slug: found.slug, uuid: found.uuid, permission: found.permission }]
+        : [],
+    ),
+    json: account.body,
+  }
+}
+
+/** Every page of the addresses. A failure is a value: whether it matters depends on who the person is. */
+async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string) {
+  const list: BitbucketEmail[] = []
+  try {
+    let url: URL | undefined = new URL(`${client.apiURL}/user/emails`)
+    for (let page = 0; url && page < MAX_EMAIL_PAGES; page++) {
+      const answer: UpstreamAnswer = await get(exchange, client, accessToken, 'emails', url)
+      if (answer.status !== 200 || !answer.body) throw apiRefusal(answer, 'Account: Email')
+      const { emails, next } = readEmailPage(answer.body)
+      list.push(...emails)
+      url = nextPage(next, client.apiURL)
+    }
+    return { list, failed: null }
+  } catch (error) {
+    if (error instanceof BitbucketSignInError) return { list: [], failed: error }
+    throw error
+  }
+}
+
+/** `next` is opaque, but the token goes with it: it is followed on the API's own origin only. */
+function nextPage(next: string | undefined, apiURL: string): URL | undefined {
+  if (next === undefined || !URL.canParse(next)) return undefined
+  const url = new URL(next)
+  return url.origin === new URL(apiURL).origin && url.username === '' && url.password === '' ? url : undefined
+}
+
+/** Anything but a membership in the workspace that was asked about, a fault included, is no membership. */
+async function fetchMembership(exchange: Exchange, client: ApiClient, accessToken: string, workspace: string) {
+  const url = new URL(`${client.apiURL}/user/workspaces/${encodeURIComponent(workspace)}/permission`)
+  try {
+    const answer = await get(exchange, client, accessToken, 'workspace', url)
+    return answer.status === 200 && answer.body ? readMembership(answer.body, workspace) : undefined
+  } catch (error) {
+    if (error instanceof BitbucketSignInError) return undefined
+    throw error
+  }
+}
+
+/** The one place that attaches an access token: as `Bearer`, capital B, in the header, on the API's own origin. */
+function get(
+  exchange: Exchange,
+  client: ApiClient,
+  accessToken: string,
+  endpoint: UpstreamTiming['endpoint'],
+  url: URL,
+): Promise<UpstreamAnswer> {
+  if (url.origin !== new URL(client.apiURL).origin) throw new TypeError('An access token leaves for the API only.')
+  return timed(exchange, endpoint, () =>
+    exchange.transport.request({
+      method: 'GET',
+      url,
+      headers: { authorization: `Bearer ${accessToken}` },
+      signal: exchange.signal,
+    }),
+  )
+}
+
+/** The one place that attaches the client secret: as HTTP Basic, to the token endpoint. */
+function requestToken(exchange: Exchange, client: ApiClient, form: Record<string, string>): Promise<UpstreamAnswer> {
+  const credentials = `${client.clientID}:${client.clientSecret.reveal()}`
+  return timed(exchange, 'token', () =>
+    exchange.transport.request({
+      method: 'POST',
+      url: client.tokenURL,
+      headers: {
+        authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+        'content-type': 'application/x-www-form-urlencoded',
+      },
+      body: new URLSearchParams(form).toString(),
+      signal: exchange.signal,
+    }),
+  )
+}
+
+async function timed(
+  exchange: Exchange,
+  endpoint: UpstreamTiming['endpoint'],
+  request: () => Promise<UpstreamAnswer>,
+): Promise<UpstreamAnswer> {
+  const start = performance.now()
+  let status: number | null = null
+  try {
+    const answer = await request()
+    status = answer.status
+    return answer
+  } finally {
+    exchange.timings.push({ endpoint, durationMs: Math.round(performance.now() - start), status })
+  }
+}
+
+function tokensOf(answer: UpstreamAnswer): Tokens {
+  const token = answer.body && readTokenAnswer(answer.body)
+  if (!token) throw new BitbucketSignInError('upstream_failed', 'Bitbucket answered without a usable bearer token.')
+  const { expiresInSeconds, ...tokens } = token
+  return { ...tokens, expiresAt: expiresInSeconds === null ? null : new Date(Date.now() + expiresInSeconds * 1000) }
+}
+
+function tokenRefusal(answer: UpstreamAnswer): BitbucketSignInError {
+  if (answer.status === 429) return rateLimited()
+  const error = readOAuthError(answer.body)
+  if (error === 'invalid_scope') return scopeMissing('Account: Read and Email')
+  if (error === 'unauthorized_client' || error === 'invalid_client' || error === 'invalid_request') {
+    return new BitbucketSignInError(
+      'client_rejected',
+      'Bitbucket refused this OAuth client. Check the client ID (Key) and secret, and that exactly this callback URL is registered: see callbackURLs().',
+    )
+  }
+  if (error === 'invalid_grant') {
+    return new BitbucketSignInError('upstream_failed', 'Bitbucket did not accept the authorization code.')
+  }
+  return new BitbucketSignInError('upstream_failed', `Bitbucket's token endpoint answered with status ${answer.status}.`)
+}
+
+function apiRefusal(answer: UpstreamAnswer, permission: string): BitbucketSignInError {
+  if (answer.status === 429) return rateLimited()
+  if (answer.status === 403) return scopeMissing(permission)
+  return new BitbucketSignInError('upstream_failed', `Bitbucket's API answered with status ${answer.status}.`)
+}
+
+function rateLimited(): BitbucketSignInError {
+  return new BitbucketSignInError('rate_limited', 'Bitbucket is limiting requests. Try again in a few minutes.')
+}
+
+/** A set-up error that names the boxes to tick, in Bitbucket's own words. */
+export function scopeMissing(permission: string): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'scope_missing',
+    `The OAuth client lacks a permission. Open it in Bitbucket (workspace settings, OAuth clients) and tick ${permission}.`,
+  )
+}
