@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto'
+import { BitbucketSignInError } from '../errors'
+import { withDeadline } from '../deadline'
+
+/** The part of a `rate-limiter-flexible` limiter that is used. */
+export interface Limiter {
+  /**
+   * Adds one point. Resolves while the key is within its points; rejects with anything but an `Error` when it is over
+   * them, and with an `Error` when the store failed.
+   */
+  consume(key: string): Promise<{ readonly consumedPoints: number }>
+  /** The key's points, `null` when there are none. */
+  get(key: string): Promise<{ readonly consumedPoints: number } | null>
+}
+
+/** Options for one counter; hand them on to the limiter's constructor. */
+export interface LimiterOptions {
+  readonly keyPrefix: string
+  readonly points: number
+  /** Lifetime of a key in seconds. */
+  readonly duration: number
+}
+
+/** Makes one counter, for example `(options) => new RateLimiterPostgres({ storeClient: pool, tableName: 'limits', tableCreated: true, ...options })`. */
+export type LimiterFactory = (options: LimiterOptions) => Limiter
+
+const MINUTE = 60
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** Every counter, with its points and its lifetime in seconds: at least 5 minutes longer than what it guards lives. */
+const COUNTERS = {
+  /** A transaction's handle was used. */
+  taken: { points: 1, duration: 16 * MINUTE },
+  /** A pending sign-in was completed or given up. */
+  done: { points: 1, duration: 66 * MINUTE },
+  /** Tries of one code. */
+  tries: { points: 5, duration: 66 * MINUTE },
+  /** Which code or address of a pending sign-in is the current one. */
+  generation: { points: 1_000_000, duration: 66 * MINUTE },
+  /** The pause between two mails. */
+  mailPause: { points: 1, duration: MINUTE },
+  mailsPerHour: { points: 10, duration: HOUR },
+  mailsPerDay: { points: 20, duration: DAY },
+  wrongCodesPerDay: { points: 30, duration: DAY },
+  addressMailsPerHour: { points: 5, duration: HOUR },
+  addressMailsPerDay: { points: 10, duration: DAY },
+} as const
+
+/** Names of the counters. */
+export type Counter = keyof typeof COUNTERS
+
+/** Seconds a pause between mails lasts. */
+export const MAIL_PAUSE_SECONDS: number = COUNTERS.mailPause.duration
+
+/** Atomic counters with a lifetime: what a cookie cannot hold, because a cookie can be rolled back. */
+export interface Limits {
+  /** Adds one; `true` while the key is within its points. With one point, exactly one caller ever gets `true`. */
+  consume(counter: Counter, key: string): Promise<boolean>
+  /** Adds one and answers the new count. For counters without a practical end. */
+  increment(counter: Counter, key: string): Promise<number>
+  /** The count so far. */
+  read(counter: Counter, key: string): Promise<number>
+}
+
+const STORE_DEADLINE_MS = 5000
+
+/** Makes the counters of one plugin. Any failure of the store is `store_unavailable`: what cannot be counted is refused. */
+export function createLimits(pluginName: string, factory: LimiterFactory): Limits {
+  const limiters = new Map<Counter, Limiter>()
+  const limiterOf = (counter: Counter): Limiter => {
+    let limiter = limiters.get(counter)
+    if (!limiter) {
+      limiter = factory({ keyPrefix: `${pluginName}.${counter}`, ...COUNTERS[counter] })
+      limiters.set(counter, limiter)
+    }
+    return limiter
+  }
+
+  const ask = async <T>(call: () => Promise<T>): Promise<T> => {
+    try {
+      return await withDeadline(call(), STORE_DEADLINE_MS, 'The limiter')
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      throw new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause: error })
+    }
+  }
+
+  return {
+    async consume(counter, key) {
+      try {
+        await ask(() => limiterOf(counter).consume(shortKey(key)))
+        return true
+      } catch (error) {
+        if (error instanceof Error) throw error
+        return false
+      }
+    },
+    async increment(counter, key) {
+      return (await ask(() => limiterOf(counter).consume(shortKey(key)))).consumedPoints
+    },
+    async read(counter, key) {
+      return (await ask(() => limiterOf(counter).get(shortKey(key))))?.consumedPoints ?? 0
+    },
+  }
+}
+
+/** Keys hold addresses and identities: they are hashed, short, and do not change when a secret is rotated. */
+function shortKey(key: string): string {
+  return createHash('sha256').update(key).digest('base64url').slice(0, 27)
+}
+
+const MAX_KEYS = 100_000
+
+/** Counters in this process's memory. Bounded: a full counter refuses, because forgetting would revive used handles. */
+export const memoryLimiter: LimiterFactory = (options) => {
+  // Only the memory limiter is loaded; the package's entry would load every store it knows.
+  const RateLimiterMemory = require('rate-limiter-flexible/lib/RateLimiterMemory') as new (
+    options: LimiterOptions,
+  ) => Limiter
+  const limiter = new RateLimiterMemory(options)
+  const windowMs = options.duration * 1000
+  let windowEnd = 0
+  let thisWindow = 0
+  let lastWindow = 0
+  return {
+    get: (key) => limiter.get(key),
+    async consume(key) {
+      if (Date.now() >= windowEnd) {
+        lastWindow = Date.now() - windowEnd < windowMs ? thisWindow : 0
+        thisWindow = 0
+        windowEnd = Date.now() + windowMs
+      }
+      // Keys live for one window, so those of this and the last one bound all that are alive.
+      if (thisWindow + lastWindow >= MAX_KEYS && (await limiter.get(key)) === null) {
+        throw new Error(`More than ${MAX_KEYS} keys; give a limiter on PostgreSQL or Redis.`)
+      }
+      const result = await limiter.consume(key)
+      if (result.consumedPoints === 1) thisWindow++
+      return result
+    },
+  }
+}

@@ -1,0 +1,154 @@
+import type { Request, Response } from 'express'
+import type { Intent } from '../accounts/hooks'
+import { isAlive, now } from './clock'
+import type { KeyRing } from './keys'
+import { sign, verify } from './keys'
+import type { Limits } from './limits'
+import { randomBytes, randomHandle } from './random'
+import { type CookieJar, open, peekIssuedAt, seal } from './sealed-cookie'
+
+/** A started sign-in, as this browser carries it. */
+export interface Transaction {
+  readonly handle: string
+  readonly intent: Intent
+  /** Digest of the connection, tenant, application, client, callback and endpoints it was started with. */
+  readonly context: string
+  /** Where it started and must end. */
+  readonly origin: string
+  readonly codeVerifier: string
+  readonly returnTo: string | null
+  /** Who was signed in at the start, for intents that depend on it; `null` for a plain sign-in. */
+  readonly login: string | null
+}
+
+/** A transaction found in the browser that presented its `state`. */
+export interface FoundTransaction {
+  readonly transaction: Transaction
+  readonly slot: number
+  /** Whether its ten minutes are over. */
+  readonly expired: boolean
+}
+
+/** What `state` says by itself. */
+export interface ParsedState {
+  readonly slot: number
+  readonly handle: string
+  /** Where the sign-in started; only when it carries one, and then it is authenticated. */
+  readonly origin: string | null
+}
+
+const LIFETIME_MS = 10 * 60 * 1000
+const SLOTS = 5
+const MAX_TRANSACTION = 1228
+/** All of ours travel with every request; many or large cookies end in status 431 before Express sees anything. */
+const MAX_TOTAL = 4096
+const STATE = /^([0-4])([\w-]{22})(?:\.([\w-]{1,400})\.([\w-]{22}))?$/
+
+/** Remembers started sign-ins in five sealed cookies, so that several tabs do not disturb each other. */
+export interface Transactions {
+  /**
+   * Seals the transaction into a free slot (else the oldest) and gives the `state` for Bitbucket. With `carryOrigin`
+   * the state names the origin under a signature, for a callback that is served by another one.
+   */
+  begin(req: Request, res: Response, jar: CookieJar, start: Omit<Transaction, 'handle'>, carryOrigin: boolean): string
+  /** Reads a `state`; `undefined` when it is none of ours. */
+  parseState(state: string): ParsedState | undefined
+  /** The transaction of this state in this browser; nothing is consumed. */
+  find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined
+  /** Uses the transaction up. Exactly one caller ever gets `true`. */
+  take(res: Response, jar: CookieJar, found: Pick<FoundTransaction, 'slot'> & { transaction: { handle: string } }): Promise<boolean>
+  /** Uses up and clears every transaction of this browser. */
+  forget(req: Request, res: Response, jar: CookieJar): Promise<void>
+}
+
+/** Makes the memory of started sign-ins. */
+export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Limits): Transactions {
+  function openSlot(jar: CookieJar, slot: number, value: string): FoundTransaction | undefined {
+    const suffix = `t${slot}`
+    const opened = open(keys, jar.nameOf(suffix), value)
+    if (!opened) return undefined
+    return {
+      transaction: opened.payload as Transaction,
+      slot,
+      expired: !isAlive(opened.issuedAt, LIFETIME_MS),
+    }
+  }
+
+  return {
+    begin(req, res, jar, start, carryOrigin) {
+      const present = jar.all(req)
+      const slot = chooseSlot(present)
+      const handle = randomHandle()
+      const name = jar.nameOf(`t${slot}`)
+      let sealed = seal(keys, name, { ...start, handle })
+      // A long way back is the only thing that can make it too long; without it the person lands on the default page.
+      if (sealed.length > MAX_TRANSACTION) sealed = seal(keys, name, { ...start, handle, returnTo: null })
+      dropOldest(res, jar, present, slot, sealed.length)
+      jar.set(res, `t${slot}`, sealed, LIFETIME_MS)
+      const state = `${slot}${handle}`
+      if (!carryOrigin) return state
+      const message = `${state}.${Buffer.from(start.origin).toString('base64url')}`
+      return `${message}.${sign(stateKeys, message)}`
+    },
+
+    parseState(state) {
+      const match = STATE.exec(state)
+      if (!match) return undefined
+      const [, slot, handle = '', origin, mac] = match
+      if (origin === undefined || mac === undefined) return { slot: Number(slot), handle, origin: null }
+      if (!verify(stateKeys, `${slot}${handle}.${origin}`, mac)) return undefined
+      return { slot: Number(slot), handle, origin: Buffer.from(origin, 'base64url').toString() }
+    },
+
+    find(req, jar, state) {
+      const [value, ...more] = jar.read(req, `t${state.slot}`)
+      if (value === undefined || more.length > 0) return undefined
+      const found = openSlot(jar, state.slot, value)
+      return found?.transaction.handle === state.handle ? found : undefined
+    },
+
+    async take(res, jar, { slot, transaction }) {
+      if (!(await limits.consume('taken', transaction.handle))) return false
+      jar.clear(res, `t${slot}`)
+      return true
+    },
+
+    async forget(req, res, jar) {
+      for (let slot = 0; slot < SLOTS; slot++) {
+        for (const value of jar.read(req, `t${slot}`)) {
+          const found = openSlot(jar, slot, value)
+          jar.clear(res, `t${slot}`)
+          if (found && !found.expired) await limits.consume('taken', found.transaction.handle)
+        }
+      }
+    },
+  }
+}
+
+/** A random free slot, so that two tabs opened at the same moment rarely meet; else the oldest. */
+function chooseSlot(present: ReadonlyMap<string, string>): number {
+  const ages = Array.from({ length: SLOTS }, (_, slot) => {
+    const value = present.get(`t${slot}`)
+    return value === undefined ? 0 : peekIssuedAt(value)
+  })
+  const free = ages.flatMap((issuedAt, slot) => (now() - issuedAt > LIFETIME_MS ? [slot] : []))
+  if (free.length > 0) return free[randomBytes(1).readUInt8() % free.length] ?? 0
+  return ages.indexOf(Math.min(...ages))
+}
+
+function dropOldest(
+  res: Response,
+  jar: CookieJar,
+  present: ReadonlyMap<string, string>,
+  slot: number,
+  added: number,
+): void {
+  const others = [...present].filter(([suffix]) => suffix !== `t${slot}`)
+  let total = added + others.reduce((sum, [, value]) => sum + value.length, 0)
+  if (total <= MAX_TOTAL) return
+  for (const [suffix, value] of others.sort(([, a], [, b]) => peekIssuedAt(a) - peekIssuedAt(b))) {
+    jar.clear(res, suffix)
+    total -= value.length
+    if (total <= MAX_TOTAL) return
+  }
+}

@@ -1,0 +1,52 @@
+import escapeHtml = require('escape-html')
+
+/** Text that is HTML already. Only `html` and `trustedHtml` make it, so a plain string can never pass for it. */
+export class Html {
+  readonly #source: string
+
+  constructor(source: string) {
+    this.#source = source
+  }
+
+  toString(): string {
+    return this.#source
+  }
+}
+
+/** What may stand in a template: nothing, text to escape, or HTML. */
+export type Insert = string | number | null | Html | readonly Html[]
+
+/** Template tag: every insert is escaped for text and for quoted attributes, unless it is `Html`. */
+export function html(strings: TemplateStringsArray, ...inserts: readonly Insert[]): Html {
+  let source = strings[0] ?? ''
+  inserts.forEach((insert, index) => {
+    source += insertSource(insert) + (strings[index + 1] ?? '')
+  })
+  return new Html(source)
+}
+
+/** Marks a constant of ours as HTML. Never call it with anything that a person, an app or Bitbucket wrote. */
+export function trustedHtml(source: string): Html {
+  return new Html(source)
+}
+
+function insertSource(insert: Insert): string {
+  if (insert === null) return ''
+  if (insert instanceof Html) return insert.toString()
+  if (typeof insert === 'object') return insert.join('')
+  return escapeHtml(String(insert))
+}
+
+const OWN_ORIGIN = 'https://own.invalid'
+
+/** The path when it stays on this origin as a browser resolves it, else `/`. */
+export function safePath(path: string): string {
+  const staysHere = path.startsWith('/') && URL.canParse(path, OWN_ORIGIN)
+  return staysHere && new URL(path, OWN_ORIGIN).origin === OWN_ORIGIN ? path : '/'
+}
+
+/** The link target when it is a path of ours or an absolute http(s) URL, else `/`. Stops `javascript:` and its kin. */
+export function safeHref(href: string): string {
+  const protocol = URL.canParse(href) ? new URL(href).protocol : null
+  return protocol === 'https:' || protocol === 'http:' ? href : safePath(href)
+}

@@ -1,0 +1,54 @@
+const MAX_BYTES = 512
+/** Anything up to the space, DEL to NBSP, line separators, the byte order mark, and the backslash that browsers read as a slash. */
+const FORBIDDEN = /[\u0000-\u0020\u007f-\u00a0\u2028\u2029\ufeff\\]/
+const UNPAIRED_SURROGATE = /\p{Surrogate}/u
+const ENCODED_SEPARATOR = /%(?:2f|5c|[01][0-9a-f]|7f)/i
+const DOT_SEGMENT = /^(?:\.|%2e){1,2}$/i
+const SIGN_OUT = new Set(['logout', 'log-out', 'signout', 'sign-out'])
+const BASE = 'https://return-to.invalid'
+
+/** Where the app must not send people back to. */
+export interface ReturnToRules {
+  /** Public path of our router: returning there would loop. */
+  readonly basePath: string
+  /** The app's sign-in page. */
+  readonly signInPath: string
+}
+
+/**
+ * A path of this site to go back to, exactly as it was given, or `undefined`. It is checked by character and by parse,
+ * and must be emitted byte for byte: what was parsed and written again is a different string with a different meaning
+ * (`/.//evil.example` becomes `//evil.example`).
+ */
+export function parseReturnTo(value: unknown, rules: ReturnToRules): string | undefined {
+  if (typeof value !== 'string' || Buffer.byteLength(value) > MAX_BYTES || UNPAIRED_SURROGATE.test(value)) return undefined
+  if (!value.startsWith('/') || value.startsWith('//') || FORBIDDEN.test(value)) return undefined
+  const path = value.split(/[?#]/, 1)[0] ?? ''
+  if (path.includes('//') || ENCODED_SEPARATOR.test(path)) return undefined
+  const segments = path.split('/')
+  if (segments.some((segment) => DOT_SEGMENT.test(segment))) return undefined
+  if (!URL.canParse(value, BASE)) return undefined
+  const url = new URL(value, BASE)
+  if (url.origin !== BASE || url.pathname.startsWith('//')) return undefined
+  return isForbiddenRoute(path, rules) ? undefined : value
+}
+
+/** Our own routes, the sign-in page and sign-out routes: returning there loops or undoes the sign-in. */
+function isForbiddenRoute(path: string, rules: ReturnToRules): boolean {
+  const route = comparablePath(path)
+  const base = comparablePath(rules.basePath)
+  if (base !== '' && (route === base || route.startsWith(`${base}/`))) return true
+  if (route === comparablePath(rules.signInPath)) return true
+  return SIGN_OUT.has(route.slice(route.lastIndexOf('/') + 1))
+}
+
+/** Express matches paths in any case, decoded and with or without a trailing slash; so must this comparison. */
+function comparablePath(path: string): string {
+  let decoded = path
+  try {
+    decoded = decodeURIComponent(path)
+  } catch {
+    // A path that does not decode matches no route; it is compared as it is.
+  }
+  return decoded.toLowerCase().replace(/\/+$/, '')
+}
