@@ -1,0 +1,124 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import http from 'node:http'
+import https from 'node:https'
+import { CLIENT, createBaseApp, SECRET } from './base-app.mjs'
+
+/**
+ * How little a sign-in can cost: a start ahead of the session that signs one random cookie, one token request, person
+ * and addresses at once, on connections opened at the start. No PKCE, no deadline, no limit, no policy: nobody should
+ * ship this, it only says where the floor is.
+ *
+ * @param {import('./base-app.mjs').Surroundings} surroundings
+ */
+export function createApp(surroundings) {
+  const { provider, origin } = surroundings
+  const upstream = createUpstream()
+  const callbackURL = encodeURIComponent(`${origin}/auth/bitbucket/callback`)
+  const authorization =
+    `${provider.authorizationURL}?client_id=${CLIENT.clientID}&response_type=code` +
+    `&scope=account%20email&redirect_uri=${callbackURL}&state=`
+  const tokenURL = new URL(provider.tokenURL)
+  const userURL = new URL(`${provider.apiURL}/user`)
+  const emailsURL = new URL(`${provider.apiURL}/user/emails`)
+  const basic = `Basic ${Buffer.from(`${CLIENT.clientID}:${CLIENT.clientSecret}`).toString('base64')}`
+
+  return createBaseApp(surroundings, {
+    first(app) {
+      app.get('/auth/bitbucket', (_req, res) => {
+        upstream.warm(tokenURL, 1)
+        upstream.warm(userURL, 2)
+        const state = randomBytes(16).toString('base64url')
+        res.setHeader('Set-Cookie', `state=${state}.${sign(state)}; Path=/; HttpOnly; SameSite=Lax; Max-Age=600`)
+        res.statusCode = 302
+        res.setHeader('Location', authorization + state)
+        res.end()
+      })
+    },
+    then(app, _passport, users) {
+      app.get('/auth/bitbucket/callback', async (req, res, next) => {
+        try {
+          const { code, state } = req.query
+          const expected = `state=${state}.${sign(state)}`
+          if (!req.headers.cookie?.includes(expected)) return res.redirect('/login')
+          const body = `grant_type=authorization_code&code=${encodeURIComponent(code)}&redirect_uri=${callbackURL}`
+          const { access_token } = await upstream.request('POST', tokenURL, basic, body)
+          const bearer = `Bearer ${access_token}`
+          const [person, page] = await Promise.all([
+            upstream.request('GET', userURL, bearer),
+            upstream.request('GET', emailsURL, bearer),
+          ])
+          const user = users.findOrCreate(person, page.values)
+          req.logIn(user, (error) => {
+            if (error) return next(error)
+            res.setHeader('Set-Cookie', 'state=; Path=/; Max-Age=0')
+            res.redirect('/')
+          })
+        } catch (error) {
+          next(error)
+        }
+      })
+    },
+  })
+}
+
+function sign(state) {
+  return createHmac('sha256', SECRET).update(state).digest('base64url')
+}
+
+/** Keep-alive requests on connections that may be opened ahead of need. */
+function createUpstream() {
+  const spares = new Map()
+  const withSpares = (Agent) =>
+    class extends Agent {
+      createConnection(options, done) {
+        const spare = spares.get(`${options.host}:${options.port}`)?.pop()
+        return spare && !spare.destroyed ? spare : super.createConnection(options, done)
+      }
+      open(options) {
+        return super.createConnection(options)
+      }
+    }
+  const agents = {
+    'http:': new (withSpares(http.Agent))({ keepAlive: true }),
+    'https:': new (withSpares(https.Agent))({ keepAlive: true }),
+  }
+  return {
+    warm(url, count) {
+      const agent = agents[url.protocol]
+      const key = `${url.hostname}:${url.port}`
+      const waiting = (spares.get(key) ?? []).filter((socket) => !socket.destroyed)
+      const free = Object.entries(agent.freeSockets).some(([name, sockets]) => name.startsWith(key) && sockets.length)
+      if (waiting.length > 0 || free) return
+      for (let opened = 0; opened < count; opened++) {
+        const socket = agent.open({ host: url.hostname, port: Number(url.port), servername: '' })
+        socket.on('error', () => {})
+        waiting.push(socket)
+      }
+      spares.set(key, waiting)
+    },
+    request(method, url, authorization, body) {
+      return new Promise((resolve, reject) => {
+        const headers = { authorization }
+        if (body) {
+          headers['content-type'] = 'application/x-www-form-urlencoded'
+          headers['content-length'] = Buffer.byteLength(body)
+        }
+        const request = (url.protocol === 'https:' ? https : http).request(url, {
+          method,
+          headers,
+          agent: agents[url.protocol],
+        })
+        request.on('error', reject)
+        request.on('response', (response) => {
+          let text = ''
+          response.setEncoding('utf8')
+          response.on('data', (chunk) => {
+            text += chunk
+          })
+          response.on('end', () => resolve(JSON.parse(text)))
+        })
+        request.end(body)
+      })
+    },
+  }
+}

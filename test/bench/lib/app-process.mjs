@@ -1,0 +1,50 @@
+/** One contender in a process of its own, so that its CPU can be told from everybody else's. */
+import http from 'node:http'
+import { Session } from 'node:inspector/promises'
+import { contenders } from '../contenders/index.mjs'
+import { openStore } from './store.mjs'
+
+const warn = console.warn
+console.warn = (text, ...more) => String(text).includes('connect.session() MemoryStore') || warn(text, ...more)
+
+const { contenderId, provider, databaseUrl, options } = JSON.parse(process.env.BENCH_APP)
+const store = await openStore(databaseUrl)
+const server = http.createServer()
+server.keepAliveTimeout = 120_000
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+const { port } = server.address()
+
+const contender = contenders.find(({ id }) => id === contenderId)
+const { createApp } = await contender.load()
+const app = await createApp({ provider, origin: `http://127.0.0.1:${port}`, store, ...options })
+server.on('request', app)
+
+let profiler
+const commands = {
+  cpu: () => process.cpuUsage(),
+  storeBytes: () => store.bytes(),
+  clearStore: () => store.clear(),
+  /** Bytes in use after a collection; needs `--expose-gc`. */
+  heap() {
+    globalThis.gc()
+    globalThis.gc()
+    return process.memoryUsage().heapUsed
+  },
+  async startProfile() {
+    profiler = new Session()
+    profiler.connect()
+    await profiler.post('Profiler.enable')
+    await profiler.post('Profiler.setSamplingInterval', { interval: 100 })
+    await profiler.post('Profiler.start')
+  },
+  async stopProfile() {
+    const { profile } = await profiler.post('Profiler.stop')
+    profiler.disconnect()
+    return profile
+  },
+}
+process.on('message', async ({ id, command, input }) => {
+  process.send({ id, result: (await commands[command](input)) ?? null })
+})
+process.on('disconnect', () => process.exit())
+process.send({ ready: true, port })
