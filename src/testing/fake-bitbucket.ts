@@ -1,0 +1,206 @@
+import { type FakeBehaviour, withBehaviour } from './behaviour'
+import { refuseUnknownKeys } from './check'
+import { Clients, FAKE_CLIENT, type FakeClient, type FakeClientOptions } from './clients'
+import { type FakeScript, Scripts } from './faults'
+import { Grants } from './grants'
+import { FAKE_PEOPLE, type FakePerson, type FakePersonOptions, People } from './people'
+import { type FakeEndpoint, type RecordedRequest, Recorder } from './recorder'
+import { listen } from './server'
+import { type SignInOptions, signIn } from './sign-in'
+import type { World } from './world'
+
+/** How a fake Bitbucket starts. */
+export interface FakeBitbucketOptions {
+  /** Who can sign in. Default {@link FAKE_PEOPLE}. */
+  readonly people?: readonly FakePersonOptions[]
+  /** The registered OAuth clients. Default: {@link FAKE_CLIENT} alone. */
+  readonly clients?: readonly FakeClientOptions[]
+  /** Default 0: any free port. */
+  readonly port?: number
+  /** Address to listen on. Default `127.0.0.1`; whoever reaches the fake can sign in as anybody, so keep it on loopback. */
+  readonly host?: string
+  /** Key and certificate in PEM: the fake then speaks https. */
+  readonly tls?: { readonly key: string; readonly cert: string }
+  /** Time added to each answer in milliseconds, as a far server takes. Default 0. */
+  readonly latencyMs?: number
+  /** Switches; see each. Default: what Bitbucket most probably does today. */
+  readonly behaviour?: FakeBehaviour
+  /** The clock that codes and tokens live by, in milliseconds since the epoch. Default `Date.now`. */
+  readonly now?: () => number
+}
+
+/** Where the fake is to be found; pass it as a connection's `endpoints`. */
+export interface FakeEndpoints {
+  readonly authorizationURL: string
+  readonly tokenURL: string
+  readonly apiURL: string
+}
+
+/** A code to hand out without anybody consenting, for tests that play an attacker. */
+export interface IssueCodeOptions {
+  /** Key of the person the code stands for. */
+  readonly person: string
+  /** Client ID. Default: the first registered client. */
+  readonly client?: string
+  /** `redirect_uri` that the authorize request would have carried. Default: none. */
+  readonly redirectUri?: string
+  /** Space-separated scopes. Default: all of the client's. */
+  readonly scope?: string
+  /** PKCE challenge (S256). Default: none. */
+  readonly codeChallenge?: string
+}
+
+/** A running fake Bitbucket. */
+export interface FakeBitbucket {
+  /** Origin of site and API, for example `http://127.0.0.1:40123`. Its front page tells who is there. */
+  readonly url: string
+  /** Pass them as a connection's `endpoints`. */
+  readonly endpoints: FakeEndpoints
+
+  /** Everybody who can sign in. */
+  readonly people: readonly FakePerson[]
+  /** One person, by key. */
+  person(key: string): FakePerson
+  addPerson(person: FakePersonOptions): FakePerson
+  /** Changes a person, as a rename at Bitbucket does: tokens that are out stay valid. */
+  updatePerson(key: string, changes: Partial<Omit<FakePersonOptions, 'key'>>): FakePerson
+  /** The person closes the account: tokens and codes die with it. */
+  removePerson(key: string): void
+
+  /** The registered OAuth clients. */
+  readonly clients: readonly FakeClient[]
+  /** Registers a client, in the place of one with the same ID. */
+  addClient(client: FakeClientOptions): FakeClient
+
+  /**
+   * Does what a person does at the consent page, without a browser, and returns the callback URL with its `code` (or
+   * `error`) and `state`. Scripts of `authorize` do not apply.
+   *
+   * @example
+   * const start = await agent.get('/auth/bitbucket')
+   * const callback = new URL(await fake.signIn(start.headers.location, { person: 'alice' }))
+   * await agent.get(callback.pathname + callback.search)
+   */
+  signIn(authorizeURL: string | URL, options: SignInOptions): Promise<string>
+  /** A valid code that nobody consented to. */
+  issueCode(options: IssueCodeOptions): string
+
+  /** What arrived, oldest first; the newest 10,000 are kept. */
+  readonly requests: readonly RecordedRequest[]
+  /** How many requests arrived, all told or at one endpoint. */
+  count(endpoint?: FakeEndpoint): number
+  /** Forgets the recorded requests. */
+  clearRequests(): void
+  /** How many connections were ever opened to the fake. */
+  readonly connectionsOpened: number
+
+  /**
+   * Makes an endpoint misbehave, in the place of its former script.
+   *
+   * @example
+   * fake.script('token', { status: 502, html: '<h1>Bad gateway</h1>' })
+   * fake.script('user', [{ delivery: 'reset' }, null]) // reset once, then answer
+   * fake.script('emails', (request) => (request.query.page === '2' ? { problem: 'rate-limited' } : null))
+   */
+  script(endpoint: FakeEndpoint, script: FakeScript): void
+  /** Removes the script of one endpoint, or all of them. */
+  clearScripts(endpoint?: FakeEndpoint): void
+  /** Throws switches while the fake runs. */
+  setBehaviour(changes: FakeBehaviour): void
+
+  /**
+   * Back to how it was started, on the same port: people, clients and switches as given, no scripts, requests, codes,
+   * tokens or remembered consents. For an `afterEach`.
+   */
+  reset(): void
+  /** Stops at once, whatever is open. */
+  close(): Promise<void>
+}
+
+const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'behaviour', 'now']
+
+/**
+ * Starts a stand-in for Bitbucket Cloud on loopback: the consent page, the token endpoint and the API that a sign-in
+ * calls, for tests and for development without an account.
+ */
+export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Promise<FakeBitbucket> {
+  refuseUnknownKeys('startFakeBitbucket()', options, OPTION_KEYS)
+  const { port = 0, host = '127.0.0.1', latencyMs = 0, tls, now = Date.now } = options
+  const world: World = { ...startingState(options, now), url: '', now }
+  const recorder = new Recorder()
+  const scripts = new Scripts()
+  const server = await listen({ world, recorder, scripts, latencyMs, tls }, port, host)
+  world.url = server.url
+
+  return {
+    url: server.url,
+    endpoints: {
+      authorizationURL: `${server.url}/site/oauth2/authorize`,
+      tokenURL: `${server.url}/site/oauth2/access_token`,
+      apiURL: `${server.url}/2.0`,
+    },
+    get people() {
+      return world.people.all
+    },
+    person: (key) => world.people.get(key),
+    addPerson: (person) => world.people.add(person),
+    updatePerson: (key, changes) => world.people.update(key, changes),
+    removePerson: (key) => world.people.remove(key),
+    get clients() {
+      return world.clients.all
+    },
+    addClient: (client) => world.clients.add(client),
+    signIn: async (authorizeURL, how) => signIn(authorizeURL, how, world, recorder),
+    issueCode: (code) => issueCode(code, world),
+    get requests() {
+      return recorder.requests
+    },
+    count: (endpoint) => recorder.count(endpoint),
+    clearRequests: () => recorder.clear(),
+    get connectionsOpened() {
+      return server.connections.opened
+    },
+    script: (endpoint, script) => scripts.set(endpoint, script),
+    clearScripts: (endpoint) => scripts.clear(endpoint),
+    setBehaviour: (changes) => {
+      world.behaviour = withBehaviour(changes, world.behaviour)
+    },
+    reset: () => {
+      Object.assign(world, startingState(options, now))
+      scripts.clear()
+      recorder.clear()
+    },
+    close: () => server.close(),
+  }
+}
+
+function startingState(options: FakeBitbucketOptions, now: () => number): Omit<World, 'url' | 'now'> {
+  return {
+    people: new People(options.people ?? FAKE_PEOPLE),
+    clients: new Clients(options.clients ?? [FAKE_CLIENT]),
+    grants: new Grants(now),
+    behaviour: withBehaviour(options.behaviour ?? {}),
+    consents: new Map(),
+  }
+}
+
+function issueCode({ person, client, redirectUri, scope, codeChallenge }: IssueCodeOptions, world: World): string {
+  const { clientID, scopes } = client === undefined ? firstClient(world) : world.clients.get(client)
+  return world.grants.issueCode(
+    {
+      person: world.people.get(person).key,
+      clientID,
+      redirectUri: redirectUri ?? null,
+      scopes: scope === undefined ? scopes : scope.split(' '),
+      codeChallenge: codeChallenge ?? null,
+      codeChallengeMethod: 'S256',
+    },
+    world.behaviour.codeSeconds,
+  )
+}
+
+function firstClient(world: World): FakeClient {
+  const client = world.clients.all[0]
+  if (client) return client
+  throw new TypeError('No OAuth client is registered. Add one with addClient().')
+}

@@ -1,0 +1,169 @@
+import { type Answer, htmlAnswer, jsonAnswer, redirectAnswer, textAnswer } from './answer'
+import { refuseUnknownKeys, suggestion } from './check'
+import { ENDPOINT_NAMES, type FakeEndpoint, type RecordedRequest } from './recorder'
+import { apiError, expiredToken, invalidToken, missingScope, notFound, RATE_LIMITED, removedEndpoint } from './refusals'
+
+/** A refusal in Bitbucket's own shape: 401 twice, 403, 404, 410, and 429 in the three forms it was seen in. */
+export type FakeProblem =
+  | 'invalid-token'
+  | 'expired-token'
+  | 'missing-scope'
+  | 'not-found'
+  | 'removed'
+  | 'rate-limited'
+  | 'rate-limited-text'
+  | 'rate-limited-empty'
+
+/**
+ * How an answer travels: `stall` sends nothing and keeps the connection open; `stall-in-body` stops after half the body;
+ * `truncate` closes after half of the announced body; `reset` and `reset-in-body` reset the connection before the
+ * headers or after half the body; `byte-by-byte` splits every UTF-8 character.
+ */
+export type FakeDelivery = 'stall' | 'stall-in-body' | 'truncate' | 'reset' | 'reset-in-body' | 'byte-by-byte'
+
+/**
+ * A scripted answer: what is said, and how it travels. At most one of `json`, `text`, `html`, `bytes`, `redirect`,
+ * `problem`, `hugeBytes` and `edit`. With one of them except `edit`, or with a `status`, the endpoint itself does not
+ * run, so a code stays unspent; without, it runs and its own answer is delivered, late or broken.
+ */
+export interface FakeFault {
+  /** HTTP status. Default: 302 with `redirect`, else 200. */
+  readonly status?: number
+  /** Headers on top of the answer's own. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Body, sent as JSON. */
+  readonly json?: unknown
+  /** Body, sent as plain text. */
+  readonly text?: string
+  /** Body, sent as HTML. */
+  readonly html?: string
+  /** Body, sent as JSON whatever it holds. */
+  readonly bytes?: Uint8Array
+  /** Redirects to this URL. */
+  readonly redirect?: string
+  /** One of Bitbucket's refusals. */
+  readonly problem?: FakeProblem
+  /** A JSON string of this many bytes, streamed without a length, for example `200 * 1024 * 1024`. */
+  readonly hugeBytes?: number
+  /** Changes the endpoint's own JSON answer: gets it, returns what to send. */
+  readonly edit?: (body: Record<string, unknown>) => unknown
+  /** Waits before anything is sent, in milliseconds. */
+  readonly delayMs?: number
+  /** Default: whole and at once. */
+  readonly delivery?: FakeDelivery
+  /** Sends the body in pieces of `chunkBytes` (default 1), `everyMs` apart. */
+  readonly slow?: { readonly chunkBytes?: number; readonly everyMs: number }
+  /** How often it is played. Default: until `clearScripts()`; in a list: once. */
+  readonly times?: number
+}
+
+/**
+ * A fault for every request, a list of them to be played one after the other (`null` = answer normally; normal again
+ * when the list is over), or a function that chooses for each request.
+ */
+export type FakeScript =
+  | FakeFault
+  | readonly (FakeFault | null)[]
+  | ((request: RecordedRequest) => FakeFault | null | undefined | Promise<FakeFault | null | undefined>)
+
+type Player = (request: RecordedRequest) => FakeFault | null | undefined | Promise<FakeFault | null | undefined>
+
+/** The scripts of one fake, one per endpoint. */
+export class Scripts {
+  readonly #players = new Map<FakeEndpoint, Player>()
+
+  /** Puts a script in the place of the endpoint's former one. */
+  set(endpoint: FakeEndpoint, script: FakeScript): void {
+    checkEndpoint(endpoint)
+    this.#players.set(endpoint, typeof script === 'function' ? chosen(script) : listed(script))
+  }
+
+  clear(endpoint?: FakeEndpoint): void {
+    if (endpoint === undefined) this.#players.clear()
+    else if (checkEndpoint(endpoint)) this.#players.delete(endpoint)
+  }
+
+  /** The fault that this request meets, `undefined` for none. */
+  async next(request: RecordedRequest): Promise<FakeFault | undefined> {
+    return (await this.#players.get(request.endpoint)?.(request)) ?? undefined
+  }
+}
+
+/** What the fault says in the endpoint's place; `undefined` = the endpoint speaks for itself. */
+export function scriptedAnswer(fault: FakeFault, endpoint: FakeEndpoint): Answer | undefined {
+  const status = fault.status ?? 200
+  if (fault.redirect !== undefined) return redirectAnswer(fault.status ?? 302, fault.redirect)
+  if (fault.problem !== undefined) return PROBLEMS[fault.problem](endpoint)
+  if (fault.html !== undefined) return htmlAnswer(status, fault.html)
+  if (fault.text !== undefined) return textAnswer(status, fault.text)
+  if (fault.bytes !== undefined) return { ...jsonAnswer(status, null), body: fault.bytes }
+  if (fault.hugeBytes !== undefined) return jsonAnswer(status, null)
+  if ('json' in fault) return jsonAnswer(status, fault.json)
+  return fault.status === undefined || fault.edit ? undefined : { status, headers: {}, body: '' }
+}
+
+/** The answer with the fault's changes laid over it. */
+export function editedAnswer(answer: Answer, fault: FakeFault): Answer {
+  const headers = { ...answer.headers, ...lowerCased(fault.headers) }
+  if (!fault.edit) return { ...answer, headers }
+  const body = JSON.stringify(fault.edit(JSON.parse(String(answer.body))))
+  return { status: fault.status ?? answer.status, headers, body }
+}
+
+const PROBLEMS: Readonly<Record<FakeProblem, (endpoint: FakeEndpoint) => Answer>> = {
+  'invalid-token': invalidToken,
+  'expired-token': expiredToken,
+  'missing-scope': (endpoint) => missingScope([endpoint === 'emails' ? 'email' : 'account'], []),
+  'not-found': notFound,
+  removed: removedEndpoint,
+  'rate-limited': () => apiError(429, { message: RATE_LIMITED }),
+  'rate-limited-text': () => textAnswer(429, RATE_LIMITED),
+  'rate-limited-empty': () => ({ status: 429, headers: {}, body: '' }),
+}
+
+const DELIVERIES: readonly string[] = ['stall', 'stall-in-body', 'truncate', 'reset', 'reset-in-body', 'byte-by-byte']
+const CONTENTS = ['json', 'text', 'html', 'bytes', 'redirect', 'problem', 'hugeBytes', 'edit']
+const FAULT_KEYS = ['status', 'headers', ...CONTENTS, 'delayMs', 'delivery', 'slow', 'times']
+
+function chosen(choose: Player): Player {
+  return async (request) => {
+    const fault = await choose(request)
+    if (fault) checkFault(fault)
+    return fault
+  }
+}
+
+function listed(script: FakeFault | readonly (FakeFault | null)[]): Player {
+  const isList = Array.isArray(script)
+  const faults: readonly (FakeFault | null)[] = isList ? script : [script as FakeFault]
+  for (const fault of faults) if (fault !== null) checkFault(fault)
+  const left = faults.map((fault) => ({ fault, times: fault?.times ?? (isList ? 1 : Number.POSITIVE_INFINITY) }))
+  return () => {
+    const current = left.find(({ times }) => times > 0)
+    if (current) current.times -= 1
+    return current?.fault
+  }
+}
+
+function checkEndpoint(endpoint: string): true {
+  if ((ENDPOINT_NAMES as readonly string[]).includes(endpoint)) return true
+  throw new TypeError(`There is no endpoint "${endpoint}" to script. ${suggestion(endpoint, ENDPOINT_NAMES)}`)
+}
+
+function checkFault(fault: FakeFault): void {
+  refuseUnknownKeys('A scripted fault', fault, FAULT_KEYS)
+  const contents = CONTENTS.filter((name) => name in fault)
+  if (contents.length > 1) {
+    throw new TypeError(`A scripted fault says one thing, and this one has ${contents.join(' and ')}. Keep one.`)
+  }
+  if (fault.problem !== undefined && !(fault.problem in PROBLEMS)) {
+    throw new TypeError(`There is no problem "${fault.problem}". ${suggestion(fault.problem, Object.keys(PROBLEMS))}`)
+  }
+  if (fault.delivery !== undefined && !DELIVERIES.includes(fault.delivery)) {
+    throw new TypeError(`There is no delivery "${fault.delivery}". ${suggestion(fault.delivery, DELIVERIES)}`)
+  }
+}
+
+function lowerCased(headers: FakeFault['headers'] = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}

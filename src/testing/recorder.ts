@@ -1,0 +1,112 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+
+/**
+ * What a request was for. `workspaces` lists the person's own, `workspace` asks for the permission in one, `members`
+ * is everything under `/2.0/workspaces/`, `other` the rest: the fake's own pages, removed and unknown addresses.
+ */
+export type FakeEndpoint = 'authorize' | 'token' | 'user' | 'emails' | 'workspaces' | 'workspace' | 'members' | 'other'
+
+/** One request that arrived. */
+export interface RecordedRequest {
+  readonly endpoint: FakeEndpoint
+  readonly method: string
+  /** Path without query, as sent. */
+  readonly path: string
+  /** Query by name; of a repeated name the first value. `url` has them all. */
+  readonly query: Readonly<Record<string, string>>
+  /** Path and query, byte for byte. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  /** Form fields of the body by name, of a repeated name the first; empty when the body is no form. */
+  readonly form: Readonly<Record<string, string>>
+  /** The body as text. */
+  readonly body: string
+  /** Arrival, in milliseconds since the epoch, with fractions. */
+  readonly time: number
+  /** Number of the connection it came on, 1 being the first that was opened. 0 = `signIn()`, which needs none. */
+  readonly connection: number
+  /** Status it was answered with; `null` while, or when, none was sent. */
+  readonly status: number | null
+}
+
+type Entry = { -readonly [Name in keyof RecordedRequest]: RecordedRequest[Name] }
+
+export const ENDPOINT_NAMES: readonly FakeEndpoint[] = [
+  'authorize',
+  'token',
+  'user',
+  'emails',
+  'workspaces',
+  'workspace',
+  'members',
+  'other',
+]
+
+/** A demo may run for weeks: only so many requests are kept. */
+const MAX_KEPT = 10_000
+
+/** Which endpoint a path belongs to. */
+export function endpointOf(path: string): FakeEndpoint {
+  if (path === '/site/oauth2/authorize') return 'authorize'
+  if (path === '/site/oauth2/access_token') return 'token'
+  if (!path.startsWith('/2.0/')) return 'other'
+  const resource = path.slice('/2.0'.length).replace(/\/$/, '')
+  if (resource === '/user') return 'user'
+  if (/^\/user\/emails(\/|$)/.test(resource)) return 'emails'
+  if (resource === '/user/workspaces') return 'workspaces'
+  if (/^\/user\/workspaces\/[^/]+\/permission$/.test(resource)) return 'workspace'
+  return resource.startsWith('/workspaces/') ? 'members' : 'other'
+}
+
+/** What arrived, oldest first, and how often. */
+export class Recorder {
+  #requests: Entry[] = []
+  #counts = new Map<FakeEndpoint, number>()
+
+  get requests(): readonly RecordedRequest[] {
+    return [...this.#requests]
+  }
+
+  count(endpoint?: FakeEndpoint): number {
+    if (endpoint) return this.#counts.get(endpoint) ?? 0
+    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  clear(): void {
+    this.#requests = []
+    this.#counts = new Map()
+  }
+
+  /** Notes a request when its headers are there, so that one whose body never comes is seen as well. */
+  begin(message: IncomingMessage, url: URL, connection: number): Entry {
+    return this.#add({ method: message.method ?? '', headers: message.headers, connection }, url)
+  }
+
+  /** Notes the step that `signIn()` takes in the browser's place. */
+  noteSignIn(url: URL): Entry {
+    return this.#add({ method: 'GET', headers: {}, connection: 0 }, url)
+  }
+
+  #add(from: Pick<Entry, 'method' | 'headers' | 'connection'>, url: URL): Entry {
+    const entry: Entry = {
+      ...from,
+      endpoint: endpointOf(url.pathname),
+      path: url.pathname,
+      query: firstValues(url.searchParams),
+      url: url.pathname + url.search,
+      form: {},
+      body: '',
+      time: performance.timeOrigin + performance.now(),
+      status: null,
+    }
+    this.#requests.push(entry)
+    if (this.#requests.length > MAX_KEPT) this.#requests.shift()
+    this.#counts.set(entry.endpoint, this.count(entry.endpoint) + 1)
+    return entry
+  }
+}
+
+/** A plain object, of a repeated name the first value. */
+export function firstValues(parameters: URLSearchParams): Record<string, string> {
+  return Object.fromEntries([...new Set(parameters.keys())].map((name) => [name, parameters.get(name) ?? '']))
+}

@@ -1,0 +1,118 @@
+import http = require('node:http')
+import https = require('node:https')
+
+import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FakeRequest } from './answer'
+import { Connections } from './connections'
+import { deliver } from './delivery'
+import { editedAnswer, type Scripts, scriptedAnswer } from './faults'
+import { firstValues, type Recorder } from './recorder'
+import { answer } from './routes'
+import type { World } from './world'
+
+/** What the server works with. */
+export interface ServerParts {
+  readonly world: World
+  readonly recorder: Recorder
+  readonly scripts: Scripts
+  readonly latencyMs: number
+  readonly tls: { readonly key: string; readonly cert: string } | undefined
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  readonly url: string
+  readonly connections: Connections
+  /** Ends at once, open requests and idle connections included. */
+  close(): Promise<void>
+}
+
+/** Opens the one server that is both Bitbucket's site and its API. */
+export async function listen(parts: ServerParts, port: number, host: string): Promise<RunningServer> {
+  const server = parts.tls ? https.createServer(parts.tls) : http.createServer()
+  const connections = new Connections(server)
+  const closing = new AbortController()
+  server.on('request', (message, response) => {
+    serve(message, response, parts, connections, closing.signal).catch((error: unknown) => {
+      if (!closing.signal.aborted) failLoudly(response, error)
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => resolve())
+  })
+  return {
+    url: originOf(host, (server.address() as AddressInfo).port, parts.tls !== undefined),
+    connections,
+    close: () => {
+      closing.abort()
+      return new Promise((resolve) => {
+        server.close(() => resolve())
+        connections.destroyAll()
+      })
+    },
+  }
+}
+
+async function serve(
+  message: http.IncomingMessage,
+  response: http.ServerResponse,
+  { world, recorder, scripts, latencyMs }: ServerParts,
+  connections: Connections,
+  closing: AbortSignal,
+): Promise<void> {
+  const url = new URL(message.url ?? '/', world.url)
+  const entry = recorder.begin(message, url, connections.numberOf(message.socket))
+  const socket = connections.below(message.socket)
+  const body = await readBody(message)
+  if (body === undefined) return void response.writeHead(413).end()
+  const request = readRequest(message, url, body)
+  entry.body = body
+  entry.form = firstValues(request.form)
+  const fault = await scripts.next(entry)
+  const plain = (fault && scriptedAnswer(fault, entry.endpoint)) ?? answer(request, world)
+  const said = fault ? editedAnswer(plain, fault) : plain
+  const delayMs = latencyMs + (fault?.delayMs ?? 0)
+  if (delayMs > 0) await wait(delayMs, undefined, { signal: closing })
+  if (fault?.delivery !== 'stall' && fault?.delivery !== 'reset') entry.status = said.status
+  await deliver(response, socket, said, fault)
+}
+
+function readRequest(message: http.IncomingMessage, url: URL, body: string): FakeRequest {
+  const isForm = /^application\/x-www-form-urlencoded\b/i.test(message.headers['content-type'] ?? '')
+  return {
+    method: message.method ?? 'GET',
+    path: url.pathname,
+    query: url.searchParams,
+    headers: message.headers,
+    form: new URLSearchParams(isForm ? body : ''),
+  }
+}
+
+const MAX_BODY = 256 * 1024
+
+/** The body as text, `undefined` when it is longer than anything a sign-in sends. */
+async function readBody(message: http.IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > MAX_BODY) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** A script that throws, or a flaw of the fake, must not look like an odd answer of Bitbucket's. */
+function failLoudly(response: http.ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) return void response.destroy()
+  response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' })
+  response.end(`The fake Bitbucket failed: ${error instanceof Error ? error.message : String(error)}`)
+}
+
+function originOf(host: string, port: number, isTls: boolean): string {
+  // An address that means "every interface" is none to connect to.
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `${isTls ? 'https' : 'http'}://${name.includes(':') ? `[${name}]` : name}:${port}`
+}
