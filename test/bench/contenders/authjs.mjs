@@ -34,7 +34,7 @@ export function createApp(surroundings) {
     ],
   }
   return createBaseApp(surroundings, {
-    first(app) {
+    ahead(app) {
       // It finds its base path in the first unnamed parameter, which on Express 5 only a regular expression has.
       app.use(/\/auth\/(.*)/, ExpressAuth(config))
       app.get('/me', async (req, res) => {

@@ -9,6 +9,8 @@ import passport from 'passport'
  * @property {{ authorizationURL: string, tokenURL: string, apiURL: string }} provider
  * @property {string} origin of the app, `http://127.0.0.1:<port>`
  * @property {import('../lib/store.mjs').BenchStore} store
+ *
+ * @typedef {(app: express.Express, passport: passport.PassportStatic, users: ReturnType<typeof createUsers>) => void} Mount
  */
 
 export const CLIENT = { clientID: 'bench-client', clientSecret: 'bench-client-secret' }
@@ -20,20 +22,20 @@ export const SCOPE = ['account', 'email']
  * and one that says who is signed in.
  *
  * @param {Surroundings} surroundings
- * @param {{ first?(app: express.Express): void, then?(app: express.Express, passport: passport.PassportStatic): void }} mounts
- *   `first` mounts ahead of the session, `then` after it
+ * @param {{ ahead?: Mount, behind?: Mount }} mounts
+ *   ahead of the session, and behind it
  */
-export function createBaseApp({ store }, { first, then }) {
+export function createBaseApp({ store }, { ahead, behind }) {
   const users = createUsers()
   const authenticator = new passport.Passport()
   authenticator.serializeUser((user, done) => done(null, user.id))
   authenticator.deserializeUser((id, done) => done(null, users.byId.get(id) ?? false))
 
   const app = express()
-  first?.(app, authenticator, users)
+  ahead?.(app, authenticator, users)
   app.use(session({ secret: SECRET, resave: false, saveUninitialized: false, store: store.sessions }))
   app.use(authenticator.session())
-  then?.(app, authenticator, users)
+  behind?.(app, authenticator, users)
   app.get('/', (_req, res) => res.send('home'))
   app.get('/unrelated', (_req, res) => res.json({ ok: true }))
   app.get('/me', (req, res) => (req.user ? res.json(req.user) : res.sendStatus(401)))

@@ -32,7 +32,7 @@ class BitbucketStrategy extends OAuth2Strategy {
 export function createApp(surroundings) {
   const { provider, origin } = surroundings
   return createBaseApp(surroundings, {
-    then(app, passport, users) {
+    behind(app, passport, users) {
       const options = {
         ...CLIENT,
         ...provider,

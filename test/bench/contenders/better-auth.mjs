@@ -2,7 +2,7 @@ import { betterAuth } from 'better-auth'
 import { memoryAdapter } from 'better-auth/adapters/memory'
 import { getMigrations } from 'better-auth/db/migration'
 import { fromNodeHeaders, toNodeHandler } from 'better-auth/node'
-import { genericOAuth } from 'better-auth/plugins'
+import { genericOAuth } from 'better-auth/plugins/generic-oauth'
 import { CLIENT, createBaseApp, SCOPE, SECRET } from './base-app.mjs'
 
 /**
@@ -40,7 +40,7 @@ export async function createApp(surroundings) {
   if (store.pool) await (await getMigrations(options)).runMigrations()
   const auth = betterAuth(options)
   return createBaseApp(surroundings, {
-    first(app) {
+    ahead(app) {
       app.all('/api/auth/{*any}', toNodeHandler(auth))
       app.get('/me', async (req, res) => {
         const session = await auth.api.getSession({ headers: fromNodeHeaders(req.headers) })

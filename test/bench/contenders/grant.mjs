@@ -11,7 +11,7 @@ import { CLIENT, createBaseApp, SCOPE } from './base-app.mjs'
 export function createApp(surroundings) {
   const { provider, origin } = surroundings
   return createBaseApp(surroundings, {
-    then(app, _passport, users) {
+    behind(app, _passport, users) {
       app.use(
         grant.express()({
           defaults: { origin, transport: 'state', state: true },

@@ -3,7 +3,9 @@
  * @property {string} id
  * @property {string} name as the table shows it
  * @property {() => Promise<{ createApp(surroundings: object): unknown }>} load loads the contender's own file
+ * @property {boolean} [ours] whether it is this package
  * @property {string[]} packages what it needs beyond express, passport and express-session
+ * @property {string[]} imports what its app loads of them
  * @property {boolean} postgres whether it keeps anything where sessions are kept
  * @property {string} callbackPath
  * @property {RegExp} signedIn where a successful callback leads
@@ -17,13 +19,29 @@ const passportRoutes = {
   start: async (browser) => (await browser.request('GET', '/auth/bitbucket')).location,
 }
 
+const ourPackage = new URL('../../../dist/index.js', import.meta.url)
+
+const ours = (options) => ({
+  ours: true,
+  async load() {
+    const { createApp } = await import('./ours.mjs')
+    return { createApp: (surroundings) => createApp({ ...options, ...surroundings }) }
+  },
+  packages: ['passport-bitbucket-signin'],
+  imports: [ourPackage.href],
+  ...passportRoutes,
+})
+
 /** @type {Contender[]} */
 export const contenders = [
+  { id: 'ours', name: '**ours**, plain mount', ...ours({}) },
+  { id: 'ours-ahead', name: '**ours**, `start` ahead of express-session', ...ours({ startAhead: true }) },
   {
     id: 'baseline',
     name: 'hand-written passport-oauth2 (baseline)',
     load: () => import('./baseline.mjs'),
     packages: ['passport-oauth2'],
+    imports: ['passport-oauth2'],
     ...passportRoutes,
   },
   {
@@ -31,6 +49,7 @@ export const contenders = [
     name: 'passport-bitbucket-oauth20',
     load: () => import('./passport-bitbucket-oauth20.mjs'),
     packages: ['passport-bitbucket-oauth20'],
+    imports: ['passport-bitbucket-oauth20'],
     ...passportRoutes,
   },
   {
@@ -38,6 +57,7 @@ export const contenders = [
     name: 'grant',
     load: () => import('./grant.mjs'),
     packages: ['grant'],
+    imports: ['grant', 'request-compose'],
     ...passportRoutes,
     callbackPath: '/connect/bitbucket/callback',
     start: async (browser) => (await browser.request('GET', '/connect/bitbucket')).location,
@@ -47,6 +67,7 @@ export const contenders = [
     name: '@auth/express',
     load: () => import('./authjs.mjs'),
     packages: ['@auth/express'],
+    imports: ['@auth/express', '@auth/express/providers/bitbucket'],
     postgres: false,
     callbackPath: '/auth/callback/bitbucket',
     signedIn: /^http:\/\/[^/]+\/?$/,
@@ -62,6 +83,7 @@ export const contenders = [
     name: 'better-auth',
     load: () => import('./better-auth.mjs'),
     packages: ['better-auth'],
+    imports: ['better-auth', 'better-auth/node', 'better-auth/plugins/generic-oauth'],
     postgres: true,
     callbackPath: '/api/auth/callback/bitbucket',
     signedIn: /^(http:\/\/[^/]+)?\/?$/,
@@ -76,6 +98,7 @@ export const contenders = [
     name: 'hand-optimised lower bound',
     load: () => import('./lower-bound.mjs'),
     packages: [],
+    imports: ['node:https'],
     ...passportRoutes,
   },
 ]

@@ -23,7 +23,7 @@ export function createApp(surroundings) {
   const basic = `Basic ${Buffer.from(`${CLIENT.clientID}:${CLIENT.clientSecret}`).toString('base64')}`
 
   return createBaseApp(surroundings, {
-    first(app) {
+    ahead(app) {
       app.get('/auth/bitbucket', (_req, res) => {
         upstream.warm(tokenURL, 1)
         upstream.warm(userURL, 2)
@@ -34,7 +34,7 @@ export function createApp(surroundings) {
         res.end()
       })
     },
-    then(app, _passport, users) {
+    behind(app, _passport, users) {
       app.get('/auth/bitbucket/callback', async (req, res, next) => {
         try {
           const { code, state } = req.query

@@ -5,7 +5,7 @@ import { CLIENT, createBaseApp, SCOPE } from './base-app.mjs'
 export function createApp(surroundings) {
   const { provider, origin } = surroundings
   return createBaseApp(surroundings, {
-    then(app, passport, users) {
+    behind(app, passport, users) {
       const options = {
         ...CLIENT,
         authorizationURL: provider.authorizationURL,

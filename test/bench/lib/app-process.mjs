@@ -15,9 +15,13 @@ await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
 const { port } = server.address()
 
 const contender = contenders.find(({ id }) => id === contenderId)
-const { createApp } = await contender.load()
-const app = await createApp({ provider, origin: `http://127.0.0.1:${port}`, store, ...options })
-server.on('request', app)
+try {
+  const { createApp } = await contender.load()
+  server.on('request', await createApp({ provider, origin: `http://127.0.0.1:${port}`, store, ...options }))
+} catch (error) {
+  await new Promise((resolve) => process.send({ error: String(error?.stack ?? error) }, resolve))
+  process.exit(1)
+}
 
 let profiler
 const commands = {

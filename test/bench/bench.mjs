@@ -1,0 +1,145 @@
+/**
+ * The speed of this package beside its peers: `node bench.mjs [--quick] [--only <section>] [--contenders a,b]`.
+ * Prints Markdown and writes the samples to `results/`. Ratios are medians of ratios within a round: see lib/statistics.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { contenders as allContenders } from './contenders/index.mjs'
+import { stopChildren } from './lib/children.mjs'
+import { Connection } from './lib/client.mjs'
+import { startPostgres } from './lib/postgres.mjs'
+import { report } from './lib/report.mjs'
+import { proveSignIn } from './lib/sign-in.mjs'
+import { startApp, startProvider } from './lib/surroundings.mjs'
+import { measureGrowth } from './measures/growth.mjs'
+import { measureImports } from './measures/imports.mjs'
+import { measurePackages } from './measures/packages.mjs'
+import { calibrate, measureRoundTrips } from './measures/round-trips.mjs'
+import { measureAbandonedStarts, measureThroughput } from './measures/throughput.mjs'
+
+const { values: args } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, contenders: { type: 'string' } },
+})
+const PLAN = args.quick
+  ? {
+      memory: { rounds: 3, ms: 200, loads: ['start', 'signIn32', 'signIn1'] },
+      unrelated: { rounds: 2, ms: 150, loads: ['unrelated'] },
+      postgres: { rounds: 2, ms: 250, loads: ['start', 'signIn32'] },
+      roundTrips: { rounds: 1, warmUp: 3 },
+      imports: { rounds: 2 },
+      growth: { rounds: 2, ms: 150 },
+      schemes: ['https'],
+    }
+  : {
+      memory: { rounds: 11, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
+      unrelated: { rounds: 7, ms: 400, loads: ['unrelated'] },
+      postgres: { rounds: 9, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
+      roundTrips: { rounds: 5, warmUp: 20 },
+      imports: { rounds: 9 },
+      growth: { rounds: 7, ms: 500 },
+      schemes: ['http', 'https'],
+    }
+
+/** The baseline is always in: without it there is no ratio. */
+const chosen = args.contenders?.split(',')
+const contenders = allContenders.filter(({ id }) => !chosen || chosen.includes(id) || id === 'baseline')
+const results = {
+  node: process.version,
+  cpu: `${cpus().length} x ${cpus()[0].model}`,
+  quick: args.quick,
+  began: new Date().toISOString(),
+  missing: {},
+}
+const folder = mkdtempSync(`${tmpdir()}/bench-`)
+// The database server runs as a user of its own.
+chmodSync(folder, 0o755)
+let provider
+
+const SECTIONS = {
+  async memory() {
+    const apps = await startApps({})
+    const samples = await measureThroughput(apps, PLAN.memory)
+    Object.assign(samples, await measureThroughput(apps, PLAN.unrelated))
+    const bytes = {}
+    for (const app of apps) bytes[app.contender.id] = await measureAbandonedStarts(app)
+    await stopApps(apps)
+    return { samples, bytes }
+  },
+  async postgres() {
+    const database = await startPostgres(folder)
+    if ('unavailable' in database) return database
+    try {
+      const apps = await startApps({ databaseUrl: database.url }, ({ postgres }) => postgres)
+      const samples = await measureThroughput(apps, PLAN.postgres)
+      await stopApps(apps)
+      return { samples }
+    } finally {
+      await database.stop()
+    }
+  },
+  async roundTrips() {
+    const found = {}
+    for (const scheme of PLAN.schemes) {
+      const apps = await startApps({ scheme, latency: 'delayed' })
+      found[scheme] = await measureRoundTrips(apps, provider, PLAN.roundTrips)
+      await stopApps(apps)
+    }
+    return { schemes: found, bareRequest: await calibrate(provider.endpoints.http.delayed) }
+  },
+  imports: () =>
+    measureImports(
+      contenders.filter(({ id }) => !results.missing[id]),
+      PLAN.imports,
+    ),
+  async packages() {
+    return Object.fromEntries(contenders.map((contender) => [contender.id, measurePackages(contender)]))
+  },
+  async growth() {
+    const ours = contenders.find(({ id }) => id === 'ours')
+    return ours ? measureGrowth(ours, provider, PLAN.growth) : {}
+  },
+}
+
+try {
+  provider = await startProvider(folder)
+  for (const [section, measure] of Object.entries(SECTIONS)) {
+    if (args.only && !args.only.split(',').includes(section)) continue
+    const began = performance.now()
+    results[section] = await measure()
+    console.error(`${section}: ${((performance.now() - began) / 1000).toFixed(0)} s`)
+  }
+  const out = fileURLToPath(new URL('results/', import.meta.url))
+  mkdirSync(out, { recursive: true })
+  const name = `${results.began.replace(/[:.]/g, '-')}${args.quick ? '-quick' : ''}`
+  writeFileSync(`${out}${name}.json`, JSON.stringify(results))
+  const markdown = report(results, contenders)
+  writeFileSync(`${out}${name}.md`, markdown)
+  console.log(markdown)
+} finally {
+  stopChildren()
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Starts the contenders and has each sign someone in; one that cannot is named in the table, with its reason. */
+async function startApps(where, filter = () => true) {
+  const apps = []
+  for (const contender of contenders.filter(filter)) {
+    try {
+      const app = await startApp(contender, provider, where)
+      const connection = new Connection(app.port)
+      await proveSignIn(contender, connection)
+      connection.close()
+      apps.push(app)
+    } catch (error) {
+      if (contender.id === 'baseline') throw error
+      results.missing[contender.id] = String(error?.message ?? error).split('\n', 1)[0]
+    }
+  }
+  return apps
+}
+
+async function stopApps(apps) {
+  for (const app of apps) await app.stop()
+}

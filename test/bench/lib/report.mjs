@@ -1,0 +1,219 @@
+import { median, summarise } from './statistics.mjs'
+
+const BASELINE = 'baseline'
+
+/**
+ * The figures as Markdown: every absolute one with its ratio to the baseline.
+ *
+ * @param {object} results
+ * @param {import('../contenders/index.mjs').Contender[]} contenders
+ */
+export function report(results, contenders) {
+  const parts = [
+    `Node ${results.node}, ${results.cpu}${results.quick ? ', quick run' : ''}, ${results.began}. ` +
+      '× = ratio to the baseline, median over rounds in which all took their turn; in brackets the middle half of the ratios.',
+  ]
+  if (results.memory) parts.push(...memoryTables(results.memory, contenders))
+  if (results.postgres) parts.push(...postgresTable(results.postgres, contenders))
+  if (results.roundTrips) parts.push(...roundTripTable(results.roundTrips, contenders))
+  if (results.imports || results.packages) parts.push(...weightTable(results, contenders))
+  if (results.growth?.tenants) parts.push(...growthTables(results.growth))
+  const missing = Object.entries(results.missing)
+  if (missing.length > 0) parts.push('Not measured:', missing.map(([id, why]) => `- ${id}: ${why}`).join('\n'))
+  parts.push(...goalTable(results))
+  return `${parts.join('\n\n')}\n`
+}
+
+function memoryTables({ samples, bytes }, contenders) {
+  const cell = cells(samples)
+  return [
+    '### Work, sessions in memory, http, no latency',
+    table(
+      ['', 'starts/s', 'CPU of a start', 'sign-ins/s at 32', 'at 1', 'CPU of a sign-in at 32', 'at 1'],
+      contenders.map(({ id, name }) => [
+        name,
+        cell('start.perSecond', id, perSecond),
+        cell('start.cpuMs', id, milliseconds),
+        cell('signIn32.perSecond', id, perSecond),
+        cell('signIn1.perSecond', id, perSecond),
+        cell('signIn32.cpuMs', id, milliseconds),
+        cell('signIn1.cpuMs', id, milliseconds),
+      ]),
+    ),
+    table(
+      ['', 'bytes kept per abandoned start', 'unrelated route, requests/s', 'CPU of it', 'core in use at 32'],
+      contenders.map(({ id, name }) => [
+        name,
+        bytes[id] === undefined ? '–' : `${ratio(bytes[id] / bytes[BASELINE])} (${bytes[id].toFixed(0)})`,
+        cell('unrelated.perSecond', id, perSecond),
+        cell('unrelated.cpuMs', id, milliseconds),
+        cell('signIn32.busy', id, (share) => `${Math.round(share * 100)} %`),
+      ]),
+    ),
+  ]
+}
+
+function postgresTable({ samples, unavailable }, contenders) {
+  if (unavailable) return ['### Work, sessions in PostgreSQL', `No PostgreSQL: ${unavailable}`]
+  const cell = cells(samples)
+  return [
+    '### Work, sessions in PostgreSQL',
+    table(
+      ['', 'starts/s', 'CPU of a start', 'sign-ins/s at 32', 'at 1', 'CPU of a sign-in at 32'],
+      contenders
+        .filter(({ postgres }) => postgres)
+        .map(({ id, name }) => [
+          name,
+          cell('start.perSecond', id, perSecond),
+          cell('start.cpuMs', id, milliseconds),
+          cell('signIn32.perSecond', id, perSecond),
+          cell('signIn1.perSecond', id, perSecond),
+          cell('signIn32.cpuMs', id, milliseconds),
+        ]),
+    ),
+  ]
+}
+
+function roundTripTable({ schemes, bareRequest }, contenders) {
+  const names = Object.keys(schemes)
+  const columns = names.flatMap((scheme) => [`${scheme} warm`, 'new connections', `${scheme} cold`, 'new connections'])
+  return [
+    '### Round trips of a callback',
+    `50 ms a round trip; one bare request on an open connection measures ${bareRequest.toFixed(3)}.`,
+    table(
+      ['', 'requests', ...columns],
+      contenders.map(({ id, name }) => [
+        name,
+        median(schemes[names[0]].requests.map((round) => round[id])),
+        ...names.flatMap((scheme) => {
+          const cell = cells(schemes[scheme])
+          const opened = (series) => median(schemes[scheme][series].map((round) => round[id]))
+          return [
+            cell('warm', id, (value) => value.toFixed(2)),
+            opened('warmConnections'),
+            cell('cold', id, (value) => value.toFixed(2)),
+            opened('coldConnections'),
+          ]
+        }),
+      ]),
+    ),
+  ]
+}
+
+function weightTable({ imports, packages }, contenders) {
+  const cell = imports && cells(imports)
+  const base = packages?.[BASELINE]
+  return [
+    '### Weight',
+    table(
+      ['', 'cold import', 'import and app ready', 'packages', 'MB', 'type packages', 'MB'],
+      contenders.map(({ id, name }) => {
+        const weight = packages?.[id]
+        return [
+          name,
+          cell?.('imported', id, milliseconds) ?? '–',
+          cell?.('ready', id, milliseconds) ?? '–',
+          weight ? `${ratio(weight.packages / base.packages)} (${weight.packages})` : '–',
+          weight ? `${ratio(weight.megabytes / base.megabytes)} (${weight.megabytes.toFixed(1)})` : '–',
+          weight?.typePackages ?? '–',
+          weight?.typeMegabytes.toFixed(1) ?? '–',
+        ]
+      }),
+    ),
+  ]
+}
+
+function growthTables({ tenants, open }) {
+  const rows = (series) =>
+    series.map(({ count, heapBytes, start, callback }) => [
+      count,
+      `${ratio(median(start) / median(series[0].start))} (${milliseconds(median(start))})`,
+      `${ratio(median(callback) / median(series[0].callback))} (${milliseconds(median(callback))})`,
+      `${((heapBytes - (count === 1 ? 0 : series[0].heapBytes)) / count).toFixed(0)} B`,
+    ])
+  return [
+    '### Growth of this package (ratio to the first row)',
+    table(['connections', 'CPU of a start', 'CPU of a callback', 'memory each'], rows(tenants)),
+    table(['open transactions', 'CPU of a start', 'CPU of a callback', 'memory each'], rows(open)),
+  ]
+}
+
+/** The goals of the project, beside what was measured. */
+function goalTable({ memory, postgres, roundTrips, imports, packages }) {
+  const rows = []
+  const goal = (what, limit, actual, met) => rows.push([what, limit, actual, met ? 'yes' : '**no**'])
+  const ratioGoals = (section, id, title, goals) => {
+    for (const [series, atLeast, limit] of goals) {
+      if (!section?.samples?.[series]) continue
+      const found = summarise(section.samples[series], id, BASELINE).ratio
+      if (!Number.isFinite(found)) continue
+      goal(
+        `${title}: ${NAMES[series]}`,
+        `${atLeast ? '≥' : '≤'} ${limit} ×`,
+        ratio(found),
+        atLeast ? found >= limit : found <= limit,
+      )
+    }
+  }
+  const https = roundTrips?.schemes.https
+  if (https?.warm[0]?.ours !== undefined) {
+    const warm = median(https.warm.map((round) => round.ours))
+    const cold = median(https.cold.map((round) => round.ours))
+    goal('round trips of a warm callback', '≤ 2.10', warm.toFixed(2), warm <= 2.1)
+    goal('round trips of a cold callback, https', '≤ 2.20', cold.toFixed(2), cold <= 2.2)
+  }
+  ratioGoals(memory, 'ours-ahead', '`start` ahead', [
+    ['start.perSecond', true, 1.5],
+    ['signIn32.cpuMs', false, 0.8],
+    ['signIn32.perSecond', true, 1.15],
+  ])
+  ratioGoals(memory, 'ours', 'plain mount', [
+    ['start.perSecond', true, 0.95],
+    ['signIn32.cpuMs', false, 0.9],
+    ['signIn32.perSecond', true, 1.1],
+    ['unrelated.cpuMs', false, 1.03],
+  ])
+  ratioGoals(postgres, 'ours', 'PostgreSQL', [
+    ['start.perSecond', true, 1.5],
+    ['signIn32.cpuMs', false, 0.8],
+    ['signIn32.perSecond', true, 1.3],
+  ])
+  if (memory?.bytes.ours !== undefined) {
+    goal('bytes per abandoned start', '0', memory.bytes.ours.toFixed(0), memory.bytes.ours === 0)
+  }
+  if (imports?.imported[0]?.ours !== undefined) {
+    const found = summarise(imports.imported, 'ours', BASELINE).ratio
+    goal('cold import', '≤ 4 ×', ratio(found), found <= 4)
+  }
+  if (packages?.ours) {
+    const { packages: count, megabytes } = packages.ours
+    goal('packages · MB', '≤ 8 · ≤ 10', `${count} · ${megabytes.toFixed(1)}`, count <= 8 && megabytes <= 10)
+  }
+  return rows.length === 0 ? [] : ['### Goals', table(['', 'goal', 'measured', 'met'], rows)]
+}
+
+const NAMES = {
+  'start.perSecond': 'starts/s',
+  'signIn32.cpuMs': 'CPU of a sign-in',
+  'signIn32.perSecond': 'sign-ins/s at 32',
+  'unrelated.cpuMs': 'CPU of an unrelated route',
+}
+
+/** A cell is the ratio, how far rounds disagreed, and the absolute median. */
+function cells(samples) {
+  return (series, id, format) => {
+    if (!samples[series]) return '–'
+    const { value, ratio: median, low, high } = summarise(samples[series], id, BASELINE)
+    if (!Number.isFinite(value)) return '–'
+    const spread = id === BASELINE ? '' : ` [${low.toFixed(2)}–${high.toFixed(2)}]`
+    return `${ratio(median)}${spread} (${format(value)})`
+  }
+}
+
+const ratio = (value) => `${value.toFixed(2)} ×`
+const perSecond = (value) => `${value.toFixed(0)}/s`
+const milliseconds = (value) => `${value.toFixed(value < 1 ? 3 : 2)} ms`
+
+function table(head, rows) {
+  return [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+}

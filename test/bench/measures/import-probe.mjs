@@ -1,0 +1,24 @@
+/** Prints how long one contender takes to load and to be ready, in milliseconds. Its id is the argument. */
+import { createRequire } from 'node:module'
+import '../contenders/base-app.mjs'
+import { contenders } from '../contenders/index.mjs'
+import { openStore } from '../lib/store.mjs'
+
+console.warn = () => {}
+const contender = contenders.find(({ id }) => id === process.argv[2])
+const store = await openStore()
+// Our package finds express in the project's own node_modules, the others find theirs here: both count as the app's.
+const requireFromProject = createRequire(new URL('../../../package.json', import.meta.url))
+for (const name of ['express', 'passport', 'express-session']) requireFromProject(name)
+
+const provider = {
+  authorizationURL: 'http://127.0.0.1:9/site/oauth2/authorize',
+  tokenURL: 'http://127.0.0.1:9/site/oauth2/access_token',
+  apiURL: 'http://127.0.0.1:9/2.0',
+}
+const began = performance.now()
+for (const name of contender.imports) await import(name)
+const imported = performance.now() - began
+await (await contender.load()).createApp({ provider, origin: 'http://127.0.0.1:3000', store })
+const ready = performance.now() - began
+process.stdout.write(JSON.stringify({ imported, ready }), () => process.exit())
