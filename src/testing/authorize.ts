@@ -109,8 +109,8 @@ export function personCookie(key: string): string {
 /** Who is signed in to the fake in this browser; nobody unless consent is remembered. */
 export function signedInPerson(request: FakeRequest, world: World): FakePerson | undefined {
   if (!world.behaviour.rememberConsent) return undefined
-  const found = new RegExp(`(?:^|;\\s*)${COOKIE}=([^;]+)`).exec(String(request.headers.cookie ?? ''))?.[1]
-  return found === undefined ? undefined : world.people.find(decodeURIComponent(found))
+  const cookies = new URLSearchParams(String(request.headers.cookie ?? '').replaceAll(/;\s*/g, '&'))
+  return world.people.find(cookies.get(COOKIE) ?? '')
 }
 
 function answerCheck(check: Exclude<AuthorizeCheck, { outcome: 'ask' }>): Answer {

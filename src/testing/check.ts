@@ -3,6 +3,7 @@
  * green for the wrong reason.
  */
 export function refuseUnknownKeys(what: string, value: object, known: readonly string[]): void {
+  if (typeof value !== 'object' || value === null) throw new TypeError(`${what} takes an object.`)
   for (const key of Object.keys(value)) {
     if (known.includes(key)) continue
     throw new TypeError(`${what} has no "${key}". ${suggestion(key, known)}`)

@@ -68,6 +68,9 @@ export class Clients {
 const CLIENT_KEYS = ['clientID', 'clientSecret', 'callbackURL', 'name', 'scopes', 'private']
 
 function completeClient(options: FakeClientOptions): FakeClient {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError('A client must be an object such as { clientID, clientSecret, callbackURL }.')
+  }
   const clientID = requireText('"clientID" of a client', options.clientID)
   refuseUnknownKeys(`Client "${clientID}"`, options, CLIENT_KEYS)
   return Object.freeze({

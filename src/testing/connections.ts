@@ -3,19 +3,19 @@ import type { Socket } from 'node:net'
 
 /**
  * The TCP connections of one server. Over TLS a request knows only the encrypted layer, while counting and resetting
- * need the layer below; the remote port is what the two have in common.
+ * need the layer below; the peer's address is what the two have in common.
  */
 export class Connections {
   #opened = 0
-  readonly #open = new Map<number | undefined, { readonly socket: Socket; readonly number: number }>()
+  readonly #open = new Map<string, { readonly socket: Socket; readonly number: number }>()
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
-      const { remotePort } = socket
+      const peer = peerOf(socket)
       const entry = { socket, number: ++this.#opened }
-      this.#open.set(remotePort, entry)
+      this.#open.set(peer, entry)
       socket.once('close', () => {
-        if (this.#open.get(remotePort) === entry) this.#open.delete(remotePort)
+        if (this.#open.get(peer) === entry) this.#open.delete(peer)
       })
     })
   }
@@ -26,15 +26,19 @@ export class Connections {
   }
 
   numberOf(socket: Socket): number {
-    return this.#open.get(socket.remotePort)?.number ?? 0
+    return this.#open.get(peerOf(socket))?.number ?? 0
   }
 
   /** The TCP socket below a request's socket. */
   below(socket: Socket): Socket {
-    return this.#open.get(socket.remotePort)?.socket ?? socket
+    return this.#open.get(peerOf(socket))?.socket ?? socket
   }
 
   destroyAll(): void {
     for (const { socket } of this.#open.values()) socket.destroy()
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
 }

@@ -125,6 +125,7 @@ const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'b
  */
 export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Promise<FakeBitbucket> {
   refuseUnknownKeys('startFakeBitbucket()', options, OPTION_KEYS)
+  checkPlace(options)
   const { port = 0, host = '127.0.0.1', latencyMs = 0, tls, now = Date.now } = options
   const world: World = { ...startingState(options, now), url: '', now }
   const recorder = new Recorder()
@@ -174,6 +175,14 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
   }
 }
 
+function checkPlace({ port = 0, latencyMs = 0, tls }: FakeBitbucketOptions): void {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new TypeError('"port" must be a whole number from 0 (any free port) to 65535.')
+  }
+  if (!(latencyMs >= 0)) throw new TypeError('"latencyMs" must be a number of milliseconds, 0 or more.')
+  if (tls && (!tls.key || !tls.cert)) throw new TypeError('"tls" needs "key" and "cert", both PEM text.')
+}
+
 function startingState(options: FakeBitbucketOptions, now: () => number): Omit<World, 'url' | 'now'> {
   return {
     people: new People(options.people ?? FAKE_PEOPLE),
@@ -184,7 +193,11 @@ function startingState(options: FakeBitbucketOptions, now: () => number): Omit<W
   }
 }
 
-function issueCode({ person, client, redirectUri, scope, codeChallenge }: IssueCodeOptions, world: World): string {
+const CODE_KEYS = ['person', 'client', 'redirectUri', 'scope', 'codeChallenge']
+
+function issueCode(options: IssueCodeOptions, world: World): string {
+  refuseUnknownKeys('issueCode()', options, CODE_KEYS)
+  const { person, client, redirectUri, scope, codeChallenge } = options
   const { clientID, scopes } = client === undefined ? firstClient(world) : world.clients.get(client)
   return world.grants.issueCode(
     {

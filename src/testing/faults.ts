@@ -53,7 +53,7 @@ export interface FakeFault {
   readonly delivery?: FakeDelivery
   /** Sends the body in pieces of `chunkBytes` (default 1), `everyMs` apart. */
   readonly slow?: { readonly chunkBytes?: number; readonly everyMs: number }
-  /** How often it is played. Default: until `clearScripts()`; in a list: once. */
+  /** How often it is played. Default: until `clearScripts()`; in a list: once. A function counts for itself. */
   readonly times?: number
 }
 
@@ -106,6 +106,9 @@ export function scriptedAnswer(fault: FakeFault, endpoint: FakeEndpoint): Answer
 export function editedAnswer(answer: Answer, fault: FakeFault): Answer {
   const headers = { ...answer.headers, ...lowerCased(fault.headers) }
   if (!fault.edit) return { ...answer, headers }
+  if (!answer.headers['content-type']?.startsWith('application/json')) {
+    throw new TypeError(`"edit" changes JSON answers, and this one (status ${answer.status}) is none.`)
+  }
   const body = JSON.stringify(fault.edit(JSON.parse(String(answer.body))))
   return { status: fault.status ?? answer.status, headers, body }
 }
@@ -158,6 +161,13 @@ function checkFault(fault: FakeFault): void {
   }
   if (fault.problem !== undefined && !(fault.problem in PROBLEMS)) {
     throw new TypeError(`There is no problem "${fault.problem}". ${suggestion(fault.problem, Object.keys(PROBLEMS))}`)
+  }
+  const ways = ['delivery', 'slow', 'hugeBytes'].filter((name) => name in fault)
+  if (ways.length > 1) {
+    throw new TypeError(`An answer travels one way, and this fault has ${ways.join(' and ')}. Keep one.`)
+  }
+  if (fault.times !== undefined && !(Number.isInteger(fault.times) && fault.times > 0)) {
+    throw new TypeError('"times" of a scripted fault must be a whole number above 0.')
   }
   if (fault.delivery !== undefined && !DELIVERIES.includes(fault.delivery)) {
     throw new TypeError(`There is no delivery "${fault.delivery}". ${suggestion(fault.delivery, DELIVERIES)}`)

@@ -23,6 +23,7 @@ label { display: flex; gap: .75rem; align-items: center; min-height: 3rem; paddi
   border: 1px solid var(--line); border-radius: .35rem; cursor: pointer }
 label:has(:checked) { border-color: var(--act); box-shadow: inset 0 0 0 1px var(--act) }
 input { width: 1.15rem; height: 1.15rem; flex: none; margin: 0; accent-color: var(--act) }
+a { color: inherit }
 .note { display: block; color: var(--soft); font-size: .9rem }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.25rem }
 button { flex: 1 1 8rem; min-height: 2.75rem; padding: 0 1rem; font: inherit; font-weight: 600; cursor: pointer;
@@ -65,11 +66,12 @@ export function consentPage(
 <span class="note">You will be sent to ${escapeHtml(new URL(callback).origin)}.</span></p>
 <form method="post">
 <fieldset><legend>Sign in as</legend>
-${people.map((person) => personChoice(person, person === chosen)).join('\n')}
+${people.map((person) => personChoice(person, person === chosen)).join('\n') || '<p>There is nobody to choose.</p>'}
 </fieldset>
 <div class="actions"><button class="act" name="decision" value="allow">Allow</button>
 <button name="decision" value="deny">Deny</button></div>
-</form>`,
+</form>
+${signedIn ? '<p><a href="/">Sign out of the fake</a></p>' : ''}`,
   )
 }
 

@@ -112,6 +112,7 @@ export class People {
   readonly #byKey = new Map<string, FakePerson>()
 
   constructor(people: readonly FakePersonOptions[]) {
+    requireList('"people"', people)
     for (const person of people) this.add(person)
   }
 
@@ -188,7 +189,7 @@ const UUID = /^\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}$/
 
 function completePerson(options: FakePersonOptions): FakePerson {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError('A person must be an object such as { key: "alice" }.')
+    throw new TypeError('A person must be an object such as { "key": "alice" }.')
   }
   const key = requireText('A person\'s "key"', options.key)
   refuseUnknownKeys(`Person "${key}"`, options, PERSON_KEYS)

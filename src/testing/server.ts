@@ -39,7 +39,7 @@ export async function listen(parts: ServerParts, port: number, host: string): Pr
     })
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, port, host)))
     server.listen(port, host, () => resolve())
   })
   return {
@@ -109,6 +109,17 @@ function failLoudly(response: http.ServerResponse, error: unknown): void {
   if (response.headersSent || response.destroyed) return void response.destroy()
   response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' })
   response.end(`The fake Bitbucket failed: ${error instanceof Error ? error.message : String(error)}`)
+}
+
+function explained(error: NodeJS.ErrnoException, port: number, host: string): Error {
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: `Port ${port} on ${host} is taken. Choose another, or 0 for any free one.`,
+    EACCES: `Port ${port} is reserved for the system. Choose one above 1023, or 0 for any free one.`,
+    EADDRNOTAVAIL: `${host} is no address of this machine. Leave "host" out for 127.0.0.1.`,
+    ENOTFOUND: `${host} is no address of this machine. Leave "host" out for 127.0.0.1.`,
+  }
+  const reason = reasons[error.code ?? '']
+  return reason === undefined ? error : new Error(reason, { cause: error })
 }
 
 function originOf(host: string, port: number, isTls: boolean): string {

@@ -1,4 +1,5 @@
 import { allow, checkAuthorize, deny } from './authorize'
+import { refuseUnknownKeys, requireText } from './check'
 import type { Recorder } from './recorder'
 import type { World } from './world'
 
@@ -11,14 +12,11 @@ export interface SignInOptions {
 }
 
 /** The consent page without a browser: from the authorize URL to the callback URL. */
-export function signIn(
-  authorizeURL: string | URL,
-  { person, decision = 'allow' }: SignInOptions,
-  world: World,
-  recorder: Recorder,
-): string {
+export function signIn(authorizeURL: string | URL, options: SignInOptions, world: World, recorder: Recorder): string {
   const url = readAuthorizeURL(authorizeURL, world)
-  const chosen = world.people.get(person)
+  refuseUnknownKeys('signIn()', options, ['person', 'decision'])
+  const { person, decision = 'allow' } = options
+  const chosen = world.people.get(requireText('"person" of signIn()', person))
   if (decision !== 'allow' && decision !== 'deny') {
     throw new TypeError(`The decision "${decision}" is neither "allow" nor "deny".`)
   }

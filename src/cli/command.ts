@@ -1,0 +1,25 @@
+/** Where a command writes to, and how it learns that it should end. */
+export interface Terminal {
+  /** For what the command is there to say. */
+  write(text: string): void
+  /** For what went wrong. */
+  writeError(text: string): void
+  /** Settles when the person presses Ctrl+C, or the system asks the process to end. */
+  untilStopped(): Promise<void>
+}
+
+/** One command of the command line. */
+export interface Command {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** What `--help` prints. */
+  readonly usage: string
+  /** Returns the exit code: 0 = fine, 1 = it failed. Throw a {@link UsageError} for wrong arguments. */
+  run(args: readonly string[], terminal: Terminal): Promise<number>
+}
+
+/** The arguments are wrong. The message says how to mend them; the exit code is 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
