@@ -75,13 +75,13 @@ const BUTTON_CLASS = {
 } as const satisfies Record<ButtonKind, string>
 
 /** A form that is nothing but its button. */
-export function renderButtonForm(form: PageForm, kind: ButtonKind, label: Insert): Html {
-  return renderForm(form, renderSubmit(kind, label))
+export function renderButtonForm(form: PageForm, kind: ButtonKind, label: Insert, glyph: Html | null = null): Html {
+  return renderForm(form, renderSubmit(kind, label, glyph))
 }
 
 /** The submit button of a form. */
-export function renderSubmit(kind: ButtonKind, label: Insert): Html {
-  return html`<button class="${BUTTON_CLASS[kind]}" type="submit">${label}</button>`
+export function renderSubmit(kind: ButtonKind, label: Insert, glyph: Html | null = null): Html {
+  return html`<button class="${BUTTON_CLASS[kind]}" type="submit">${glyph}<span>${label}</span></button>`
 }
 
 /** A link that looks like a button. The caller has checked `href`. */

@@ -108,7 +108,7 @@ function codeForm({ texts, error, codeSent, verify }: EmailCodePage): Html {
     verify,
     html`<label for="code">${texts.emailCode.label}</label>
 <p class="hint" id="code-hint">${texts.emailCode.hint}</p>
-<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(codeSent)}>
+<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(codeSent && error !== 'email_invalid')}>
 ${renderSubmit(codeSent ? 'main' : 'other', texts.emailCode.submit)}`,
   )
 }
@@ -226,7 +226,7 @@ function renderLinkPage({ texts, accountLabel, linked, link, backHref }: LinkPag
     heading: own.heading,
     body: html`<p>${filled(own.signedInAs, { account: accountLabel })}</p>
 ${linked.length === 0 ? html`<p>${own.none}</p>` : html`<h2>${own.linked}</h2><ul>${linked.map((entry, index) => linkedEntry(texts, entry, index))}</ul>`}
-<div class="stack">${link === null ? null : renderButtonForm(link, 'main', html`${GLYPH}<span>${own.submit}</span>`)}
+<div class="stack">${link === null ? null : renderButtonForm(link, 'main', own.submit, GLYPH)}
 ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
   })
 }
@@ -244,7 +244,7 @@ function renderReauthenticatePage({ texts, accountLabel, start, backHref }: Reau
     texts,
     heading: own.heading,
     body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
-<div class="stack">${renderButtonForm(start, 'main', html`${GLYPH}<span>${own.submit}</span>`)}
+<div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
 ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
   })
 }

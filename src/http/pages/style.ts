@@ -9,7 +9,7 @@ html{-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:grid;align-items:center;justify-items:center;padding:1rem;background:var(--back);color:var(--text);font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
 main{width:100%;max-width:27rem;padding:clamp(1.25rem,6vw,2.25rem);background:var(--card);border:1px solid var(--line);border-radius:.75rem;box-shadow:var(--shadow)}
 .mark{display:block;width:2rem;height:2rem;margin:0 0 1.25rem;color:var(--link)}
-h1{margin:0 0 .5rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:balance}
+h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:balance}
 h2{margin:1.5rem 0 .25rem;font-size:1rem;font-weight:600}
 p{margin:0 0 1rem}
 bdi{font-weight:600}
@@ -21,6 +21,7 @@ a{color:var(--link)}
 .alert{margin:0 0 1rem;padding:.75rem 1rem;background:var(--bad-back);color:var(--bad-text);border:1px solid var(--bad);border-radius:.5rem}
 form{margin:0}
 .stack{display:grid;gap:.75rem;margin-top:1.5rem}
+.stack:last-child{margin-bottom:-.75rem}
 .apart{padding-top:1.25rem;border-top:1px solid var(--line)}
 label{display:block;margin:0 0 .25rem;font-weight:600}
 input{display:block;width:100%;min-height:2.75rem;margin:0 0 1rem;padding:.5rem .75rem;background:var(--card);color:inherit;font:inherit;border:1px solid var(--field);border-radius:.5rem}
@@ -35,15 +36,16 @@ input[aria-invalid]{border-color:var(--bad);box-shadow:inset 0 0 0 1px var(--bad
 .small{width:auto;font-size:.875rem}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 dl{margin:1.25rem 0 0;border:1px solid var(--line);border-radius:.5rem}
-dl div{padding:.75rem 1rem}
-dl div+div{border-top:1px solid var(--line)}
+dl>div{padding:.75rem 1rem}
+dl>div+div{border-top:1px solid var(--line)}
 dt{color:var(--quiet);font-size:.875rem}
 dd{margin:0}
-dd .quiet{margin:0}
+dd .hint{margin:0}
+.hint bdi{font-weight:inherit}
 ul{list-style:none;margin:0;padding:0}
 li{display:flex;align-items:center;justify-content:space-between;gap:1rem;padding:.625rem 0;border-bottom:1px solid var(--line)}
 li form{flex:none}
-summary{display:flex;align-items:center;min-height:2.75rem;color:var(--link);font-weight:600;cursor:pointer;border-radius:.25rem}
+summary{padding:.625rem 0;color:var(--link);font-weight:600;cursor:pointer;border-radius:.25rem}
 details form{padding-top:.5rem}
 `
 

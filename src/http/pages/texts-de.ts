@@ -11,6 +11,8 @@ export const german: Texts = {
       'Diese Website konnte sich Ihre Anmeldung nicht merken. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
     request_invalid:
       'In den Angaben Ihres Browsers hat etwas gefehlt. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
+    request_too_large:
+      'Das war mehr, als dieses Formular annimmt. Bitte kürzen Sie Ihre Eingabe und versuchen Sie es noch einmal.',
     method_not_allowed: 'Diese Seite lässt sich so nicht öffnen. Bitte gehen Sie zurück und beginnen Sie neu.',
     state_invalid:
       'Diese Anmeldung wurde nicht in diesem Browser begonnen oder schon einmal verwendet. Bitte beginnen Sie auf der Anmeldeseite neu.',
@@ -134,7 +136,7 @@ export const german: Texts = {
   },
   confirmLink: {
     heading: 'Mit Bitbucket verbinden?',
-    intro: 'Von jetzt an können Sie sich mit diesem Bitbucket-Konto bei Ihrem Konto anmelden.',
+    intro: 'Danach können Sie sich mit diesem Bitbucket-Konto bei Ihrem Konto anmelden.',
     warning: 'Fahren Sie nur fort, wenn beide Konten Ihnen gehören.',
     submit: 'Verbinden',
   },
@@ -156,7 +158,7 @@ export const german: Texts = {
     stay: 'Angemeldet bleiben',
   },
   link: {
-    heading: 'Anmelden mit Bitbucket',
+    heading: 'Ihre Verbindung zu Bitbucket',
     signedInAs: 'Sie sind angemeldet als {account}.',
     linked: 'Verbundene Bitbucket-Konten',
     none: 'Noch ist kein Bitbucket-Konto verbunden. Verbinden Sie eines, dann können Sie sich damit anmelden.',

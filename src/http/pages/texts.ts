@@ -150,6 +150,7 @@ export const english: Texts = {
     session_missing:
       'This site could not remember your sign-in. Please use another way to sign in, and tell the people who run this site.',
     request_invalid: 'Something was missing from what your browser sent. Please go back and try again.',
+    request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
     method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
     state_invalid:
       'This sign-in was not started in this browser, or it has already been used. Please start again from the sign-in page.',
@@ -257,7 +258,7 @@ export const english: Texts = {
   },
   confirmLink: {
     heading: 'Connect with Bitbucket?',
-    intro: 'From now on you will be able to sign in to your account with this Bitbucket account.',
+    intro: 'After that you can sign in to your account with this Bitbucket account.',
     warning: 'Only continue if both accounts are yours.',
     submit: 'Connect',
   },
@@ -279,7 +280,7 @@ export const english: Texts = {
     stay: 'Stay signed in',
   },
   link: {
-    heading: 'Sign in with Bitbucket',
+    heading: 'Your connection to Bitbucket',
     signedInAs: 'You are signed in as {account}.',
     linked: 'Connected Bitbucket accounts',
     none: 'No Bitbucket account is connected yet. Connect one, and you can use it to sign in.',
