@@ -13,8 +13,6 @@ export const german: Texts = {
       'In den Angaben Ihres Browsers hat etwas gefehlt. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
     request_too_large:
       'Das war mehr, als dieses Formular annimmt. Bitte kürzen Sie Ihre Eingabe und versuchen Sie es noch einmal.',
-    request_too_large:
-      'Ihr Browser hat mehr geschickt, als wir annehmen können. Bitte gehen Sie zurück und versuchen Sie es mit einer kürzeren Eingabe noch einmal.',
     method_not_allowed: 'Diese Seite lässt sich so nicht öffnen. Bitte gehen Sie zurück und beginnen Sie neu.',
     state_invalid:
       'Diese Anmeldung wurde nicht in diesem Browser begonnen oder schon einmal verwendet. Bitte beginnen Sie auf der Anmeldeseite neu.',

@@ -151,7 +151,6 @@ export const english: Texts = {
       'This site could not remember your sign-in. Please use another way to sign in, and tell the people who run this site.',
     request_invalid: 'Something was missing from what your browser sent. Please go back and try again.',
     request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
-    request_too_large: 'Your browser sent more than we can take. Please go back and try again with a shorter entry.',
     method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
     state_invalid:
       'This sign-in was not started in this browser, or it has already been used. Please start again from the sign-in page.',
