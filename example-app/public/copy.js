@@ -1,0 +1,8 @@
+// Copy buttons stay hidden without script: the fields beside them can be selected by hand.
+for (const button of document.querySelectorAll('[data-copy]')) {
+  button.hidden = false
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value)
+    button.textContent = 'Copied'
+  })
+}

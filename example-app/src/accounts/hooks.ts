@@ -1,0 +1,158 @@
+import {
+  type AccountHooks,
+  EmailTakenError,
+  type Identity,
+  IdentityTakenError,
+  type Profile,
+  type StoredIdentity,
+} from 'passport-bitbucket-signin'
+import { type Db, refusedBy } from '../database/database.js'
+import type { Sealer } from '../seal.js'
+import { endSessions } from './session-store.js'
+import { emptyAccount, identitiesOf, insertUser, lockUser, toUser, type User } from './users.js'
+
+/**
+ * How `passport-bitbucket-signin` reads and changes our accounts. The package decides what may happen; here it is
+ * carried out, each change in one transaction.
+ */
+export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User>> {
+  return {
+    async getUserByIdentity({ identity }) {
+      const row = await db
+        .selectFrom('identities')
+        .innerJoin('users', 'users.id', 'identities.user_id')
+        .selectAll('users')
+        .where('identities.issuer', '=', identity.issuer)
+        .where('identities.provider_user_id', '=', identity.id)
+        .executeTakeFirst()
+      // Never 'orphaned': the foreign key deletes an identity together with its user.
+      return row ? toUser(row) : null
+    },
+
+    async getAccountsByEmail({ email }) {
+      const rows = await db.selectFrom('users').selectAll().where('email_lower', '=', email.toLowerCase()).execute()
+      return rows.map((row) => ({
+        user: toUser(row),
+        email: row.email ?? '',
+        emailVerified: row.email_verified === 1,
+        autoLink: row.auto_link === 1,
+      }))
+    },
+
+    createUser({ identity, profile, email }) {
+      return writing(db, async (trx) => {
+        const user = await insertUser(trx, {
+          name: profile.displayName,
+          email: email?.address ?? null,
+          emailVerified: email?.verified ?? false,
+        })
+        await insertIdentity(trx, user.id, identity, profile)
+        return user
+      })
+    },
+
+    async linkIdentity({ user, identity, profile }) {
+      await writing(db, (trx) => insertIdentity(trx, user.id, identity, profile))
+    },
+
+    claimAddress({ holders, identity, profile, email }) {
+      return writing(db, async (trx) => {
+        let heir: User | null = null
+        for (const holder of holders) {
+          const row = await lockUser(trx, holder.id)
+          // Verified in the meantime: its owner was quicker, and nothing may be taken from an owner.
+          if (!row || row.email_verified === 1) throw new EmailTakenError()
+          await emptyAccount(trx, row.id)
+          heir ??= { ...toUser(row), name: profile.displayName, emailVerified: true, hasPassword: false }
+        }
+        if (!heir) throw new EmailTakenError()
+        const changes = { name: heir.name, email: email.address, email_verified: 1 }
+        await trx.updateTable('users').set(changes).where('id', '=', heir.id).execute()
+        await insertIdentity(trx, heir.id, identity, profile)
+        return { user: heir }
+      })
+    },
+
+    unlinkIdentity({ user, identity }) {
+      return db.transaction().execute(async (trx) => {
+        const row = await lockUser(trx, user.id)
+        const identities = await identitiesOf(trx, user.id)
+        const others = identities.filter(
+          (each) => each.provider_user_id !== identity.id || each.issuer !== identity.issuer,
+        )
+        if (!row?.password_hash && others.length === 0) return 'last'
+        await trx
+          .deleteFrom('identities')
+          .where('issuer', '=', identity.issuer)
+          .where('provider_user_id', '=', identity.id)
+          .where('user_id', '=', user.id)
+          .execute()
+        await trx.updateTable('users').set({ auto_link: 0 }).where('id', '=', user.id).execute()
+        return 'unlinked'
+      })
+    },
+
+    async listIdentities({ user }) {
+      const rows = await identitiesOf(db, user.id)
+      return rows.map((row) => ({ issuer: row.issuer, id: row.provider_user_id, profile: JSON.parse(row.profile) }))
+    },
+
+    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+
+    async storeTokens({ identity, tokens }) {
+      // What is not stored cannot leak: tokens are kept only where the operator asked for more than a sign-in.
+      if (!tokens.scopes?.some((scope) => scope !== 'account' && scope !== 'email')) return
+      const sealed = sealer.seal('tokens', JSON.stringify(tokens))
+      const expires_at = tokens.expiresAt?.toISOString() ?? null
+      await db
+        .insertInto('tokens')
+        .values({ issuer: identity.issuer, provider_user_id: identity.id, sealed, expires_at })
+        .onConflict((conflict) => conflict.columns(['issuer', 'provider_user_id']).doUpdateSet({ sealed, expires_at }))
+        .execute()
+    },
+
+    async updateProfile({ identity, profile }) {
+      // What Bitbucket says about the person is kept beside the identity; the name in our account is the person's own.
+      await db
+        .updateTable('identities')
+        .set({ nickname: profile.nickname, profile: JSON.stringify(storedProfile(profile)) })
+        .where('issuer', '=', identity.issuer)
+        .where('provider_user_id', '=', identity.id)
+        .execute()
+    },
+
+    canSignIn: ({ user }) => user.status === 'active' || user.status,
+
+    async endOtherSessions({ req, user }) {
+      await endSessions(db, user.id, req.sessionID)
+    },
+  }
+}
+
+async function insertIdentity(trx: Db, userId: string, identity: Identity, profile: Profile): Promise<void> {
+  const row = {
+    issuer: identity.issuer,
+    provider_user_id: identity.id,
+    user_id: userId,
+    nickname: profile.nickname,
+    profile: JSON.stringify(storedProfile(profile)),
+    created_at: new Date().toISOString(),
+  }
+  await trx.insertInto('identities').values(row).execute()
+}
+
+function storedProfile({ username, nickname, displayName, avatarUrl }: Profile): StoredIdentity['profile'] {
+  return { username, nickname, displayName, avatarUrl }
+}
+
+/** One transaction; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+async function writing<T>(db: Db, write: (trx: Db) => Promise<T>): Promise<T> {
+  try {
+    return await db.transaction().execute(write)
+  } catch (error) {
+    const table = refusedBy(error)
+    if (table === 'identities') throw new IdentityTakenError(undefined, { cause: error })
+    if (table === 'users') throw new EmailTakenError(undefined, { cause: error })
+    throw error
+  }
+}

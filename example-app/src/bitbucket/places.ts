@@ -1,0 +1,38 @@
+import type { Request } from 'express'
+import type { Config } from '../config.js'
+
+/** The applications of this product: the board, and a desk for those who tidy it. */
+export const APPLICATIONS = ['board', 'desk'] as const
+export type Application = (typeof APPLICATIONS)[number]
+
+/** Which customer's site is being visited, and which application of it. */
+export interface Place {
+  readonly tenant: string | null
+  readonly application: Application
+}
+
+/**
+ * The host name says it: `localhost` and `desk.localhost` are the product itself, `acme.localhost` and
+ * `desk.acme.localhost` belong to the tenant acme. `null` = not a host of ours.
+ */
+export function placeOf(req: Request, config: Config): Place | null {
+  const base = config.baseURL.hostname
+  const host = req.hostname?.toLowerCase() ?? ''
+  if (host === base) return { tenant: null, application: 'board' }
+  if (!host.endsWith(`.${base}`)) return null
+  const labels = host.slice(0, -base.length - 1).split('.')
+  const application = labels[0] === 'desk' ? 'desk' : 'board'
+  if (application === 'desk') labels.shift()
+  return { tenant: labels.join('.') || null, application }
+}
+
+/** The origin of a place, from configuration and never from a request. */
+export function originOf(place: Place, config: Config): string {
+  const labels = [...(place.application === 'desk' ? ['desk'] : []), ...(place.tenant === null ? [] : [place.tenant])]
+  return `${config.baseURL.protocol}//${[...labels, config.baseURL.host].join('.')}`
+}
+
+/** Every place there is. */
+export function allPlaces(config: Config): Place[] {
+  return [null, ...config.tenants].flatMap((tenant) => APPLICATIONS.map((application) => ({ tenant, application })))
+}

@@ -1,0 +1,50 @@
+import passport from 'passport'
+import { type BitbucketSignIn, bitbucketSignIn, connections } from 'passport-bitbucket-signin'
+import type { Activity } from '../accounts/activity.js'
+import { accountHooks } from '../accounts/hooks.js'
+import type { User } from '../accounts/users.js'
+import type { Config } from '../config.js'
+import type { Db } from '../database/database.js'
+import type { CounterFactory } from '../limits.js'
+import type { Mailer } from '../mail.js'
+import type { Sealer } from '../seal.js'
+import { placeOf } from './places.js'
+import type { ConnectionSettings } from './settings.js'
+
+interface Parts {
+  readonly config: Config
+  readonly db: Db
+  readonly sealer: Sealer
+  readonly settings: ConnectionSettings
+  readonly mailer: Mailer
+  readonly activity: Activity
+  readonly counters: CounterFactory | null
+}
+
+/** "Sign in with Bitbucket", wired to this app: whose connection, which accounts, how codes are mailed, what is noted. */
+export function setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters }: Parts): BitbucketSignIn {
+  return bitbucketSignIn<User>({
+    passport,
+    secrets: config.secrets,
+    connection: connections({
+      default: () => settings.default(),
+      tenants: (tenant) => settings.tenant(tenant),
+      tenant: (req) => placeOf(req, config)?.tenant ?? null,
+      application: (req) => placeOf(req, config)?.application ?? null,
+    }),
+    accounts: accountHooks(db, sealer),
+    sendEmailCode: ({ to, code, maskedIdentity }) =>
+      mailer.send({
+        to,
+        subject: 'Your code for Corkboard',
+        text: `${code}\n\nSomebody signed in to Corkboard with the Bitbucket account ${maskedIdentity} and this address.\nIf that was you, type the code where you signed in; it works for 10 minutes. If not, ignore this mail.`,
+      }),
+    paths: { signedIn: '/', signIn: '/sign-in' },
+    ...(counters && { limiter: counters }),
+    onEvent: (event) => {
+      if (event.type === 'started') return
+      const where = event.tenant === null ? '' : ` at ${event.tenant}`
+      activity.record(event.type, event.userId, `Bitbucket${where}${event.code === null ? '' : `: ${event.code}`}`)
+    },
+  })
+}

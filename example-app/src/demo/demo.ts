@@ -1,0 +1,48 @@
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { hashPassword } from '../accounts/passwords.js'
+import { findRowByEmail, insertUser } from '../accounts/users.js'
+import type { ConnectionSettings } from '../bitbucket/settings.js'
+import type { Config } from '../config.js'
+import type { Db } from '../database/database.js'
+
+/** The password of every account that the demo makes. Printed on the sign-in page. */
+export const DEMO_PASSWORD = 'corkboard-demo'
+
+/** The app's client at the fake Bitbucket. Its secret is public: it opens nothing but the fake. */
+export const DEMO_CLIENT = { clientID: 'corkboard-demo', clientSecret: 'corkboard-demo-secret' }
+/** The tenant `globex` has brought its own client, so it has a callback of its own. */
+const GLOBEX_CLIENT = { clientID: 'globex-demo', clientSecret: 'globex-demo-secret' }
+
+/** Starts the fake Bitbucket beside the app, with one client for the product and one for the tenant globex. */
+export function startFake(config: Config): Promise<FakeBitbucket> {
+  const scopes = ['account', 'email', 'repository', 'pullrequest']
+  const callbackOn = (host: string) => `${config.baseURL.protocol}//${host}/auth/bitbucket/callback`
+  return startFakeBitbucket({
+    port: config.fake.port,
+    clients: [
+      { ...DEMO_CLIENT, name: 'Corkboard', callbackURL: callbackOn(config.baseURL.host), scopes },
+      {
+        ...GLOBEX_CLIENT,
+        name: 'Corkboard for Globex',
+        callbackURL: callbackOn(`globex.${config.baseURL.host}`),
+        scopes,
+      },
+    ],
+  })
+}
+
+/** What is there when a newcomer looks around for the first time. */
+export async function furnish(db: Db, settings: ConnectionSettings, config: Config): Promise<void> {
+  const admin = config.adminEmail
+  if (admin === undefined || (await findRowByEmail(db, admin))) return
+  const passwordHash = await hashPassword(DEMO_PASSWORD)
+  const user = await insertUser(db, { name: 'Ada Admin', email: admin, emailVerified: true, passwordHash })
+  const welcome = 'Welcome. Sign in to pin a note; the scenarios show what the sign-in can do.'
+  await db
+    .insertInto('notes')
+    .values({ id: user.id, tenant: '', user_id: user.id, body: welcome, created_at: new Date().toISOString() })
+    .execute()
+  if (config.tenants.includes('globex')) {
+    await settings.save('globex', { clientID: GLOBEX_CLIENT.clientID }, GLOBEX_CLIENT.clientSecret)
+  }
+}

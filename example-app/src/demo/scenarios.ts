@@ -1,0 +1,148 @@
+import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { hashPassword } from '../accounts/passwords.js'
+import { insertUser } from '../accounts/users.js'
+import type { ConnectionSettings, Settings } from '../bitbucket/settings.js'
+import type { Db } from '../database/database.js'
+import { DEMO_PASSWORD } from './demo.js'
+
+/** One case of the decision table: how things stand before, who signs in, what should come of it. */
+export interface Scenario {
+  readonly id: string
+  readonly title: string
+  /** Key of the person at the fake Bitbucket. */
+  readonly person: string
+  readonly choose: string
+  readonly expect: string
+  readonly settings?: Settings
+  /** An account that holds the person's address already. */
+  readonly account?: 'verified' | 'unverified'
+  readonly bitbucketDown?: boolean
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    id: 'code',
+    title: 'A first sign-in, Bitbucket not trusted',
+    person: 'alice',
+    choose: 'Choose Alice and allow.',
+    expect:
+      'Bitbucket says the address is confirmed, but that is only its word: a code is mailed first. It is in the mailbox.',
+  },
+  {
+    id: 'trusted',
+    title: 'A first sign-in, Bitbucket trusted',
+    person: 'alice',
+    choose: 'Choose Alice and allow.',
+    expect: 'With the trusted-provider switch on, the confirmed address counts: signed in at once, address verified.',
+    settings: { trustedProvider: true },
+  },
+  {
+    id: 'unconfirmed',
+    title: 'An unconfirmed address',
+    person: 'bob',
+    choose: 'Choose Bob and allow.',
+    expect: 'Bitbucket itself has not confirmed this address, so even a trusted Bitbucket means a code by mail.',
+    settings: { trustedProvider: true },
+  },
+  {
+    id: 'none',
+    title: 'No address at all',
+    person: 'dave',
+    choose: 'Choose Dave and allow.',
+    expect: 'You are asked for an address, which is then proven by code.',
+  },
+  {
+    id: 'match-trusted',
+    title: 'An account with this address exists, Bitbucket trusted',
+    person: 'carol',
+    choose: 'Choose Carol and allow.',
+    expect: 'Both sides have proven the address: the identity is linked to the existing account, which is signed in.',
+    settings: { trustedProvider: true },
+    account: 'verified',
+  },
+  {
+    id: 'match',
+    title: 'An account with this address exists, Bitbucket not trusted',
+    person: 'carol',
+    choose: `Choose Carol and allow, enter the code, then sign in as carol@example.com with “${DEMO_PASSWORD}”.`,
+    expect:
+      'The code proves the mailbox, but the account belongs to whoever has its password: you prove that too, then confirm the link.',
+    account: 'verified',
+  },
+  {
+    id: 'squatted',
+    title: 'Somebody took the address before',
+    person: 'grace',
+    choose: 'Choose Grace, allow and enter the code.',
+    expect: `A stranger has set up an account with Grace’s address, unverified, with the password “${DEMO_PASSWORD}”. The owner gets it, emptied: try that password afterwards.`,
+    account: 'unverified',
+  },
+  {
+    id: 'denied',
+    title: 'Denied at Bitbucket',
+    person: 'alice',
+    choose: 'Press Deny.',
+    expect: 'A friendly page with a way back. Nobody is signed in.',
+  },
+  {
+    id: 'member',
+    title: 'Members of a workspace only: a member',
+    person: 'alice',
+    choose: 'Choose Alice, who owns the workspace acme.',
+    expect: 'Signed in.',
+    settings: { trustedProvider: true, workspaces: ['acme'] },
+  },
+  {
+    id: 'stranger',
+    title: 'Members of a workspace only: somebody else',
+    person: 'erin',
+    choose: 'Choose Erin, who is in no workspace.',
+    expect: 'Refused, with the reason.',
+    settings: { trustedProvider: true, workspaces: ['acme'] },
+  },
+  {
+    id: 'closed',
+    title: 'Sign-up is closed',
+    person: 'erin',
+    choose: 'Choose Erin and allow.',
+    expect: 'Only people who have an account get in; Erin has none.',
+    settings: { trustedProvider: true, signUp: false },
+  },
+  {
+    id: 'down',
+    title: 'Bitbucket is down',
+    person: 'alice',
+    choose: 'Choose Alice and allow.',
+    expect:
+      'Bitbucket answers with errors: a page says so and offers another try. Choose any other scenario to mend it.',
+    bitbucketDown: true,
+  },
+]
+
+/** Puts everything as the scenario wants it. What the person had here before is deleted. */
+export async function prepare(
+  scenario: Scenario,
+  db: Db,
+  settings: ConnectionSettings,
+  fake: FakeBitbucket,
+): Promise<void> {
+  const { displayName, emails, uuid } = fake.person(scenario.person)
+  const addresses = emails.map(({ address }) => address.toLowerCase())
+  const byIdentity = db.selectFrom('identities').select('user_id').where('provider_user_id', '=', uuid)
+  await db.deleteFrom('users').where('id', 'in', byIdentity).execute()
+  if (addresses.length > 0) await db.deleteFrom('users').where('email_lower', 'in', addresses).execute()
+
+  const primary = emails.find((each) => each.primary)
+  if (scenario.account && primary) {
+    const stranger = scenario.account === 'unverified'
+    await insertUser(db, {
+      name: stranger ? 'A stranger' : displayName,
+      email: primary.address,
+      emailVerified: !stranger,
+      passwordHash: await hashPassword(DEMO_PASSWORD),
+    })
+  }
+  await settings.save('default', { trustedProvider: false, ...scenario.settings })
+  fake.clearScripts()
+  if (scenario.bitbucketDown) fake.script('token', { status: 503, html: '<h1>Bitbucket is down</h1>' })
+}

@@ -1,0 +1,110 @@
+import type { Server } from 'node:http'
+import { Activity } from './accounts/activity.js'
+import { Codes } from './accounts/codes.js'
+import { createApp } from './app.js'
+import { setUpBitbucket } from './bitbucket/plugin.js'
+import { ConnectionSettings } from './bitbucket/settings.js'
+import { type Config, ConfigError, loadConfig } from './config.js'
+import { openDatabase } from './database/database.js'
+import { DEMO_CLIENT, furnish, startFake } from './demo/demo.js'
+import { housekeeping } from './housekeeping.js'
+import { counterFactory, Limits } from './limits.js'
+import { createLog, type Log } from './log.js'
+import { Mailer } from './mail.js'
+import { Sealer } from './seal.js'
+
+/** Starts everything, in the order in which it is needed, and ends it in the opposite one. */
+async function start(config: Config): Promise<void> {
+  const log = createLog(config.logLevel)
+  const { db, pool } = await openDatabase(config, log)
+  const counters = await counterFactory(pool, config.redisURL, log)
+  const sealer = new Sealer(config.secrets)
+
+  // The fake Bitbucket beside us; another process's with FAKE_BITBUCKET_URL; else the real one.
+  const fake = config.demo && !config.fake.url ? await startFake(config) : null
+  const fakeURL = fake?.url ?? config.fake.url
+  const environment = {
+    clientID: config.client?.id ?? DEMO_CLIENT.clientID,
+    clientSecret: config.client?.secret ?? DEMO_CLIENT.clientSecret,
+    ...(fakeURL !== undefined && { endpoints: endpointsAt(fakeURL) }),
+  }
+  const settings = new ConnectionSettings(config, db, sealer, environment)
+  if (config.demo) await furnish(db, settings, config)
+
+  const mailer = new Mailer(config, db, log)
+  const activity = new Activity(db, log)
+  const bitbucket = setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters: counters.factory })
+  let open = true
+  const app = createApp(
+    {
+      ...{ config, log, db, activity, mailer, settings, bitbucket },
+      codes: new Codes(db, sealer),
+      limits: new Limits(counters.factory),
+      authorizeOrigin: fakeURL ?? 'https://bitbucket.org',
+      isOpen: () => open,
+    },
+    fake,
+  )
+  const server = app.listen(config.port, (error?: Error) => {
+    if (error) fail(error)
+    announce(config, log, environment.clientID, fakeURL)
+  })
+  const stopCleaning = housekeeping(db, log)
+
+  const stop = async (signal: string) => {
+    if (!open) return
+    open = false
+    log.info({ signal }, 'stopping: no new requests, those under way are finished')
+    stopCleaning()
+    await finish(server)
+    await mailer.drain()
+    await bitbucket.close()
+    await counters.close()
+    await fake?.close()
+    await db.destroy()
+  }
+  process.on('SIGTERM', (signal) => void stop(signal))
+  process.on('SIGINT', (signal) => void stop(signal))
+}
+
+/** Waits until the requests under way are answered; a sign-in may be on its way to Bitbucket and back. */
+async function finish(server: Server): Promise<void> {
+  const lastCall = setTimeout(() => server.closeAllConnections(), 20_000)
+  await new Promise((resolve) => server.close(resolve))
+  clearTimeout(lastCall)
+}
+
+const endpointsAt = (url: string) => ({
+  authorizationURL: `${url}/site/oauth2/authorize`,
+  tokenURL: `${url}/site/oauth2/access_token`,
+  apiURL: `${url}/2.0`,
+})
+
+/** What a person at the terminal wants to know, in plain lines beside the log. */
+function announce(config: Config, log: Log, clientID: string, fakeURL: string | undefined): void {
+  const callbackURL = `${config.baseURL.origin}/auth/bitbucket/callback`
+  log.info({ url: config.baseURL.origin, callbackURL, clientID, fakeBitbucket: fakeURL ?? null }, 'ready')
+  const lines = fakeURL
+    ? [
+        `Corkboard is ready at ${config.baseURL.origin}`,
+        `It uses a FAKE Bitbucket at ${fakeURL}: no account needed, never for production.`,
+      ]
+    : [
+        `Corkboard is ready at ${config.baseURL.origin}`,
+        'It uses bitbucket.org. Your OAuth client there (workspace → Settings → OAuth clients) needs',
+        `  callback URL  ${callbackURL}`,
+        '  permissions   Account: Read, Email',
+      ]
+  if (config.logLevel !== 'silent') process.stdout.write(`\n${lines.join('\n')}\n\n`)
+}
+
+function fail(error: Error): never {
+  process.stderr.write(`${error instanceof ConfigError ? `Wrong configuration.\n${error.message}` : error.stack}\n`)
+  process.exit(1)
+}
+
+try {
+  await start(loadConfig())
+} catch (error) {
+  fail(error as Error)
+}

@@ -1,0 +1,80 @@
+import type { Selectable } from 'kysely'
+import type { User } from '../accounts/users.js'
+import type { ActivityTable, IdentitiesTable, SessionsTable } from '../database/schema.js'
+import { type Html, html } from './html.js'
+import { initials, when } from './layout.js'
+
+interface AccountView {
+  readonly user: User
+  readonly identities: readonly Selectable<IdentitiesTable>[]
+  readonly sessions: readonly Selectable<SessionsTable>[]
+  readonly thisSession: string
+  readonly events: readonly Selectable<ActivityTable>[]
+  readonly offered: boolean
+}
+
+export function accountView(view: AccountView): Html {
+  const { user } = view
+  return html`<div class="person"><span class="avatar" aria-hidden="true">${initials(user.name)}</span>
+<div><h1>${user.name}</h1><p>${address(user)}</p></div></div>
+${waysToSignIn(view)}
+${sessionList(view)}
+<section class="card"><h2>Activity</h2>
+${view.events.length === 0 ? html`<p class="empty">Nothing yet.</p>` : activityList(view.events)}
+</section>
+<section class="card danger"><h2>Delete my account</h2>
+<p>Your notes, your linked identities and your sessions are deleted with it. This cannot be undone.</p>
+<form method="post" action="/account/delete"><button class="dangerous">Delete my account</button></form>
+</section>`
+}
+
+function address(user: User): Html {
+  if (user.email === null) return html`<span class="badge warn">No e-mail address</span>`
+  return user.emailVerified
+    ? html`${user.email} <span class="badge good">verified</span>`
+    : html`${user.email} <span class="badge warn">not verified</span>
+<form method="post" action="/account/verify" class="inline"><button class="quiet">Mail me a code</button></form>`
+}
+
+function waysToSignIn({ user, identities, offered }: AccountView): Html {
+  return html`<section class="card"><h2>Ways to sign in</h2>
+<ul class="rows">
+<li><div><strong>Password</strong><br><small>${user.hasPassword ? 'Set' : 'Not set'}</small></div>
+<form method="post" action="/account/password" class="inline">
+<label for="password" class="hidden">New password</label>
+<input id="password" name="password" type="password" autocomplete="new-password" minlength="10" required placeholder="New password">
+<button>${user.hasPassword ? 'Change' : 'Set a password'}</button></form></li>
+${identities.map(
+  (
+    identity,
+  ) => html`<li><div><strong>Bitbucket</strong> ${identity.nickname}<br><small>${identity.provider_user_id}</small></div>
+<form method="post" action="/auth/bitbucket/unlink" class="inline"><input type="hidden" name="id" value="${identity.provider_user_id}">
+<button>Unlink</button></form></li>`,
+)}
+${
+  identities.length === 0 &&
+  offered &&
+  html`<li><div><strong>Bitbucket</strong><br><small>Not linked</small></div><a class="button" href="/auth/bitbucket/link">Link Bitbucket</a></li>`
+}
+</ul></section>`
+}
+
+function sessionList({ sessions, thisSession }: AccountView): Html {
+  const row = (session: Selectable<SessionsTable>) => html`<li><div><strong>${session.device ?? 'A browser'}</strong>
+${session.id === thisSession && html`<span class="badge good">this one</span>`}<br><small>since ${when(session.created_at)}</small></div>
+${
+  session.id !== thisSession &&
+  html`<form method="post" action="/account/sessions/end" class="inline"><input type="hidden" name="id" value="${session.id}">
+<button class="quiet">End</button></form>`
+}</li>`
+  return html`<section class="card"><h2>Active sessions</h2>
+<ul class="rows">${sessions.map(row)}</ul>
+${sessions.length > 1 && html`<form method="post" action="/account/sessions/end"><button>End all others</button></form>`}
+</section>`
+}
+
+export function activityList(events: readonly Selectable<ActivityTable>[]): Html {
+  const row = (event: Selectable<ActivityTable>) =>
+    html`<li><div><strong>${event.type.replaceAll('_', ' ')}</strong><br><small>${event.detail}</small></div><small>${when(event.at)}</small></li>`
+  return html`<ul class="rows">${events.map(row)}</ul>`
+}

@@ -1,0 +1,67 @@
+import type { Request, Response } from 'express'
+import { isAdmin } from '../web/guards.js'
+import type { Services } from '../web/services.js'
+import { type Html, html } from './html.js'
+
+/** Sends a page of ours: header, what there is to say, the body. */
+export function sendPage(services: Services, req: Request, res: Response, title: string, body: Html): void {
+  const notice = req.session?.notice
+  if (notice !== undefined) delete req.session.notice
+  const user = req.user
+  const here = req.path
+  const link = (href: string, label: string) =>
+    html`<a href="${href}"${here === href && html` aria-current="page"`}>${label}</a>`
+  const document = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title} · Corkboard</title>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/app.css">
+<script src="/copy.js" defer></script>
+</head>
+<body>
+<a class="skip" href="#main">Skip to content</a>
+${services.config.demo && demoBar(services)}
+<header class="top">
+<a class="brand" href="/"><img src="/icon.svg" alt="" width="28" height="28">Corkboard${req.place?.application === 'desk' && html` <span class="tag">Desk</span>`}</a>
+${req.place?.tenant && html`<span class="tenant">${req.place.tenant}</span>`}
+<nav aria-label="Main">
+${link('/', 'Board')}
+${services.config.demo && link('/scenarios', 'Scenarios')}
+${isAdmin(user, services.config) && link('/admin/bitbucket', 'Administration')}
+${
+  user
+    ? html`<a class="me" href="/account"${here === '/account' && html` aria-current="page"`}><span class="avatar small" aria-hidden="true">${initials(user.name)}</span>${user.name}</a>
+<form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>`
+    : link('/sign-in', 'Sign in')
+}
+</nav>
+</header>
+<main id="main" tabindex="-1">
+${notice !== undefined && html`<p class="notice" role="status">${notice}</p>`}
+${body}
+</main>
+</body>
+</html>`
+  res.type('html').set('Cache-Control', 'no-store').send(document.text)
+}
+
+function demoBar(services: Services): Html {
+  return html`<p class="demo">Demo: a <strong>fake Bitbucket</strong> at <a href="${services.authorizeOrigin}">${services.authorizeOrigin}</a> stands in for bitbucket.org.
+Mail ends in the <a href="/dev/mailbox">mailbox</a>.</p>`
+}
+
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/)
+  return [words[0], words.length > 1 ? words.at(-1) : '']
+    .map((word) => [...(word ?? '')][0] ?? '')
+    .join('')
+    .toUpperCase()
+}
+
+/** A time as people of any place can read it. */
+export const when = (iso: string): Html =>
+  html`<time datetime="${iso}">${new Date(iso).toISOString().slice(0, 16).replace('T', ' ')} UTC</time>`

@@ -1,0 +1,81 @@
+import { Router } from 'express'
+import { z } from 'zod'
+import { hashPassword } from '../accounts/passwords.js'
+import { endSessions, rowId } from '../accounts/session-store.js'
+import { deleteUser, identitiesOf, type User } from '../accounts/users.js'
+import { accountView } from '../views/account.js'
+import { sendPage } from '../views/layout.js'
+import { requireUser } from './guards.js'
+import type { Services } from './services.js'
+
+const newPassword = z.string().min(10).max(200)
+
+/** Everything a person can see and do about the own account. */
+export function accountRoutes(services: Services): Router {
+  const { db, activity, bitbucket, config } = services
+  const router = Router()
+  // For what a thief of an unlocked laptop would do first: asks to sign in again when the last time is long ago.
+  const recently = bitbucket.requireRecentSignIn()
+
+  /** The signed-in user as data: for scripts, and for tests. */
+  router.get('/me', async (req, res) => {
+    const user = req.user
+    if (!user) return void res.json({ user: null })
+    const identities = (await identitiesOf(db, user.id)).map((row) => ({
+      provider: 'bitbucket',
+      id: row.provider_user_id,
+      nickname: row.nickname,
+    }))
+    const { id, name, email, emailVerified } = user
+    res.json({ user: { id, name, email, emailVerified, identities } })
+  })
+
+  router.get('/account', requireUser, async (req, res) => {
+    const user = req.user as User
+    const [identities, sessions, events, offered] = await Promise.all([
+      identitiesOf(db, user.id),
+      db.selectFrom('sessions').selectAll().where('user_id', '=', user.id).orderBy('created_at', 'desc').execute(),
+      activity.ofUser(user.id),
+      bitbucket.offered(req),
+    ])
+    const body = accountView({ user, identities, sessions, thisSession: rowId(req.sessionID), events, offered })
+    sendPage(services, req, res, 'Your account', body)
+  })
+
+  router.post('/account/sessions/end', requireUser, async (req, res) => {
+    const user = req.user as User
+    if (req.body?.id === undefined) await endSessions(db, user.id, req.sessionID)
+    else await db.deleteFrom('sessions').where('id', '=', String(req.body.id)).where('user_id', '=', user.id).execute()
+    activity.record('sessions_ended', user.id, req.body?.id === undefined ? 'All other sessions' : 'One session')
+    res.redirect(303, '/account')
+  })
+
+  router.post('/account/password', requireUser, recently, async (req, res) => {
+    const user = req.user as User
+    const input = newPassword.safeParse(req.body?.password)
+    if (!input.success || !user.emailVerified) {
+      req.session.notice = user.emailVerified
+        ? 'Choose a password of at least 10 characters.'
+        : 'Confirm your address first.'
+    } else {
+      const password_hash = await hashPassword(input.data)
+      await db.updateTable('users').set({ password_hash }).where('id', '=', user.id).execute()
+      await endSessions(db, user.id, req.sessionID)
+      activity.record('password_set', user.id, 'Other sessions were ended')
+      req.session.notice = 'Your password is set.'
+    }
+    res.redirect(303, '/account')
+  })
+
+  router.post('/account/delete', requireUser, recently, async (req, res) => {
+    const user = req.user as User
+    await bitbucket.forget(req, res)
+    // Sessions go with the user, this one included.
+    await deleteUser(db, user.id)
+    services.log.info({ userId: user.id }, 'account deleted')
+    res.clearCookie(config.sessionCookie, { secure: config.secure })
+    res.redirect(303, '/')
+  })
+
+  return router
+}

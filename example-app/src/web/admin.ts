@@ -1,0 +1,99 @@
+import { type Request, type Response, Router } from 'express'
+import { type Settings, settingsSchema } from '../bitbucket/settings.js'
+import { type TestResult, testConnection } from '../bitbucket/test-connection.js'
+import { adminView } from '../views/admin.js'
+import { sendPage } from '../views/layout.js'
+import { requireAdmin } from './guards.js'
+import type { Services } from './services.js'
+
+/** Administration → Social connections → Bitbucket. Guarded by the role; every change is in the activity list. */
+export function adminRoutes(services: Services): Router {
+  const { settings, config, activity, bitbucket } = services
+  const router = Router()
+  router.use('/admin', requireAdmin(config))
+
+  /** `default`, or a tenant we know; anything else is treated as `default`. */
+  const levelOf = (req: Request) => {
+    const asked = req.query.level ?? req.body?.level
+    return config.tenants.find((tenant) => tenant === asked) ?? 'default'
+  }
+
+  const show = async (req: Request, res: Response, extra: { problem?: string; test?: TestResult[] } = {}) => {
+    const level = levelOf(req)
+    const [own, above, callbackURLs, events] = await Promise.all([
+      settings.level(level),
+      level === 'default' ? settings.inherited : settings.effectiveDefault(),
+      settings.callbackURLs(),
+      activity.latest(),
+    ])
+    const view = { level, own, above, callbackURLs, events, tenants: config.tenants, demo: config.demo, ...extra }
+    sendPage(services, req, res, 'Bitbucket connection', adminView(view))
+  }
+
+  router.get('/admin/bitbucket', (req, res) => show(req, res))
+
+  router.post('/admin/bitbucket', bitbucket.requireRecentSignIn(), async (req, res) => {
+    const level = levelOf(req)
+    const before = await settings.level(level)
+    const next = readForm(req.body ?? {})
+    const secret = String(req.body?.clientSecret ?? '')
+    if (next.clientID !== undefined && next.clientID !== before.settings.clientID && secret === '') {
+      return show(req, res.status(400), { problem: 'A new client ID needs its secret: the two belong together.' })
+    }
+    await settings.save(level, next, next.clientID === undefined ? null : secret === '' ? undefined : secret)
+    const changed = changes(before.settings, next)
+    if (secret !== '') changed.push('client secret replaced')
+    activity.record(
+      'connection_changed',
+      req.user?.id ?? null,
+      `Bitbucket, ${level}: ${changed.join('; ') || 'nothing'}`,
+    )
+    req.session.notice = 'Saved. It is in effect from the next request on.'
+    res.redirect(303, `/admin/bitbucket?level=${level}`)
+  })
+
+  router.post('/admin/bitbucket/test', async (req, res) => {
+    const test = await testConnection(await settings.effective(levelOf(req)))
+    activity.record(
+      'connection_tested',
+      req.user?.id ?? null,
+      `Bitbucket, ${levelOf(req)}: ${test.map((each) => each.result).join(', ')}`,
+    )
+    await show(req, res, { test })
+  })
+
+  return router
+}
+
+/** An empty choice or text means "inherit". Lists are inherited unless their own choice says `own`. */
+function readForm(body: Record<string, unknown>): Settings {
+  const choice = (name: string) => (body[name] === 'true' ? true : body[name] === 'false' ? false : undefined)
+  const list = (name: string) =>
+    body[`${name}Choice`] === 'own'
+      ? [body[name] ?? '']
+          .flat()
+          .flatMap((each) => String(each).split(/[\s,]+/))
+          .filter(Boolean)
+      : undefined
+  const read: Record<keyof Settings, unknown> = {
+    enabled: choice('enabled'),
+    trustedProvider: choice('trustedProvider'),
+    signUp: choice('signUp'),
+    visible: choice('visible'),
+    clientID: String(body.clientID ?? '').trim() || undefined,
+    applications: list('applications'),
+    scope: list('scope'),
+    workspaces: list('workspaces'),
+  }
+  // As it is stored: what is undefined is left out.
+  return settingsSchema.parse(JSON.parse(JSON.stringify(read)))
+}
+
+/** What changed, in words. There is no secret among the settings. */
+function changes(before: Settings, after: Settings): string[] {
+  const names = Object.keys(settingsSchema.shape) as (keyof Settings)[]
+  const say = (value: unknown) => (value === undefined ? 'inherited' : JSON.stringify(value))
+  return names
+    .filter((name) => say(before[name]) !== say(after[name]))
+    .map((name) => `${name} ${say(before[name])} → ${say(after[name])}`)
+}

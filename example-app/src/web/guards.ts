@@ -1,0 +1,52 @@
+import type { RequestHandler } from 'express'
+import type { User } from '../accounts/users.js'
+import { allPlaces, originOf, placeOf } from '../bitbucket/places.js'
+import type { Config } from '../config.js'
+
+/** Puts tenant and application on the request, and brings people who came by another host name to ours. */
+export function findPlace(config: Config): RequestHandler {
+  return (req, res, next) => {
+    const place = placeOf(req, config)
+    if (place) {
+      req.place = place
+      return next()
+    }
+    if (req.method === 'GET' && req.accepts('html')) return res.redirect(config.baseURL.origin)
+    res.status(421).json({ error: 'unknown_host' })
+  }
+}
+
+/**
+ * Refuses what another site makes a browser post here. Browsers say where a request comes from; a client that says
+ * nothing has to send `Origin` itself. (The router of `passport-bitbucket-signin` guards its own routes.)
+ */
+export function sameOrigin(config: Config): RequestHandler {
+  const ours = new Set(allPlaces(config).map((place) => originOf(place, config)))
+  return (req, res, next) => {
+    if (req.method === 'GET' || req.method === 'HEAD') return next()
+    const site = req.get('sec-fetch-site')
+    const origin = req.get('origin') ?? ''
+    const same =
+      site === undefined ? ours.has(origin) && new URL(origin).host === req.get('host') : site === 'same-origin'
+    if (same) return next()
+    res.status(403).type('text').send('This form was sent from another site. Open the page again and retry.')
+  }
+}
+
+export const requireUser: RequestHandler = (req, res, next) => {
+  if (req.user) return next()
+  res.redirect(303, `/sign-in?returnTo=${encodeURIComponent(req.originalUrl)}`)
+}
+
+/** The role follows a *verified* address: claiming the administrator's address gives nobody anything. */
+export function isAdmin(user: User | undefined, config: Config): boolean {
+  return user?.emailVerified === true && user.email?.toLowerCase() === config.adminEmail
+}
+
+export function requireAdmin(config: Config): RequestHandler {
+  return (req, res, next) => {
+    if (!req.user) return requireUser(req, res, next)
+    if (isAdmin(req.user, config)) return next()
+    next('router')
+  }
+}

@@ -1,0 +1,34 @@
+import { Router } from 'express'
+import { html } from '../views/html.js'
+import { sendPage, when } from '../views/layout.js'
+import type { Services } from './services.js'
+
+/** Mails that nobody sent: a page for people, JSON for tests (`?to=` narrows both). Never mounted in production. */
+export function mailboxRoutes(services: Services): Router {
+  const router = Router()
+
+  router.get('/dev/mailbox', async (req, res) => {
+    const all = services.db.selectFrom('mails').selectAll().orderBy('at', 'desc').limit(50)
+    const { to } = req.query
+    const mails = await (typeof to === 'string' ? all.where('recipient', '=', to) : all).execute()
+    if (req.accepts(['html', 'json']) === 'json') {
+      const shown = mails.map(({ id, at, recipient, subject, body }) => ({
+        id,
+        at,
+        to: recipient,
+        subject,
+        text: body,
+      }))
+      return void res.json({ mails: shown })
+    }
+    const list = mails.map(
+      (mail) =>
+        html`<li class="card"><h2>${mail.subject}</h2><p><small>to ${mail.recipient}, ${when(mail.at)}</small></p><pre>${mail.body}</pre></li>`,
+    )
+    const body = html`<h1>Mailbox</h1><p class="lead">Development only: what would have been mailed, newest first.</p>
+${mails.length === 0 ? html`<p class="empty">No mail yet.</p>` : html`<ul class="mails">${list}</ul>`}`
+    sendPage(services, req, res, 'Mailbox', body)
+  })
+
+  return router
+}

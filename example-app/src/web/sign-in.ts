@@ -1,0 +1,75 @@
+import { type Request, type Response, Router } from 'express'
+import { z } from 'zod'
+import { passwordMatches } from '../accounts/passwords.js'
+import { findRowByEmail, toUser, type User } from '../accounts/users.js'
+import { sendPage } from '../views/layout.js'
+import { signInView } from '../views/sign-in.js'
+import type { Services } from './services.js'
+
+const credentials = z.object({ email: z.string().max(254), password: z.string().max(200) })
+const TOO_MANY = 'Too many tries. Wait a quarter of an hour, or reset your password.'
+// The same words whether the address is unknown or the password is wrong: the page tells nobody who has an account.
+const WRONG = 'This address and password do not go together.'
+
+/** Sign-in by password, sign-out. Bitbucket's own routes are the package's; this page shows its button. */
+export function signInRoutes(services: Services): Router {
+  const { bitbucket, limits, db, activity, config } = services
+  const router = Router()
+
+  const showSignIn = async (req: Request, res: Response, problem?: string, email = '') => {
+    const returnTo = ownPage(req.query.returnTo ?? req.body?.returnTo)
+    const button = await bitbucket.button(req, { returnTo })
+    const pending = bitbucket.pending(req)
+    sendPage(
+      services,
+      req,
+      res,
+      'Sign in',
+      signInView({ button, pending, returnTo, problem, email, demo: config.demo }),
+    )
+  }
+
+  router.get('/sign-in', (req, res) => (req.user ? res.redirect('/account') : showSignIn(req, res)))
+
+  router.post('/sign-in', async (req, res) => {
+    const input = credentials.safeParse(req.body)
+    if (!input.success) return showSignIn(res.status(400).req, res, WRONG)
+    const { email, password } = input.data
+    const allowed =
+      (await limits.allow('password', `${email} ${req.ip}`)) && (await limits.allow('passwordPerDay', email))
+    if (!allowed) return showSignIn(req, res.status(429), TOO_MANY, email)
+    const row = await findRowByEmail(db, email)
+    const right = await passwordMatches(row?.password_hash, password)
+    if (!row || !right || row.status !== 'active') return showSignIn(req, res.status(401), WRONG, email)
+    await signInByPassword(req, toUser(row))
+    activity.record('signed_in', row.id, 'Signed in with password')
+    // A Bitbucket sign-in that waits for this proof goes on where it stopped.
+    res.redirect(303, bitbucket.pending(req)?.next ?? ownPage(req.body.returnTo))
+  })
+
+  router.post('/sign-out', async (req, res) => {
+    await signOut(services, req, res)
+    res.redirect(303, '/')
+  })
+
+  return router
+}
+
+/** Passport takes a new session id at `logIn`, so nothing an attacker planted before survives. */
+export async function signInByPassword(req: Request, user: User): Promise<void> {
+  await new Promise<void>((resolve, reject) => req.logIn(user, (error) => (error ? reject(error) : resolve())))
+  req.session.passwordAt = Date.now()
+  await new Promise<void>((resolve, reject) => req.session.save((error) => (error ? reject(error) : resolve())))
+}
+
+/** Ends the session here, and what is open between this browser and Bitbucket. */
+export async function signOut({ bitbucket, config }: Services, req: Request, res: Response): Promise<void> {
+  await bitbucket.forget(req, res)
+  await new Promise<void>((resolve, reject) => req.session.destroy((error) => (error ? reject(error) : resolve())))
+  res.clearCookie(config.sessionCookie, { secure: config.secure })
+}
+
+/** Where to go after the sign-in: only pages of this list, so there is nothing to get wrong about foreign URLs. */
+export function ownPage(value: unknown): string {
+  return ['/account', '/admin/bitbucket', '/scenarios'].find((page) => page === value) ?? '/'
+}

@@ -1,0 +1,186 @@
+import { type Request, type Response, Router } from 'express'
+import { z } from 'zod'
+import { hashPassword } from '../accounts/passwords.js'
+import { emptyAccount, findRowByEmail, findUser, insertUser, lockUser, type User } from '../accounts/users.js'
+import { refusedBy } from '../database/database.js'
+import { sendPage } from '../views/layout.js'
+import { codeView, resetView, signUpView } from '../views/sign-up.js'
+import { requireUser } from './guards.js'
+import type { Services } from './services.js'
+import { signInByPassword } from './sign-in.js'
+
+const email = z.email({ error: 'Enter an e-mail address.' }).max(254)
+const password = z.string().min(10, { error: 'Choose a password of at least 10 characters.' }).max(200)
+const signUp = z.object({ name: z.string().trim().min(1, { error: 'Enter your name.' }).max(80), email, password })
+const WRONG_CODE: Record<'wrong' | 'gone', string> = {
+  wrong: 'That is not the code we sent.',
+  gone: 'This code is used up or too old. Start again to get another one.',
+}
+
+/**
+ * Accounts of our own: sign-up, check of an address, password reset, all by mailed code. An account comes into being
+ * only when its address is proven, so nobody can reserve an address that is not theirs. Known and unknown addresses
+ * get the same page after the same time; what differs is said in the mail, to the one who may read it.
+ */
+export function signUpRoutes(services: Services): Router {
+  const { db, codes, mailer, limits, activity } = services
+  const router = Router()
+  type Purpose = 'sign-up' | 'verify' | 'reset'
+
+  const mayMail = async (req: Request, address: string) =>
+    (await limits.allow('mailsFromOneSource', req.ip ?? '')) && (await limits.allow('mail', address))
+
+  /** Remembers in this browser which code is awaited; the code itself goes by mail only. */
+  const waitForCode = (req: Request, purpose: Purpose, address: string, id: string) => {
+    req.session.emailCode = { id, purpose, email: address }
+  }
+  const mailCode = (to: string, code: string, what: string) =>
+    mailer.sendLater({
+      to,
+      subject: `Your code for Corkboard: ${what}`,
+      text: `${code}\n\nThis code is for: ${what}. It works for 10 minutes, in the browser that asked for it.\nIf that was not you, ignore this mail.`,
+    })
+
+  router.get('/sign-up', (req, res) => sendPage(services, req, res, 'Create an account', signUpView({})))
+
+  router.post('/sign-up', async (req, res) => {
+    const input = signUp.safeParse(req.body)
+    const again = (problem: string) =>
+      sendPage(
+        services,
+        req,
+        res,
+        'Create an account',
+        signUpView({ problem, name: req.body?.name, email: req.body?.email }),
+      )
+    if (!input.success) return again(input.error.issues[0]?.message ?? '')
+    const { data } = input
+    if (!(await mayMail(req, data.email))) return again('Too many mails to this address. Try again in an hour.')
+    const held = (await findRowByEmail(db, data.email))?.email_verified === 1
+    const request = {
+      purpose: 'sign-up',
+      email: data.email,
+      name: data.name,
+      password_hash: await hashPassword(data.password),
+    } as const
+    const { id, code } = await codes.issue(request, { decoy: held })
+    if (held) mailer.sendLater(alreadyHere(data.email))
+    else mailCode(data.email, code, 'creating your account')
+    waitForCode(req, 'sign-up', data.email, id)
+    res.redirect(303, '/code')
+  })
+
+  router.post('/account/verify', requireUser, async (req, res) => {
+    const user = req.user as User
+    if (user.email === null || user.emailVerified || !(await mayMail(req, user.email)))
+      return res.redirect(303, '/account')
+    const { id, code } = await codes.issue({ purpose: 'verify', email: user.email, user_id: user.id }, { decoy: false })
+    mailCode(user.email, code, 'confirming your address')
+    waitForCode(req, 'verify', user.email, id)
+    res.redirect(303, '/code')
+  })
+
+  router.get('/code', (req, res) => showCode(req, res))
+
+  const showCode = (req: Request, res: Response, problem?: string) => {
+    const waiting = req.session.emailCode
+    if (!waiting) return res.redirect('/sign-in')
+    sendPage(services, req, res, 'Enter the code', codeView({ ...waiting, problem }))
+  }
+
+  router.post('/code', async (req, res) => {
+    const waiting = req.session.emailCode
+    if (!waiting) return res.redirect(303, '/sign-in')
+    const newPassword = waiting.purpose === 'reset' ? password.safeParse(req.body?.password) : null
+    if (newPassword?.success === false) return showCode(req, res.status(400), newPassword.error.issues[0]?.message)
+    const row = await codes.redeem(waiting.id, String(req.body?.code ?? ''))
+    if (row === 'wrong' || row === 'gone') return showCode(req, res.status(400), WRONG_CODE[row])
+    delete req.session.emailCode
+    if (row.purpose === 'verify') {
+      // The code is good only for the account that asked for it.
+      if (row.user_id !== req.user?.id) return res.redirect(303, '/account')
+      await confirmAddress(row.user_id, row.email)
+      req.session.notice = 'Your address is confirmed.'
+      return res.redirect(303, '/account')
+    }
+    const user =
+      row.purpose === 'sign-up'
+        ? await openAccount(row.name ?? '', row.email, row.password_hash ?? '')
+        : await resetPassword(row.user_id ?? '', row.email, await hashPassword(newPassword?.data ?? ''))
+    if (!user) return showCode(req, res.status(409), 'This address belongs to an account by now. Sign in to it.')
+    await signInByPassword(req, user)
+    activity.record(row.purpose === 'sign-up' ? 'signed_up' : 'password_reset', user.id, 'With a mailed code')
+    res.redirect(303, services.bitbucket.pending(req)?.next ?? '/account')
+  })
+
+  router.get('/reset', (req, res) => sendPage(services, req, res, 'Reset your password', resetView()))
+
+  router.post('/reset', async (req, res) => {
+    const input = email.safeParse(req.body?.email)
+    if (!input.success || !(await mayMail(req, input.data))) {
+      sendPage(services, req, res, 'Reset your password', resetView('Check the address, or try again in an hour.'))
+      return
+    }
+    const account = await findRowByEmail(db, input.data)
+    const request = { purpose: 'reset', email: input.data, user_id: account?.id ?? null } as const
+    const { id, code } = await codes.issue(request, { decoy: !account })
+    if (account) mailCode(input.data, code, 'setting a new password')
+    else mailer.sendLater(notHere(input.data))
+    waitForCode(req, 'reset', input.data, id)
+    res.redirect(303, '/code')
+  })
+
+  /** The code proved the address: a new account, or the one that only claimed the address, emptied. */
+  const openAccount = async (name: string, address: string, passwordHash: string): Promise<User | null> => {
+    const open = db.transaction().execute(async (trx) => {
+      const holder = await findRowByEmail(trx, address)
+      if (!holder) return insertUser(trx, { name, email: address, emailVerified: true, passwordHash })
+      if ((await lockUser(trx, holder.id))?.email_verified !== 0) return null
+      await emptyAccount(trx, holder.id)
+      const changes = { name, password_hash: passwordHash, email_verified: 1 }
+      await trx.updateTable('users').set(changes).where('id', '=', holder.id).execute()
+      return findUser(trx, holder.id)
+    })
+    return open.catch((error: unknown) => {
+      if (refusedBy(error) === 'users') return null
+      throw error
+    })
+  }
+
+  /** Ends every session. An address that was not confirmed before is now, and what a stranger may have set up goes. */
+  const resetPassword = (userId: string, address: string, passwordHash: string): Promise<User | null> =>
+    db.transaction().execute(async (trx) => {
+      const row = await lockUser(trx, userId)
+      if (!row || row.email_lower !== address.toLowerCase()) return null
+      if (row.email_verified === 0) await emptyAccount(trx, userId)
+      await trx.deleteFrom('sessions').where('user_id', '=', userId).execute()
+      await trx
+        .updateTable('users')
+        .set({ password_hash: passwordHash, email_verified: 1 })
+        .where('id', '=', userId)
+        .execute()
+      return findUser(trx, userId)
+    })
+
+  const confirmAddress = (userId: string, address: string) =>
+    db
+      .updateTable('users')
+      .set({ email_verified: 1 })
+      .where('id', '=', userId)
+      .where('email_lower', '=', address.toLowerCase())
+      .execute()
+
+  return router
+}
+
+const alreadyHere = (to: string) => ({
+  to,
+  subject: 'You already have an account at Corkboard',
+  text: 'Somebody, perhaps you, tried to create an account with this address. It has one: sign in, or reset your password.',
+})
+
+const notHere = (to: string) => ({
+  to,
+  subject: 'No account at Corkboard',
+  text: 'Somebody, perhaps you, asked for a new password for this address. There is no account with it.',
+})
