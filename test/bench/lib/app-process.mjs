@@ -8,7 +8,7 @@ const warn = console.warn
 console.warn = (text, ...more) => String(text).includes('connect.session() MemoryStore') || warn(text, ...more)
 
 const { contenderId, provider, databaseUrl, options } = JSON.parse(process.env.BENCH_APP)
-const store = await openStore(databaseUrl)
+const store = await openStore(databaseUrl, `bench_${contenderId.replaceAll('-', '_')}`)
 const server = http.createServer()
 server.keepAliveTimeout = 120_000
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -19,7 +19,7 @@ try {
   const { createApp } = await contender.load()
   server.on('request', await createApp({ provider, origin: `http://127.0.0.1:${port}`, store, ...options }))
 } catch (error) {
-  await new Promise((resolve) => process.send({ error: String(error?.stack ?? error) }, resolve))
+  await new Promise((resolve) => process.send({ error: error?.stack || String(error) }, resolve))
   process.exit(1)
 }
 

@@ -18,7 +18,7 @@ export async function startChild(script, env, execArgv = []) {
   const failed = once(child, 'exit').then(([code]) => Promise.reject(new Error(`${script} ended with code ${code}`)))
   failed.catch(() => {})
   const [ready] = await Promise.race([once(child, 'message'), failed])
-  if (ready.error) throw new Error(ready.error)
+  if ('error' in ready) throw new Error(ready.error)
 
   let commands = 0
   const waiting = new Map()

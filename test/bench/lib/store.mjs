@@ -15,9 +15,10 @@ import pg from 'pg'
 
 /**
  * @param {string | undefined} databaseUrl
+ * @param {string} [schema] of this app alone: two contenders call their tables the same
  * @returns {Promise<BenchStore>}
  */
-export async function openStore(databaseUrl) {
+export async function openStore(databaseUrl, schema) {
   const values = new Map()
   if (!databaseUrl) {
     const sessions = new session.MemoryStore()
@@ -32,7 +33,8 @@ export async function openStore(databaseUrl) {
       },
     }
   }
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 10 })
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 10, options: `-c search_path=${schema}` })
+  await pool.query(`drop schema if exists ${schema} cascade; create schema ${schema}`)
   const Store = connectPgSimple(session)
   const sessions = new Store({ pool, createTableIfMissing: true, pruneSessionInterval: false })
   return {

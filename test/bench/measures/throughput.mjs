@@ -50,11 +50,11 @@ const LOADS = {
  * Rounds in which each app has its turn at each load.
  *
  * @param {Parameters<typeof run>[0][]} apps
- * @param {{ rounds: number, ms: number, loads: (keyof LOADS)[] }} plan
+ * @param {{ warmUpMs: number, rounds: number, ms: number, loads: (keyof LOADS)[] }} plan
  * @returns {Promise<Record<string, Record<string, number>[]>>} samples by `<load>.<figure>`, one record per round
  */
-export async function measureThroughput(apps, { rounds, ms, loads }) {
-  for (const app of apps) await run(app, { ...LOADS.signIn32, ms })
+export async function measureThroughput(apps, { warmUpMs, rounds, ms, loads }) {
+  for (const app of apps) await run(app, { ...LOADS.signIn32, ms: warmUpMs })
   const samples = {}
   for (let round = 0; round < rounds; round++) {
     for (const load of loads) {
