@@ -41,8 +41,8 @@ async function sendInPieces(response: ServerResponse, body: Buffer, size: number
   // Without this the kernel gathers the pieces again.
   response.socket?.setNoDelay(true)
   for (let at = 0; at < body.length && !response.destroyed; at += size) {
+    if (at > 0) await wait(everyMs, undefined, { ref: false })
     await written(response, body.subarray(at, at + size))
-    await wait(everyMs, undefined, { ref: false })
   }
   response.end()
 }

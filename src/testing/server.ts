@@ -66,7 +66,10 @@ async function serve(
   const entry = recorder.begin(message, url, connections.numberOf(message.socket))
   const socket = connections.below(message.socket)
   const body = await readBody(message)
-  if (body === undefined) return void response.writeHead(413).end()
+  if (body === undefined) {
+    entry.status = 413
+    return void response.writeHead(413).end()
+  }
   const request = readRequest(message, url, body)
   entry.body = body
   entry.form = firstValues(request.form)
@@ -92,16 +95,18 @@ function readRequest(message: http.IncomingMessage, url: URL, body: string): Fak
 
 const MAX_BODY = 256 * 1024
 
-/** The body as text, `undefined` when it is longer than anything a sign-in sends. */
+/**
+ * The body as text, `undefined` when it is longer than anything a sign-in sends. It is read to its end all the same:
+ * who hangs up in the middle never gets the refusal across.
+ */
 async function readBody(message: http.IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of message as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > MAX_BODY) return undefined
-    chunks.push(chunk)
+    if (size <= MAX_BODY) chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return size <= MAX_BODY ? Buffer.concat(chunks).toString('utf8') : undefined
 }
 
 /** A script that throws, or a flaw of the fake, must not look like an odd answer of Bitbucket's. */

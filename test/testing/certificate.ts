@@ -1,0 +1,23 @@
+/**
+ * A certificate for localhost and 127.0.0.1, valid until 2126, and its key. Both are public: they guard nothing but
+ * loopback in tests.
+ */
+export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUY8iYUC3APSszZbOV9ZOaM6VAC64wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzA4NDU0N1oYDzIxMjYxMDMw
+MDg0NTQ3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARid0b2SkVHlAefxQUgR5xv8Unnqqlp9c00Ltul2feCo3RKdpmoEakb
+Qw+a6oXEnEqDAW7Fnl0PgGtjC/Oi9dBoo28wbTAdBgNVHQ4EFgQU3ir6jfEjWcVq
+Xuw5MurOAhdssfUwHwYDVR0jBBgwFoAU3ir6jfEjWcVqXuw5MurOAhdssfUwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgcQUWKsid85ck8tFWAagifM+x0YYwqG05ZS6LZIstZXUCIQCy
+QM53iXChzA3KYdUj3KxKGKzpofFXk8xfvmSMvRK59A==
+-----END CERTIFICATE-----
+`
+
+export const CERTIFICATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgIoE2iZ4AdeX8dmPc
+MIhNl3GUaTQduaPMxUZVFkN8VyihRANCAARid0b2SkVHlAefxQUgR5xv8Unnqqlp
+9c00Ltul2feCo3RKdpmoEakbQw+a6oXEnEqDAW7Fnl0PgGtjC/Oi9dBo
+-----END PRIVATE KEY-----
+`
