@@ -6,6 +6,7 @@ export const ERROR_STATUS = {
   configuration_invalid: 500,
   session_missing: 500,
   request_invalid: 400,
+  request_too_large: 413,
   method_not_allowed: 405,
   state_invalid: 403,
   state_expired: 403,

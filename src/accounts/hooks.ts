@@ -1,6 +1,6 @@
 import type { Request } from 'express'
-import type { Profile, Identity } from '../bitbucket/profile'
 import type { Tokens, WorkspaceMembership } from '../bitbucket/api'
+import type { Identity, Profile } from '../bitbucket/profile'
 
 /** What the person set out to do. */
 export type Intent = 'sign-in' | 'link' | 'reauthenticate'
@@ -137,7 +137,9 @@ export interface AccountHooks<User> {
    * Receives Bitbucket's tokens, at each callback that ends with a known or just stored identity. The only hook that
    * sees them. They exceed 2500 characters each and belong encrypted in your database, never in a session.
    */
-  storeTokens?(input: HookInput & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens }): unknown
+  storeTokens?(
+    input: HookInput & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },
+  ): unknown
 
   /** Called when name, nickname or picture changed upstream. An address is never an instruction to change yours. */
   updateProfile?(

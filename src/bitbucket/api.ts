@@ -58,16 +58,17 @@ export interface Person {
 
 const MAX_EMAIL_PAGES = 10
 
-/** Redeems a code. Sent once and never again, whatever happens: a code is single-use. */
+/**
+ * Redeems a code. `params` are the rest of the form: grant type, redirect URI, code verifier.
+ * Sent once and never again, whatever happens: a code is single-use.
+ */
 export async function exchangeCode(
   exchange: Exchange,
   client: ApiClient,
   code: string,
-  codeVerifier: string | undefined,
+  params: Readonly<Record<string, string>>,
 ): Promise<Tokens> {
-  const form: Record<string, string> = { grant_type: 'authorization_code', code, redirect_uri: client.callbackURL }
-  if (codeVerifier !== undefined) form.code_verifier = codeVerifier
-  const answer = await requestToken(exchange, client, form)
+  const answer = await requestToken(exchange, client, { ...params, code })
   if (answer.status === 200) return tokensOf(answer)
   throw tokenRefusal(answer)
 }
@@ -224,7 +225,10 @@ function tokenRefusal(answer: UpstreamAnswer): BitbucketSignInError {
   if (error === 'invalid_grant') {
     return new BitbucketSignInError('upstream_failed', 'Bitbucket did not accept the authorization code.')
   }
-  return new BitbucketSignInError('upstream_failed', `Bitbucket's token endpoint answered with status ${answer.status}.`)
+  return new BitbucketSignInError(
+    'upstream_failed',
+    `Bitbucket's token endpoint answered with status ${answer.status}.`,
+  )
 }
 
 function apiRefusal(answer: UpstreamAnswer, permission: string): BitbucketSignInError {

@@ -1,5 +1,6 @@
 import http = require('node:http')
 import https = require('node:https')
+
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { BitbucketSignInError } from '../errors'
@@ -164,7 +165,10 @@ function fault(what: string): BitbucketSignInError {
 }
 
 function networkFault(error: NodeJS.ErrnoException): BitbucketSignInError {
-  return new BitbucketSignInError('upstream_failed', `Bitbucket could not be reached (${error.code ?? 'network error'}).`)
+  return new BitbucketSignInError(
+    'upstream_failed',
+    `Bitbucket could not be reached (${error.code ?? 'network error'}).`,
+  )
 }
 
 type Open = (options: AgentOptions) => Duplex | null | undefined

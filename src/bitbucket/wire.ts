@@ -24,7 +24,10 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** Text for people: invisible characters dropped, at most 256 characters, `undefined` when nothing is left. */
 export function readText(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined
-  const text = value.slice(0, MAX_TEXT * 4).replace(INVISIBLE, '').trim()
+  const text = value
+    .slice(0, MAX_TEXT * 4)
+    .replace(INVISIBLE, '')
+    .trim()
   return text === '' ? undefined : Array.from(text).slice(0, MAX_TEXT).join('')
 }
 
@@ -32,7 +35,7 @@ export function readText(value: unknown): string | undefined {
 export function readUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > MAX_URL || !VISIBLE_ASCII.test(value)) return undefined
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (!url || url.username !== '' || url.password !== '') return undefined
+  if (url?.username !== '' || url.password !== '') return undefined
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined
 }
 

@@ -17,7 +17,9 @@ export type KeyRing = readonly [Key, ...Key[]]
 /** Derives the keys of one purpose and plugin from the secrets. @see https://www.rfc-editor.org/rfc/rfc5869 */
 export function deriveKeys(secrets: readonly Secret[], name: string, purpose: KeyPurpose): KeyRing {
   const [first, ...rest] = secrets.map((secret): Key => {
-    const bytes = Buffer.from(hkdfSync('sha256', secret.reveal(), '', `passport-bitbucket-signin/1/${name}/${purpose}`, 32))
+    const bytes = Buffer.from(
+      hkdfSync('sha256', secret.reveal(), '', `passport-bitbucket-signin/1/${name}/${purpose}`, 32),
+    )
     return { id: createHash('sha256').update(bytes).digest().subarray(0, 4), key: createSecretKey(bytes) }
   })
   if (!first) throw new TypeError('At least one secret is needed.')

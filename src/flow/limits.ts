@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { BitbucketSignInError } from '../errors'
 import { withDeadline } from '../deadline'
+import { BitbucketSignInError } from '../errors'
 
 /** The part of a `rate-limiter-flexible` limiter that is used. */
 export interface Limiter {
@@ -82,7 +82,9 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
       return await withDeadline(call(), STORE_DEADLINE_MS, 'The limiter')
     } catch (error) {
       if (!(error instanceof Error)) throw error
-      throw new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause: error })
+      throw new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', {
+        cause: error,
+      })
     }
   }
 

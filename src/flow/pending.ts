@@ -1,7 +1,8 @@
 import type { Request, Response } from 'express'
 import type { WorkspaceMembership } from '../bitbucket/api'
 import type { Identity, Profile } from '../bitbucket/profile'
-import { isAlive } from './clock'
+import type { SignInEmail } from '../policy/email'
+import { isAlive, now } from './clock'
 import type { KeyRing } from './keys'
 import type { Limits } from './limits'
 import { type CookieJar, open, seal } from './sealed-cookie'
@@ -19,13 +20,11 @@ export interface Pending {
   readonly identity: Identity
   /** Without its addresses. */
   readonly profile: Profile
-  readonly address: string | null
-  /** Where the address comes from: Bitbucket, confirmed there or not, or the person's keyboard. */
-  readonly addressFrom: 'confirmed' | 'unconfirmed' | 'typed' | null
-  /** Whether our code has proved the address for this identity. */
-  readonly addressProven: boolean
-  /** Whether a trusted provider vouches for it. */
-  readonly trusted: boolean
+  readonly email: SignInEmail
+  /** Whether the person typed the address, so that it never opens or claims an account. */
+  readonly typed: boolean
+  /** Whether Bitbucket says that the address is confirmed: its owner's limits are then nobody else's. */
+  readonly confirmed: boolean
   /** The code that is out, `null` when none could be sent. */
   readonly code: { readonly hash: string; readonly sentAt: number } | null
   /** Counts mails and address changes; the counter in the limits decides which cookie is the current one. */
@@ -57,7 +56,7 @@ export interface FoundPending {
 /** Remembers the one sign-in of a browser that waits for something; a newer one replaces it. */
 export interface PendingSignIns {
   /** Stores it. `startedAt` keeps the absolute lifetime of one that goes on. */
-  store(res: Response, jar: CookieJar, pending: Pending, startedAt: number): void
+  store(req: Request, res: Response, jar: CookieJar, pending: Pending, startedAt: number): void
   /** What this browser carries; `undefined` when nothing, something expired or two of them. Counters are not asked. */
   read(req: Request, jar: CookieJar): FoundPending | undefined
   /** Whether it is still open and this cookie its newest copy. */
@@ -71,11 +70,11 @@ export interface PendingSignIns {
 /** Makes the memory of waiting sign-ins. */
 export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSignIns {
   return {
-    store(res, jar, pending, startedAt) {
+    store(req, res, jar, pending, startedAt) {
       const name = jar.nameOf(SUFFIX)
       let sealed = seal(keys, name, { pending, startedAt })
       if (sealed.length > MAX_PENDING) sealed = seal(keys, name, { pending: shortened(pending), startedAt })
-      jar.set(res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - startedAt)
+      jar.set(req, res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - now())
     },
 
     read(req, jar) {

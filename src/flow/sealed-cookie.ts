@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import type { Request, Response } from 'express'
-import type { KeyRing } from './keys'
 import { now } from './clock'
+import type { KeyRing } from './keys'
 import { randomBytes } from './random'
 
 /*
@@ -14,6 +14,8 @@ const HEAD = 11
 const IV = 12
 const TAG = 16
 const MAX_SEALED = 4096
+/** All of ours travel with every request; many or large cookies end in status 431 before Express sees anything. */
+const MAX_TOTAL = 4096
 
 /** What was in a sealed value. */
 export interface Opened {
@@ -73,7 +75,8 @@ export interface CookieJar {
   read(req: Request, suffix: string): readonly string[]
   /** All of ours that the request carries, by suffix; of a doubled one the first. */
   all(req: Request): ReadonlyMap<string, string>
-  set(res: Response, suffix: string, value: string, maxAgeMs: number): void
+  /** Sets one, and drops the oldest others while all together exceed 4 kB. */
+  set(req: Request, res: Response, suffix: string, value: string, maxAgeMs: number): void
   clear(res: Response, suffix: string): void
 }
 
@@ -88,23 +91,40 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
     for (const pair of header.split(';')) {
       const trimmed = pair.trim()
       const equals = trimmed.indexOf('=')
-      if (equals > 0 && trimmed.startsWith(prefix)) yield [trimmed.slice(prefix.length, equals), trimmed.slice(equals + 1)]
+      if (equals > 0 && trimmed.startsWith(prefix))
+        yield [trimmed.slice(prefix.length, equals), trimmed.slice(equals + 1)]
+    }
+  }
+
+  const clear = (res: Response, suffix: string) => {
+    res.appendHeader('Set-Cookie', `${prefix}${suffix}=${attributes}; Max-Age=0`)
+  }
+
+  const all = (req: Request) => {
+    const found = new Map<string, string>()
+    for (const [suffix, value] of pairs(req)) if (!found.has(suffix)) found.set(suffix, value)
+    return found
+  }
+
+  function dropOldest(req: Request, res: Response, suffix: string, added: number): void {
+    const others = [...all(req)].filter(([other]) => other !== suffix)
+    let total = others.reduce((sum, [, value]) => sum + value.length, added)
+    if (total <= MAX_TOTAL) return
+    for (const [other, value] of others.sort(([, a], [, b]) => peekIssuedAt(a) - peekIssuedAt(b))) {
+      clear(res, other)
+      total -= value.length
+      if (total <= MAX_TOTAL) return
     }
   }
 
   return {
+    all,
+    clear,
     nameOf: (suffix) => prefix + suffix,
     read: (req, suffix) => [...pairs(req)].flatMap(([name, value]) => (name === suffix ? [value] : [])),
-    all(req) {
-      const found = new Map<string, string>()
-      for (const [suffix, value] of pairs(req)) if (!found.has(suffix)) found.set(suffix, value)
-      return found
-    },
-    set(res, suffix, value, maxAgeMs) {
+    set(req, res, suffix, value, maxAgeMs) {
+      dropOldest(req, res, suffix, value.length)
       res.appendHeader('Set-Cookie', `${prefix}${suffix}=${value}${attributes}; Max-Age=${Math.floor(maxAgeMs / 1000)}`)
-    },
-    clear(res, suffix) {
-      res.appendHeader('Set-Cookie', `${prefix}${suffix}=${attributes}; Max-Age=0`)
     },
   }
 }

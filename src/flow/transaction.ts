@@ -40,8 +40,6 @@ export interface ParsedState {
 const LIFETIME_MS = 10 * 60 * 1000
 const SLOTS = 5
 const MAX_TRANSACTION = 1228
-/** All of ours travel with every request; many or large cookies end in status 431 before Express sees anything. */
-const MAX_TOTAL = 4096
 const STATE = /^([0-4])([\w-]{22})(?:\.([\w-]{1,400})\.([\w-]{22}))?$/
 
 /** Remembers started sign-ins in five sealed cookies, so that several tabs do not disturb each other. */
@@ -56,7 +54,11 @@ export interface Transactions {
   /** The transaction of this state in this browser; nothing is consumed. */
   find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined
   /** Uses the transaction up. Exactly one caller ever gets `true`. */
-  take(res: Response, jar: CookieJar, found: Pick<FoundTransaction, 'slot'> & { transaction: { handle: string } }): Promise<boolean>
+  take(
+    res: Response,
+    jar: CookieJar,
+    found: Pick<FoundTransaction, 'slot'> & { transaction: { handle: string } },
+  ): Promise<boolean>
   /** Uses up and clears every transaction of this browser. */
   forget(req: Request, res: Response, jar: CookieJar): Promise<void>
 }
@@ -76,15 +78,13 @@ export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Li
 
   return {
     begin(req, res, jar, start, carryOrigin) {
-      const present = jar.all(req)
-      const slot = chooseSlot(present)
+      const slot = chooseSlot(jar.all(req))
       const handle = randomHandle()
       const name = jar.nameOf(`t${slot}`)
       let sealed = seal(keys, name, { ...start, handle })
       // A long way back is the only thing that can make it too long; without it the person lands on the default page.
       if (sealed.length > MAX_TRANSACTION) sealed = seal(keys, name, { ...start, handle, returnTo: null })
-      dropOldest(res, jar, present, slot, sealed.length)
-      jar.set(res, `t${slot}`, sealed, LIFETIME_MS)
+      jar.set(req, res, `t${slot}`, sealed, LIFETIME_MS)
       const state = `${slot}${handle}`
       if (!carryOrigin) return state
       const message = `${state}.${Buffer.from(start.origin).toString('base64url')}`
@@ -134,21 +134,4 @@ function chooseSlot(present: ReadonlyMap<string, string>): number {
   const free = ages.flatMap((issuedAt, slot) => (now() - issuedAt > LIFETIME_MS ? [slot] : []))
   if (free.length > 0) return free[randomBytes(1).readUInt8() % free.length] ?? 0
   return ages.indexOf(Math.min(...ages))
-}
-
-function dropOldest(
-  res: Response,
-  jar: CookieJar,
-  present: ReadonlyMap<string, string>,
-  slot: number,
-  added: number,
-): void {
-  const others = [...present].filter(([suffix]) => suffix !== `t${slot}`)
-  let total = added + others.reduce((sum, [, value]) => sum + value.length, 0)
-  if (total <= MAX_TOTAL) return
-  for (const [suffix, value] of others.sort(([, a], [, b]) => peekIssuedAt(a) - peekIssuedAt(b))) {
-    jar.clear(res, suffix)
-    total -= value.length
-    if (total <= MAX_TOTAL) return
-  }
 }

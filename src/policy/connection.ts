@@ -13,9 +13,7 @@ export interface ConnectionKey {
 export type Unavailable = 'disabled' | 'application-not-allowed' | 'no-credentials'
 
 /** The effective connection, or why there is none. */
-export type EffectiveConnection =
-  | { readonly connection: Connection }
-  | { readonly unavailable: Unavailable }
+export type EffectiveConnection = { readonly connection: Connection } | { readonly unavailable: Unavailable }
 
 /**
  * Puts the application level and a tenant together, field by field. Two things are never inherited apart from each
@@ -28,8 +26,8 @@ export function effectiveConnection(
   key: ConnectionKey,
 ): EffectiveConnection {
   const given = definedFields(override ?? {})
-  if (('clientID' in given) !== ('clientSecret' in given)) return { unavailable: 'no-credentials' }
-  const inherited: Partial<Connection> = { ...base }
+  if ('clientID' in given !== 'clientSecret' in given) return { unavailable: 'no-credentials' }
+  const inherited: { -readonly [Key in keyof Connection]?: Connection[Key] } = { ...base }
   if ('endpoints' in given) {
     delete inherited.clientID
     delete inherited.clientSecret
@@ -37,17 +35,22 @@ export function effectiveConnection(
   }
   const merged: Partial<Connection> = { ...inherited, ...given }
   if (!merged.clientID || !merged.clientSecret || !merged.callbackURL) return { unavailable: 'no-credentials' }
-  if (merged.enabled === false) return { unavailable: 'disabled' }
-  if (merged.applications && (key.application === null || !merged.applications.includes(key.application))) {
-    return { unavailable: 'application-not-allowed' }
-  }
-  const connection = {
+  const connection: Connection = {
     ...(merged as Connection),
     id: key.tenant === null ? (base?.id ?? 'default') : `tenant:${key.tenant}`,
     tenant: key.tenant,
     application: key.application,
   }
-  return { connection }
+  const unavailable = unavailability(connection)
+  return unavailable ? { unavailable } : { connection }
+}
+
+/** Why a complete connection is not to be used by its application, `null` when it may be. */
+export function unavailability(connection: Connection): Unavailable | null {
+  if (connection.enabled === false) return 'disabled'
+  const { applications, application } = connection
+  if (applications && (application == null || !applications.includes(application))) return 'application-not-allowed'
+  return null
 }
 
 /** `undefined` means "left out": a row of a database has every column. */

@@ -40,10 +40,7 @@ export type LinkDecision =
   | { readonly type: 'refresh' }
   | {
       readonly type: 'refuse'
-      readonly code: Extract<
-        ErrorCode,
-        'identity_linked_elsewhere' | 'another_identity_linked' | 'email_unverified'
-      >
+      readonly code: Extract<ErrorCode, 'identity_linked_elsewhere' | 'another_identity_linked' | 'email_unverified'>
     }
 
 /** Linking while signed in. The Bitbucket address is not consulted: the session says whose account it is. */

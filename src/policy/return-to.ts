@@ -1,6 +1,6 @@
 const MAX_BYTES = 512
-/** Anything up to the space, DEL to NBSP, line separators, the byte order mark, and the backslash that browsers read as a slash. */
-const FORBIDDEN = /[\u0000-\u0020\u007f-\u00a0\u2028\u2029\ufeff\\]/
+/** Controls, spaces, line separators, the byte order mark, and the backslash that browsers read as a slash. */
+const FORBIDDEN = /[\p{Cc} \u00a0\u2028\u2029\ufeff\\]/u
 const UNPAIRED_SURROGATE = /\p{Surrogate}/u
 const ENCODED_SEPARATOR = /%(?:2f|5c|[01][0-9a-f]|7f)/i
 const DOT_SEGMENT = /^(?:\.|%2e){1,2}$/i
@@ -21,7 +21,8 @@ export interface ReturnToRules {
  * (`/.//evil.example` becomes `//evil.example`).
  */
 export function parseReturnTo(value: unknown, rules: ReturnToRules): string | undefined {
-  if (typeof value !== 'string' || Buffer.byteLength(value) > MAX_BYTES || UNPAIRED_SURROGATE.test(value)) return undefined
+  if (typeof value !== 'string' || Buffer.byteLength(value) > MAX_BYTES || UNPAIRED_SURROGATE.test(value))
+    return undefined
   if (!value.startsWith('/') || value.startsWith('//') || FORBIDDEN.test(value)) return undefined
   const path = value.split(/[?#]/, 1)[0] ?? ''
   if (path.includes('//') || ENCODED_SEPARATOR.test(path)) return undefined

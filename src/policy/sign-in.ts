@@ -122,7 +122,11 @@ function decideAsserted(holders: readonly Holder[], policy: SignInPolicy): Decis
   }
 }
 
-function decideProven(level: 'bitbucket' | 'code' | 'typed', holders: readonly Holder[], policy: SignInPolicy): Decision {
+function decideProven(
+  level: 'bitbucket' | 'code' | 'typed',
+  holders: readonly Holder[],
+  policy: SignInPolicy,
+): Decision {
   if (holders.length === 0) return create(6, 'proven', policy)
   const verified = holders.flatMap((holder, index) => (holder.verified ? [{ holder, index }] : []))
   const [owner, ...others] = verified
@@ -164,7 +168,9 @@ function create(row: 2 | 4 | 5 | 6, email: 'none' | 'unverified' | 'proven', pol
 
 /** Proving needs an account that can be named and that has no other identity; without that knowledge it is refused. */
 function prove(row: 5 | 8 | 9, holder: Holder, index: number, policy: SignInPolicy): Decision {
-  return policy.canProve && holder.hasOtherIdentity === false ? { type: 'prove', row, holder: index } : refuseExisting(row)
+  return policy.canProve && holder.hasOtherIdentity === false
+    ? { type: 'prove', row, holder: index }
+    : refuseExisting(row)
 }
 
 function refuseExisting(row: 5 | 8 | 9): Decision {
@@ -202,7 +208,8 @@ const CREATED = {
 
 const REFUSED: Record<RefusalCode, string> = {
   account_disabled: 'the account is gone or may not sign in.',
-  account_exists: 'an account with this address exists, and the policy or the missing hooks leave no safe way to link it.',
+  account_exists:
+    'an account with this address exists, and the policy or the missing hooks leave no safe way to link it.',
   account_exists_unverified: 'accounts hold this address without having proved it, and none can be linked safely.',
   email_required: 'Bitbucket named no address, and the policy asks for one.',
   email_unverified: 'Bitbucket named an address that is not proven, and the policy refuses those.',

@@ -1,19 +1,11 @@
 import { type Answer, type FakeRequest, jsonAnswer } from './answer'
+import { type ApiCall, personOf } from './api-call'
 import type { Grant } from './grants'
 import { membershipOf, membersOf, workspaceAccess, workspaceAnswer } from './memberships'
 import { paginate } from './pagination'
 import { derivedUuid, type FakePerson } from './people'
 import { apiError, expiredToken, invalidToken, missingScope, notFound, removedEndpoint } from './refusals'
 import type { World } from './world'
-
-/** What an API endpoint knows when it answers. */
-export interface ApiCall {
-  readonly request: FakeRequest
-  readonly world: World
-  readonly grant: Grant
-  /** Parts of the path that the endpoint's pattern caught, decoded. */
-  readonly parts: readonly string[]
-}
 
 interface ApiEndpoint {
   readonly pattern: RegExp
@@ -93,10 +85,6 @@ function apiHeaders(granted: readonly string[], accepted: readonly string[], wor
       'x-ratelimit-reset': '3600',
     }),
   }
-}
-
-function personOf({ grant, world }: ApiCall): FakePerson | undefined {
-  return 'person' in grant.subject ? world.people.get(grant.subject.person) : undefined
 }
 
 function answerUser(call: ApiCall): Answer {

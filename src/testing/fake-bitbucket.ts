@@ -20,7 +20,7 @@ export interface FakeBitbucketOptions {
   /** Address to listen on. Default `127.0.0.1`; whoever reaches the fake can sign in as anybody, so keep it on loopback. */
   readonly host?: string
   /** Key and certificate in PEM: the fake then speaks https. */
-  readonly tls?: { readonly key: string; readonly cert: string }
+  readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
   /** Time added to each answer in milliseconds, as a far server takes. Default 0. */
   readonly latencyMs?: number
   /** Switches; see each. Default: what Bitbucket most probably does today. */
@@ -180,7 +180,7 @@ function checkPlace({ port = 0, latencyMs = 0, tls }: FakeBitbucketOptions): voi
     throw new TypeError('"port" must be a whole number from 0 (any free port) to 65535.')
   }
   if (!(latencyMs >= 0)) throw new TypeError('"latencyMs" must be a number of milliseconds, 0 or more.')
-  if (tls && (!tls.key || !tls.cert)) throw new TypeError('"tls" needs "key" and "cert", both PEM text.')
+  if (tls && (!tls.key || !tls.cert)) throw new TypeError('"tls" needs "key" and "cert", both in PEM.')
 }
 
 function startingState(options: FakeBitbucketOptions, now: () => number): Omit<World, 'url' | 'now'> {

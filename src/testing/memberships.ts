@@ -1,5 +1,5 @@
 import { type Answer, jsonAnswer } from './answer'
-import type { ApiCall } from './api'
+import { type ApiCall, personOf } from './api-call'
 import { paginate } from './pagination'
 import type { FakeMembership, FakePerson } from './people'
 import { apiError, notFound } from './refusals'
@@ -58,10 +58,6 @@ export function membersOf(call: ApiCall): Answer {
     )
   const found = all.find(({ person }) => person.uuid === member || person.accountId === member)
   return found ? jsonAnswer(200, found.body) : notFound()
-}
-
-function personOf({ grant, world }: ApiCall): FakePerson | undefined {
-  return 'person' in grant.subject ? world.people.get(grant.subject.person) : undefined
 }
 
 function membershipsOf(call: ApiCall): readonly Membership[] {

@@ -1,5 +1,5 @@
 import { type Answer, jsonAnswer } from './answer'
-import type { ApiCall } from './api'
+import type { ApiCall } from './api-call'
 
 /** One page of a list. `next` is absolute and opaque, and absent on the last page. */
 export function paginate({ request, world }: ApiCall, values: readonly object[], defaultPagelen: number): Answer {

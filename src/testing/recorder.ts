@@ -46,7 +46,7 @@ export const ENDPOINT_NAMES: readonly FakeEndpoint[] = [
 const MAX_KEPT = 10_000
 
 /** Which endpoint a path belongs to. */
-export function endpointOf(path: string): FakeEndpoint {
+function endpointOf(path: string): FakeEndpoint {
   if (path === '/site/oauth2/authorize') return 'authorize'
   if (path === '/site/oauth2/access_token') return 'token'
   if (!path.startsWith('/2.0/')) return 'other'

@@ -1,6 +1,6 @@
 import { type Answer, type FakeRequest, htmlAnswer, redirectAnswer } from './answer'
 import { answerApi } from './api'
-import { personCookie, showConsent, signedInPerson, takeDecision } from './authorize'
+import { personCookie, showConsent, signedInPerson, takeDecision } from './consent'
 import { avatarImage, frontPage, PAGE_HEADERS, refusalPage } from './pages'
 import { answerToken } from './token'
 import type { World } from './world'

@@ -17,7 +17,7 @@ export interface ServerParts {
   readonly recorder: Recorder
   readonly scripts: Scripts
   readonly latencyMs: number
-  readonly tls: { readonly key: string; readonly cert: string } | undefined
+  readonly tls: { readonly key: string | Buffer; readonly cert: string | Buffer } | undefined
 }
 
 /** A server that listens. */

@@ -1,0 +1,304 @@
+import type { Request, Response } from 'express'
+
+import OAuth2Strategy = require('passport-oauth2')
+
+import { exchangeDeadline } from '../deadline'
+import { BitbucketSignInError } from '../errors'
+import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type Person, type Tokens } from './api'
+import { type PassportProfile, toPassportProfile } from './profile'
+
+/** The side of a connection that the authorization request needs as well. */
+export interface StrategyClient extends ApiClient {
+  readonly authorizationURL: URL
+  readonly scope: string | undefined
+}
+
+/** A started leg: what goes to Bitbucket. */
+export interface StartedLeg {
+  readonly client: StrategyClient
+  readonly state: string
+  readonly codeChallenge: string
+}
+
+/** A callback whose transaction was found and used up: only now may anything be sent. */
+export interface TakenLeg {
+  readonly client: StrategyClient
+  readonly code: string
+  readonly codeVerifier: string
+}
+
+/** What happens at the two legs. Both refuse by throwing. */
+export interface StrategyDriver {
+  /** Remembers a transaction. */
+  start(req: Request, res: Response): StartedLeg | Promise<StartedLeg>
+  /** Takes the transaction, trades the code, and ends the request through `run`. */
+  finish(run: StrategyClone, req: Request, res: Response): Promise<void>
+}
+
+/** What the code was traded for. */
+export interface SignInResult {
+  readonly tokens: Tokens
+  readonly person: Person
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
+export type VerifyFunction = (...args: any[]) => void
+
+/** Options of the strategy as such; `bitbucketSignIn` and `new BitbucketStrategy` fill them. */
+export interface StrategySetUp {
+  readonly name: string
+  readonly driver: StrategyDriver
+  /** Passport's verify callback; a driver that ends requests itself needs none. */
+  readonly verify?: VerifyFunction
+  readonly passReqToCallback?: boolean
+  readonly skipUserProfile?: unknown
+}
+
+/** The members of the parent's OAuth client that it reads; the real one has no deadline and no size limit. */
+interface OAuthClient {
+  readonly _authorizeUrl: string
+  readonly _accessTokenUrl: string
+  readonly _clientId: string
+  getOAuthAccessToken(code: string, params: Record<string, string>, done: TokenCallback): void
+}
+
+type TokenCallback = (
+  error: null,
+  accessToken: string,
+  refreshToken: string | undefined,
+  params: Record<string, unknown>,
+) => void
+
+/** A request's own clone of the strategy: what the parent and Passport keep on it, and what is replaced per request. */
+export interface StrategyClone {
+  _oauth2: OAuthClient
+  _callbackURL: string
+  _scope: string | undefined
+  _stateStore: object
+  _verify: VerifyFunction
+  _passReqToCallback: boolean
+  _leg: { readonly client: ApiClient; readonly exchange: Exchange }
+  authorizationParams(options: unknown): object
+  userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
+  success(user: unknown, info?: unknown): void
+  fail(challenge?: unknown, status?: number): void
+  redirect(url: string, status?: number): void
+  error(error: unknown): void
+}
+
+/** Refusals that a person can cause; everything else is a fault of the set-up or of Bitbucket. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'access_denied',
+  'account_disabled',
+  'sign_up_disabled',
+  'state_expired',
+  'state_invalid',
+  'workspace_required',
+])
+const NO_PARAMETERS = { query: {}, body: undefined } as unknown as Request
+
+/**
+ * The protocol as a Passport strategy. It holds no state of a request: each request works on its own clone, which
+ * knows the connection, the exchange and the two fixed legs that go through passport-oauth2.
+ */
+export class ProtocolStrategy extends OAuth2Strategy {
+  override name: string
+  readonly driver: StrategyDriver
+  /** Set on a request's clone for the time of its callback. */
+  declare protected readonly _leg?: { readonly client: ApiClient; readonly exchange: Exchange }
+
+  constructor({ name, driver, verify = () => {}, passReqToCallback = false, skipUserProfile }: StrategySetUp) {
+    super(
+      {
+        authorizationURL: 'https://bitbucket.org/site/oauth2/authorize',
+        tokenURL: 'https://bitbucket.org/site/oauth2/access_token',
+        // Both are replaced on each request's clone; the secret never becomes a property of the strategy.
+        clientID: 'set-per-request',
+        clientSecret: '',
+        skipUserProfile,
+        passReqToCallback: passReqToCallback as false,
+      },
+      verify,
+    )
+    this.name = name
+    this.driver = driver
+    Object.defineProperty(this, 'driver', { enumerable: false })
+    Object.defineProperty(this, '_oauth2', { enumerable: false, writable: true })
+  }
+
+  /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
+  override authenticate(req: Request, options: { scope?: unknown; state?: unknown } = {}): void {
+    const run = cloneFor(this)
+    const { res } = req
+    if (!res) return run.error(missingResponse())
+    if (options.state !== undefined) return run.error(stateOptionRefused())
+    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(req.query, name))
+    const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res)
+    leg.catch((error: unknown) => report(run, error))
+  }
+
+  /** The person behind a token, in Passport's shape. Works on a request's clone during its callback only. */
+  override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
+    const leg = this._leg
+    if (!leg)
+      return done(new BitbucketSignInError('configuration_invalid', 'userProfile works during a callback only.'))
+    passportProfile(leg.exchange, leg.client, accessToken).then((profile) => done(null, profile), done)
+  }
+}
+
+// A function and not a private method: a clone made by Object.create has no private members.
+
+async function startLeg(strategy: ProtocolStrategy, run: StrategyClone, req: Request, res: Response): Promise<void> {
+  run.redirect(authorizationLocation(strategy, await strategy.driver.start(req, res)))
+}
+
+/** Where to send the browser: the parent builds it, on a clone that knows this connection. */
+export function authorizationLocation(
+  strategy: ProtocolStrategy,
+  { client, state, codeChallenge }: StartedLeg,
+): string {
+  const run = Object.create(strategy) as StrategyClone
+  let location = ''
+  run._oauth2 = oauthClient(client)
+  run._callbackURL = client.callbackURL
+  run._scope = client.scope
+  // The parent chooses by arity: four parameters, no defaults.
+  run._stateStore = {
+    store: (_req: unknown, _state: unknown, _meta: unknown, done: StoreCallback) => done(null, state),
+  }
+  const params = strategy.authorizationParams({})
+  run.authorizationParams = () => ({ ...params, code_challenge: codeChallenge, code_challenge_method: 'S256' })
+  run.redirect = (url) => {
+    location = url
+  }
+  run.error = (error) => {
+    throw error
+  }
+  // No parameter of the request takes part in a start.
+  OAuth2Strategy.prototype.authenticate.call(run as unknown as OAuth2Strategy, NO_PARAMETERS, {})
+  return location
+}
+
+type StoreCallback = (error: null, state: string) => void
+
+/** Trades the code of a taken transaction for tokens and the person behind them. Nothing is decided here. */
+export function redeem(
+  strategy: ProtocolStrategy,
+  req: Request,
+  taken: TakenLeg,
+  exchange: Exchange,
+): Promise<SignInResult> {
+  return new Promise((resolve, reject) => {
+    const run = Object.create(strategy) as StrategyClone
+    const result: { tokens?: Tokens } = {}
+    run.error = reject
+    run.fail = () => reject(new BitbucketSignInError('upstream_failed', 'Bitbucket did not issue a usable token.'))
+    run.success = (person) => resolve({ tokens: result.tokens as Tokens, person: person as Person })
+    run._passReqToCallback = false
+    run._verify = (_access, _refresh, person: Person, done: (error: null, user: Person) => void) => done(null, person)
+    run.userProfile = (accessToken, done) => {
+      fetchPerson(exchange, taken.client, accessToken).then((person) => done(null, person), reject)
+    }
+    enterCallback(run, req, taken, exchange, (tokens) => {
+      result.tokens = tokens
+    })
+  })
+}
+
+/** Hands the second leg to the parent, with the transaction already checked and used up. */
+export function enterCallback(
+  run: StrategyClone,
+  req: Request,
+  { client, codeVerifier }: TakenLeg,
+  exchange: Exchange,
+  onTokens?: (tokens: Tokens) => void,
+): void {
+  run._oauth2 = {
+    ...oauthClient(client),
+    getOAuthAccessToken(code, params, done) {
+      exchangeCode(exchange, client, code, params).then(
+        (tokens) => {
+          onTokens?.(tokens)
+          done(null, tokens.accessToken, tokens.refreshToken ?? undefined, resultsOf(tokens))
+        },
+        // Not through `done`: the parent would wrap the error and copy the answer into its text.
+        (error: unknown) => report(run, error),
+      )
+    },
+  }
+  run._callbackURL = client.callbackURL
+  run._stateStore = {
+    verify: (_req: unknown, _state: unknown, _meta: unknown, done: VerifyCallback) => done(null, codeVerifier),
+  }
+  run._leg = { client, exchange }
+  OAuth2Strategy.prototype.authenticate.call(run as unknown as OAuth2Strategy, req, {})
+}
+
+type VerifyCallback = (error: null, codeVerifier: string) => void
+
+async function passportProfile(exchange: Exchange, client: ApiClient, accessToken: string): Promise<PassportProfile> {
+  const person = await fetchPerson(exchange, client, accessToken)
+  // A permission that was not ticked means no addresses; any other fault must not look like "has none".
+  if (person.emailsFailed && person.emailsFailed.code !== 'scope_missing') throw person.emailsFailed
+  return toPassportProfile(person.profile, person.json)
+}
+
+function oauthClient(client: StrategyClient): OAuthClient {
+  return {
+    _authorizeUrl: client.authorizationURL.href,
+    _accessTokenUrl: client.tokenURL.href,
+    _clientId: client.clientID,
+    getOAuthAccessToken() {
+      throw new TypeError('A start exchanges nothing.')
+    },
+  }
+}
+
+/** The `params` of Passport's longer verify callbacks. */
+function resultsOf({ expiresAt, scopes }: Tokens): Record<string, unknown> {
+  return {
+    token_type: 'bearer',
+    ...(expiresAt && { expires_in: Math.round((expiresAt.getTime() - Date.now()) / 1000) }),
+    ...(scopes && { scope: scopes.join(' ') }),
+  }
+}
+
+/**
+ * A strategy given by name was cloned by Passport; an instance was not, and Passport has just written this request's
+ * actions onto it. They are copied, or two people's requests would end with each other's user.
+ */
+export function cloneFor(strategy: ProtocolStrategy): StrategyClone {
+  if (!Object.hasOwn(strategy, '_verify')) return strategy as unknown as StrategyClone
+  const { success, fail, redirect, error, pass } = strategy as unknown as StrategyClone & { pass: unknown }
+  return Object.assign(Object.create(strategy), { success, fail, redirect, error, pass }) as StrategyClone
+}
+
+/** Ends the request by Passport's means: refusals fail it, faults are errors. */
+export function report(run: StrategyClone, error: unknown): void {
+  if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
+    run.fail({ message: error.code }, error.status)
+  } else {
+    run.error(error)
+  }
+}
+
+function missingResponse(): BitbucketSignInError {
+  return new BitbucketSignInError('configuration_invalid', 'The strategy needs `req.res`; use it inside Express.')
+}
+
+function stateOptionRefused(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'configuration_invalid',
+    'passport.authenticate: remove the `state` option. The strategy makes and checks `state` itself; a fixed one protects nobody.',
+  )
+}
+
+/** One deadline for all requests of an exchange. */
+export function openExchange(
+  transport: Exchange['transport'],
+  timeoutMs: number,
+  res: Response,
+): { exchange: Exchange; end(): void } {
+  const deadline = exchangeDeadline(timeoutMs, res)
+  return { exchange: { transport, signal: deadline.signal, timings: [] }, end: deadline.end }
+}

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import type { Request } from 'express'
+import type { ApiClient } from './bitbucket/api'
+import { withDeadline } from './deadline'
+import { BitbucketSignInError } from './errors'
+import { type CookieJar, cookieJar } from './flow/sealed-cookie'
+import {
+  BASE_SCOPES,
+  BITBUCKET_ENDPOINTS,
+  BITBUCKET_ISSUER,
+  type Connection,
+  type ConnectionResolver,
+  configurationError,
+  scopesOf,
+} from './options'
+import { unavailability } from './policy/connection'
+import { Secret } from './secret'
+import { validateConnection } from './validation'
+
+/** A connection, validated, with everything that follows from it worked out once. Frozen. */
+export interface ActiveConnection extends ApiClient {
+  readonly id: string
+  readonly tenant: string | null
+  readonly application: string | null
+  readonly signUp: boolean
+  readonly trustedProvider: boolean
+  readonly visible: boolean
+  /** The scopes to ask for in one string, `undefined` = send none. */
+  readonly scope: string | undefined
+  readonly authorizationURL: URL
+  /** Origin of the callback. */
+  readonly origin: string
+  /** Where a sign-in may start and end: the callback's origin and the custom domains. */
+  readonly origins: readonly string[]
+  /** Whether `Host` is consulted. */
+  readonly hasCustomDomains: boolean
+  /** Public path of the router, without trailing slash. */
+  readonly basePath: string
+  /** Changes with everything a sign-in in flight depends on. */
+  readonly digest: string
+  readonly jar: CookieJar
+}
+
+/** Finds the connection of a request. */
+export interface ConnectionSource {
+  /** `null` = there is none for this request. */
+  resolve(req: Request): Promise<ActiveConnection | null> | ActiveConnection | null
+  /** All connections that can be listed, for `callbackURLs()`. */
+  list(): Promise<readonly ActiveConnection[]>
+}
+
+/** A resolver that can also list what it resolves, as `connections()` makes it. */
+export interface ListableResolver extends ConnectionResolver {
+  /** Every connection of every tenant that has its own. */
+  readonly list: () => Promise<readonly Connection[]>
+}
+
+const RESOLVER_DEADLINE_MS = 15_000
+
+const MAX_KNOWN = 10_000
+
+/**
+ * Makes the source. A fixed connection is worked out once, a resolver's answers once per distinct content: a row read
+ * from a database anew costs a comparison, and an object that was changed in place is seen.
+ */
+export function connectionSource(
+  connection: Connection | ConnectionResolver,
+  pluginName: string,
+  basePath: string | undefined,
+): ConnectionSource {
+  const known = new Map<string, ActiveConnection>()
+  const activate = (each: Connection): ActiveConnection => {
+    const content = JSON.stringify(each)
+    let active = known.get(content)
+    if (!active) {
+      active = activateConnection(each, pluginName, basePath)
+      if (known.size >= MAX_KNOWN) known.clear()
+      known.set(content, active)
+    }
+    return active
+  }
+  const available = (each: Connection) => (unavailability(each) === null ? activate(each) : null)
+
+  if (typeof connection !== 'function') {
+    // A copy: what the app changes in its object later was never validated.
+    const fixed = activate(structuredClone(connection))
+    const offered = unavailability(connection) === null ? fixed : null
+    return { resolve: () => offered, list: async () => [fixed] }
+  }
+  return {
+    async resolve(req) {
+      const found = await askResolver(connection, req)
+      return found === null ? null : available(found)
+    },
+    async list() {
+      const listed = 'list' in connection ? await (connection as ListableResolver).list() : []
+      return listed.map(activate)
+    },
+  }
+}
+
+/** Resolvers are hooks: they have a deadline, and anything but a connection or `null` is a fault. */
+async function askResolver(resolver: ConnectionResolver, req: Request): Promise<Connection | null> {
+  let found: Connection | null
+  try {
+    found = await withDeadline(Promise.resolve(resolver(req)), RESOLVER_DEADLINE_MS, 'The connection resolver')
+  } catch (cause) {
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
+  }
+  if (found === null) return null
+  if (typeof found !== 'object') {
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver must return a connection or null.')
+  }
+  if (!found.id) throw configurationError('connection.id: a resolver must name each connection.')
+  return found
+}
+
+/** Validates a connection and works out everything that follows from it. */
+export function activateConnection(
+  connection: Connection,
+  pluginName: string,
+  basePath: string | undefined,
+): ActiveConnection {
+  validateConnection(connection, basePath !== undefined)
+  const endpoints = connection.endpoints ?? BITBUCKET_ENDPOINTS
+  const callback = new URL(connection.callbackURL)
+  const custom = (connection.origins ?? []).map((origin) => new URL(origin).origin)
+  const id = connection.id ?? 'default'
+  const tenant = connection.tenant ?? null
+  const application = connection.application ?? null
+  const apiURL = endpoints.apiURL.replace(/\/+$/, '')
+  return Object.freeze<ActiveConnection>({
+    id,
+    tenant,
+    application,
+    clientID: connection.clientID,
+    clientSecret: new Secret(connection.clientSecret),
+    callbackURL: connection.callbackURL,
+    issuer: issuerOf(endpoints),
+    tokenURL: new URL(endpoints.tokenURL),
+    apiURL,
+    workspaces: Object.freeze([...(connection.workspaces ?? [])]),
+    signUp: connection.signUp ?? true,
+    trustedProvider: connection.trustedProvider ?? false,
+    visible: connection.visible ?? true,
+    scope: scopeOf(connection.scope),
+    authorizationURL: new URL(endpoints.authorizationURL),
+    origin: callback.origin,
+    origins: Object.freeze([...new Set([callback.origin, ...custom])]),
+    hasCustomDomains: custom.length > 0,
+    basePath: (basePath ?? callback.pathname.replace(/\/callback$/, '')).replace(/\/+$/, ''),
+    digest: createHash('sha256')
+      .update(
+        JSON.stringify([
+          id,
+          tenant,
+          application,
+          connection.clientID,
+          connection.callbackURL,
+          endpoints.authorizationURL,
+          endpoints.tokenURL,
+          endpoints.apiURL,
+        ]),
+      )
+      .digest('base64url')
+      .slice(0, 22),
+    jar: cookieJar(pluginName, callback.protocol === 'https:'),
+  })
+}
+
+/**
+ * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server decides who
+ * the person is, and must not be able to speak for Bitbucket's people.
+ */
+function issuerOf(endpoints: { authorizationURL: string; tokenURL: string; apiURL: string }): string {
+  for (const name of ['authorizationURL', 'tokenURL', 'apiURL'] as const) {
+    const { origin } = new URL(endpoints[name])
+    if (origin !== new URL(BITBUCKET_ENDPOINTS[name]).origin) return origin
+  }
+  return BITBUCKET_ISSUER
+}
+
+function scopeOf(scope: Connection['scope']): string | undefined {
+  return scope === false ? undefined : [...new Set([...BASE_SCOPES, ...scopesOf(scope ?? [])])].join(' ')
+}
+
+/**
+ * The origin of this request among the connection's own, `null` when it is none of them. Without custom domains the
+ * request's headers are not looked at. With them it is what Express itself believes under the app's `trust proxy`,
+ * and it only ever selects; nothing is built from it.
+ */
+export function requestOrigin(req: Request, connection: ActiveConnection): string | null {
+  if (!connection.hasCustomDomains) return connection.origin
+  const trusted = (req.app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean)(
+    req.socket.remoteAddress,
+    0,
+  )
+  const forwarded = trusted ? req.get('X-Forwarded-Host')?.split(',', 1)[0]?.trim() : undefined
+  const given = `${req.protocol}://${forwarded ?? req.headers.host ?? ''}`
+  if (!/^https?:\/\/[\w.:[\]-]+$/i.test(given) || !URL.canParse(given)) return null
+  const { origin } = new URL(given)
+  return connection.origins.includes(origin) ? origin : null
+}

@@ -1,0 +1,147 @@
+import type { Person } from '../bitbucket/api'
+import {
+  authorizationCode,
+  type CallbackParameters,
+  checkIssuer,
+  readCallback,
+  stateInvalid,
+} from '../bitbucket/callback'
+import { openExchange, redeem, type SignInResult } from '../bitbucket/strategy'
+import { BitbucketSignInError } from '../errors'
+import { openHandOver, sealHandOver } from '../flow/hand-over'
+import type { FoundTransaction, ParsedState, Transaction } from '../flow/transaction'
+import { completeLink, completeReauthentication } from './complete-link'
+import { completeSignIn } from './complete-sign-in'
+import { sendOn, sendPage } from './reply'
+import { isStrictSession, requireSession } from './session'
+import { openConnections } from './start'
+import type { Visit } from './visit'
+
+const RESUMED = 'resumed'
+
+/**
+ * `GET /callback`. The order is the defence: parameters, state and its cookie, issuer, a session that can be signed in
+ * to, the transaction used up, and only then the first byte to Bitbucket.
+ */
+export async function callback<User>(visit: Visit<User>): Promise<void> {
+  if (!Object.hasOwn(visit.req.query, 'handover') && handOver(visit)) return
+  const { parameters, found } = findTransaction(visit)
+  requireSession(visit.req)
+  if (needsResume(visit)) return resume(visit)
+  const { transaction } = await takeTransaction(visit, found)
+  const result = await exchangeFor(visit, transaction, authorizationCode(parameters))
+  switch (transaction.intent) {
+    case 'sign-in':
+      return completeSignIn(visit, result, transaction)
+    case 'link':
+      return completeLink(visit, result, transaction)
+    case 'reauthenticate':
+      return completeReauthentication(visit, result, transaction)
+  }
+}
+
+/** Uses the transaction up; only one callback ever gets it, and never one that is too late. */
+export async function takeTransaction<User>(visit: Visit<User>, found: FoundTransaction): Promise<FoundTransaction> {
+  const { res, services, connection } = visit
+  if (!(await services.transactions.take(res, connection.jar, found))) throw stateInvalid()
+  if (found.expired)
+    throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
+  return found
+}
+
+/** The open transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
+export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
+  const { req, services, connection, origin } = visit
+  const parameters = receivedParameters(visit)
+  const state = parseState(visit, parameters)
+  const found = services.transactions.find(req, connection.jar, state)
+  if (!found) throw stateInvalid()
+  const { transaction } = found
+  if (transaction.context !== connection.digest || transaction.origin !== origin) throw stateInvalid()
+  checkIssuer(parameters.iss, connection.authorizationURL)
+  return { parameters, found }
+}
+
+/** The parameters as Bitbucket sent them, here or by way of the central callback. */
+function receivedParameters<User>({ req, services, origin }: Visit<User>): CallbackParameters {
+  const parameters = readCallback(req.query)
+  if (parameters.handover === undefined) return parameters
+  const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
+  if (!handedOver) throw stateInvalid()
+  const { state, code, error } = handedOver
+  return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
+}
+
+function parseState<User>({ services }: Visit<User>, { state }: CallbackParameters): ParsedState {
+  const parsed = state === undefined ? undefined : services.transactions.parseState(state)
+  if (!parsed) throw stateInvalid()
+  return parsed
+}
+
+/**
+ * At the central callback of several domains: a sign-in that started at another origin goes on there, sealed for that
+ * origin alone. The origin comes signed from `state` and must still be configured.
+ */
+function handOver<User>(visit: Visit<User>): boolean {
+  const { req, res, services, connection, origin } = visit
+  if (!connection.hasCustomDomains) return false
+  const parameters = readCallback(req.query)
+  const { origin: startedAt } = parseState(visit, parameters)
+  if (startedAt === null || startedAt === origin) return false
+  checkIssuer(parameters.iss, connection.authorizationURL)
+  if (!connection.origins.includes(startedAt)) {
+    throw new BitbucketSignInError(
+      'origin_not_allowed',
+      'The sign-in started at an origin that is no longer configured.',
+    )
+  }
+  const sealed = sealHandOver(services.keys.handOver, {
+    state: parameters.state ?? '',
+    origin: startedAt,
+    code: parameters.code ?? null,
+    error: parameters.error ?? null,
+  })
+  sendOn(req, res, 'redirect', `${startedAt}${new URL(connection.callbackURL).pathname}?handover=${sealed}`)
+  return true
+}
+
+/** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */
+function needsResume<User>({ req }: Visit<User>): boolean {
+  return isStrictSession(req) && req.headers['sec-fetch-site'] !== 'same-origin' && req.query[RESUMED] === undefined
+}
+
+/** An inert page of ours that loads the same callback once more: that request comes from this site. */
+async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const { search } = new URL(req.originalUrl, connection.origin)
+  const href = `${new URL(connection.callbackURL).pathname}${search}&${RESUMED}=1`
+  await sendPage(services, req, res, { name: 'resume', href }, connection)
+}
+
+/** Trades the code for the person behind it, and admits members only where the connection says so. */
+export async function exchangeFor<User>(
+  visit: Visit<User>,
+  transaction: Transaction,
+  code: string,
+): Promise<SignInResult> {
+  const { req, res, services, connection } = visit
+  openConnections(visit)
+  const { exchange, end } = openExchange(services.transport, services.timeoutMs, res)
+  try {
+    const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
+    const result = await redeem(services.strategy, req, taken, exchange)
+    checkWorkspaces(visit, result.person)
+    return result
+  } finally {
+    end()
+    visit.timings.push(...exchange.timings)
+  }
+}
+
+/** Members only, where the connection says so. Checked at every sign-in; no answer is no membership. */
+function checkWorkspaces<User>(visit: Visit<User>, person: Person): void {
+  if (visit.connection.workspaces.length === 0 || person.workspaces.length > 0) return
+  throw new BitbucketSignInError(
+    'workspace_required',
+    'The person is in none of the workspaces that this connection admits.',
+  )
+}

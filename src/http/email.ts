@@ -1,0 +1,126 @@
+import { resolveSignIn } from '../accounts/apply'
+import type { Profile } from '../bitbucket/profile'
+import { ERROR_STATUS, type ErrorCode } from '../errors'
+import { isAlive } from '../flow/clock'
+import { CODE_LIFETIME_MS, matchesCode } from '../flow/email-code'
+import type { FoundPending, Pending } from '../flow/pending'
+import { randomHandle } from '../flow/random'
+import { isAddress } from '../policy/email'
+import { bodyField } from './body'
+import { finishSignIn } from './complete-sign-in'
+import { bindingOf, codeState, mailCode } from './email-code'
+import { finishPending, formOf, readPending, takeUpPending } from './pending'
+import { sendOn, sendPage } from './reply'
+import { hooksOf, policyOf, tell, type Visit } from './visit'
+
+const MAX_WRONG_CODES_PER_DAY = 30
+
+/** `GET /email`: shows what the waiting sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
+export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = readPending(visit)
+  if (pending.step !== 'address' && pending.step !== 'code') {
+    return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/continue`)
+  }
+  await sendEmailPage(visit, pending, null)
+}
+
+/** `POST /email/address`: takes the address that Bitbucket did not name, and mails a code to it. */
+export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
+  const found = await takeUpPending(visit, ['address', 'code'])
+  const address = bodyField(visit.req, 'address')?.trim() ?? ''
+  if (found.pending.step === 'code' && !found.pending.typed) return sendEmailPage(visit, found.pending, 'email_invalid')
+  if (!isAddress(address)) return sendEmailPage(visit, found.pending, 'email_invalid')
+  // The older cookie ends here, whether a mail goes out or not.
+  const generation = await visit.services.pendings.advance(found.pending)
+  const pending: Pending = {
+    ...found.pending,
+    step: 'code',
+    email: { level: 'asserted', address },
+    typed: true,
+    confirmed: false,
+    code: null,
+    generation,
+  }
+  await sendCodeAndShow(visit, { ...found, pending })
+}
+
+/** `POST /email/code`: mails another code. */
+export async function resendCode<User>(visit: Visit<User>): Promise<void> {
+  await sendCodeAndShow(visit, await takeUpPending(visit, ['code']))
+}
+
+async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending): Promise<void> {
+  const { req, res, services, connection } = visit
+  const { pending, outcome } = await mailCode(visit, found.pending)
+  services.pendings.store(req, res, connection.jar, pending, found.startedAt)
+  if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
+  await sendEmailPage(visit, pending, outcome === 'paused' ? 'too_many_codes' : outcome)
+}
+
+/**
+ * `POST /email/verify`: checks a code. A try is used up before the comparison, so however many requests come at once,
+ * only five are ever compared with one code.
+ */
+export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = await takeUpPending(visit, ['code'])
+  const { identity, email, code } = pending
+  const refused = await checkCode(visit, pending)
+  if (refused) {
+    tell(visit, 'code_failed', { identityId: identity.id, code: refused })
+    return sendEmailPage(visit, pending, refused)
+  }
+  if (email.address === null || code === null) throw new TypeError('A checked code has an address.')
+  await finishPending(visit, pending)
+  const proven = { level: pending.typed ? 'typed' : 'code', address: email.address } as const
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const subject = { identity, profile: withAddress(pending, email.address), email: proven }
+  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  // Should it have to wait again, it is another record: this one is used up.
+  const next: Pending = { ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }
+  await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, same: false })
+}
+
+/** The snapshot in the cookie has no addresses; the one in question is known. */
+function withAddress({ profile, typed, confirmed }: Pending, address: string): Profile {
+  return typed ? profile : { ...profile, emails: [{ address, primary: true, confirmed }] }
+}
+
+/** Why the code does not open, `null` when it does. */
+async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<ErrorCode | null> {
+  const { limits, keys } = visit.services
+  const { code, email, identity } = pending
+  if (code === null || email.address === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return 'code_expired'
+  const person = `${identity.issuer} ${identity.id}`
+  if ((await limits.read('wrongCodesPerDay', person)) >= MAX_WRONG_CODES_PER_DAY) return 'too_many_codes'
+  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'
+  const typed = bodyField(visit.req, 'code')
+  if (typed !== undefined && matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)) return null
+  await limits.consume('wrongCodesPerDay', person)
+  return 'code_wrong'
+}
+
+async function sendEmailPage<User>(visit: Visit<User>, pending: Pending, error: ErrorCode | null): Promise<void> {
+  const { req, res, services, connection } = visit
+  const handle = { pending: pending.handle }
+  const common = { displayName: pending.profile.displayName, error, cancel: formOf(visit, '/cancel', handle) }
+  const address = formOf(visit, '/email/address', handle)
+  const status = error ? ERROR_STATUS[error] : 200
+  if (pending.step === 'address') {
+    return sendPage(services, req, res, { name: 'email-address', ...common, submit: address }, connection, status)
+  }
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'email-code',
+      ...common,
+      ...codeState(pending),
+      verify: formOf(visit, '/email/verify', handle),
+      resend: formOf(visit, '/email/code', handle),
+      changeAddress: pending.typed ? address : null,
+    },
+    connection,
+    status,
+  )
+}

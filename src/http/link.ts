@@ -1,0 +1,114 @@
+import type { KnownUser } from '../accounts/guard'
+import { BitbucketSignInError } from '../errors'
+import { configurationError } from '../options'
+import { decideUnlink } from '../policy/linking'
+import { bodyField } from './body'
+import { refusal } from './complete-sign-in'
+import { formOf } from './pending'
+import { requireRecent } from './recent'
+import { sendOn, sendPage } from './reply'
+import { assertSessionUnchanged, currentUser, loginOf, requireSession, signIn } from './session'
+import { sendToBitbucket } from './start'
+import { hooksOf, returnToOf, tell, type Visit } from './visit'
+
+/** `GET /link`: the page whose form starts linking. The app only has to link to it. */
+export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const current = requireSignedIn(visit)
+  const hooks = hooksOf(visit, 'link')
+  const description = await hooks.describe(current.user)
+  const identities = (await hooks.listIdentities(current.user)) ?? []
+  const returnTo = returnToOf(visit, req.query.returnTo)
+  const back = returnTo ?? services.paths.signedIn
+  const fields = returnTo === null ? {} : { returnTo }
+  const ours = identities.filter(({ issuer }) => issuer === connection.issuer)
+  const full = ours.length > 0 && services.policy.identitiesPerUser === 'one'
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'link',
+      accountLabel: description?.label ?? current.id,
+      linked: ours.map(({ id, profile }) => ({
+        label: profile?.nickname ?? profile?.displayName ?? id,
+        unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, id }) : null,
+      })),
+      link: full ? null : formOf(visit, '/link', fields),
+      backHref: back,
+    },
+    connection,
+  )
+}
+
+/** `POST /link`: starts linking for the user of this session, and nobody else's. */
+export async function startLink<User>(visit: Visit<User>): Promise<void> {
+  const current = requireSignedIn(visit)
+  requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link')
+  if (!hooks.has.describe || !hooks.has.list) {
+    throw configurationError('Linking needs the hooks `describeUser` and `listIdentities`. Add them to `accounts`.')
+  }
+  const { emailVerified } = (await hooks.describe(current.user)) ?? { emailVerified: false }
+  if (!emailVerified && !visit.services.policy.linkUnverified) throw refusal('email_unverified')
+  startFor(visit, 'link', current)
+}
+
+/** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
+export async function unlink<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const current = requireSignedIn(visit)
+  requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link')
+  if (!hooks.has.unlink || !hooks.has.list) {
+    throw configurationError('Unlinking needs the hooks `unlinkIdentity` and `listIdentities`. Add them to `accounts`.')
+  }
+  const id = bodyField(req, 'id')
+  const own = ((await hooks.listIdentities(current.user)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
+  // Somebody else's identity and one that does not exist get the same answer.
+  if (id === undefined || decideUnlink(id, own) === 'not-found') throw refusal('identity_not_found')
+  await assertSessionUnchanged(req)
+  const identity = { issuer: connection.issuer, id }
+  if ((await hooks.unlink({ user: current.user, identity })) === 'last') throw refusal('last_sign_in_method')
+  await hooks.endOtherSessions({ user: current.user, reason: 'unlinked' })
+  await signIn(req, current, 'everything', null)
+  tell(visit, 'unlinked', { userId: current.id, identityId: id })
+  sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
+}
+
+/** `GET /reauthenticate`: the page whose form confirms with Bitbucket who one is. */
+export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const current = requireSignedIn(visit)
+  const returnTo = returnToOf(visit, req.query.returnTo)
+  const description = await hooksOf(visit, 'reauthenticate').describe(current.user)
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'reauthenticate',
+      accountLabel: description?.label ?? current.id,
+      start: formOf(visit, '/reauthenticate', returnTo === null ? {} : { returnTo }),
+      backHref: services.paths.signedIn,
+    },
+    connection,
+  )
+}
+
+/** `POST /reauthenticate`: the same Bitbucket identity again. It proves the session at Bitbucket, not who sits there. */
+export async function startReauthentication<User>(visit: Visit<User>): Promise<void> {
+  startFor(visit, 'reauthenticate', requireSignedIn(visit))
+}
+
+function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', current: KnownUser<User>): void {
+  const returnTo = returnToOf(visit, bodyField(visit.req, 'returnTo'))
+  sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current) })
+}
+
+function requireSignedIn<User>({ req, services }: Visit<User>): KnownUser<User> {
+  requireSession(req)
+  const current = currentUser(req, services.userId)
+  if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
+  return current
+}

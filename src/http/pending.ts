@@ -1,0 +1,56 @@
+import { BitbucketSignInError } from '../errors'
+import type { FoundPending, Pending, PendingStep } from '../flow/pending'
+import { bodyField } from './body'
+import type { PageForm } from './pages/page'
+import { currentUser, loginOf, NOBODY, sessionChanged } from './session'
+import type { Visit } from './visit'
+
+/** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
+export function readPending<User>({ req, services, connection, origin }: Visit<User>): FoundPending {
+  const found = services.pendings.read(req, connection.jar)
+  if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is waiting in this browser.')
+  if (found.pending.context !== connection.digest || found.pending.origin !== origin) throw replaced()
+  return found
+}
+
+/**
+ * The waiting sign-in that a form belongs to: the one this browser carries, of the handle in the form, still open, its
+ * newest copy, and with nobody else signed in than when it was made.
+ */
+export async function takeUpPending<User>(visit: Visit<User>, steps: readonly PendingStep[]): Promise<FoundPending> {
+  const found = readPending(visit)
+  const { pending } = found
+  const handle = bodyField(visit.req, 'pending')
+  if ((handle !== undefined && handle !== pending.handle) || !steps.includes(pending.step)) throw replaced()
+  checkLogin(visit, pending)
+  if (!(await visit.services.pendings.isCurrent(pending))) throw replaced()
+  return found
+}
+
+/** The one change of login that is allowed: nobody was signed in, and proving needs somebody to be. */
+function checkLogin<User>({ req, services }: Visit<User>, pending: Pending): void {
+  const login = loginOf(req, currentUser(req, services.userId))
+  if (login === pending.login || (pending.step === 'prove' && pending.login === NOBODY)) return
+  throw sessionChanged()
+}
+
+/** Uses the record up before anything is changed by it. */
+export async function finishPending<User>({ res, services, connection }: Visit<User>, pending: Pending): Promise<void> {
+  if (!(await services.pendings.finish(res, connection.jar, pending))) throw replaced()
+}
+
+function replaced(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'pending_replaced',
+    'This page belongs to a sign-in that is over or was replaced by a newer one.',
+  )
+}
+
+/** A form of ours, with the app's own hidden fields and the handle of the waiting sign-in, if there is one. */
+export function formOf<User>(
+  { req, services, connection }: Visit<User>,
+  path: string,
+  fields: Record<string, string>,
+): PageForm {
+  return { action: `${connection.basePath}${path}`, fields: { ...services.hiddenFields(req), ...fields } }
+}

@@ -1,0 +1,115 @@
+import type { NextFunction, Request, RequestHandler, Response, Router } from 'express'
+
+import express = require('express')
+
+import { BitbucketSignInError } from '../errors'
+import { readBody } from './body'
+import { callback } from './callback'
+import { cancel, showContinuePage, submitChoice } from './continue'
+import { resendCode, showEmailPage, submitAddress, verifyCode } from './email'
+import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
+import { sendError } from './reply'
+import { checkSameOrigin } from './same-origin'
+import type { Services } from './services'
+import { requireSession } from './session'
+import { startSignIn } from './start'
+import { openVisit, tell, type Visit } from './visit'
+
+type Step<User> = (visit: Visit<User>) => void | Promise<void>
+
+/** The table of routes, relative to the mount, and nothing else. */
+export function createRouter<User>(services: Services<User>): Router {
+  const router = express.Router()
+  const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
+  const post = (path: string, step: Step<User>) =>
+    router.post(path, readBody, handler(services, guarded(step)), refuse(services))
+
+  get('/', startSignIn)
+  router.all('/callback', onlyGet(services), handler(services, callback))
+  get('/email', showEmailPage)
+  post('/email/address', submitAddress)
+  post('/email/code', resendCode)
+  post('/email/verify', verifyCode)
+  get('/continue', showContinuePage)
+  post('/continue', submitChoice)
+  get('/link', showLinkPage)
+  post('/link', startLink)
+  post('/unlink', unlink)
+  get('/reauthenticate', showReauthenticatePage)
+  post('/reauthenticate', startReauthentication)
+  post('/cancel', cancel)
+  return router
+}
+
+/** Every POST comes from a page of this origin, and with a session that can be signed in to. */
+function guarded<User>(step: Step<User>): Step<User> {
+  return (visit) => {
+    checkSameOrigin(visit)
+    requireSession(visit.req)
+    return step(visit)
+  }
+}
+
+/** Runs a step for a request; what it refuses becomes an answer, what is a bug goes to the app's error handler. */
+export function handler<User>(services: Services<User>, step: Step<User>): RequestHandler {
+  return async (req, res, next) => {
+    let visit: Visit<User> | null = null
+    try {
+      visit = await openVisit(services, req, res)
+      await step(visit)
+    } catch (error) {
+      answer(services, req, res, next, error, visit)
+    }
+  }
+}
+
+function answer<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  error: unknown,
+  visit: Visit<User> | null,
+): void {
+  if (!(error instanceof BitbucketSignInError)) return next(error)
+  if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
+  else services.emit(withoutVisit(error))
+  if (res.headersSent) return next(error)
+  sendError(services, req, res, error, visit).catch(next)
+}
+
+const UPSTREAM: ReadonlySet<string> = new Set([
+  'upstream_failed',
+  'upstream_timeout',
+  'rate_limited',
+  'profile_invalid',
+  'client_rejected',
+])
+
+function withoutVisit({ code }: BitbucketSignInError) {
+  const nothing = { connection: null, tenant: null, application: null, userId: null, identityId: null }
+  return { type: 'refused', time: new Date(), ...nothing, code, durationMs: 0, upstream: [] } as const
+}
+
+/** Nothing is spent by a HEAD, a POST or an OPTIONS: link previews and scanners send them. */
+function onlyGet<User>(services: Services<User>): RequestHandler {
+  return (req, res, next) => {
+    if (req.method === 'GET') return next()
+    res.setHeader('Allow', 'GET')
+    answer(
+      services,
+      req,
+      res,
+      next,
+      new BitbucketSignInError('method_not_allowed', 'The callback answers GET only.'),
+      null,
+    )
+  }
+}
+
+/** What the body parser refuses is answered like everything else. */
+function refuse<User>(services: Services<User>) {
+  return (error: unknown, req: Request, res: Response, next: NextFunction): void => {
+    answer(services, req, res, next, error, null)
+  }
+}

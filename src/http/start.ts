@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto'
+import type { Intent } from '../accounts/hooks'
+import { authorizationLocation, type StartedLeg } from '../bitbucket/strategy'
+import { randomBytes } from '../flow/random'
+import { sendOn } from './reply'
+import { returnToOf, tell, type Visit } from './visit'
+
+/** What a start is for. */
+export interface Start {
+  readonly intent: Intent
+  readonly returnTo: string | null
+  /** Who is signed in, for intents that depend on it; a plain sign-in looks at no session. */
+  readonly login: string | null
+}
+
+/** `GET /`: starts a sign-in. Its only parameter is `returnTo`. */
+export function startSignIn<User>(visit: Visit<User>): void {
+  sendToBitbucket(visit, { intent: 'sign-in', returnTo: returnToOf(visit, visit.req.query.returnTo), login: null })
+}
+
+/** Seals a transaction into this browser and sends it to Bitbucket. */
+export function sendToBitbucket<User>(visit: Visit<User>, start: Start): void {
+  const { req, res, services } = visit
+  const location = authorizationLocation(services.strategy, begin(visit, start))
+  tell(visit, 'started')
+  sendOn(req, res, 'redirect', location)
+}
+
+/** Seals a transaction and opens connections to Bitbucket while the person is there. */
+export function begin<User>(visit: Visit<User>, start: Start): StartedLeg {
+  const { req, res, services, connection, origin } = visit
+  const codeVerifier = randomBytes(32).toString('base64url')
+  const state = services.transactions.begin(
+    req,
+    res,
+    connection.jar,
+    { ...start, codeVerifier, context: connection.digest, origin },
+    connection.hasCustomDomains,
+  )
+  openConnections(visit)
+  return { client: connection, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }
+}
+
+/** One connection for the token, two for user and e-mails; two in all where one host serves both. */
+export function openConnections<User>({ services: { transport }, connection }: Visit<User>): void {
+  const api = new URL(connection.apiURL)
+  if (api.origin !== connection.tokenURL.origin) transport.preconnect(connection.tokenURL, 1)
+  transport.preconnect(api, 2)
+}

@@ -1,0 +1,108 @@
+import type { Request, Response } from 'express'
+import { type GuardedHooks, guardHooks } from '../accounts/guard'
+import type { HookContext, Intent } from '../accounts/hooks'
+import type { WorkspaceMembership } from '../bitbucket/api'
+import { type ActiveConnection, requestOrigin } from '../connection'
+import { BitbucketSignInError, type ErrorCode } from '../errors'
+import type { SignInEventType, UpstreamTiming } from '../events'
+import { parseReturnTo } from '../policy/return-to'
+import type { SignInPolicy } from '../policy/sign-in'
+import type { Services } from './services'
+
+/** One request to one of our routes, with the connection that serves it. */
+export interface Visit<User> {
+  readonly req: Request
+  readonly res: Response
+  readonly services: Services<User>
+  readonly connection: ActiveConnection
+  /** Where the person is, one of the connection's origins. */
+  readonly origin: string
+  readonly startedAt: number
+  /** The requests to Bitbucket so far. */
+  readonly timings: UpstreamTiming[]
+}
+
+/** Resolves connection and origin; refuses where there is none. */
+export async function openVisit<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
+  const startedAt = performance.now()
+  const found = services.source.resolve(req)
+  const connection = found instanceof Promise ? await found : found
+  if (!connection)
+    throw new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
+  const origin = requestOrigin(req, connection)
+  if (origin === null) {
+    throw new BitbucketSignInError(
+      'origin_not_allowed',
+      'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
+    )
+  }
+  return { req, res, services, connection, origin, startedAt, timings: [] }
+}
+
+/** The app's hooks, guarded for this request. */
+export function hooksOf<User>(
+  visit: Visit<User>,
+  intent: Intent,
+  workspaces: readonly WorkspaceMembership[] = [],
+): GuardedHooks<User> {
+  return guardHooks(visit.services.accounts, visit.services.userId, {
+    req: visit.req,
+    context: contextOf(visit, intent, workspaces),
+  })
+}
+
+/** Where a hook call comes from. */
+export function contextOf<User>(
+  { connection, origin }: Visit<User>,
+  intent: Intent,
+  workspaces: readonly WorkspaceMembership[],
+): HookContext {
+  return Object.freeze({
+    connection: connection.id,
+    tenant: connection.tenant,
+    application: connection.application,
+    origin,
+    intent,
+    workspaces: Object.freeze(workspaces.map((each) => Object.freeze({ ...each }))),
+  })
+}
+
+/** The policy as it holds for this connection and these hooks. */
+export function policyOf<User>({ services, connection }: Visit<User>): SignInPolicy {
+  const { policy, accounts } = services
+  return {
+    ...policy,
+    signUp: connection.signUp,
+    canClaim: accounts.claimAddress !== undefined,
+    canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
+  }
+}
+
+/** A path to go back to that is safe to remember or to go to. */
+export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
+  return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
+}
+
+/** What an event says of this visit, besides what the visit knows by itself. */
+export interface EventDetails {
+  readonly userId?: string | null
+  readonly identityId?: string | null
+  readonly code?: ErrorCode | null
+}
+
+/** Tells the audit hook. */
+export function tell<User>(visit: Visit<User>, type: SignInEventType, details: EventDetails = {}): void {
+  const { connection } = visit
+  visit.services.emit({
+    type,
+    time: new Date(),
+    connection: connection.id,
+    tenant: connection.tenant,
+    application: connection.application,
+    userId: details.userId ?? null,
+    identityId: details.identityId ?? null,
+    code: details.code ?? null,
+    durationMs: Math.round(performance.now() - visit.startedAt),
+    upstream: [...visit.timings],
+  })
+}

@@ -1,0 +1,271 @@
+import type { Request, RequestHandler, Response, Router } from 'express'
+import { defaultUserId } from './accounts/guard'
+import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
+import { ProtocolStrategy } from './bitbucket/strategy'
+import { createTransport } from './bitbucket/transport'
+import { connectionSource, requestOrigin } from './connection'
+import { exchangeDeadline } from './deadline'
+import { BitbucketSignInError } from './errors'
+import { eventEmitter } from './events'
+import { deriveKeys, type KeyPurpose } from './flow/keys'
+import { createLimits, type LimiterFactory, memoryLimiter } from './flow/limits'
+import { createPendingSignIns } from './flow/pending'
+import { cookieJar } from './flow/sealed-cookie'
+import { createTransactions } from './flow/transaction'
+import { renderButton } from './http/pages/button'
+import { english, mergeTexts, type Texts } from './http/pages/texts'
+import { passportDriver } from './http/passport-driver'
+import { signedInRecently } from './http/recent'
+import { sendError, sendOn, wantsJson } from './http/reply'
+import { createRouter, handler } from './http/router'
+import type { Services } from './http/services'
+import { currentUser } from './http/session'
+import { startSignIn } from './http/start'
+import { type BitbucketSignInOptions, type Connection, configurationError } from './options'
+import { parseReturnTo } from './policy/return-to'
+import { Secret } from './secret'
+import { validateOptions } from './validation'
+
+/** What to register at Bitbucket: one callback URL for one OAuth client. */
+export interface CallbackRegistration {
+  readonly callbackURL: string
+  readonly clientID: string
+  /** Id of the connection. */
+  readonly connection: string
+  readonly tenant: string | null
+  /** The origins whose sign-ins end through this callback. */
+  readonly origins: readonly string[]
+}
+
+/** A complete "Sign in with Bitbucket", made by {@link bitbucketSignIn}. */
+export interface BitbucketSignIn {
+  /** Mount it after express-session and `passport.session()`, at the path of the callback URL without `/callback`. */
+  readonly router: Router
+  /**
+   * The start route alone. It reads no session, so it may be mounted ahead of express-session:
+   * `app.get('/auth/bitbucket', bitbucket.start)`.
+   */
+  readonly start: RequestHandler
+  /** For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only. */
+  readonly strategy: ProtocolStrategy
+  /** The sign-in button as HTML, or an empty string where the connection is not offered. */
+  button(
+    req: Request,
+    options?: { readonly returnTo?: string; readonly label?: string; readonly looks?: 'inline' | 'class' },
+  ): Promise<string>
+  /** Whether the button is to be shown for this request; agrees with what start and callback do. */
+  offered(req: Request): Promise<boolean>
+  /** What to register at Bitbucket. A resolver function of the app's own cannot be listed and gives none. */
+  callbackURLs(): Promise<readonly CallbackRegistration[]>
+  /** What waits in this browser: a label to show, and where it goes on. For the app's sign-in page. */
+  pending(req: Request): { readonly label: string; readonly next: string } | null
+  /** Ends everything of ours that is open in this browser. The app's sign-out calls it before it ends the session. */
+  forget(req: Request, res: Response): Promise<void>
+  /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
+  requireRecentSignIn(options?: { readonly maxAgeMs?: number }): RequestHandler
+  /**
+   * Trades a refresh token for new tokens; store the new refresh token, the old one ends. Calls for the same token are
+   * one request within a process. Rejects with `reauthorization_required` when the person has to consent again.
+   */
+  refreshTokens(input: { readonly connection?: Connection; readonly refreshToken: string }): Promise<Tokens>
+  /** Closes idle connections to Bitbucket. */
+  close(): void
+}
+
+/**
+ * Puts the parts together: options in, router out. Nothing is global, so several in one process do not meet.
+ * Throws `configuration_invalid` naming the first option that is wrong.
+ */
+export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): BitbucketSignIn {
+  validateOptions(options)
+  const services = createServices(options)
+  warnOfMissingHooks(options)
+  const router = createRouter(services)
+  const start = handler(services, startSignIn)
+  const inFlight = new Map<string, Promise<Tokens>>()
+
+  async function offered(req: Request): Promise<boolean> {
+    const connection = await services.source.resolve(req)
+    return connection?.visible === true && requestOrigin(req, connection) !== null
+  }
+
+  return {
+    router,
+    start,
+    strategy: services.strategy,
+    offered,
+
+    async button(req, { returnTo, ...looks } = {}) {
+      const connection = await services.source.resolve(req)
+      if (!connection || !(await offered(req))) return ''
+      const rules = { basePath: connection.basePath, signInPath: services.paths.signIn }
+      const path = parseReturnTo(returnTo, rules)
+      const href = `${connection.basePath || '/'}${path === undefined ? '' : `?returnTo=${encodeURIComponent(path)}`}`
+      return renderButton({ href, texts: services.texts(req), ...looks })
+    },
+
+    async callbackURLs() {
+      const found = await services.source.list()
+      const registrations = found.map(({ callbackURL, clientID, id, tenant, origins }) => ({
+        callbackURL,
+        clientID,
+        connection: id,
+        tenant,
+        origins,
+      }))
+      // A tenant that inherits client and callback needs no registration of its own.
+      return registrations.filter(
+        (each, index) =>
+          registrations.findIndex(
+            (other) => other.callbackURL === each.callbackURL && other.clientID === each.clientID,
+          ) === index,
+      )
+    },
+
+    pending(req) {
+      for (const jar of services.jars) {
+        const found = services.pendings.read(req, jar)
+        if (!found) continue
+        const { basePath, step, profile } = found.pending
+        const next = `${basePath}/${step === 'address' || step === 'code' ? 'email' : 'continue'}`
+        return { label: profile.displayName, next }
+      }
+      return null
+    },
+
+    async forget(req, res) {
+      for (const jar of services.jars) {
+        const found = services.pendings.read(req, jar)
+        if (found) await services.pendings.finish(res, jar, found.pending)
+        await services.transactions.forget(req, res, jar)
+      }
+    },
+
+    requireRecentSignIn({ maxAgeMs } = {}) {
+      return recentSignIn(services, maxAgeMs)
+    },
+
+    async refreshTokens({ connection, refreshToken }) {
+      const client = await clientFor(options, connection)
+      const key = `${client.digest} ${refreshToken}`
+      let running = inFlight.get(key)
+      if (!running) {
+        const deadline = exchangeDeadline(services.timeoutMs, undefined)
+        const exchange = { transport: services.transport, signal: deadline.signal, timings: [] }
+        running = refresh(exchange, client, refreshToken).finally(() => {
+          deadline.end()
+          inFlight.delete(key)
+        })
+        inFlight.set(key, running)
+      }
+      return running
+    },
+
+    close: () => services.transport.close(),
+  }
+}
+
+async function clientFor<User>(options: BitbucketSignInOptions<User>, connection: Connection | undefined) {
+  const given = connection ?? (typeof options.connection === 'function' ? undefined : options.connection)
+  if (!given) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
+  const [client] = await connectionSource(given, options.name ?? 'bitbucket', options.basePath).list()
+  if (!client) throw configurationError('refreshTokens: the connection is not complete.')
+  return client
+}
+
+/** The one place where everything is made. */
+function createServices<User>(options: BitbucketSignInOptions<User>): Services<User> {
+  const { name = 'bitbucket', paths, policy, http } = options
+  const secrets = options.secrets.map((secret) => new Secret(secret ?? ''))
+  const keys = (purpose: KeyPurpose) => deriveKeys(secrets, name, purpose)
+  const limits = createLimits(name, limiterOf(options.limiter))
+  const transport = createTransport({
+    ...(http?.preconnect !== undefined && { preconnect: http.preconnect }),
+    ...(http?.agent && { agent: http.agent }),
+  })
+  const services: Services<User> = {
+    name,
+    source: connectionSource(options.connection, name, options.basePath),
+    accounts: options.accounts,
+    userId: options.userId ?? defaultUserId,
+    signedInAt: options.signedInAt,
+    sendEmailCode: options.sendEmailCode,
+    policy: {
+      untrustedEmail: policy?.untrustedEmail ?? 'verify',
+      missingEmail: policy?.missingEmail ?? 'ask',
+      matchingAccount: policy?.matchingAccount ?? 'link',
+      codeOpensAccount: policy?.codeOpensAccount ?? false,
+      linkUnverified: policy?.linkUnverified ?? false,
+      identitiesPerUser: policy?.identitiesPerUser ?? 'one',
+    },
+    paths: { signedIn: paths?.signedIn ?? '/', signIn: paths?.signIn ?? '/login', failed: paths?.failed },
+    keep: options.session?.keep ?? [],
+    keys: { handOver: keys('hand-over'), code: keys('code') },
+    transactions: createTransactions(keys('transaction'), keys('state'), limits),
+    pendings: createPendingSignIns(keys('pending'), limits),
+    limits,
+    transport,
+    timeoutMs: http?.timeoutMs ?? 10_000,
+    strategy: new ProtocolStrategy({ name, driver: passportDriver(() => services) }),
+    jars: [cookieJar(name, true), cookieJar(name, false)],
+    texts: textsOf(options.texts),
+    renderPage: options.renderPage,
+    hiddenFields: options.hiddenFields ?? (() => ({})),
+    emit: eventEmitter(options.onEvent),
+  }
+  return services
+}
+
+/**
+ * In one process memory counts well; in several, each would count by itself, and a handle could be used once in each.
+ * Cluster workers and PM2 are recognised; other ways of starting several cannot be seen from here.
+ */
+function limiterOf(limiter: LimiterFactory | 'memory' | undefined): LimiterFactory {
+  if (typeof limiter === 'function') return limiter
+  const { isWorker } = require('node:cluster') as typeof import('node:cluster').default
+  if (limiter === undefined && (isWorker || process.env.pm_id !== undefined)) {
+    throw configurationError(
+      "bitbucketSignIn: this is one of several processes (cluster or PM2), and `limiter` is not given. Give one on PostgreSQL or Redis, or `limiter: 'memory'` if only one process serves this site.",
+    )
+  }
+  return memoryLimiter
+}
+
+function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) => Texts {
+  if (typeof texts === 'function') return (req) => mergeTexts(english, texts(req))
+  const merged = mergeTexts(english, texts)
+  return () => merged
+}
+
+function recentSignIn<User>(services: Services<User>, maxAgeMs: number | undefined): RequestHandler {
+  return async (req, res, next) => {
+    try {
+      const current = currentUser(req, services.userId)
+      const code = current ? 'recent_sign_in_required' : 'not_signed_in'
+      if (current && signedInRecently(services, req, current, maxAgeMs)) return next()
+      const error = new BitbucketSignInError(code, 'This page needs a recent sign-in.')
+      if (req.method !== 'GET' || wantsJson(req)) return await sendError(services, req, res, error, null)
+      const connection = await services.source.resolve(req)
+      const target = current && connection ? `${connection.basePath}/reauthenticate` : services.paths.signIn
+      sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(req.originalUrl)}`)
+    } catch (error) {
+      next(error)
+    }
+  }
+}
+
+function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): void {
+  const missing = (['listIdentities', 'describeUser'] as const).filter((name) => !accounts[name])
+  if (missing.length > 0) {
+    process.emitWarning(
+      `accounts: without ${missing.join(' and ')}, a person whose address belongs to an existing account is refused (account_exists) instead of being linked or asked to prove it.`,
+      'BitbucketSignInWarning',
+    )
+  }
+  if (accounts.updateProfile && !accounts.listIdentities) {
+    process.emitWarning(
+      'accounts: updateProfile is never called without listIdentities, whose profiles it is compared with.',
+      'BitbucketSignInWarning',
+    )
+  }
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto'
+import type { Request, Response } from 'express'
+import { authorizationCode, checkIssuer, readCallback, stateInvalid } from './bitbucket/callback'
+import {
+  enterCallback,
+  openExchange,
+  ProtocolStrategy,
+  type StrategyClient,
+  type VerifyFunction,
+} from './bitbucket/strategy'
+import { createTransport } from './bitbucket/transport'
+import { activateConnection } from './connection'
+import { BitbucketSignInError } from './errors'
+import { deriveKeys, type KeyPurpose } from './flow/keys'
+import { createLimits, memoryLimiter } from './flow/limits'
+import { randomBytes } from './flow/random'
+import { createTransactions } from './flow/transaction'
+import { type Connection, configurationError } from './options'
+import { Secret } from './secret'
+
+/** Options of the strategy on its own. */
+export interface BitbucketStrategyOptions
+  extends Pick<Connection, 'clientID' | 'clientSecret' | 'callbackURL' | 'scope' | 'endpoints'> {
+  /** Name for `passport.authenticate`. Default `'bitbucket'`. */
+  readonly name?: string
+  /** Whether `verify` gets the request first. Default `false`. */
+  readonly passReqToCallback?: boolean
+  /** Do not read the person; `verify` gets no profile. Default `false`. */
+  readonly skipUserProfile?: boolean
+  /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
+  readonly timeoutMs?: number
+}
+
+const IGNORED = ['state', 'pkce', 'store', 'sessionKey', 'scopeSeparator', 'customHeaders', 'proxy'] as const
+
+/**
+ * The strategy alone, with Passport's usual `(options, verify)`: a drop-in for the abandoned
+ * `passport-bitbucket-oauth2` packages. `state` and PKCE are always on, remembered in a sealed cookie for ten minutes
+ * and used once. Key your users on `profile.id`, the uuid: names change hands.
+ *
+ * It knows nothing of accounts: whom to sign in, and what an address is worth, is decided in your `verify`. Passport
+ * itself rotates the session when it signs in.
+ */
+export class BitbucketStrategy extends ProtocolStrategy {
+  constructor(options: BitbucketStrategyOptions, verify: VerifyFunction) {
+    if (typeof verify !== 'function')
+      throw configurationError('BitbucketStrategy: give a verify callback as second argument.')
+    const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false, timeoutMs = 10_000 } = options
+    const connection = connectionOf(options)
+    const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(options.clientSecret)], name, purpose)
+    const limits = createLimits(name, memoryLimiter)
+    const transactions = createTransactions(keys('transaction'), keys('state'), limits)
+    const transport = createTransport()
+    const client: StrategyClient = connection
+    const { jar, digest: context, origin } = connection
+
+    super({
+      name,
+      verify,
+      passReqToCallback,
+      skipUserProfile,
+      driver: {
+        start(req: Request, res: Response) {
+          const codeVerifier = randomBytes(32).toString('base64url')
+          const start = { intent: 'sign-in', context, origin, codeVerifier, returnTo: null, login: null } as const
+          const state = transactions.begin(req, res, jar, start, false)
+          return { client, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }
+        },
+
+        async finish(run, req, res) {
+          if (req.method !== 'GET') throw stateInvalid()
+          const parameters = readCallback(req.query)
+          const state = parameters.state === undefined ? undefined : transactions.parseState(parameters.state)
+          const found = state && transactions.find(req, jar, state)
+          if (!found || found.transaction.context !== context) throw stateInvalid()
+          checkIssuer(parameters.iss, client.authorizationURL)
+          if (!(await transactions.take(res, jar, found))) throw stateInvalid()
+          if (found.expired) throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes.')
+          const taken = { client, code: authorizationCode(parameters), codeVerifier: found.transaction.codeVerifier }
+          const { exchange, end } = openExchange(transport, timeoutMs, res)
+          res.once('finish', end)
+          enterCallback(run, req, taken, exchange)
+        },
+      },
+    })
+  }
+}
+
+/** The options as a connection, checked; options that the old packages took and that are always on here are passed over. */
+function connectionOf({ clientID, clientSecret, callbackURL, scope, endpoints, ...rest }: BitbucketStrategyOptions) {
+  const known = new Set<string>(['name', 'passReqToCallback', 'skipUserProfile', 'timeoutMs', ...IGNORED])
+  const unknown = Object.fromEntries(Object.entries(rest).filter(([key]) => !known.has(key)))
+  const given = {
+    clientID,
+    clientSecret,
+    callbackURL,
+    ...(scope !== undefined && { scope }),
+    ...(endpoints && { endpoints }),
+  }
+  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', '/')
+}

@@ -1,0 +1,316 @@
+import type { ZodObject } from 'zod'
+import type { AccountHooks } from './accounts/hooks'
+import { isLoopback } from './bitbucket/wire'
+import {
+  type BitbucketSignInOptions,
+  type Connection,
+  configurationError,
+  type PassportLike,
+  scopesOf,
+} from './options'
+
+/** Checks the options of `bitbucketSignIn`; throws `configuration_invalid` naming the first thing that is wrong. */
+export function validateOptions<User>(options: BitbucketSignInOptions<User>): void {
+  check(schemas().options, options, 'bitbucketSignIn')
+  const { policy, sendEmailCode } = options
+  if (
+    !sendEmailCode &&
+    ((policy?.untrustedEmail ?? 'verify') === 'verify' || (policy?.missingEmail ?? 'ask') === 'ask')
+  ) {
+    throw configurationError(
+      'bitbucketSignIn: `sendEmailCode` is missing. Give it, or set `policy.untrustedEmail` and `policy.missingEmail` so that no code is ever needed.',
+    )
+  }
+  if (typeof options.connection !== 'function') validateConnection(options.connection, options.basePath !== undefined)
+}
+
+/** Checks one connection; `hasBasePath` says that the router's path need not follow from the callback URL. */
+export function validateConnection(connection: Connection, hasBasePath: boolean): void {
+  check(schemas().connection, connection, 'connection')
+  if (!hasBasePath && !new URL(connection.callbackURL).pathname.endsWith('/callback')) {
+    throw configurationError(
+      'connection.callbackURL: it must end in /callback, the route of the router (for example https://app.example.com/auth/bitbucket/callback), or give `basePath`.',
+    )
+  }
+}
+
+type Schemas = ReturnType<typeof makeSchemas>
+let made: Schemas | undefined
+
+/** Made at the first construction, not at import: loading zod costs more than all the rest of the package. */
+function schemas(): Schemas {
+  made ??= makeSchemas()
+  return made
+}
+
+function makeSchemas() {
+  const { z } = require('zod') as typeof import('zod')
+
+  const text = z.string().min(1)
+  const callable = (what: string) => z.custom((value) => typeof value === 'function', { error: `must be ${what}` })
+  const url = (rule: (url: URL) => boolean, error: string) =>
+    z.string({ error }).refine((value) => URL.canParse(value) && rule(new URL(value)), { error })
+  const endpoint = url(
+    (value) => isSecure(value) && value.username === '' && value.password === '' && value.hash === '',
+    'must be an absolute https URL without user name or fragment (http on loopback only)',
+  )
+  const path = z.string().regex(/^\/(?![/\\])[^\\\s?#]*$/, { error: 'must be a path on this site, like /login' })
+  const keptKey = z
+    .string()
+    .min(1)
+    .refine((key) => !['passport', 'cookie', '__proto__', 'constructor', 'prototype'].includes(key), {
+      error: 'must not name `passport`, `cookie` or a prototype key: carrying those over would undo the rotation',
+    })
+
+  const connection = z.strictObject({
+    id: text.optional(),
+    clientID: text,
+    clientSecret: text,
+    callbackURL: url(
+      (value) =>
+        isSecure(value) && value.username === '' && value.password === '' && value.hash === '' && value.search === '',
+      'must be the absolute URL registered at Bitbucket, https (http on loopback only), without query or fragment',
+    ),
+    scope: z
+      .union([z.literal(false), z.string(), z.array(z.string())], {
+        error: 'must be scopes in one string, a list of scopes, or false',
+      })
+      .refine(
+        (value) => value === false || scopesOf(value).every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)),
+        {
+          error: 'must hold plain scope names such as `repository`',
+        },
+      )
+      .optional(),
+    trustedProvider: z
+      .boolean({
+        error:
+          'must be true or false itself; the string "false" and other truthy values would switch trust on by accident',
+      })
+      .optional(),
+    enabled: z.boolean().optional(),
+    signUp: z.boolean().optional(),
+    visible: z.boolean().optional(),
+    applications: z.array(text).optional(),
+    origins: z
+      .array(
+        url(
+          (value) =>
+            isSecure(value) &&
+            value.pathname === '/' &&
+            value.search === '' &&
+            value.hash === '' &&
+            value.username === '',
+          'must be origins such as https://app2.example.com (http on loopback only), without a path',
+        ),
+      )
+      .optional(),
+    workspaces: z
+      .array(
+        z
+          .string()
+          .regex(/^(?:[A-Za-z0-9_.-]{1,128}|\{[0-9a-f-]{36}\})$/, { error: 'must be workspace slugs or {uuid}s' }),
+      )
+      .optional(),
+    endpoints: z
+      .strictObject({
+        authorizationURL: endpoint,
+        tokenURL: endpoint,
+        apiURL: endpoint,
+        allowPrivateHosts: z.boolean().optional(),
+      })
+      .refine(
+        (value) =>
+          value.allowPrivateHosts === true ||
+          [value.authorizationURL, value.tokenURL, value.apiURL].every(
+            (each) => !isPrivateHost(new URL(each).hostname),
+          ),
+        { error: 'must not point into a private network unless `allowPrivateHosts: true` says so on purpose' },
+      )
+      .optional(),
+    tenant: z.string().nullish(),
+    application: z.string().nullish(),
+  })
+
+  const accounts = z.strictObject({
+    getUserByIdentity: callable('a function'),
+    getAccountsByEmail: callable('a function'),
+    createUser: callable('a function'),
+    linkIdentity: callable('a function'),
+    claimAddress: callable('a function').optional(),
+    unlinkIdentity: callable('a function').optional(),
+    listIdentities: callable('a function').optional(),
+    describeUser: callable('a function').optional(),
+    storeTokens: callable('a function').optional(),
+    updateProfile: callable('a function').optional(),
+    canSignIn: callable('a function').optional(),
+    endOtherSessions: callable('a function').optional(),
+  })
+
+  const options = z.strictObject({
+    passport: z.custom((value) => typeof (value as PassportLike | null)?.authenticate === 'function', {
+      error: "must be the app's Passport instance: `import passport from 'passport'` or `new Passport()`",
+    }),
+    secrets: z
+      .array(
+        z.string({ error: 'is not a string; is the environment variable set?' }).min(32, {
+          error:
+            'must have at least 32 characters; make one with `node -p "crypto.randomBytes(32).toString(\'base64url\')"`',
+        }),
+      )
+      .min(1, { error: 'must hold at least one secret of 32 characters or more' }),
+    // A resolver's answers are checked one by one as they come; a fixed connection by validateConnection.
+    connection: z.union([z.custom((value) => typeof value === 'function'), z.looseObject({})], {
+      error: 'must be a connection, `connections({ … })` or a function of the request',
+    }),
+    // Instances of classes are welcome, so methods on a prototype count too.
+    accounts: z.preprocess(withInheritedMethods, accounts),
+    sendEmailCode: callable('a function').optional(),
+    policy: z
+      .strictObject({
+        untrustedEmail: z.enum(['verify', 'unverified', 'omit', 'reject']).optional(),
+        missingEmail: z.enum(['ask', 'allow', 'reject']).optional(),
+        matchingAccount: z.enum(['link', 'prove', 'reject']).optional(),
+        codeOpensAccount: z.boolean().optional(),
+        linkUnverified: z.boolean().optional(),
+        identitiesPerUser: z.enum(['one', 'many']).optional(),
+      })
+      .optional(),
+    userId: callable('a function').optional(),
+    signedInAt: callable('a function').optional(),
+    session: z.strictObject({ keep: z.array(keptKey).optional() }).optional(),
+    paths: z.strictObject({ signedIn: path.optional(), signIn: path.optional(), failed: path.optional() }).optional(),
+    basePath: path.optional(),
+    name: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'must be lower-case letters, digits and hyphens, at most 32' })
+      .optional(),
+    limiter: z
+      .union([z.literal('memory'), z.custom((value) => typeof value === 'function')], {
+        error: "must be a limiter factory or 'memory'",
+      })
+      .optional(),
+    renderPage: callable('a function').optional(),
+    texts: z
+      .union([z.custom((value) => typeof value === 'function'), z.looseObject({})], {
+        error: 'must be texts or a function of the request',
+      })
+      .optional(),
+    hiddenFields: callable('a function').optional(),
+    onEvent: callable('a function').optional(),
+    http: z
+      .strictObject({
+        timeoutMs: z.int().min(100).max(60_000).optional(),
+        preconnect: z.boolean().optional(),
+        agent: z.custom((value) => typeof value === 'object' && value !== null).optional(),
+      })
+      .optional(),
+  })
+
+  return { connection, options }
+}
+
+function withInheritedMethods(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype === null || prototype === Object.prototype) return value
+  const hooks = value as Record<string, unknown>
+  return Object.fromEntries(HOOK_NAMES.filter((name) => hooks[name] !== undefined).map((name) => [name, hooks[name]]))
+}
+
+const HOOK_NAMES = [
+  'getUserByIdentity',
+  'getAccountsByEmail',
+  'createUser',
+  'linkIdentity',
+  'claimAddress',
+  'unlinkIdentity',
+  'listIdentities',
+  'describeUser',
+  'storeTokens',
+  'updateProfile',
+  'canSignIn',
+  'endOtherSessions',
+] as const satisfies readonly (keyof AccountHooks<unknown>)[]
+
+function isSecure(url: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
+}
+
+/** Whether a literal host is inside a private network. A name that resolves there is not seen here: DNS is not asked. */
+function isPrivateHost(hostname: string): boolean {
+  if (isLoopback(hostname)) return false
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (/\.(?:local|internal|lan|home|intranet)\.?$/.test(host) || (!host.includes('.') && !host.includes(':')))
+    return true
+  const { BlockList, isIP } = require('node:net') as typeof import('node:net')
+  const family = isIP(host)
+  if (family === 0) return false
+  const list = new BlockList()
+  for (const [net, bits] of [
+    ['0.0.0.0', 8],
+    ['10.0.0.0', 8],
+    ['100.64.0.0', 10],
+    ['169.254.0.0', 16],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16],
+  ] as const) {
+    list.addSubnet(net, bits, 'ipv4')
+  }
+  for (const [net, bits] of [
+    ['::', 127],
+    ['fc00::', 7],
+    ['fe80::', 10],
+    ['::ffff:0:0', 96],
+  ] as const)
+    list.addSubnet(net, bits, 'ipv6')
+  return list.check(host, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+function check(schema: ZodObject, value: unknown, where: string): void {
+  const result = schema.safeParse(value)
+  const issue = result.error?.issues[0]
+  if (!issue) return
+  const path = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? ''
+    const guess = closest(key, knownKeys(schema, issue.path))
+    const at = path === '' ? where : `${where}: ${path}`
+    throw configurationError(`${at}: unknown option \`${key}\`. ${guess ? `Did you mean \`${guess}\`?` : 'Remove it.'}`)
+  }
+  const subject = path === '' ? where : `${where}: \`${path}\``
+  throw configurationError(
+    `${subject} ${issue.message.startsWith('must') || issue.message.startsWith('is ') ? issue.message : `is not valid (${issue.message})`}.`,
+  )
+}
+
+/** The keys allowed where an unknown one was found: walks the schema along the path. */
+function knownKeys(schema: ZodObject, path: readonly PropertyKey[]): readonly string[] {
+  type Node = { shape?: Record<PropertyKey, Node>; def?: { innerType?: Node; out?: Node } }
+  let node: Node | undefined = schema as unknown as Node
+  const unwrap = (each: Node | undefined): Node | undefined =>
+    each && !each.shape && (each.def?.innerType ?? each.def?.out) ? unwrap(each.def.innerType ?? each.def.out) : each
+  for (const step of path) node = unwrap(node?.shape?.[step])
+  return Object.keys(unwrap(node)?.shape ?? {})
+}
+
+/** The known key that a typing mistake most likely meant, `undefined` when none is near. */
+function closest(key: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    .map((candidate) => ({ candidate, distance: editDistance(key.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+  return best && best.distance <= Math.max(2, key.length / 3) ? best.candidate : undefined
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
