@@ -20,10 +20,20 @@ async function userUnder(fault: FakeFault) {
   return get(fake, '/user', token)
 }
 
-/** Settles with the answer or the error's code, or with 'silence' when nothing came for a while. */
-function outcome(request: Promise<unknown>): Promise<unknown> {
-  const settled = request.catch((error: NodeJS.ErrnoException) => error.code ?? error.message)
-  return Promise.race([settled, new Promise((resolve) => setTimeout(resolve, 150, 'silence'))])
+/** The code of the error that a request ends in. */
+const failureOf = (request: Promise<unknown>) =>
+  request.then(
+    () => 'no failure',
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  )
+
+/** Whether a request has not settled after a while. */
+function isSilent(request: Promise<unknown>): Promise<boolean> {
+  const settled = request.then(
+    () => false,
+    () => false,
+  )
+  return Promise.race([settled, new Promise<boolean>((resolve) => setTimeout(resolve, 150, true))])
 }
 
 describe('what a scripted fault says', () => {
@@ -95,7 +105,7 @@ describe('what a scripted fault says', () => {
   it('lets the endpoint work when only the way of the answer is disturbed, so a code is spent', async () => {
     const { code } = await callbackOf(fake, 'carol')
     fake.script('token', [{ delivery: 'reset' }])
-    expect(await outcome(exchange(fake, code))).toBe('ECONNRESET')
+    expect(await failureOf(exchange(fake, code))).toBe('ECONNRESET')
     expect((await exchange(fake, code)).json().error).toBe('invalid_grant')
   })
 })
@@ -108,7 +118,7 @@ describe('how a scripted fault travels', () => {
   })
 
   it('not at all: it stalls before the headers', async () => {
-    expect(await outcome(userUnder({ delivery: 'stall' }))).toBe('silence')
+    expect(await isSilent(userUnder({ delivery: 'stall' }))).toBe(true)
     expect(fake.requests.at(-1)).toMatchObject({ endpoint: 'user', status: null })
   })
 
@@ -122,14 +132,14 @@ describe('how a scripted fault travels', () => {
         received += chunk.length
       },
     })
-    expect(await outcome(request)).toBe('silence')
+    expect(await isSilent(request)).toBe(true)
     expect(received).toBeGreaterThan(100)
   })
 
   it.each<NonNullable<FakeFault['delivery']>>(['truncate', 'reset', 'reset-in-body'])(
     'broken: %s ends the connection before the answer is whole',
     async (delivery) => {
-      expect(await outcome(userUnder({ delivery }))).toBe('ECONNRESET')
+      expect(await failureOf(userUnder({ delivery }))).toBe('ECONNRESET')
     },
   )
 
@@ -177,11 +187,19 @@ describe('how a scripted fault travels', () => {
     expect(answer.headers).not.toHaveProperty('content-length')
   })
 
-  it('reset over TLS as well', async () => {
-    const secure = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
+  it('over TLS as well', async () => {
+    const tls = { key: CERTIFICATE_KEY, cert: CERTIFICATE }
+    const secure = await startFakeBitbucket({ tls, people: [{ key: 'carol' }] })
+    const ask = (fault: FakeFault) => {
+      secure.script('user', { json: 'x'.repeat(100), ...fault })
+      return send(`${secure.endpoints.apiURL}/user`, { ca: CERTIFICATE })
+    }
     try {
-      secure.script('user', { delivery: 'reset' })
-      expect(await outcome(send(`${secure.endpoints.apiURL}/user`, { ca: CERTIFICATE }))).toBe('ECONNRESET')
+      for (const delivery of ['truncate', 'reset', 'reset-in-body'] as const) {
+        expect(await failureOf(ask({ delivery }))).toBe('ECONNRESET')
+      }
+      for (const delivery of ['stall', 'stall-in-body'] as const) expect(await isSilent(ask({ delivery }))).toBe(true)
+      expect(await ask({ delivery: 'byte-by-byte' })).toMatchObject({ status: 200 })
     } finally {
       await secure.close()
     }
