@@ -1,3 +1,7 @@
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const PROJECT_DIST = fileURLToPath(new URL('../../../dist', import.meta.url))
+
 /**
  * @typedef {object} Contender
  * @property {string} id
@@ -19,13 +23,15 @@ const passportRoutes = {
   start: async (browser) => (await browser.request('GET', '/auth/bitbucket')).location,
 }
 
-const ourPackage = new URL('../../../dist/index.js', import.meta.url)
+/** `BENCH_DIST` measures another build of this package, for a comparison of before and after. */
+const ourPackage = new URL('index.js', pathToFileURL(`${process.env.BENCH_DIST ?? PROJECT_DIST}/`))
 
 const ours = (options) => ({
   ours: true,
   async load() {
     const { createApp } = await import('./ours.mjs')
-    return { createApp: (surroundings) => createApp({ ...options, ...surroundings }) }
+    const ourModule = await import(ourPackage)
+    return { createApp: (surroundings) => createApp(ourModule, { ...options, ...surroundings }) }
   },
   packages: ['passport-bitbucket-signin'],
   imports: [ourPackage.href],

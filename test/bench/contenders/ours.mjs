@@ -1,13 +1,13 @@
-import { bitbucketSignIn, connections } from '../../../dist/index.mjs'
 import { CLIENT, createBaseApp, SECRET } from './base-app.mjs'
 
 /**
  * This package. With `startAhead` the start is mounted ahead of express-session; with `tenants` there are so many
  * connections, told apart by host name.
  *
+ * @param {typeof import('../../../dist/index.mjs')} ourModule
  * @param {import('./base-app.mjs').Surroundings & { startAhead?: boolean, tenants?: number }} surroundings
  */
-export function createApp({ startAhead = false, tenants, ...surroundings }) {
+export function createApp({ bitbucketSignIn, connections }, { startAhead = false, tenants, ...surroundings }) {
   const { provider, origin } = surroundings
   const connection = {
     ...CLIENT,
@@ -20,7 +20,7 @@ export function createApp({ startAhead = false, tenants, ...surroundings }) {
     bitbucket ??= bitbucketSignIn({
       passport,
       secrets: [SECRET],
-      connection: tenants === undefined ? connection : tenantConnections(connection, tenants),
+      connection: tenants === undefined ? connection : connections(tenantOptions(connection, tenants)),
       accounts: accountHooks(users),
       sendEmailCode: () => {},
       limiter: 'memory',
@@ -51,7 +51,7 @@ function accountHooks(users) {
 }
 
 /** Each tenant brings its own credentials and its own callback on its own host. */
-function tenantConnections(base, count) {
+function tenantOptions(base, count) {
   const port = new URL(base.callbackURL).port
   const tenants = {}
   for (let number = 0; number < count; number++) {
@@ -62,8 +62,5 @@ function tenantConnections(base, count) {
       callbackURL: `http://t${number}.localhost:${port}/auth/bitbucket/callback`,
     }
   }
-  return connections({ tenants, tenant: (req) => req.hostname.split('.')[0] })
+  return { tenants, tenant: (req) => req.hostname.split('.')[0] }
 }
-
-/** The `Host` of a tenant. */
-export const hostOf = (number, port) => `t${number}.localhost:${port}`
