@@ -111,7 +111,9 @@ export async function hasOtherIdentity<User>(
   hooks: GuardedHooks<User>,
 ): Promise<boolean | null> {
   const identities = await hooks.listIdentities(user)
-  return identities && identities.some(({ issuer, id }) => issuer === identity.issuer && id !== identity.id)
+  return identities === null
+    ? null
+    : identities.some(({ issuer, id }) => issuer === identity.issuer && id !== identity.id)
 }
 
 /** One exhaustive switch: the only place that turns a decision into a change. */

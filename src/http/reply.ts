@@ -2,6 +2,7 @@ import type { Request, Response } from 'express'
 import type { ActiveConnection } from '../connection'
 import { type BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../errors'
 import type { Page } from './pages/page'
+import { PAGE_STYLE_HASH, renderDefaultPage } from './pages/render'
 import type { Services } from './services'
 import type { Visit } from './visit'
 
@@ -56,7 +57,6 @@ export async function sendPage<User>(
     return
   }
   const page = { ...data, texts: services.texts(req) } as Page
-  const { renderDefaultPage, PAGE_STYLE_HASH } = require('./pages/render') as typeof import('./pages/render')
   const html = (await services.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
   res.setHeader('Content-Security-Policy', contentSecurityPolicy(PAGE_STYLE_HASH, connection))
   res.setHeader('X-Frame-Options', 'DENY')

@@ -1,0 +1,60 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { startTestApp, type TestApp } from '../support/app'
+import { TestBrowser } from '../support/browser'
+
+let app: TestApp
+afterEach(() => app?.close())
+
+describe.each([4, 5] as const)('on Express %i', (express) => {
+  test('a confirmed person of a trusted provider is signed up and signed in', async () => {
+    app = await startTestApp({ express })
+    const browser = new TestBrowser()
+    const answer = await app.signIn(browser, 'alice', { returnTo: '/dash?tab=1#top' })
+    expect(answer.status).toBe(302)
+    expect(answer.location).toBe('/dash?tab=1#top')
+    expect(await app.me(browser)).toBe('u1')
+    const user = app.accounts.users.get('u1')
+    expect(user).toMatchObject({ email: 'alice@example.com', emailVerified: true })
+    expect(user?.identities[0]?.id).toMatch(/^\{[0-9a-f-]{36}\}$/)
+  })
+
+  test('the same person signs in again as the same user, also after the fake renamed them', async () => {
+    app = await startTestApp({ express })
+    await app.signIn(new TestBrowser(), 'alice')
+    app.fake.updatePerson('alice', { username: 'renamed', nickname: 'renamed', displayName: 'Renamed' })
+    const browser = new TestBrowser()
+    await app.signIn(browser, 'alice')
+    expect(await app.me(browser)).toBe('u1')
+    expect(app.accounts.users.size).toBe(1)
+    expect(app.accounts.users.get('u1')?.identities[0]?.profile?.displayName).toBe('Renamed')
+  })
+
+  test('an asserted address is proven by the mailed code', async () => {
+    app = await startTestApp({ express, connection: { trustedProvider: false } })
+    const browser = new TestBrowser()
+    const answer = await app.signIn(browser, 'alice', { returnTo: '/x' })
+    expect(answer.location).toBe('/auth/bitbucket/email')
+    expect(await app.me(browser)).toBeNull()
+    expect(app.mails).toHaveLength(1)
+    const verified = await app.submit(browser, '/auth/bitbucket/email', '/email/verify', {
+      code: app.mails[0]?.code ?? '',
+    })
+    expect(verified.status).toBe(303)
+    expect(verified.location).toBe('/auth/bitbucket?returnTo=%2Fx')
+    expect(await app.me(browser)).toBe('u1')
+    expect(app.accounts.users.get('u1')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
+  })
+
+  test('linking while signed in stores the identity for that user', async () => {
+    app = await startTestApp({ express })
+    const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
+    const browser = new TestBrowser()
+    await app.localSignIn(browser, user)
+    const started = await app.submit(browser, '/auth/bitbucket/link', '/link')
+    expect(started.status).toBe(303)
+    const answer = await browser.get(await app.fake.signIn(started.location, { person: 'alice' }))
+    expect(answer.location).toBe('/')
+    expect(user.identities).toHaveLength(1)
+    expect(await app.me(browser)).toBe(user.id)
+  })
+})
