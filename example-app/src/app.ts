@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import express, { type Express } from 'express'
 import session from 'express-session'
 import passport from 'passport'
+import { buttonStyle } from 'passport-bitbucket-signin'
 import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { SqlSessionStore } from './accounts/session-store.js'
 import { findUser } from './accounts/users.js'
@@ -13,7 +14,7 @@ import { adminRoutes } from './web/admin.js'
 import { boardRoutes } from './web/board.js'
 import { deviceName } from './web/device.js'
 import { onError } from './web/errors.js'
-import { findPlace, sameOrigin } from './web/guards.js'
+import { findPlace, requireRecentSignIn, requireUser, sameOrigin } from './web/guards.js'
 import { healthRoutes } from './web/health.js'
 import { mailboxRoutes } from './web/mailbox.js'
 import { scenarioRoutes } from './web/scenarios.js'
@@ -34,6 +35,9 @@ export function createApp(services: Services, fake: FakeBitbucket | null): Expre
   app.use(securityHeaders(services.authorizeOrigin, config.secure))
   app.use(findPlace(config))
   app.use(express.static(fileURLToPath(new URL('../public', import.meta.url)), { maxAge: '1h' }))
+
+  // As a style sheet, because our Content-Security-Policy allows no `style` attributes.
+  app.get('/bitbucket-button.css', (_req, res) => res.type('css').send(buttonStyle))
 
   // Starting a sign-in needs no session, so it is answered before one is looked up.
   app.get('/auth/bitbucket', bitbucket.start)
@@ -61,6 +65,7 @@ export function createApp(services: Services, fake: FakeBitbucket | null): Expre
     next()
   })
 
+  app.use(['/auth/bitbucket/link', '/auth/bitbucket/unlink'], requireUser, requireRecentSignIn(bitbucket))
   app.use('/auth/bitbucket', bitbucket.router)
 
   app.use(sameOrigin(config))

@@ -37,6 +37,7 @@ const schema = z.object({
     })
     .optional(),
   TRUSTED_PROVIDER: flag.default(false),
+  KEEP_TOKENS: flag.default(false),
   DATA_DIR: z.string().default('./data'),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   REDIS_URL: url('redis:', 'rediss:').optional(),
@@ -107,6 +108,8 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     sessionCookie: secure ? '__Host-sid' : 'sid',
     secrets: env.SESSION_SECRET ?? [localSecret(dataDir)],
     trustedProvider: env.TRUSTED_PROVIDER,
+    /** For an app that goes on to call Bitbucket's API. A sign-in needs none, and what is not kept cannot leak. */
+    keepTokens: env.KEEP_TOKENS,
     dataDir,
     databaseURL: env.DATABASE_URL,
     redisURL: env.REDIS_URL,

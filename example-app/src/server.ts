@@ -58,7 +58,7 @@ async function start(config: Config): Promise<void> {
     stopCleaning()
     await finish(server)
     await mailer.drain()
-    await bitbucket.close()
+    bitbucket.close()
     await counters.close()
     await fake?.close()
     await db.destroy()

@@ -18,8 +18,10 @@ declare module 'express-session' {
   interface SessionData {
     /** Passport's own: who is signed in. */
     passport?: { user?: string }
-    /** When a password was last given here, in milliseconds; the package stamps its own sign-ins. */
+    /** When the password was last given here, in milliseconds. */
     passwordAt?: number
+    /** The package's own: when its last sign-in was. */
+    bitbucketSignIn?: { at: number; user: string }
     /** How the account page names this session. */
     device?: string
     /** The mailed code that this browser is waiting for. */

@@ -100,8 +100,6 @@ export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User
     describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
 
     async storeTokens({ identity, tokens }) {
-      // What is not stored cannot leak: tokens are kept only where the operator asked for more than a sign-in.
-      if (!tokens.scopes?.some((scope) => scope !== 'account' && scope !== 'email')) return
       const sealed = sealer.seal('tokens', JSON.stringify(tokens))
       const expires_at = tokens.expiresAt?.toISOString() ?? null
       await db

@@ -2,6 +2,7 @@ import passport from 'passport'
 import { type BitbucketSignIn, bitbucketSignIn, connections } from 'passport-bitbucket-signin'
 import type { Activity } from '../accounts/activity.js'
 import { accountHooks } from '../accounts/hooks.js'
+import { signedInAt } from '../accounts/signed-in-at.js'
 import type { User } from '../accounts/users.js'
 import type { Config } from '../config.js'
 import type { Db } from '../database/database.js'
@@ -23,6 +24,7 @@ interface Parts {
 
 /** "Sign in with Bitbucket", wired to this app: whose connection, which accounts, how codes are mailed, what is noted. */
 export function setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters }: Parts): BitbucketSignIn {
+  const { storeTokens, ...accounts } = accountHooks(db, sealer)
   return bitbucketSignIn<User>({
     passport,
     secrets: config.secrets,
@@ -32,13 +34,14 @@ export function setUpBitbucket({ config, db, sealer, settings, mailer, activity,
       tenant: (req) => placeOf(req, config)?.tenant ?? null,
       application: (req) => placeOf(req, config)?.application ?? null,
     }),
-    accounts: accountHooks(db, sealer),
+    accounts: config.keepTokens ? { ...accounts, storeTokens } : accounts,
     sendEmailCode: ({ to, code, maskedIdentity }) =>
       mailer.send({
         to,
         subject: 'Your code for Corkboard',
         text: `${code}\n\nSomebody signed in to Corkboard with the Bitbucket account ${maskedIdentity} and this address.\nIf that was you, type the code where you signed in; it works for 10 minutes. If not, ignore this mail.`,
       }),
+    signedInAt,
     paths: { signedIn: '/', signIn: '/sign-in' },
     ...(counters && { limiter: counters }),
     onEvent: (event) => {

@@ -20,6 +20,7 @@ export function sendPage(services: Services, req: Request, res: Response, title:
 <title>${title} · Corkboard</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/app.css">
+<link rel="stylesheet" href="/bitbucket-button.css">
 <script src="/copy.js" defer></script>
 </head>
 <body>

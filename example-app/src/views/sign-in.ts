@@ -13,7 +13,7 @@ interface SignInView {
 export function signInView({ button, pending, returnTo, problem, email, demo }: SignInView): Html {
   return html`<div class="narrow card">
 <h1>Sign in</h1>
-${pending && html`<p class="notice" role="status">${pending.label} <a href="${pending.next}">Continue</a></p>`}
+${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is waiting. <a href="${pending.next}">Go on with it</a></p>`}
 ${button !== '' && html`${trusted(button)}<p class="or"><span>or</span></p>`}
 ${problem !== undefined && html`<p class="problem" role="alert">${problem}</p>`}
 <form method="post" action="/sign-in" class="fields">

@@ -5,7 +5,7 @@ import { endSessions, rowId } from '../accounts/session-store.js'
 import { deleteUser, identitiesOf, type User } from '../accounts/users.js'
 import { accountView } from '../views/account.js'
 import { sendPage } from '../views/layout.js'
-import { requireUser } from './guards.js'
+import { requireRecentSignIn, requireUser } from './guards.js'
 import type { Services } from './services.js'
 
 const newPassword = z.string().min(10).max(200)
@@ -14,8 +14,7 @@ const newPassword = z.string().min(10).max(200)
 export function accountRoutes(services: Services): Router {
   const { db, activity, bitbucket, config } = services
   const router = Router()
-  // For what a thief of an unlocked laptop would do first: asks to sign in again when the last time is long ago.
-  const recently = bitbucket.requireRecentSignIn()
+  const recently = requireRecentSignIn(bitbucket)
 
   /** The signed-in user as data: for scripts, and for tests. */
   router.get('/me', async (req, res) => {

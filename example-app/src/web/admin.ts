@@ -3,7 +3,7 @@ import { type Settings, settingsSchema } from '../bitbucket/settings.js'
 import { type TestResult, testConnection } from '../bitbucket/test-connection.js'
 import { adminView } from '../views/admin.js'
 import { sendPage } from '../views/layout.js'
-import { requireAdmin } from './guards.js'
+import { requireAdmin, requireRecentSignIn } from './guards.js'
 import type { Services } from './services.js'
 
 /** Administration → Social connections → Bitbucket. Guarded by the role; every change is in the activity list. */
@@ -32,7 +32,7 @@ export function adminRoutes(services: Services): Router {
 
   router.get('/admin/bitbucket', (req, res) => show(req, res))
 
-  router.post('/admin/bitbucket', bitbucket.requireRecentSignIn(), async (req, res) => {
+  router.post('/admin/bitbucket', requireRecentSignIn(bitbucket), async (req, res) => {
     const level = levelOf(req)
     const before = await settings.level(level)
     const next = readForm(req.body ?? {})

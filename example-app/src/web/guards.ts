@@ -1,4 +1,6 @@
 import type { RequestHandler } from 'express'
+import type { BitbucketSignIn } from 'passport-bitbucket-signin'
+import { signedInAt } from '../accounts/signed-in-at.js'
 import type { User } from '../accounts/users.js'
 import { allPlaces, originOf, placeOf } from '../bitbucket/places.js'
 import type { Config } from '../config.js'
@@ -36,6 +38,20 @@ export function sameOrigin(config: Config): RequestHandler {
 export const requireUser: RequestHandler = (req, res, next) => {
   if (req.user) return next()
   res.redirect(303, `/sign-in?returnTo=${encodeURIComponent(req.originalUrl)}`)
+}
+
+/**
+ * For what a thief of an unlocked laptop would do first: wants a sign-in of the last ten minutes. Who has a password
+ * is asked for it; everybody else is sent to Bitbucket by the package.
+ */
+export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler {
+  const askBitbucket = bitbucket.requireRecentSignIn()
+  return (req, res, next) => {
+    const recent = Date.now() - (signedInAt(req)?.getTime() ?? 0) < 10 * 60_000
+    if (recent || !req.user?.hasPassword) return askBitbucket(req, res, next)
+    req.session.notice = 'Confirm that it is you, then do it again.'
+    res.redirect(303, '/sign-in?returnTo=/account')
+  }
 }
 
 /** The role follows a *verified* address: claiming the administrator's address gives nobody anything. */

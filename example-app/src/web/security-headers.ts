@@ -11,8 +11,6 @@ export function securityHeaders(authorizeOrigin: string, secure: boolean): Reque
         'img-src': ["'self'"],
         'script-src': ["'self'"],
         'style-src': ["'self'"],
-        // The package's button carries its looks in a style attribute.
-        'style-src-attr': ["'unsafe-inline'"],
         // Browsers apply it to the redirect that follows a form, too, and such a redirect may lead to Bitbucket.
         'form-action': ["'self'", authorizeOrigin],
         'base-uri': ["'none'"],

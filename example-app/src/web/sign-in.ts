@@ -18,7 +18,7 @@ export function signInRoutes(services: Services): Router {
 
   const showSignIn = async (req: Request, res: Response, problem?: string, email = '') => {
     const returnTo = ownPage(req.query.returnTo ?? req.body?.returnTo)
-    const button = await bitbucket.button(req, { returnTo })
+    const button = await bitbucket.button(req, { returnTo, looks: 'class' })
     const pending = bitbucket.pending(req)
     sendPage(
       services,
@@ -29,11 +29,12 @@ export function signInRoutes(services: Services): Router {
     )
   }
 
-  router.get('/sign-in', (req, res) => (req.user ? res.redirect('/account') : showSignIn(req, res)))
+  // Also for those who are signed in: this is where they confirm that it is still them.
+  router.get('/sign-in', (req, res) => showSignIn(req, res, undefined, req.user?.email ?? ''))
 
   router.post('/sign-in', async (req, res) => {
     const input = credentials.safeParse(req.body)
-    if (!input.success) return showSignIn(res.status(400).req, res, WRONG)
+    if (!input.success) return showSignIn(req, res.status(400), WRONG)
     const { email, password } = input.data
     const allowed =
       (await limits.allow('password', `${email} ${req.ip}`)) && (await limits.allow('passwordPerDay', email))

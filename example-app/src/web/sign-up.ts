@@ -45,17 +45,13 @@ export function signUpRoutes(services: Services): Router {
 
   router.post('/sign-up', async (req, res) => {
     const input = signUp.safeParse(req.body)
-    const again = (problem: string) =>
-      sendPage(
-        services,
-        req,
-        res,
-        'Create an account',
-        signUpView({ problem, name: req.body?.name, email: req.body?.email }),
-      )
-    if (!input.success) return again(input.error.issues[0]?.message ?? '')
+    const again = (status: number, problem: string) => {
+      const view = signUpView({ problem, name: req.body?.name, email: req.body?.email })
+      sendPage(services, req, res.status(status), 'Create an account', view)
+    }
+    if (!input.success) return again(400, input.error.issues[0]?.message ?? '')
     const { data } = input
-    if (!(await mayMail(req, data.email))) return again('Too many mails to this address. Try again in an hour.')
+    if (!(await mayMail(req, data.email))) return again(429, 'Too many mails to this address. Try again in an hour.')
     const held = (await findRowByEmail(db, data.email))?.email_verified === 1
     const request = {
       purpose: 'sign-up',

@@ -1,0 +1,69 @@
+import { afterAll, expect, test } from 'vitest'
+import { type ExampleApp, failToStart, startExampleApp } from './app'
+
+const SECRET = 'a-secret-that-is-long-enough-for-the-app-0123456789'
+const PRODUCTION = {
+  NODE_ENV: 'production',
+  SESSION_SECRET: SECRET,
+  BASE_URL: 'https://app.example.com',
+  SMTP_URL: 'smtp://127.0.0.1:1',
+  BITBUCKET_CLIENT_ID: 'key',
+  BITBUCKET_CLIENT_SECRET: 'secret',
+}
+const without = (name: keyof typeof PRODUCTION) => ({ ...PRODUCTION, [name]: '' })
+
+const started: ExampleApp[] = []
+afterAll(() => Promise.all(started.map((app) => app.stop())))
+
+test.each([
+  ['PORT', { PORT: 'eighty' }],
+  ['PORT', { PORT: '70000' }],
+  ['TRUSTED_PROVIDER', { TRUSTED_PROVIDER: 'yes' }],
+  ['TRUSTED_PROVIDER', { TRUSTED_PROVIDER: '1' }],
+  ['SESSION_SECRET', { SESSION_SECRET: 'short' }],
+  ['BASE_URL', { BASE_URL: 'app.example.com' }],
+  ['BASE_URL', { BASE_URL: 'https://app.example.com/path' }],
+  ['DATABASE_URL', { DATABASE_URL: 'mysql://x' }],
+  ['TRUST_PROXY', { TRUST_PROXY: 'true' }],
+  ['BITBUCKET_CLIENT_SECRET', { BITBUCKET_CLIENT_ID: 'only-the-key' }],
+  ['BITBUCKET_CLIENT_ID', without('BITBUCKET_CLIENT_ID')],
+  ['fake', { ...without('BITBUCKET_CLIENT_ID'), BITBUCKET_CLIENT_SECRET: '' }],
+  ['fake', { ...PRODUCTION, FAKE_BITBUCKET_URL: 'http://127.0.0.1:3001' }],
+  ['SESSION_SECRET', without('SESSION_SECRET')],
+  ['SMTP_URL', without('SMTP_URL')],
+  ['BASE_URL', without('BASE_URL')],
+])('%s: a wrong or missing value is named and the process ends: %j', async (name, env) => {
+  const { status, output } = await failToStart(env)
+  expect(status).toBe(1)
+  expect(output).toContain(name)
+  expect(output).not.toContain(SECRET)
+})
+
+test('with a client of bitbucket.org it prints the callback URL to register and the permissions to tick', async () => {
+  const app = await startExampleApp({ BITBUCKET_CLIENT_ID: 'key', BITBUCKET_CLIENT_SECRET: 'the-client-secret' })
+  started.push(app)
+  expect(app.output()).toContain(`${app.url}/auth/bitbucket/callback`)
+  expect(app.output()).toContain('Account: Read, Email')
+  expect(app.output()).not.toContain('the-client-secret')
+  expect(app.output()).not.toContain('FAKE')
+  const page = await (await fetch(app.url)).text()
+  expect(page).not.toContain('fake Bitbucket')
+  expect((await fetch(`${app.url}/scenarios`)).status).toBe(404)
+})
+
+test('without configuration it says in the log and on the page that a fake Bitbucket stands in', async () => {
+  const app = await startExampleApp()
+  started.push(app)
+  expect(app.output()).toContain(`FAKE Bitbucket at ${app.fakeURL}`)
+  expect(await (await fetch(app.url)).text()).toContain('fake Bitbucket')
+})
+
+test('in production: secure cookies, no mailbox page, no scenarios, ended by SIGTERM with status 0', async () => {
+  const app = await startExampleApp(PRODUCTION)
+  const get = (path: string) => fetch(`http://127.0.0.1:${app.port}${path}`, { redirect: 'manual' })
+  expect((await get('/healthz')).status).toBe(200)
+  expect((await get('/readyz')).status).toBe(200)
+  // Another host name is sent to ours.
+  expect((await get('/dev/mailbox')).headers.get('location')).toBe('https://app.example.com')
+  expect(await app.stop()).toBe(0)
+})
