@@ -52,8 +52,7 @@ export interface SignInEvent {
 export type EventListener = (event: SignInEvent) => unknown
 
 /** Wraps the app's listener so that it can never disturb a sign-in. */
-export function eventEmitter(listener: EventListener | undefined): (event: SignInEvent) => void {
-  if (!listener) return () => {}
+export function eventEmitter(listener: EventListener): (event: SignInEvent) => void {
   return (event) => {
     try {
       const result = listener(event)

@@ -211,7 +211,7 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     texts: textsOf(options.texts),
     renderPage: options.renderPage,
     hiddenFields: options.hiddenFields ?? (() => ({})),
-    emit: eventEmitter(options.onEvent),
+    emit: options.onEvent && eventEmitter(options.onEvent),
   }
   return services
 }

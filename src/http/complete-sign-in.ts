@@ -75,6 +75,7 @@ export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User
         : wait(visit, { ...pending, step: resolution.step })
     case 'signed-in': {
       await followUp(visit, hooks, resolution, subject, tokens)
+      await dropWaiting(visit)
       await enter(visit, resolution, finish.same)
       tell(visit, resolution.how, { userId: resolution.id, identityId: subject.identity.id })
       return leave(visit, pending.returnTo, 'signed_in', tokens === null)
@@ -111,6 +112,12 @@ function changesOf(stored: StoredIdentity['profile'], profile: Profile): (Stored
 
 async function enter<User>({ req, services }: Visit<User>, known: KnownUser<User>, same: boolean): Promise<void> {
   await signIn(req, known, same ? 'everything' : { keys: services.keep }, stampNow())
+}
+
+/** Somebody who is signed in waits for nothing any more. */
+async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const found = services.pendings.read(req, connection.jar)
+  if (found) await services.pendings.finish(res, connection.jar, found.pending)
 }
 
 /**

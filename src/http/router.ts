@@ -73,7 +73,7 @@ function answer<User>(
 ): void {
   if (!(error instanceof BitbucketSignInError)) return next(error)
   if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
-  else services.emit(withoutVisit(error))
+  else services.emit?.(withoutVisit(error))
   if (res.headersSent) return next(error)
   sendError(services, req, res, error, visit).catch(next)
 }

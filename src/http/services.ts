@@ -39,5 +39,6 @@ export interface Services<User> {
   readonly texts: (req: Request) => Texts
   readonly renderPage: RenderPage | undefined
   readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
-  readonly emit: (event: SignInEvent) => void
+  /** Tells the audit hook, where there is one. */
+  readonly emit: ((event: SignInEvent) => void) | undefined
 }
