@@ -106,7 +106,7 @@ export async function sendError<User>(
     res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })
     return
   }
-  if (failed !== undefined) return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
+  if (failed !== undefined && code !== 'method_not_allowed') return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
   const basePath = visit?.connection.basePath ?? req.baseUrl
   await sendPage(
     services,
