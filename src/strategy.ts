@@ -78,7 +78,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
           if (found.expired) throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes.')
           const taken = { client, code: authorizationCode(parameters), codeVerifier: found.transaction.codeVerifier }
           const { exchange, end } = openExchange(transport, timeoutMs, res)
-          res.once('finish', end)
+          res.once('close', end)
           enterCallback(run, req, taken, exchange)
         },
       },

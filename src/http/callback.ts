@@ -44,9 +44,8 @@ export async function callback<User>(visit: Visit<User>): Promise<void> {
 export async function takeTransaction<User>(visit: Visit<User>, found: FoundTransaction): Promise<FoundTransaction> {
   const { res, services, connection } = visit
   if (!(await services.transactions.take(res, connection.jar, found))) throw stateInvalid()
-  if (found.expired)
-    throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
-  return found
+  if (!found.expired) return found
+  throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
 }
 
 /** The open transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
@@ -112,8 +111,8 @@ function needsResume<User>({ req }: Visit<User>): boolean {
 
 /** An inert page of ours that loads the same callback once more: that request comes from this site. */
 async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
-  const { search } = new URL(req.originalUrl, connection.origin)
-  const href = `${new URL(connection.callbackURL).pathname}${search}&${RESUMED}=1`
+  const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
+  const href = `${new URL(connection.callbackURL).pathname}?${query}&${RESUMED}=1`
   await sendPage(services, req, res, { name: 'resume', href }, connection)
 }
 
