@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Express } from 'express'
+import type { Express, RequestHandler } from 'express'
 
 import express5 = require('express')
 import session = require('express-session')
@@ -33,8 +33,16 @@ export interface TestAppOptions {
   /** Hooks to leave out. */
   readonly without?: Parameters<TestAccounts['hooks']>
   readonly session?: Partial<session.SessionOptions>
+  /** In the place of express-session; `null` = no session at all. */
+  readonly sessionMiddleware?: RequestHandler | null
+  /** In the place of `passport.session()`; `null` = none. */
+  readonly passportMiddleware?: RequestHandler | null
+  /** Host name in the app's own address, for example `localhost`; it listens on loopback all the same. */
+  readonly host?: string
   /** Called with the app in front of everything. */
-  readonly before?: (app: Express) => void
+  readonly before?: (app: Express, bitbucket: BitbucketSignIn) => void
+  /** Called with the app behind session and Passport, in front of the plugin. */
+  readonly behindSession?: (app: Express, bitbucket: BitbucketSignIn) => void
 }
 
 /** A running app on loopback with the plugin mounted as the README says. */
@@ -45,6 +53,8 @@ export interface TestApp {
   readonly server: Server
   readonly fake: FakeBitbucket
   readonly bitbucket: BitbucketSignIn
+  /** The app's Passport instance. */
+  readonly passport: InstanceType<typeof Passport>
   readonly accounts: TestAccounts
   readonly store: session.MemoryStore
   readonly mails: EmailCodeMessage[]
@@ -75,7 +85,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const app = express()
   const server = createServer(app)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = `http://${options.host ?? '127.0.0.1'}:${(server.address() as AddressInfo).port}`
 
   const passport = new Passport()
   passport.serializeUser((user, done) => done(null, (user as TestUser).id))
@@ -109,9 +119,15 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     ...options.options,
   })
 
-  options.before?.(app)
-  app.use(session({ secret: 'session', resave: false, saveUninitialized: false, store, ...options.session }))
-  app.use(passport.session())
+  options.before?.(app, bitbucket)
+  const ownSession = session({ secret: 'session', resave: false, saveUninitialized: false, store, ...options.session })
+  for (const middleware of [
+    options.sessionMiddleware === undefined ? ownSession : options.sessionMiddleware,
+    options.passportMiddleware === undefined ? passport.session() : options.passportMiddleware,
+  ]) {
+    if (middleware) app.use(middleware)
+  }
+  options.behindSession?.(app, bitbucket)
   app.use('/auth/bitbucket', bitbucket.router)
   app.get('/me', (req, res) => {
     res.json({ user: (req.user as TestUser | undefined)?.id ?? null })
@@ -143,6 +159,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     server,
     fake,
     bitbucket,
+    passport,
     accounts,
     store,
     mails,
