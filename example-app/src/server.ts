@@ -91,7 +91,7 @@ function announce(config: Config, log: Log, clientID: string, fakeURL: string | 
       ]
     : [
         `Corkboard is ready at ${config.baseURL.origin}`,
-        'It uses bitbucket.org. Your OAuth client there (workspace → Settings → OAuth clients) needs',
+        'It uses bitbucket.org. Your OAuth client there (workspace › Settings › OAuth clients) needs',
         `  callback URL  ${callbackURL}`,
         '  permissions   Account: Read, Email',
       ]

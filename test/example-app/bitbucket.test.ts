@@ -124,7 +124,7 @@ test.each([
   ['stranger', 'erin', 403],
   ['closed', 'erin', 403],
   ['down', 'alice', 502],
-])('%s: refused with %3$s and a page, nobody signed in', async (id, person, status) => {
+])('the scenario %s: %s is refused with %i and a page, nobody is signed in', async (id, person, status) => {
   const { visitor, consent } = await play(id)
   expect((await visitor.decide(consent, person)).status).toBe(status)
   expect(await visitor.me()).toBeNull()
@@ -172,7 +172,7 @@ test('the administrator switches Bitbucket off and on; it is in effect at once, 
   expect((await visitor.send('/sign-in')).text).not.toContain('href="/auth/bitbucket')
   expect((await visitor.send('/auth/bitbucket')).status).toBe(404)
   const page = await save({ enabled: 'true' })
-  expect(page.text).toContain('enabled false → true')
+  expect(page.text).toContain('enabled false, now true')
   expect((await visitor.send('/auth/bitbucket')).status).toBe(302)
 
   const tested = await admin.submit(await admin.send('/admin/bitbucket'), '/admin/bitbucket/test')

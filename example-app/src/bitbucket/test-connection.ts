@@ -41,7 +41,7 @@ export async function testConnection(connection: Connection): Promise<TestResult
 function judge(error: string | undefined): TestResult {
   if (error === 'invalid_grant') return { result: 'good', what: 'Client ID and secret belong together', advice: '' }
   if (error === 'unauthorized_client' || error === 'invalid_client') {
-    const advice = 'Copy key and secret again: Bitbucket → your workspace → Settings → OAuth clients → the client.'
+    const advice = 'Copy key and secret again: Bitbucket › your workspace › Settings › OAuth clients › the client.'
     return { result: 'bad', what: 'Client ID or secret is wrong', advice }
   }
   return { result: 'unsure', what: 'Bitbucket gave an answer that says neither', advice: 'Try a sign-in.' }

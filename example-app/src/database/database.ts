@@ -30,8 +30,10 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
 
 function openPool(connectionString: string, log: Log): pg.Pool {
   const pool = new pg.Pool({ connectionString, max: 10, connectionTimeoutMillis: 5000, statement_timeout: 10_000 })
-  // Without a listener, a server that goes away while a connection is idle ends the process.
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'a database connection was lost'))
+  // Without these listeners, a server that goes away ends the process: one for idle connections, one for those in use.
+  const onLost = (error: Error) => log.warn({ reason: error.message }, 'a database connection was lost')
+  pool.on('error', onLost)
+  pool.on('connect', (client) => client.on('error', onLost))
   return pool
 }
 

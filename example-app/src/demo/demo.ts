@@ -3,7 +3,7 @@ import { hashPassword } from '../accounts/passwords.js'
 import { findRowByEmail, insertUser } from '../accounts/users.js'
 import type { ConnectionSettings } from '../bitbucket/settings.js'
 import type { Config } from '../config.js'
-import type { Db } from '../database/database.js'
+import { type Db, refusedBy } from '../database/database.js'
 
 /** The password of every account that the demo makes. Printed on the sign-in page. */
 export const DEMO_PASSWORD = 'corkboard-demo'
@@ -31,17 +31,21 @@ export function startFake(config: Config): Promise<FakeBitbucket> {
   })
 }
 
-/** What is there when a newcomer looks around for the first time. */
+/** What is there when a newcomer looks around for the first time. Processes that start together do it once. */
 export async function furnish(db: Db, settings: ConnectionSettings, config: Config): Promise<void> {
   const admin = config.adminEmail
   if (admin === undefined || (await findRowByEmail(db, admin))) return
   const passwordHash = await hashPassword(DEMO_PASSWORD)
-  const user = await insertUser(db, { name: 'Ada Admin', email: admin, emailVerified: true, passwordHash })
-  const welcome = 'Welcome. Sign in to pin a note; the scenarios show what the sign-in can do.'
-  await db
-    .insertInto('notes')
-    .values({ id: user.id, tenant: '', user_id: user.id, body: welcome, created_at: new Date().toISOString() })
-    .execute()
+  const body = 'Welcome. Sign in to pin a note; the scenarios show what the sign-in can do.'
+  try {
+    await db.transaction().execute(async (trx) => {
+      const user = await insertUser(trx, { name: 'Ada Admin', email: admin, emailVerified: true, passwordHash })
+      const note = { id: user.id, tenant: '', user_id: user.id, body, created_at: new Date().toISOString() }
+      await trx.insertInto('notes').values(note).execute()
+    })
+  } catch (error) {
+    if (refusedBy(error) !== 'users') throw error
+  }
   if (config.tenants.includes('globex')) {
     await settings.save('globex', { clientID: GLOBEX_CLIENT.clientID }, GLOBEX_CLIENT.clientSecret)
   }

@@ -43,24 +43,24 @@ function waysToSignIn({ user, identities, offered }: AccountView): Html {
 <form method="post" action="/account/password" class="inline">
 <label for="password" class="hidden">New password</label>
 <input id="password" name="password" type="password" autocomplete="new-password" minlength="10" required placeholder="New password">
-<button>${user.hasPassword ? 'Change' : 'Set a password'}</button></form></li>
+<button class="second">${user.hasPassword ? 'Change' : 'Set a password'}</button></form></li>
 ${identities.map(
   (
     identity,
   ) => html`<li><div><strong>Bitbucket</strong> ${identity.nickname}<br><small>${identity.provider_user_id}</small></div>
-<form method="post" action="/auth/bitbucket/unlink" class="inline"><input type="hidden" name="id" value="${identity.provider_user_id}">
-<button>Unlink</button></form></li>`,
+<form method="post" action="/auth/bitbucket/unlink" class="inline"><input type="hidden" name="id" value="${identity.provider_user_id}"><input type="hidden" name="returnTo" value="/account">
+<button class="second">Unlink</button></form></li>`,
 )}
 ${
   identities.length === 0 &&
   offered &&
-  html`<li><div><strong>Bitbucket</strong><br><small>Not linked</small></div><a class="button" href="/auth/bitbucket/link">Link Bitbucket</a></li>`
+  html`<li><div><strong>Bitbucket</strong><br><small>Not linked</small></div><a class="button second" href="/auth/bitbucket/link?returnTo=/account">Link Bitbucket</a></li>`
 }
 </ul></section>`
 }
 
 function sessionList({ sessions, thisSession }: AccountView): Html {
-  const row = (session: Selectable<SessionsTable>) => html`<li><div><strong>${session.device ?? 'A browser'}</strong>
+  const row = (session: Selectable<SessionsTable>) => html`<li><div><strong>${session.device ?? 'This browser'}</strong>
 ${session.id === thisSession && html`<span class="badge good">this one</span>`}<br><small>since ${when(session.created_at)}</small></div>
 ${
   session.id !== thisSession &&
@@ -69,7 +69,7 @@ ${
 }</li>`
   return html`<section class="card"><h2>Active sessions</h2>
 <ul class="rows">${sessions.map(row)}</ul>
-${sessions.length > 1 && html`<form method="post" action="/account/sessions/end"><button>End all others</button></form>`}
+${sessions.length > 1 && html`<form method="post" action="/account/sessions/end"><button class="second">End all others</button></form>`}
 </section>`
 }
 

@@ -22,7 +22,7 @@ export function adminView(view: AdminView): Html {
   const { level, own, above, tenants, problem, test } = view
   const { settings } = own
   const enabled = settings.enabled ?? above.enabled
-  return html`<p class="path">Administration → Social connections</p>
+  return html`<p class="path">Administration › Social connections</p>
 <h1>Bitbucket <span class="badge ${enabled ? 'good' : 'warn'}">${enabled ? 'Enabled' : 'Disabled'}</span></h1>
 <nav class="tabs" aria-label="Level">${['default', ...tenants].map(
     (each) =>
@@ -105,7 +105,7 @@ function testResults(results: readonly TestResult[]): Html {
 
 function registration({ callbackURLs }: AdminView): Html {
   return html`<section class="card"><h2>At Bitbucket</h2>
-<ol><li>Open your workspace → Settings → OAuth clients → Add client.</li>
+<ol><li>Open your workspace › Settings › OAuth clients › Add client.</li>
 <li>Paste the callback URL. Bitbucket knows one for each client and compares it exactly.</li>
 <li>Tick <strong>Account: Read</strong> and <strong>Email</strong>, and the boxes of the extra scopes.</li>
 <li>Save, then copy key and secret to this page.</li></ol>

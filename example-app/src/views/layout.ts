@@ -51,8 +51,8 @@ ${body}
 }
 
 function demoBar(services: Services): Html {
-  return html`<p class="demo">Demo: a <strong>fake Bitbucket</strong> at <a href="${services.authorizeOrigin}">${services.authorizeOrigin}</a> stands in for bitbucket.org.
-Mail ends in the <a href="/dev/mailbox">mailbox</a>.</p>`
+  return html`<aside class="demo" aria-label="Demo">Demo: a <strong>fake Bitbucket</strong> at <a href="${services.authorizeOrigin}">${services.authorizeOrigin}</a> stands in for bitbucket.org.
+Mail ends in the <a href="/dev/mailbox">mailbox</a>.</aside>`
 }
 
 export function initials(name: string): string {

@@ -95,5 +95,5 @@ function changes(before: Settings, after: Settings): string[] {
   const say = (value: unknown) => (value === undefined ? 'inherited' : JSON.stringify(value))
   return names
     .filter((name) => say(before[name]) !== say(after[name]))
-    .map((name) => `${name} ${say(before[name])} → ${say(after[name])}`)
+    .map((name) => `${name} ${say(before[name])}, now ${say(after[name])}`)
 }

@@ -1,0 +1,131 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AxeBuilder } from '@axe-core/playwright'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { launchChromium } from '../browser/chromium'
+import { type ExampleApp, startExampleApp } from './app'
+
+const PICTURES = join(__dirname, '../../reports/example-app')
+
+let app: ExampleApp
+let browser: Browser
+beforeAll(async () => {
+  await mkdir(PICTURES, { recursive: true })
+  ;[app, browser] = await Promise.all([startExampleApp(), launchChromium()])
+})
+afterAll(async () => {
+  await browser?.close()
+  await app?.stop()
+})
+
+/** A page whose console must stay silent: a blocked style or script would be told there. */
+async function open(colorScheme: 'light' | 'dark', width: number) {
+  const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 } })
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => complaints.push(`${page.url()}: ${message.text()}`))
+  page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`))
+  const look = async (name: string) => {
+    await page.screenshot({ path: join(PICTURES, `${name}-${width}-${colorScheme}.png`), fullPage: true })
+    const { violations } = await new AxeBuilder({ page }).analyze()
+    const found = violations.map(({ id, nodes }) => `${name}: ${id} ${nodes.map((node) => node.html).join(' ')}`)
+    expect(found).toEqual([])
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
+    expect(overflow, `${name} is wider than the window`).toBe(0)
+  }
+  return { page, look, complaints, close: () => context.close() }
+}
+
+const signInByPassword = async (page: Page, email: string, password: string) => {
+  await page.goto(`${app.url}/sign-in`)
+  await page.getByLabel('E-mail address').fill(email)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+}
+
+test.each([
+  ['light', 1280],
+  ['dark', 360],
+] as const)(
+  'every page, %s and %i pixels wide: no axe finding, nothing cut off, nothing blocked',
+  async (scheme, width) => {
+    const { page, look, complaints, close } = await open(scheme, width)
+    for (const path of ['sign-in', 'sign-up', 'reset', 'scenarios', 'dev/mailbox', 'nowhere']) {
+      await page.goto(`${app.url}/${path}`)
+      await look(path.replace('/', '-'))
+    }
+    await page.goto(`${app.url}/sign-up`)
+    await page.getByLabel('Name').fill('Nora')
+    await page.getByLabel('E-mail address').fill(`nora-${scheme}@example.net`)
+    await page.getByLabel('Password').fill('a long enough password')
+    await page.getByRole('button', { name: 'Create account' }).click()
+    await look('code')
+    await page.getByLabel('Code').fill(await app.code(`nora-${scheme}@example.net`))
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await page.getByRole('heading', { name: 'Nora' }).waitFor()
+    await look('account')
+    await page.getByRole('link', { name: 'Board', exact: true }).click()
+    await page.getByLabel('New note').fill('Buy more pins.\nAnd string.')
+    await page.getByRole('button', { name: 'Pin it' }).click()
+    await page.getByText('And string.').waitFor()
+    await look('board')
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
+    await page.getByRole('link', { name: 'Administration' }).click()
+    await look('admin')
+    await page.getByRole('link', { name: 'globex' }).click()
+    await look('admin-tenant')
+    await page.getByRole('button', { name: 'Test' }).click()
+    await page.getByText('Client ID and secret belong together').waitFor()
+    await look('admin-test')
+    // A page that does not exist is told by the browser itself.
+    expect(complaints.filter((line) => !line.includes('/nowhere'))).toEqual([])
+    await close()
+  },
+)
+
+test('the button, the consent, signed in; a note; signed out', async () => {
+  const { page, complaints, close } = await open('light', 1280)
+  await page.goto(`${app.url}/scenarios`)
+  await page.getByRole('button', { name: 'Try: A first sign-in, Bitbucket trusted' }).click()
+  await page.getByLabel('Alice Archer').check()
+  await page.getByRole('button', { name: 'Allow' }).click()
+  await page.waitForURL(`${app.url}/account`)
+  expect(await page.getByText('verified', { exact: true }).isVisible()).toBe(true)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.waitForURL(`${app.url}/`)
+  await page.goto(`${app.url}/sign-in?returnTo=/account`)
+  await page.getByRole('link', { name: 'Sign in with Bitbucket' }).click()
+  await page.getByLabel('Alice Archer').check()
+  await page.getByRole('button', { name: 'Allow' }).click()
+  await page.waitForURL(`${app.url}/account`)
+  expect(complaints).toEqual([])
+  await close()
+})
+
+test('an account exists: code, password, confirmation, linked; then unlinked', async () => {
+  const { page, complaints, close } = await open('light', 1280)
+  await page.goto(`${app.url}/scenarios`)
+  await page.getByRole('button', { name: 'Try: An account with this address exists, Bitbucket not trusted' }).click()
+  await page.getByLabel('Carol Côté').check()
+  await page.getByRole('button', { name: 'Allow' }).click()
+  await page
+    .getByLabel('Code', { exact: false })
+    .first()
+    .fill(await app.code('carol@example.com'))
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: /sign in/i }).click()
+  await page.getByText('is waiting').waitFor()
+  await page.getByLabel('E-mail address').fill('carol@example.com')
+  await page.getByLabel('Password').fill('corkboard-demo')
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await page.waitForURL('**/auth/bitbucket/continue')
+  await page.locator('form[action$="/continue"] button').first().click()
+  await page.waitForURL(`${app.url}/account`)
+  expect(await page.getByRole('button', { name: 'Unlink' }).isVisible()).toBe(true)
+  await page.getByRole('button', { name: 'Unlink' }).click()
+  await page.getByRole('link', { name: 'Link Bitbucket' }).waitFor()
+  expect(complaints).toEqual([])
+  await close()
+})
