@@ -95,7 +95,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'state_invalid',
   'workspace_required',
 ])
-const NO_PARAMETERS = { query: {}, body: undefined } as unknown as Request
+/** As much of a request as the parent reads: a query of ours, and nothing of the browser's. */
+const parametersOnly = (query: Record<string, string>) => ({ query, body: undefined }) as unknown as Request
 
 /**
  * The protocol as a Passport strategy. It holds no state of a request: each request works on its own clone, which
@@ -175,19 +176,14 @@ export function authorizationLocation(
     throw error
   }
   // No parameter of the request takes part in a start.
-  OAuth2Strategy.prototype.authenticate.call(run as unknown as OAuth2Strategy, NO_PARAMETERS, {})
+  OAuth2Strategy.prototype.authenticate.call(run as unknown as OAuth2Strategy, parametersOnly({}), {})
   return location
 }
 
 type StoreCallback = (error: null, state: string) => void
 
 /** Trades the code of a taken transaction for tokens and the person behind them. Nothing is decided here. */
-export function redeem(
-  strategy: ProtocolStrategy,
-  req: Request,
-  taken: TakenLeg,
-  exchange: Exchange,
-): Promise<SignInResult> {
+export function redeem(strategy: ProtocolStrategy, taken: TakenLeg, exchange: Exchange): Promise<SignInResult> {
   return new Promise((resolve, reject) => {
     const run = Object.create(strategy) as StrategyClone
     const result: { tokens?: Tokens } = {}
@@ -199,7 +195,8 @@ export function redeem(
     run.userProfile = (accessToken, done) => {
       fetchPerson(exchange, taken.client, accessToken).then((person) => done(null, person), reject)
     }
-    enterCallback(run, req, taken, exchange, (tokens) => {
+    // The parent looks for `code` in the query; the checked one may have come sealed, and then the query has none.
+    enterCallback(run, parametersOnly({ code: taken.code }), taken, exchange, (tokens) => {
       result.tokens = tokens
     })
   })

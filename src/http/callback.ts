@@ -122,12 +122,12 @@ export async function exchangeFor<User>(
   transaction: Transaction,
   code: string,
 ): Promise<SignInResult> {
-  const { req, res, services, connection } = visit
+  const { res, services, connection } = visit
   openConnections(visit)
   const { exchange, end } = openExchange(services.transport, services.timeoutMs, res)
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
-    const result = await redeem(services.strategy, req, taken, exchange)
+    const result = await redeem(services.strategy, taken, exchange)
     checkWorkspaces(visit, result.person)
     return result
   } finally {
