@@ -1,4 +1,5 @@
-import type { ErrorCode } from './errors'
+import type { Request } from 'express'
+import type { BitbucketSignInError, ErrorCode } from './errors'
 
 /** What can be told to the audit hook. */
 export type SignInEventType =
@@ -51,11 +52,14 @@ export interface SignInEvent {
 /** The audit hook. What it throws or rejects with is ignored: a broken log must not decide who signs in. */
 export type EventListener = (event: SignInEvent) => unknown
 
-/** Wraps the app's listener so that it can never disturb a sign-in. */
-export function eventEmitter(listener: EventListener): (event: SignInEvent) => void {
-  return (event) => {
+/** Where faults go: the error with its `cause`, and the request that met it. */
+export type ErrorListener = (error: BitbucketSignInError, req: Request) => unknown
+
+/** Wraps a listener of the app's so that it can never disturb a sign-in. */
+export function undisturbed<Told extends unknown[]>(listener: (...told: Told) => unknown): (...told: Told) => void {
+  return (...told) => {
     try {
-      const result = listener(event)
+      const result = listener(...told)
       if (result instanceof Promise) result.catch(() => {})
     } catch {
       // A broken log must not decide who signs in.

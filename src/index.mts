@@ -17,6 +17,7 @@ export type {
   EmailLevel,
   Endpoints,
   ErrorCode,
+  ErrorListener,
   EventListener,
   Holder,
   HookContext,

@@ -2,7 +2,7 @@ import type { Agent } from 'node:http'
 import type { Request } from 'express'
 import type { AccountHooks, HookContext } from './accounts/hooks'
 import { BitbucketSignInError } from './errors'
-import type { EventListener } from './events'
+import type { ErrorListener, EventListener } from './events'
 import type { LimiterFactory } from './flow/limits'
 import type { RenderPage } from './http/pages/page'
 import type { PartialTexts } from './http/pages/texts'
@@ -138,6 +138,11 @@ export interface BitbucketSignInOptions<User> {
   readonly hiddenFields?: (req: Request) => Readonly<Record<string, string>>
   /** Audit hook. */
   readonly onEvent?: EventListener
+  /**
+   * Told of every fault that the person at the browser cannot mend (status 500 and above): of the set-up, of a hook, of a
+   * store, of the mailer, of Bitbucket, with its `cause`. The page they get says nothing of it. Default: `console.error`.
+   */
+  readonly onError?: ErrorListener
   readonly http?: {
     /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
     readonly timeoutMs?: number

@@ -6,7 +6,7 @@ import { createTransport } from './bitbucket/transport'
 import { connectionSource, requestOrigin } from './connection'
 import { exchangeDeadline } from './deadline'
 import { BitbucketSignInError } from './errors'
-import { eventEmitter } from './events'
+import { undisturbed } from './events'
 import { deriveKeys, type KeyPurpose } from './flow/keys'
 import { createLimits, type LimiterFactory, memoryLimiter } from './flow/limits'
 import { createPendingSignIns } from './flow/pending'
@@ -211,7 +211,8 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     texts: textsOf(options.texts),
     renderPage: options.renderPage,
     hiddenFields: options.hiddenFields ?? (() => ({})),
-    emit: options.onEvent && eventEmitter(options.onEvent),
+    emit: options.onEvent && undisturbed(options.onEvent),
+    report: undisturbed(options.onError ?? ((error) => console.error(error))),
   }
   return services
 }

@@ -198,6 +198,7 @@ function makeSchemas() {
       .optional(),
     hiddenFields: callable('a function').optional(),
     onEvent: callable('a function').optional(),
+    onError: callable('a function').optional(),
     http: z
       .strictObject({
         timeoutMs: z.int().min(100).max(60_000).optional(),

@@ -77,9 +77,11 @@ export async function completeReauthentication<User>(
 }
 
 /** The user who started this, in the session in which it was started, read anew. */
-async function sameUser<User>({ req, services }: Visit<User>, transaction: Transaction): Promise<KnownUser<User>> {
+async function sameUser<User>(visit: Visit<User>, transaction: Transaction): Promise<KnownUser<User>> {
+  const { req, services } = visit
   const current = currentUser(req, services.userId)
   if (!current) throw new BitbucketSignInError('not_signed_in', 'Nobody is signed in any more.')
+  visit.about.userId = current.id
   if (transaction.login !== loginOf(req, current)) throw sessionChanged()
   await assertSessionUnchanged(req)
   return current

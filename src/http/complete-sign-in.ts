@@ -27,8 +27,9 @@ export async function completeSignIn<User>(
   const hooks = hooksOf(visit, 'sign-in', workspaces)
   const current = currentUser(req, services.userId)
   const found = await hooks.findByIdentity(identity)
+  visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
   if (person.emailsFailed?.code === 'scope_missing') {
-    tell(visit, 'scope_missing', { identityId: identity.id, code: 'scope_missing' })
+    tell(visit, 'scope_missing', { code: 'scope_missing' })
   } else if (person.emailsFailed && found.type === 'nobody') {
     // For somebody known the addresses do not matter; for somebody new "could not be read" must not look like "has none".
     throw person.emailsFailed

@@ -99,6 +99,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['prove'])
   const current = currentUser(req, services.userId)
   if (!current) return sendProvePage(visit, pending, null)
+  visit.about.userId = current.id
   await assertSessionUnchanged(req)
   const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
   if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
@@ -145,9 +146,10 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, same: false })
 }
 
-function requireUser<User>({ req, services }: Visit<User>): KnownUser<User> {
+function requireUser<User>({ req, services, about }: Visit<User>): KnownUser<User> {
   const current = currentUser(req, services.userId)
   if (!current) throw sessionChanged()
+  about.userId = current.id
   return current
 }
 

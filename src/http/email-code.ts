@@ -1,4 +1,5 @@
 import { withDeadline } from '../deadline'
+import { BitbucketSignInError } from '../errors'
 import { isAlive, now } from '../flow/clock'
 import { CODE_LIFETIME_MS, hashCode, makeCode } from '../flow/email-code'
 import { MAIL_PAUSE_SECONDS } from '../flow/limits'
@@ -66,7 +67,7 @@ export async function mailCode<User>(
     ['addressMailsPerDay', mailbox],
   ] as const) {
     if (!(await services.limits.consume(counter, key))) {
-      tell(visit, 'code_failed', { identityId: pending.identity.id, code: 'too_many_codes' })
+      tell(visit, 'code_failed', { code: 'too_many_codes' })
       return { pending, outcome: 'too_many_codes' }
     }
   }
@@ -74,10 +75,7 @@ export async function mailCode<User>(
   const code = makeCode()
   const sentAt = now()
   const sent = await deliver(visit, pending, address, code, sentAt)
-  tell(visit, sent ? 'code_sent' : 'code_failed', {
-    identityId: pending.identity.id,
-    code: sent ? null : 'code_not_sent',
-  })
+  tell(visit, sent ? 'code_sent' : 'code_failed', { code: sent ? null : 'code_not_sent' })
   const hash = hashCode(services.keys.code, bindingOf({ ...pending, generation }, address), code)
   return {
     pending: { ...pending, generation, code: sent ? { hash, sentAt } : null },
@@ -110,7 +108,9 @@ async function deliver<User>(
         context: contextOf(visit, 'sign-in', pending.workspaces),
       }))()
     return (await withDeadline(sending, MAIL_DEADLINE_MS, 'sendEmailCode')) !== false
-  } catch {
+  } catch (cause) {
+    const error = new BitbucketSignInError('code_not_sent', '`sendEmailCode` failed; see `cause`.', { cause })
+    services.report(error, visit.req)
     return false
   }
 }

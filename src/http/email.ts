@@ -66,7 +66,7 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   const { identity, email, code } = pending
   const refused = await checkCode(visit, pending)
   if (refused) {
-    tell(visit, 'code_failed', { identityId: identity.id, code: refused })
+    tell(visit, 'code_failed', { code: refused })
     return sendEmailPage(visit, pending, refused)
   }
   if (email.address === null || code === null) throw new TypeError('A checked code has an address.')

@@ -106,9 +106,10 @@ function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', c
   sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current) })
 }
 
-function requireSignedIn<User>({ req, services }: Visit<User>): KnownUser<User> {
+function requireSignedIn<User>({ req, services, about }: Visit<User>): KnownUser<User> {
   requireSession(req)
   const current = currentUser(req, services.userId)
   if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
+  about.userId = current.id
   return current
 }

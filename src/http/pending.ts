@@ -6,9 +6,10 @@ import { currentUser, loginOf, NOBODY, sessionChanged } from './session'
 import type { Visit } from './visit'
 
 /** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
-export function readPending<User>({ req, services, connection, origin }: Visit<User>): FoundPending {
+export function readPending<User>({ req, services, connection, origin, about }: Visit<User>): FoundPending {
   const found = services.pendings.read(req, connection.jar)
   if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is waiting in this browser.')
+  about.identityId = found.pending.identity.id
   if (found.pending.context !== connection.digest || found.pending.origin !== origin) throw replaced()
   return found
 }

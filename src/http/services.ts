@@ -3,6 +3,7 @@ import type { AccountHooks } from '../accounts/hooks'
 import type { Exchange } from '../bitbucket/api'
 import type { ProtocolStrategy } from '../bitbucket/strategy'
 import type { ConnectionSource } from '../connection'
+import type { BitbucketSignInError } from '../errors'
 import type { SignInEvent } from '../events'
 import type { KeyRing } from '../flow/keys'
 import type { Limits } from '../flow/limits'
@@ -41,4 +42,6 @@ export interface Services<User> {
   readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
   /** Tells the audit hook, where there is one. */
   readonly emit: ((event: SignInEvent) => void) | undefined
+  /** Tells whoever has to mend a fault. */
+  readonly report: (error: BitbucketSignInError, req: Request) => void
 }

@@ -20,6 +20,8 @@ export interface Visit<User> {
   readonly startedAt: number
   /** The requests to Bitbucket so far. */
   readonly timings: UpstreamTiming[]
+  /** Whom this request is about, as far as is known by now; for events. */
+  readonly about: { userId: string | null; identityId: string | null }
 }
 
 /** Resolves connection and origin; refuses where there is none. */
@@ -36,7 +38,7 @@ export async function openVisit<User>(services: Services<User>, req: Request, re
       'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
     )
   }
-  return { req, res, services, connection, origin, startedAt, timings: [] }
+  return { req, res, services, connection, origin, startedAt, timings: [], about: { userId: null, identityId: null } }
 }
 
 /** The app's hooks, guarded for this request. */
@@ -100,8 +102,8 @@ export function tell<User>(visit: Visit<User>, type: SignInEventType, details: E
     connection: connection.id,
     tenant: connection.tenant,
     application: connection.application,
-    userId: details.userId ?? null,
-    identityId: details.identityId ?? null,
+    userId: details.userId ?? visit.about.userId,
+    identityId: details.identityId ?? visit.about.identityId,
     code: details.code ?? null,
     durationMs: Math.round(performance.now() - visit.startedAt),
     upstream: [...visit.timings],

@@ -8,6 +8,7 @@ import session = require('express-session')
 import { Passport } from 'passport'
 import {
   type BitbucketSignIn,
+  type BitbucketSignInError,
   type BitbucketSignInOptions,
   bitbucketSignIn,
   type Connection,
@@ -59,6 +60,8 @@ export interface TestApp {
   readonly store: session.MemoryStore
   readonly mails: EmailCodeMessage[]
   readonly events: SignInEvent[]
+  /** Faults as `onError` was told of them. */
+  readonly errors: BitbucketSignInError[]
   /** Errors that reached the app's error handler. */
   readonly faults: unknown[]
   /** Sign-in as a person of the fake: start, consent, callback. The answer is the callback's. */
@@ -80,6 +83,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const accounts = options.accounts ?? new TestAccounts()
   const mails: EmailCodeMessage[] = []
   const events: SignInEvent[] = []
+  const errors: BitbucketSignInError[] = []
   const faults: unknown[] = []
   const express = options.express === 4 ? (require('express-4') as typeof express5) : express5
   const app = express()
@@ -111,6 +115,9 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     },
     onEvent: (event) => {
       events.push(event)
+    },
+    onError: (error) => {
+      errors.push(error)
     },
     signedInAt: (req) => {
       const at = (req.session as unknown as { signedInAt?: number; bitbucketSignIn?: { at: number } }) ?? {}
@@ -164,6 +171,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     store,
     mails,
     events,
+    errors,
     faults,
     async start(browser, returnTo) {
       const query = returnTo === undefined ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
