@@ -128,6 +128,7 @@ export async function exchangeFor<User>(
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(services.strategy, taken, exchange)
+    visit.about.identityId = result.person.identity.id
     checkWorkspaces(visit, result.person)
     return result
   } finally {
