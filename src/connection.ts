@@ -11,9 +11,10 @@ import {
   type Connection,
   type ConnectionResolver,
   configurationError,
+  type Endpoints,
   scopesOf,
 } from './options'
-import { unavailability } from './policy/connection'
+import { type ConnectionKey, unavailability } from './policy/connection'
 import { Secret } from './secret'
 import { validateConnection } from './validation'
 
@@ -45,13 +46,24 @@ export interface ActiveConnection extends ApiClient {
 export interface ConnectionSource {
   /** `null` = there is none for this request. */
   resolve(req: Request): Promise<ActiveConnection | null> | ActiveConnection | null
+  /**
+   * The connection under which a sign-in started, for a callback at another host than the one where it did. A resolver
+   * function of the app's own is asked for the connection of the request instead.
+   */
+  resolveFor(req: Request, key: ConnectionKey): Promise<ActiveConnection | null> | ActiveConnection | null
+  /** The connection of a tenant, offered or not; `null` = it has none, `undefined` = this source cannot tell. */
+  registered(tenant: string | null): Promise<ActiveConnection | null | undefined>
   /** All connections that can be listed, for `callbackURLs()`. */
   list(): Promise<readonly ActiveConnection[]>
 }
 
-/** A resolver that can also list what it resolves, as `connections()` makes it. */
-export interface ListableResolver extends ConnectionResolver {
-  /** Every connection of every tenant that has its own. */
+/** A resolver that also finds its connections without a request, as `connections()` makes it. */
+export interface KeyedResolver extends ConnectionResolver {
+  /** What is offered to this tenant and application, `null` = nothing. */
+  readonly lookUp: (key: ConnectionKey) => Promise<Connection | null>
+  /** The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
+  readonly registered: (tenant: string | null) => Promise<Connection | null>
+  /** The registered connection of every level that can be listed. */
   readonly list: () => Promise<readonly Connection[]>
 }
 
@@ -85,30 +97,43 @@ export function connectionSource(
     // A copy: what the app changes in its object later was never validated.
     const fixed = activate(structuredClone(connection))
     const offered = unavailability(connection) === null ? fixed : null
-    return { resolve: () => offered, list: async () => [fixed] }
+    return {
+      resolve: () => offered,
+      resolveFor: () => offered,
+      registered: async () => fixed,
+      list: async () => [fixed],
+    }
   }
+
+  const resolved = async (ask: () => ReturnType<ConnectionResolver>) => {
+    const found = await askResolver(ask)
+    return found === null ? null : available(found)
+  }
+  const keyed = 'lookUp' in connection ? (connection as KeyedResolver) : undefined
   return {
-    async resolve(req) {
-      const found = await askResolver(connection, req)
-      return found === null ? null : available(found)
+    resolve: (req) => resolved(() => connection(req)),
+    resolveFor: (req, key) => resolved(() => (keyed ? keyed.lookUp(key) : connection(req))),
+    async registered(tenant) {
+      if (!keyed) return undefined
+      const found = await askResolver(() => keyed.registered(tenant))
+      return found === null ? null : activate(found)
     },
     async list() {
-      const listed = 'list' in connection ? await (connection as ListableResolver).list() : []
-      return listed.map(activate)
+      return keyed ? (await keyed.list()).map(activate) : []
     },
   }
 }
 
 /** Resolvers are hooks: they have a deadline, and anything but a connection or `null` is a fault. */
-async function askResolver(resolver: ConnectionResolver, req: Request): Promise<Connection | null> {
+async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<Connection | null> {
   let found: Connection | null
   try {
-    found = await withDeadline(Promise.resolve(resolver(req)), RESOLVER_DEADLINE_MS, 'The connection resolver')
+    found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')
   } catch (cause) {
     throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
   }
   if (found === null) return null
-  if (typeof found !== 'object') {
+  if (typeof found !== 'object' || Array.isArray(found)) {
     throw new BitbucketSignInError('hook_failed', 'The connection resolver must return a connection or null.')
   }
   if (!found.id) throw configurationError('connection.id: a resolver must name each connection.')
@@ -169,15 +194,17 @@ export function activateConnection(
 }
 
 /**
- * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server decides who
- * the person is, and must not be able to speak for Bitbucket's people.
+ * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server has a say in
+ * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
+ * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
  */
-function issuerOf(endpoints: { authorizationURL: string; tokenURL: string; apiURL: string }): string {
-  for (const name of ['authorizationURL', 'tokenURL', 'apiURL'] as const) {
-    const { origin } = new URL(endpoints[name])
-    if (origin !== new URL(BITBUCKET_ENDPOINTS[name]).origin) return origin
-  }
-  return BITBUCKET_ISSUER
+function issuerOf(endpoints: Endpoints): string {
+  const servers = serversOf(endpoints)
+  return servers === serversOf(BITBUCKET_ENDPOINTS) ? BITBUCKET_ISSUER : servers
+}
+
+function serversOf({ authorizationURL, tokenURL, apiURL }: Endpoints): string {
+  return [...new Set([authorizationURL, tokenURL, apiURL].map((url) => new URL(url).origin))].join(' ')
 }
 
 function scopeOf(scope: Connection['scope']): string | undefined {
@@ -196,7 +223,7 @@ export function requestOrigin(req: Request, connection: ActiveConnection): strin
     0,
   )
   const forwarded = trusted ? req.get('X-Forwarded-Host')?.split(',', 1)[0]?.trim() : undefined
-  const given = `${req.protocol}://${forwarded ?? req.headers.host ?? ''}`
+  const given = `${req.protocol}://${forwarded || (req.headers.host ?? '')}`
   if (!/^https?:\/\/[\w.:[\]-]+$/i.test(given) || !URL.canParse(given)) return null
   const { origin } = new URL(given)
   return connection.origins.includes(origin) ? origin : null

@@ -1,8 +1,9 @@
 import type { Request } from 'express'
-import type { ListableResolver } from './connection'
+import type { KeyedResolver } from './connection'
 import { now } from './flow/clock'
 import { type Connection, configurationError } from './options'
-import { type ConnectionOverride, effectiveConnection } from './policy/connection'
+import { type ConnectionKey, type ConnectionOverride, mergeLevels, unavailability } from './policy/connection'
+import { validateConnections } from './validation'
 
 /** What a tenant overrides, by tenant id; or a function that looks one tenant up, `null` = no such tenant. */
 export type TenantSource =
@@ -16,87 +17,114 @@ export interface ConnectionsOptions {
   /** What tenants override. An empty object inherits everything. Default: no tenants. */
   readonly tenants?: TenantSource
   /**
-   * The tenant of a request, `null` or `undefined` = the application level itself. It must follow from host or mount
-   * path, the same at start and callback; never from a query parameter or a header that a browser can set.
+   * The ids of all tenants, so that `callbackURLs()` can list them where `tenants` is a function. Default: none, and
+   * only the application level is listed.
    */
-  readonly tenant?: (req: Request) => string | null | undefined
-  /** The application of a request, for `applications`. */
-  readonly application?: (req: Request) => string | null | undefined
+  readonly tenantIds?: () => readonly string[] | Promise<readonly string[]>
   /**
-   * How long an answer of the functions is kept, in milliseconds. Default 0: a change works at the next request.
-   * While it is kept, so is a connection that was just switched off.
+   * The tenant of a request; `null` = the application level itself. Anything else that is not the id of a tenant,
+   * `undefined` included, is offered nothing: a host that is in no table must not end at the application level. It
+   * must follow from host or mount path, the same at start and callback; never from a query parameter or a header that
+   * a browser can set. Default: always `null`.
+   */
+  readonly tenant?: (req: Request) => string | null | Promise<string | null>
+  /** The application of a request, for `applications`; by the rules of `tenant`. Default: always `null`. */
+  readonly application?: (req: Request) => string | null | Promise<string | null>
+  /**
+   * How long an answer of `default` and `tenants` is kept, in milliseconds. Default 0: a change works at the next
+   * request. While an answer is kept, so is a connection that was just switched off.
    */
   readonly cacheMs?: number
 }
 
-const MAX_KEY = 128
+const MAX_KEY_BYTES = 128
 const MAX_CACHED = 10_000
 
 /**
  * Resolves the connection of a request from an application level and tenants that inherit from it. An unknown tenant
- * is not offered anything, least of all the application level's credentials.
+ * is not offered anything, least of all the application level's credentials. What is given as values is checked here
+ * and throws `configuration_invalid`; what functions give is checked as it comes.
+ *
+ * @example
+ * connections({
+ *   default: { clientID, clientSecret, callbackURL },
+ *   tenants: (id) => database.findTenant(id), // { enabled: false }, { trustedProvider: true }, {} or null
+ *   tenant: (req) => req.subdomains[0] ?? null,
+ * })
  */
-export function connections(options: ConnectionsOptions): ListableResolver {
+export function connections(options: ConnectionsOptions): KeyedResolver {
+  validateConnections(options)
   const { cacheMs = 0, tenants = {} } = options
-  if (!Number.isFinite(cacheMs) || cacheMs < 0)
-    throw configurationError('connections: `cacheMs` must be milliseconds, 0 or more.')
-  if (options.default === undefined && options.tenants === undefined) {
-    throw configurationError('connections: give `default`, `tenants` or both.')
+  if (typeof tenants !== 'function') {
+    const odd = Object.keys(tenants).find((id) => !isKey(id))
+    if (odd !== undefined) throw configurationError(`connections: tenants: \`${odd.slice(0, 64)}\` cannot be an id.`)
   }
   const cached = cache(cacheMs)
 
   const readDefault = (): Promise<Connection | null> =>
-    cached(
-      'default',
-      async () => (typeof options.default === 'function' ? await options.default() : options.default) ?? null,
+    cached('default', async () =>
+      levelOf('default', typeof options.default === 'function' ? await options.default() : options.default),
     )
 
   const readTenant = (tenant: string): Promise<ConnectionOverride | null> =>
     cached(`tenant:${tenant}`, async () => {
-      if (typeof tenants === 'function') return (await tenants(tenant)) ?? null
-      return Object.hasOwn(tenants, tenant) ? (tenants[tenant] ?? null) : null
+      if (typeof tenants === 'function') return levelOf('tenants', await tenants(tenant))
+      return Object.hasOwn(tenants, tenant) ? levelOf('tenants', tenants[tenant]) : null
     })
 
-  async function resolve(req: Request): Promise<Connection | null> {
-    const tenant = options.tenant?.(req) ?? null
-    const application = options.application?.(req) ?? null
-    if ((tenant !== null && !isKey(tenant)) || (application !== null && !isKey(application))) return null
+  /** Both levels, put together whether offered or not. */
+  async function merged(key: ConnectionKey): Promise<Connection | null> {
+    if (!isKey(key.tenant) || !isKey(key.application)) return null
+    const { tenant } = key
     const [base, override] = await Promise.all([readDefault(), tenant === null ? null : readTenant(tenant)])
-    if (tenant !== null && override === null) return null
-    const found = effectiveConnection(base, override, { tenant, application })
-    return 'connection' in found ? found.connection : null
+    return tenant !== null && override === null ? null : mergeLevels(base, override, key)
+  }
+
+  async function lookUp(key: ConnectionKey): Promise<Connection | null> {
+    const connection = await merged(key)
+    return connection && unavailability(connection) === null ? connection : null
+  }
+
+  async function resolve(req: Request): Promise<Connection | null> {
+    const [tenant, application] = await Promise.all([
+      options.tenant ? options.tenant(req) : null,
+      options.application ? options.application(req) : null,
+    ])
+    return lookUp({ tenant, application })
+  }
+
+  /** A callback is registered before its connection is switched on, and for whichever application. */
+  async function registered(tenant: string | null): Promise<Connection | null> {
+    const connection = await merged({ tenant, application: null })
+    if (!connection) return null
+    const { enabled: _enabled, applications: _applications, ...everywhere } = connection
+    return everywhere
   }
 
   async function list(): Promise<readonly Connection[]> {
-    const base = await readDefault()
-    const ids = typeof tenants === 'function' ? [] : Object.keys(tenants)
-    const overrides = await Promise.all(ids.map(async (id) => [id, await readTenant(id)] as const))
-    const entries = [[null, null] as const, ...overrides]
-    return entries.flatMap(([tenant, override]) => {
-      // Callback URLs are registered before a connection is switched on, whatever application it is for.
-      const everywhere = base && { ...base, enabled: true }
-      const { applications: _, ...rest } = override ?? {}
-      const found = effectiveConnection(
-        withoutApplications(everywhere),
-        { ...rest, enabled: true },
-        { tenant, application: null },
-      )
-      return 'connection' in found ? [found.connection] : []
-    })
+    const ids = typeof tenants === 'function' ? ((await options.tenantIds?.()) ?? []) : Object.keys(tenants)
+    const found = await Promise.all([null, ...ids].map(registered))
+    return found.filter((connection) => connection !== null)
   }
 
-  return Object.assign(resolve, { list })
+  return Object.assign(resolve, { lookUp, registered, list })
 }
 
-/** Odd keys are no tenants: `Object.hasOwn` already refuses prototype keys, this refuses sizes. */
-function isKey(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_KEY
+/**
+ * What may be looked up: neither the name of a prototype's property, which a plain object would answer with what
+ * nobody put there, nor a path, nor anything long or invisible.
+ */
+function isKey(value: unknown): boolean {
+  if (value === null) return true
+  if (typeof value !== 'string' || value === '.' || value === '..' || value in Object.prototype) return false
+  return /^\P{C}+$/u.test(value) && Buffer.byteLength(value) <= MAX_KEY_BYTES
 }
 
-function withoutApplications(connection: Connection | null): Connection | null {
-  if (!connection) return null
-  const { applications: _, ...rest } = connection
-  return rest
+/** `true`, a text or a list would count as a tenant that overrides nothing, and so inherits everything. */
+function levelOf<Level extends ConnectionOverride>(option: string, value: Level | null | undefined): Level | null {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'object' && !Array.isArray(value)) return value
+  throw configurationError(`connections: \`${option}\` must give an object, or null where there is none.`)
 }
 
 function cache(cacheMs: number) {

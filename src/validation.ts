@@ -8,6 +8,7 @@ import {
   type PassportLike,
   scopesOf,
 } from './options'
+import { definedFields, hasWholeCredentials } from './policy/connection'
 
 /** Checks the options of `bitbucketSignIn`; throws `configuration_invalid` naming the first thing that is wrong. */
 export function validateOptions<User>(options: BitbucketSignInOptions<User>): void {
@@ -26,11 +27,38 @@ export function validateOptions<User>(options: BitbucketSignInOptions<User>): vo
 
 /** Checks one connection; `hasBasePath` says that the router's path need not follow from the callback URL. */
 export function validateConnection(connection: Connection, hasBasePath: boolean): void {
-  check(schemas().connection, connection, 'connection')
+  const { tenant } = connection
+  const where = typeof tenant === 'string' ? `connection of tenant "${tenant}"` : 'connection'
+  check(schemas().connection, connection, where)
   if (!hasBasePath && !new URL(connection.callbackURL).pathname.endsWith('/callback')) {
     throw configurationError(
-      'connection.callbackURL: it must end in /callback, the route of the router (for example https://app.example.com/auth/bitbucket/callback), or give `basePath`.',
+      `${where}: \`callbackURL\` must end in /callback, the route of the router (for example https://app.example.com/auth/bitbucket/callback), or give \`basePath\`.`,
     )
+  }
+}
+
+/** Checks the options of `connections()` and what they give as values. */
+export function validateConnections(options: { readonly default?: unknown; readonly tenants?: unknown }): void {
+  check(schemas().connections, options, 'connections')
+  const { default: base, tenants } = options as {
+    default?: Connection | (() => unknown) | null
+    tenants?: Record<string, Partial<Connection>> | (() => unknown)
+  }
+  if (base === undefined && tenants === undefined) {
+    throw configurationError('connections: give `default`, `tenants` or both.')
+  }
+  if (base && typeof base === 'object') check(schemas().connection, definedFields(base), 'connections: default')
+  if (!tenants || typeof tenants === 'function') return
+  for (const [id, override] of Object.entries(tenants)) {
+    const where = `connections: tenants.${id}`
+    const given = definedFields(override)
+    check(schemas().override, given, where)
+    if (!hasWholeCredentials(given)) throw configurationError(`${where}: give both \`clientID\` and \`clientSecret\`.`)
+    if (given.endpoints && !given.clientID) {
+      throw configurationError(
+        `${where}: \`endpoints\` of its own need a \`clientID\` and \`clientSecret\` of their own, or another server would get the application's.`,
+      )
+    }
   }
 }
 
@@ -208,7 +236,27 @@ function makeSchemas() {
       .optional(),
   })
 
-  return { connection, options }
+  const level = z.union([z.custom((value) => typeof value === 'function'), z.looseObject({}), z.null()], {
+    error: 'must be an object, a function that gives one, or null',
+  })
+  const connections = z.strictObject({
+    default: level.optional(),
+    tenants: z
+      .union([z.custom((value) => typeof value === 'function'), z.record(z.string(), z.looseObject({}))], {
+        error: 'must hold an object for each tenant id, or be a function that gives one',
+      })
+      .optional(),
+    tenantIds: callable('a function').optional(),
+    tenant: callable('a function of the request').optional(),
+    application: callable('a function of the request').optional(),
+    cacheMs: z
+      .number({ error: 'must be milliseconds, 0 or more' })
+      .min(0, 'must be milliseconds, 0 or more')
+      .optional(),
+  })
+  const override = connection.omit({ id: true, tenant: true, application: true }).partial()
+
+  return { connection, connections, override, options }
 }
 
 function withInheritedMethods(value: unknown): unknown {

@@ -16,33 +16,46 @@ export type Unavailable = 'disabled' | 'application-not-allowed' | 'no-credentia
 export type EffectiveConnection = { readonly connection: Connection } | { readonly unavailable: Unavailable }
 
 /**
- * Puts the application level and a tenant together, field by field. Two things are never inherited apart from each
- * other: `clientID` and `clientSecret` come together, and own `endpoints` bring their own credentials and their own
- * trust, or a tenant's server could collect the application's secret and vouch for addresses in its name.
+ * Puts the application level and a tenant together, field by field; `null` when what comes out is no whole connection.
+ * Two things are never inherited apart from each other: `clientID` and `clientSecret` come together, and own
+ * `endpoints` bring their own credentials and their own trust, or a tenant's server could collect the application's
+ * secret and vouch for addresses in its name.
  */
-export function effectiveConnection(
+export function mergeLevels(
   base: Connection | null,
   override: ConnectionOverride | null,
   key: ConnectionKey,
-): EffectiveConnection {
+): Connection | null {
   const given = definedFields(override ?? {})
-  if ('clientID' in given !== 'clientSecret' in given) return { unavailable: 'no-credentials' }
-  const inherited: { -readonly [Key in keyof Connection]?: Connection[Key] } = { ...base }
+  if (!hasWholeCredentials(given)) return null
+  const inherited = definedFields<Partial<Connection>>(base ?? {})
   if ('endpoints' in given) {
     delete inherited.clientID
     delete inherited.clientSecret
     delete inherited.trustedProvider
   }
   const merged: Partial<Connection> = { ...inherited, ...given }
-  if (!merged.clientID || !merged.clientSecret || !merged.callbackURL) return { unavailable: 'no-credentials' }
-  const connection: Connection = {
-    ...(merged as Connection),
-    id: key.tenant === null ? (base?.id ?? 'default') : `tenant:${key.tenant}`,
-    tenant: key.tenant,
-    application: key.application,
-  }
+  const { clientID, clientSecret, callbackURL } = merged
+  if (!clientID || !clientSecret || !callbackURL) return null
+  const id = key.tenant === null ? (base?.id ?? 'default') : `tenant:${key.tenant}`
+  return { ...merged, clientID, clientSecret, callbackURL, id, tenant: key.tenant, application: key.application }
+}
+
+/** The effective connection, or why there is none. */
+export function effectiveConnection(
+  base: Connection | null,
+  override: ConnectionOverride | null,
+  key: ConnectionKey,
+): EffectiveConnection {
+  const connection = mergeLevels(base, override, key)
+  if (!connection) return { unavailable: 'no-credentials' }
   const unavailable = unavailability(connection)
   return unavailable ? { unavailable } : { connection }
+}
+
+/** Whether a level brings both halves of its credentials or none. */
+export function hasWholeCredentials(level: ConnectionOverride): boolean {
+  return 'clientID' in level === 'clientSecret' in level
 }
 
 /** Why a complete connection is not to be used by its application, `null` when it may be. */
@@ -53,7 +66,11 @@ export function unavailability(connection: Connection): Unavailable | null {
   return null
 }
 
-/** `undefined` means "left out": a row of a database has every column. */
-function definedFields(override: ConnectionOverride): ConnectionOverride {
-  return Object.fromEntries(Object.entries(override).filter(([, value]) => value !== undefined && value !== null))
+/** The fields that say something: a row of a database has every column, and an empty one means "left out". */
+export function definedFields<Level extends Partial<Connection>>(
+  level: Level,
+): { -readonly [Key in keyof Level]?: Level[Key] } {
+  return Object.fromEntries(
+    Object.entries(level).filter(([, value]) => value !== undefined && value !== null),
+  ) as Partial<Level>
 }
