@@ -63,7 +63,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
         start(req: Request, res: Response) {
           const codeVerifier = randomBytes(32).toString('base64url')
           const start = { intent: 'sign-in', context, origin, codeVerifier, returnTo: null, login: null } as const
-          const state = transactions.begin(req, res, jar, start, false)
+          const state = transactions.begin(req, res, jar, start, null)
           return { client, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }
         },
 

@@ -4,7 +4,7 @@ import { open, seal } from './sealed-cookie'
 
 /** What the central callback passes to the origin where the sign-in started. */
 export interface HandOver {
-  /** The whole `state`. */
+  /** The first part of `state`, which finds the transaction. */
   readonly state: string
   /** The only origin that may use it. */
   readonly origin: string

@@ -29,26 +29,40 @@ export interface FoundTransaction {
   readonly expired: boolean
 }
 
+/** Where a sign-in started, for a callback that is served by another origin: enough to find its connection again. */
+export interface StartingPoint {
+  readonly origin: string
+  readonly tenant: string | null
+  readonly application: string | null
+}
+
 /** What `state` says by itself. */
 export interface ParsedState {
   readonly slot: number
   readonly handle: string
-  /** Where the sign-in started; only when it carries one, and then it is authenticated. */
-  readonly origin: string | null
+  /** `null` when it carries none; else it is authenticated. */
+  readonly from: StartingPoint | null
 }
 
 const LIFETIME_MS = 10 * 60 * 1000
 const SLOTS = 5
 const MAX_TRANSACTION = 1228
-const STATE = /^([0-4])([\w-]{22})(?:\.([\w-]{1,400})\.([\w-]{22}))?$/
+/** The second half is there for custom domains: a host name and two keys of 128 bytes at most. */
+const STATE = /^([0-4])([\w-]{22})(?:\.([\w-]{1,900})\.([\w-]{22}))?$/
 
 /** Remembers started sign-ins in five sealed cookies, so that several tabs do not disturb each other. */
 export interface Transactions {
   /**
-   * Seals the transaction into a free slot (else the oldest) and gives the `state` for Bitbucket. With `carryOrigin`
-   * the state names the origin under a signature, for a callback that is served by another one.
+   * Seals the transaction into a free slot (else the oldest) and gives the `state` for Bitbucket. It names `from` under
+   * a signature, for a callback that is served by another origin; `null` = it will be this one.
    */
-  begin(req: Request, res: Response, jar: CookieJar, start: Omit<Transaction, 'handle'>, carryOrigin: boolean): string
+  begin(
+    req: Request,
+    res: Response,
+    jar: CookieJar,
+    start: Omit<Transaction, 'handle'>,
+    from: StartingPoint | null,
+  ): string
   /** Reads a `state`; `undefined` when it is none of ours. */
   parseState(state: string): ParsedState | undefined
   /** The transaction of this state in this browser; nothing is consumed. */
@@ -77,7 +91,7 @@ export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Li
   }
 
   return {
-    begin(req, res, jar, start, carryOrigin) {
+    begin(req, res, jar, start, from) {
       const slot = chooseSlot(jar.all(req))
       const handle = randomHandle()
       const name = jar.nameOf(`t${slot}`)
@@ -86,18 +100,20 @@ export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Li
       if (sealed.length > MAX_TRANSACTION) sealed = seal(keys, name, { ...start, handle, returnTo: null })
       jar.set(req, res, `t${slot}`, sealed, LIFETIME_MS)
       const state = `${slot}${handle}`
-      if (!carryOrigin) return state
-      const message = `${state}.${Buffer.from(start.origin).toString('base64url')}`
+      if (!from) return state
+      const point = JSON.stringify([from.origin, from.tenant, from.application])
+      const message = `${state}.${Buffer.from(point).toString('base64url')}`
       return `${message}.${sign(stateKeys, message)}`
     },
 
     parseState(state) {
       const match = STATE.exec(state)
       if (!match) return undefined
-      const [, slot, handle = '', origin, mac] = match
-      if (origin === undefined || mac === undefined) return { slot: Number(slot), handle, origin: null }
-      if (!verify(stateKeys, `${slot}${handle}.${origin}`, mac)) return undefined
-      return { slot: Number(slot), handle, origin: Buffer.from(origin, 'base64url').toString() }
+      const [, slot, handle = '', point, mac] = match
+      if (point === undefined || mac === undefined) return { slot: Number(slot), handle, from: null }
+      if (!verify(stateKeys, `${slot}${handle}.${point}`, mac)) return undefined
+      const [origin, tenant, application] = JSON.parse(Buffer.from(point, 'base64url').toString())
+      return { slot: Number(slot), handle, from: { origin, tenant, application } }
     },
 
     find(req, jar, state) {

@@ -8,11 +8,11 @@ import {
 } from '../bitbucket/callback'
 import { openExchange, redeem, type SignInResult } from '../bitbucket/strategy'
 import { BitbucketSignInError } from '../errors'
-import { openHandOver, sealHandOver } from '../flow/hand-over'
+import { openHandOver } from '../flow/hand-over'
 import type { FoundTransaction, ParsedState, Transaction } from '../flow/transaction'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
-import { sendOn, sendPage } from './reply'
+import { sendPage } from './reply'
 import { isStrictSession, requireSession } from './session'
 import { openConnections } from './start'
 import type { Visit } from './visit'
@@ -24,7 +24,6 @@ const RESUMED = 'resumed'
  * to, the transaction used up, and only then the first byte to Bitbucket.
  */
 export async function callback<User>(visit: Visit<User>): Promise<void> {
-  if (!Object.hasOwn(visit.req.query, 'handover') && handOver(visit)) return
   const { parameters, found } = findTransaction(visit)
   requireSession(visit.req)
   if (needsResume(visit)) return resume(visit)
@@ -56,9 +55,22 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
   const found = services.transactions.find(req, connection.jar, state)
   if (!found) throw stateInvalid()
   const { transaction } = found
-  if (transaction.context !== connection.digest || transaction.origin !== origin) throw stateInvalid()
+  if (transaction.context !== connection.digest || transaction.origin !== origin) throw otherConnection(visit)
   checkIssuer(parameters.iss, connection.authorizationURL)
   return { parameters, found }
+}
+
+/**
+ * The connection changed since the start, or another one was resolved. The browser is told what everybody is told; who
+ * runs the site is told more, because a resolver that answers differently here refuses every sign-in.
+ */
+function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInError {
+  const error = new BitbucketSignInError(
+    'state_invalid',
+    'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is as it should be. Each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.',
+  )
+  services.report(error, req)
+  return error
 }
 
 /** The parameters as Bitbucket sent them, here or by way of the central callback. */
@@ -75,33 +87,6 @@ function parseState<User>({ services }: Visit<User>, { state }: CallbackParamete
   const parsed = state === undefined ? undefined : services.transactions.parseState(state)
   if (!parsed) throw stateInvalid()
   return parsed
-}
-
-/**
- * At the central callback of several domains: a sign-in that started at another origin goes on there, sealed for that
- * origin alone. The origin comes signed from `state` and must still be configured.
- */
-function handOver<User>(visit: Visit<User>): boolean {
-  const { req, res, services, connection, origin } = visit
-  if (!connection.hasCustomDomains) return false
-  const parameters = readCallback(req.query)
-  const { origin: startedAt } = parseState(visit, parameters)
-  if (startedAt === null || startedAt === origin) return false
-  checkIssuer(parameters.iss, connection.authorizationURL)
-  if (!connection.origins.includes(startedAt)) {
-    throw new BitbucketSignInError(
-      'origin_not_allowed',
-      'The sign-in started at an origin that is no longer configured.',
-    )
-  }
-  const sealed = sealHandOver(services.keys.handOver, {
-    state: parameters.state ?? '',
-    origin: startedAt,
-    code: parameters.code ?? null,
-    error: parameters.error ?? null,
-  })
-  sendOn(req, res, 'redirect', `${startedAt}${new URL(connection.callbackURL).pathname}?handover=${sealed}`)
-  return true
 }
 
 /** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */

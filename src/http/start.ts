@@ -30,12 +30,13 @@ export function sendToBitbucket<User>(visit: Visit<User>, start: Start): void {
 export function begin<User>(visit: Visit<User>, start: Start): StartedLeg {
   const { req, res, services, connection, origin } = visit
   const codeVerifier = randomBytes(32).toString('base64url')
+  const { jar, digest, tenant, application, hasCustomDomains } = connection
   const state = services.transactions.begin(
     req,
     res,
-    connection.jar,
-    { ...start, codeVerifier, context: connection.digest, origin },
-    connection.hasCustomDomains,
+    jar,
+    { ...start, codeVerifier, context: digest, origin },
+    hasCustomDomains ? { origin, tenant, application } : null,
   )
   openConnections(visit)
   return { client: connection, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }

@@ -29,8 +29,7 @@ export async function openVisit<User>(services: Services<User>, req: Request, re
   const startedAt = performance.now()
   const found = services.source.resolve(req)
   const connection = found instanceof Promise ? await found : found
-  if (!connection)
-    throw new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
+  if (!connection) throw noConnection()
   const origin = requestOrigin(req, connection)
   if (origin === null) {
     throw new BitbucketSignInError(
@@ -38,7 +37,24 @@ export async function openVisit<User>(services: Services<User>, req: Request, re
       'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
     )
   }
+  return visitOf(services, req, res, connection, origin, startedAt)
+}
+
+/** A visit with nothing known of the person yet. */
+export function visitOf<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  connection: ActiveConnection,
+  origin: string,
+  startedAt: number,
+): Visit<User> {
   return { req, res, services, connection, origin, startedAt, timings: [], about: { userId: null, identityId: null } }
+}
+
+/** Switched off, not for this application, or an unknown tenant: one answer for all. */
+export function noConnection(): BitbucketSignInError {
+  return new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
 }
 
 /** The app's hooks, guarded for this request. */
