@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { startTestApp, type TestApp } from '../support/app'
+import { TestBrowser } from '../support/browser'
+
+let fake: FakeBitbucket
+let app: TestApp
+afterEach(async () => {
+  await app?.close()
+  await fake?.close()
+})
+
+describe('requests to Bitbucket', () => {
+  beforeEach(async () => {
+    fake = await startFakeBitbucket()
+    app = await startTestApp({ fake })
+  })
+
+  test('a sign-in sends the token request first, then profile and addresses at once, and nothing else', async () => {
+    const open = { now: 0, most: 0 }
+    for (const endpoint of ['user', 'emails'] as const) {
+      fake.script(endpoint, async () => {
+        open.most = Math.max(open.most, ++open.now)
+        await new Promise((resolve) => setTimeout(resolve, 30))
+        open.now--
+        return null
+      })
+    }
+    const browser = new TestBrowser()
+    const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
+    fake.clearRequests()
+    await browser.get(callback)
+    const [first, ...others] = fake.requests.map(({ endpoint }) => endpoint)
+    expect(first).toBe('token')
+    expect(others.sort()).toEqual(['emails', 'user'])
+    expect(open.most).toBe(2)
+  })
+
+  test('credentials travel by HTTP Basic to the token endpoint, tokens in the header to the API, both nowhere else', async () => {
+    await app.signIn(new TestBrowser(), 'alice')
+    const [token] = fake.requests.filter(({ endpoint }) => endpoint === 'token')
+    expect(token?.headers.authorization).toMatch(/^Basic /)
+    expect(token?.form).toMatchObject({
+      grant_type: 'authorization_code',
+      redirect_uri: `${app.url}/auth/bitbucket/callback`,
+      code_verifier: expect.stringMatching(/^[\w-]{43}$/),
+    })
+    expect(token?.form).not.toHaveProperty('client_secret')
+    for (const { headers, url } of fake.requests.filter(({ endpoint }) => ['user', 'emails'].includes(endpoint))) {
+      expect(headers.authorization).toMatch(/^Bearer /)
+      expect(url).not.toContain('access_token')
+    }
+  })
+
+  test('the connections of a callback are opened at its start, and a later sign-in uses them again', async () => {
+    const browser = new TestBrowser()
+    const started = await app.start(browser)
+    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(2))
+    await browser.get(await fake.signIn(started, { person: 'alice' }))
+    expect(fake.connectionsOpened).toBe(2)
+    await app.signIn(new TestBrowser(), 'bob')
+    expect(fake.connectionsOpened).toBe(2)
+    expect(fake.requests.every(({ connection }) => connection <= 2)).toBe(true)
+  })
+
+  test('any number of starts opens no more than two connections to one host', async () => {
+    for (let round = 0; round < 10; round++) await app.start(new TestBrowser())
+    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(2))
+  })
+})
+
+test('with preconnect off a start opens nothing', async () => {
+  fake = await startFakeBitbucket()
+  app = await startTestApp({ fake, options: { http: { preconnect: false } } })
+  await app.start(new TestBrowser())
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  expect(fake.connectionsOpened).toBe(0)
+  expect((await app.signIn(new TestBrowser(), 'alice')).status).toBe(302)
+})
+
+describe('what an import costs', () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const loadedBy = async (code: string) => {
+    const script = `${code}; console.log(JSON.stringify(Object.keys(require.cache)))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { cwd: root })
+    return JSON.parse(stdout) as string[]
+  }
+
+  test('importing the package loads neither zod, nor rate limiters, nor the fake', async () => {
+    app = undefined as never
+    fake = undefined as never
+    const files = await loadedBy("require('passport-bitbucket-signin')")
+    expect(files.some((file) => file.includes('/dist/plugin.js'))).toBe(true)
+    for (const absent of ['/zod/', '/rate-limiter-flexible/', '/dist/testing/', '/dist/cli/', '/express-session/']) {
+      expect(files.filter((file) => file.includes(absent))).toEqual([])
+    }
+  })
+})
