@@ -1,4 +1,3 @@
-import type { Person } from '../bitbucket/api'
 import {
   authorizationCode,
   type CallbackParameters,
@@ -10,12 +9,13 @@ import { openExchange, redeem, type SignInResult } from '../bitbucket/strategy'
 import { BitbucketSignInError } from '../errors'
 import { openHandOver } from '../flow/hand-over'
 import type { FoundTransaction, ParsedState, Transaction } from '../flow/transaction'
+import { isAdmitted } from '../policy/connection'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { sendPage } from './reply'
 import { isStrictSession, requireSession } from './session'
 import { openConnections } from './start'
-import type { Visit } from './visit'
+import { type Visit, workspaceRequired } from './visit'
 
 const RESUMED = 'resumed'
 
@@ -114,19 +114,11 @@ export async function exchangeFor<User>(
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(services.strategy, taken, exchange)
     visit.about.identityId = result.person.identity.id
-    checkWorkspaces(visit, result.person)
+    // At every sign-in; no answer is no membership.
+    if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()
     return result
   } finally {
     end()
     visit.timings.push(...exchange.timings)
   }
-}
-
-/** Members only, where the connection says so. Checked at every sign-in; no answer is no membership. */
-function checkWorkspaces<User>(visit: Visit<User>, person: Person): void {
-  if (visit.connection.workspaces.length === 0 || person.workspaces.length > 0) return
-  throw new BitbucketSignInError(
-    'workspace_required',
-    'The person is in none of the workspaces that this connection admits.',
-  )
 }

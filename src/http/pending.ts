@@ -1,16 +1,26 @@
 import { BitbucketSignInError } from '../errors'
 import type { FoundPending, Pending, PendingStep } from '../flow/pending'
+import { isAdmitted } from '../policy/connection'
 import { bodyField } from './body'
 import type { PageForm } from './pages/page'
 import { currentUser, loginOf, NOBODY, sessionChanged } from './session'
-import type { Visit } from './visit'
+import { type Visit, workspaceRequired } from './visit'
 
 /** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
 export function readPending<User>({ req, services, connection, origin, about }: Visit<User>): FoundPending {
   const found = services.pendings.read(req, connection.jar)
   if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is waiting in this browser.')
-  about.identityId = found.pending.identity.id
-  if (found.pending.context !== connection.digest || found.pending.origin !== origin) throw replaced()
+  const { pending } = found
+  about.identityId = pending.identity.id
+  // What was judged under a connection that has changed since is judged again, from the start.
+  const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
+  if (pending.context !== connection.digest || pending.origin !== origin || trustWithdrawn) {
+    throw new BitbucketSignInError(
+      'pending_missing',
+      'The sign-in that waits in this browser was started under a connection that has changed since, or is another one.',
+    )
+  }
+  if (!isAdmitted(connection.workspaces, pending.workspaces)) throw workspaceRequired()
   return found
 }
 

@@ -57,6 +57,14 @@ export function noConnection(): BitbucketSignInError {
   return new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
 }
 
+/** The gate of `workspaces` is closed to this person. */
+export function workspaceRequired(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'workspace_required',
+    'The person is in none of the workspaces that this connection admits.',
+  )
+}
+
 /** The app's hooks, guarded for this request. */
 export function hooksOf<User>(
   visit: Visit<User>,

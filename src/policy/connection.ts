@@ -66,6 +66,17 @@ export function unavailability(connection: Connection): Unavailable | null {
   return null
 }
 
+/** Whether a person with these memberships may sign in; without a list of workspaces everybody may. */
+export function isAdmitted(
+  workspaces: readonly string[],
+  memberships: readonly { readonly slug: string; readonly uuid: string }[],
+): boolean {
+  return (
+    workspaces.length === 0 ||
+    memberships.some(({ slug, uuid }) => workspaces.includes(slug) || workspaces.includes(uuid))
+  )
+}
+
 /** The fields that say something: a row of a database has every column, and an empty one means "left out". */
 export function definedFields<Level extends Partial<Connection>>(
   level: Level,
