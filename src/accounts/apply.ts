@@ -33,16 +33,18 @@ const MAX_HOLDERS = 20
 /**
  * Reads the facts, decides and carries the decision out: at most one write. After a lost race the facts are read once
  * more; that second run may sign in by identity, ask or refuse, and never writes, so it cannot end at an address.
+ * `found` is whose the identity is, where this request has read it already.
  */
 export async function resolveSignIn<User>(
   subject: Subject,
   hooks: GuardedHooks<User>,
   policy: SignInPolicy,
+  found?: FoundIdentity<User>,
 ): Promise<Resolution<User>> {
-  const first = await readFacts(subject, hooks, policy)
+  const first = await readFacts(subject, hooks, policy, found ?? (await hooks.findByIdentity(subject.identity)))
   const resolution = await carryOut(decideSignIn(first.facts, policy), subject, first, hooks)
   if (resolution !== 'taken') return resolution
-  const second = await readFacts(subject, hooks, policy)
+  const second = await readFacts(subject, hooks, policy, await hooks.findByIdentity(subject.identity))
   const decision = decideSignIn(second.facts, policy)
   if (['create', 'link', 'claim'].includes(decision.type)) return { type: 'refused', code: 'account_exists' }
   const settled = await carryOut(decision, subject, second, hooks)
@@ -59,8 +61,8 @@ async function readFacts<User>(
   { identity, email }: Subject,
   hooks: GuardedHooks<User>,
   policy: SignInPolicy,
+  found: FoundIdentity<User>,
 ): Promise<Read<User>> {
-  const found = await hooks.findByIdentity(identity)
   const known = await identityFact(found, hooks)
   const facts = { identity: known, email: email.level }
   if (email.address === null || !consultsHolders(facts, policy))

@@ -47,7 +47,7 @@ export async function completeSignIn<User>(
     if (next !== 'continue') return wait(visit, { ...pending, step: next })
     await assertSessionUnchanged(req)
   }
-  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
   await finishSignIn(visit, { subject, hooks, resolution, pending, tokens, same: current !== null })
 }
 
