@@ -97,6 +97,9 @@ describe('credentials come together', () => {
   test('without an application level a tenant brings everything itself', () => {
     expect(effectiveConnection(null, CREDENTIALS, KEY)).toEqual({ unavailable: 'no-credentials' })
     expect(effectiveConnection(null, null, KEY)).toEqual({ unavailable: 'no-credentials' })
+    expect(effectiveConnection(null, null, { tenant: null, application: null })).toEqual({
+      unavailable: 'no-credentials',
+    })
     const override = { ...CREDENTIALS, callbackURL: BASE.callbackURL }
     expect(effective(override, null)).toEqual({ ...override, id: 'tenant:t1', tenant: 't1', application: null })
   })

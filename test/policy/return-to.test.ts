@@ -226,6 +226,10 @@ describe('routes that are not gone back to', () => {
     expect(accepts('/auth', rules)).toBe(true)
   })
 
+  test('a sign-in page written with slashes at its end is the same page', () => {
+    expect(accepts('/login', { ...RULES, signInPath: '/login//' })).toBe(false)
+  })
+
   test('a router at the root leaves the app its other paths', () => {
     const rules = { ...RULES, basePath: '' }
     expect(accepts('/dash', rules)).toBe(true)
