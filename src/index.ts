@@ -12,6 +12,8 @@ export type {
 export type { Tokens, WorkspaceMembership } from './bitbucket/api'
 export type { BitbucketEmail, Identity, PassportProfile, Profile } from './bitbucket/profile'
 export { type ConnectionsOptions, connections, type TenantSource } from './connections'
+export type { DoctorOptions } from './doctor/doctor'
+export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
 export { BitbucketSignInError, EmailTakenError, ERROR_STATUS, type ErrorCode, IdentityTakenError } from './errors'
 export type { ErrorListener, EventListener, SignInEvent, SignInEventType, UpstreamTiming } from './events'
 export type { Limiter, LimiterFactory, LimiterOptions } from './flow/limits'

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http'
 import type { Request, RequestHandler, Response, Router } from 'express'
 import { defaultUserId } from './accounts/guard'
 import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
@@ -5,6 +6,8 @@ import { ProtocolStrategy } from './bitbucket/strategy'
 import { createTransport } from './bitbucket/transport'
 import { connectionSource, requestOrigin } from './connection'
 import { exchangeDeadline } from './deadline'
+import { type DoctorOptions, examine } from './doctor/doctor'
+import type { DoctorReport } from './doctor/finding'
 import { BitbucketSignInError } from './errors'
 import { undisturbed } from './events'
 import { deriveKeys, type KeyPurpose } from './flow/keys'
@@ -68,6 +71,16 @@ export interface BitbucketSignIn {
    * one request within a process. Rejects with `reauthorization_required` when the person has to consent again.
    */
   refreshTokens(input: { readonly connection?: Connection; readonly refreshToken: string }): Promise<Tokens>
+  /**
+   * Looks for mistakes in the set-up of this app and says how to mend each: sends a few requests through `app` on a port
+   * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
+   *
+   * @example
+   * const report = await bitbucket.doctor(app)
+   * console.log(String(report))
+   * process.exitCode = report.ok ? 0 : 1
+   */
+  doctor(app: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
   /** Closes idle connections to Bitbucket. */
   close(): void
 }
@@ -160,6 +173,8 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       }
       return running
     },
+
+    doctor: (app, doctorOptions) => examine({ options, services, router }, app, doctorOptions),
 
     close: () => services.transport.close(),
   }

@@ -173,7 +173,11 @@ function get(
 }
 
 /** The one place that attaches the client secret: as HTTP Basic, to the token endpoint. */
-function requestToken(exchange: Exchange, client: ApiClient, form: Record<string, string>): Promise<UpstreamAnswer> {
+export function requestToken(
+  exchange: Exchange,
+  client: ApiClient,
+  form: Record<string, string>,
+): Promise<UpstreamAnswer> {
   const credentials = `${client.clientID}:${client.clientSecret.reveal()}`
   return timed(exchange, 'token', () =>
     exchange.transport.request({

@@ -20,6 +20,7 @@ export interface UpstreamRequest {
 export interface UpstreamAnswer {
   readonly status: number
   readonly body: JsonObject | undefined
+  readonly headers: http.IncomingHttpHeaders
 }
 
 /** The only way out to the network. */
@@ -130,7 +131,10 @@ function send(upstream: UpstreamRequest, agent: http.Agent): Promise<UpstreamAns
         settle(() => {
           const encoded = (response.headers['content-encoding'] ?? 'identity') !== 'identity'
           if (encoded) reject(fault('compressed an answer that was asked for as it is'))
-          else resolve({ status: response.statusCode ?? 0, body: parseObject(Buffer.concat(chunks, bytes)) })
+          else {
+            const { statusCode = 0, headers } = response
+            resolve({ status: statusCode, headers, body: parseObject(Buffer.concat(chunks, bytes)) })
+          }
         }, true),
       )
       response.on('error', () => settle(() => reject(fault('broke off in the middle of an answer'))))

@@ -1,10 +1,11 @@
 import { type Command, type Terminal, UsageError } from './command'
+import { doctor } from './doctor'
 import { fake } from './fake'
 
 const PROGRAM = 'passport-bitbucket-signin'
 
 /** In the order of the usage text. */
-const COMMANDS: readonly Command[] = [fake]
+const COMMANDS: readonly Command[] = [doctor, fake]
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,0 +1,327 @@
+import type { AppSighting } from './app-probe'
+import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
+import type { SessionTrial } from './session-trial'
+import type { RequestSighting } from './sighting'
+
+/** What the findings depend on besides what was seen. */
+export interface AppExpectation {
+  readonly callbackURL: string
+  /** Public path of the router. */
+  readonly basePath: string
+  readonly hasCustomDomains: boolean
+  readonly production: boolean
+}
+
+/** Turns what was seen of an app into verdicts. */
+export function appFindings(seen: AppSighting, expected: AppExpectation): readonly DoctorFinding[] {
+  const { first } = seen
+  if (!first) return [mountMissing(seen.answer, expected)]
+  return [
+    ok('mount', `The router answers at ${expected.basePath || '/'}.`),
+    ...connectionFindings(first, expected),
+    queryFinding(first),
+    proxyFinding(first, expected),
+    sessionFinding(first),
+    passportFinding(first, seen.passportReads),
+    ...(first.cookie ? cookieFindings(first, expected) : []),
+    ...(seen.trial ? storeFindings(first, seen.trial, seen.cameBack, expected) : []),
+    ...(seen.storesUnasked ? [storesUnasked()] : []),
+  ]
+}
+
+function mountMissing(answer: AppSighting['answer'], { basePath, callbackURL }: AppExpectation): DoctorFinding {
+  const path = basePath || '/'
+  if ('fault' in answer) {
+    return problem('mount', `A request to ${path} was not answered: ${answer.fault}.`, 'See the log of the app.')
+  }
+  const { status, location } = answer
+  if (status >= 300 && status < 400) {
+    return problem(
+      'mount',
+      `A request to ${path} is redirected${location === null ? '' : ` to ${location.split(/[?#]/, 1)[0]}`} before it reaches the router.`,
+      'Let requests to the router pass the guard that redirects; people who sign in are not signed in yet.',
+    )
+  }
+  if (status !== 404) {
+    return problem(
+      'mount',
+      `A request to ${path} is answered with status ${status} before it reaches the router.`,
+      'Look at what is mounted in front of the router; a middleware or an error there answers first.',
+    )
+  }
+  return problem(
+    'mount',
+    `The router does not answer at ${path}, where the callback URL ${callbackURL} points.`,
+    `Mount it there: app.use('${path}', bitbucket.router), or set \`callbackURL\` (or \`basePath\`) to where it is mounted.`,
+  )
+}
+
+function connectionFindings({ connection }: RequestSighting, { callbackURL }: AppExpectation): DoctorFinding[] {
+  if (connection === 'offered') return []
+  const { origin } = new URL(callbackURL)
+  if (connection === 'none') {
+    return [
+      problem(
+        'connection',
+        `No connection is offered for a request to ${origin}.`,
+        'Let the connection function answer for this host and path; check `enabled`, `applications` and that the tenant is known.',
+      ),
+    ]
+  }
+  if (connection === 'origin-not-allowed') {
+    return [
+      problem(
+        'connection',
+        `Express takes a request to ${origin} for another origin, so it is refused (origin_not_allowed).`,
+        'Set app.set("trust proxy", 1) behind a proxy, so that Express believes its X-Forwarded-Host and X-Forwarded-Proto.',
+      ),
+    ]
+  }
+  return [
+    problem(
+      'connection',
+      `The connection function failed: ${connection.fault}`,
+      'Mend it; it is asked for every request to the router.',
+    ),
+  ]
+}
+
+function queryFinding({ readsQuery }: RequestSighting): DoctorFinding {
+  return readsQuery
+    ? ok('query', 'Express reads query parameters.')
+    : problem(
+        'query',
+        'req.query is empty although the URL has a query, so the callback would never see its code.',
+        "Remove app.set('query parser', false), or set it to 'simple'.",
+      )
+}
+
+function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }: AppExpectation): DoctorFinding {
+  const isSecure = new URL(callbackURL).protocol === 'https:'
+  if (first.trustProxy === true) {
+    const message = 'trust proxy is `true`: whoever reaches the app can name their own address, scheme and host.'
+    const fix =
+      'Set it to the number of proxies in front of the app, as in app.set("trust proxy", 1), or to their addresses.'
+    return hasCustomDomains ? problem('trust-proxy', message, fix) : warning('trust-proxy', message, fix)
+  }
+  if (isSecure && !first.secure) {
+    return problem(
+      'trust-proxy',
+      'Express takes a request that came over https through a proxy for plain http.',
+      'Set app.set("trust proxy", 1) when a proxy ends TLS. When this process ends TLS itself, call doctor(app, { tlsAt: "app" }).',
+    )
+  }
+  return ok('trust-proxy', isSecure ? 'Express knows that requests came over https.' : 'Not needed on loopback.')
+}
+
+function sessionFinding({ session }: RequestSighting): DoctorFinding {
+  switch (session) {
+    case 'usable':
+      return ok('session', 'express-session comes before the router.')
+    case 'missing':
+      return problem(
+        'session',
+        'There is no req.session at the router.',
+        'Put app.use(session({ … })) of express-session in front of app.use(…, bitbucket.router).',
+      )
+    case 'mounted-later':
+      return problem(
+        'session',
+        'express-session is mounted after the router.',
+        'Move app.use(session({ … })) in front of app.use(…, bitbucket.router).',
+      )
+    case 'cannot-rotate':
+      return problem(
+        'session',
+        'req.session cannot regenerate and save, so a sign-in could not rotate it (session fixation).',
+        'Use express-session with a store; cookie-session is not supported.',
+      )
+  }
+}
+
+function passportFinding({ passport, session }: RequestSighting, reads: boolean | null): DoctorFinding {
+  const mount = 'Put app.use(passport.session()) after express-session and in front of the router.'
+  if (passport === 'too-old') {
+    return problem(
+      'passport-session',
+      'This Passport does not rotate the session at sign-in; it is 0.5 or older.',
+      'Install passport 0.7, and look for a second copy with `npm ls passport`.',
+    )
+  }
+  if (passport === 'another-instance') {
+    return problem(
+      'passport-session',
+      'passport.session() of another Passport instance than the `passport` option ran for this request.',
+      'Give bitbucketSignIn the very instance whose session() is mounted; look for a second copy with `npm ls passport`.',
+    )
+  }
+  if (passport === 'missing') {
+    return problem('passport-session', 'passport.session() does not come before the router.', mount)
+  }
+  if (reads === false) {
+    return problem(
+      'passport-session',
+      'passport.initialize() is mounted, and passport.session() is not in front of the router: nobody stays signed in.',
+      mount,
+    )
+  }
+  return reads === null && session === 'usable'
+    ? unknown('passport-session', 'Passport is there; whether it reads the session could not be tried.')
+    : ok('passport-session', 'passport.session() comes before the router and reads the session.')
+}
+
+function cookieFindings(first: RequestSighting, expected: AppExpectation): DoctorFinding[] {
+  const { cookie } = first
+  if (!cookie) return []
+  const isSecure = new URL(expected.callbackURL).protocol === 'https:'
+  const found: DoctorFinding[] = []
+  if (cookie.secure === true && !isSecure) {
+    found.push(
+      problem(
+        'session-cookie',
+        'The session cookie is `secure`, and the callback URL is http: the browser does not get the cookie.',
+        "Set cookie.secure to 'auto', or to true in production only.",
+      ),
+    )
+  }
+  if (cookie.secure !== true && cookie.secure !== 'auto' && isSecure) {
+    found.push(
+      problem(
+        'session-cookie',
+        'The session cookie is not `secure` although the site is https: it also travels over http, where it can be read.',
+        'Set cookie: { secure: true } (behind a proxy together with `trust proxy`).',
+      ),
+    )
+  }
+  if (cookie.httpOnly === false) {
+    found.push(
+      warning(
+        'session-cookie',
+        'Scripts can read the session cookie (httpOnly is false).',
+        'Remove httpOnly: false; true is the default of express-session.',
+      ),
+    )
+  }
+  if (typeof cookie.path === 'string' && !covers(cookie.path, expected.basePath)) {
+    found.push(
+      problem(
+        'session-cookie',
+        `The session cookie's path ${cookie.path} does not cover ${expected.basePath}, so the callback has no session.`,
+        "Set cookie: { path: '/' }.",
+      ),
+    )
+  }
+  const { hostname } = new URL(expected.callbackURL)
+  if (typeof cookie.domain === 'string' && !isWithin(hostname, cookie.domain)) {
+    found.push(
+      problem(
+        'session-cookie',
+        `The session cookie's domain ${cookie.domain} does not cover ${hostname}, the host of the callback URL.`,
+        'Remove cookie.domain, or set it to a domain that covers the callback.',
+      ),
+    )
+  }
+  if (found.length === 0) found.push(ok('session-cookie', 'Its flags fit the callback URL.'))
+  return [...found, sameSiteFinding(cookie.sameSite)]
+}
+
+function covers(cookiePath: string, basePath: string): boolean {
+  const path = cookiePath.replace(/\/+$/, '')
+  return basePath === path || basePath.startsWith(`${path}/`)
+}
+
+function isWithin(hostname: string, domain: string): boolean {
+  const parent = domain.replace(/^\./, '').toLowerCase()
+  return hostname === parent || hostname.endsWith(`.${parent}`)
+}
+
+function sameSiteFinding(value: unknown): DoctorFinding {
+  const sameSite = value === true ? 'strict' : String(value).toLowerCase()
+  if (sameSite === 'strict') {
+    return warning(
+      'same-site',
+      'The session cookie is SameSite=Strict, so it stays away when Bitbucket sends the browser back; each sign-in shows an extra page for a moment.',
+      "Set cookie: { sameSite: 'lax' }, unless strict is meant.",
+    )
+  }
+  if (sameSite === 'none') {
+    return warning(
+      'same-site',
+      'The session cookie is SameSite=None: it travels with requests that other sites cause.',
+      "Set cookie: { sameSite: 'lax' }, unless the app lives in a frame of another site.",
+    )
+  }
+  // Without the attribute browsers use Lax, some with an exception of two minutes.
+  return ok('same-site', 'The session cookie comes along when Bitbucket sends the browser back.')
+}
+
+function storeFindings(
+  { storeName }: RequestSighting,
+  trial: SessionTrial,
+  cameBack: boolean | null,
+  { production }: AppExpectation,
+): DoctorFinding[] {
+  if (trial.fault !== null) {
+    return [
+      problem(
+        'session-store',
+        `The session store failed while a session was saved and rotated: ${trial.fault.slice(0, 200)}`,
+        'Mend the store first: check that it is running, its address, credentials and table.',
+      ),
+    ]
+  }
+  const found: DoctorFinding[] = []
+  if (!trial.rotates) {
+    found.push(
+      problem(
+        'session-store',
+        'req.session.regenerate() left the session id as it was; something replaced it, so sessions cannot be rotated.',
+        'Remove the middleware that sets req.session.regenerate to an empty function; use express-session with a store.',
+      ),
+    )
+  } else if (!trial.oldIsGone) {
+    found.push(
+      problem(
+        'session-store',
+        'After a rotation the old session is still in the store, so a fixed session id stays good.',
+        "The store's destroy() does nothing. Use or write a store that deletes.",
+      ),
+    )
+  }
+  if (cameBack === false) {
+    found.push(
+      problem(
+        'session-store',
+        'A session that was saved was not there at the next request.',
+        "The store's get() does not find what set() wrote: check its table, key prefix and lifetime.",
+      ),
+    )
+  }
+  if (trial.rotates && !trial.passportRotates) {
+    found.push(
+      warning(
+        'passport-version',
+        'This Passport does not rotate the session when it signs in; it was patched, or is older than 0.6.',
+        'Install passport 0.7 without a patch. Our routes rotate by themselves; the app’s own req.logIn does not.',
+      ),
+    )
+  }
+  if (storeName === 'MemoryStore' && production) {
+    found.push(
+      warning(
+        'session-store',
+        'Sessions are in MemoryStore: they end with the process, are not shared and leak memory.',
+        'Give express-session a store, for example connect-pg-simple or connect-redis.',
+      ),
+    )
+  }
+  return found.length > 0 ? found : [ok('session-store', `${storeName ?? 'The store'} saves and rotates sessions.`)]
+}
+
+function storesUnasked(): DoctorFinding {
+  return warning(
+    'session-unasked',
+    'A visitor who did nothing gets a stored session and a cookie.',
+    'Set saveUninitialized: false in express-session.',
+  )
+}

@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Request, Response, Router } from 'express'
+import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import type { ActiveConnection, ConnectionSource } from '../connection'
+import { exercise, MARK, type SessionTrial, sessionOf, settled, spyOnPassport } from './session-trial'
+import { connectionSeen, type RequestSighting, sightingOf } from './sighting'
+
+/** How the public reaches the app: through a proxy that ends TLS, or at the app itself. */
+export type TlsAt = 'proxy' | 'app'
+
+/** All that was seen of an app. */
+export interface AppSighting {
+  /** What answered the first request. */
+  readonly answer: { readonly status: number; readonly location: string | null } | { readonly fault: string }
+  /** `null` = the router was not reached. */
+  readonly first: RequestSighting | null
+  /** Whether a visitor who did nothing got a session cookie. */
+  readonly storesUnasked: boolean
+  readonly trial: SessionTrial | null
+  /** `null` = it could not be tried. */
+  readonly cameBack: boolean | null
+  /** Whether `passport.session()` read the session; `null` = it could not be seen. */
+  readonly passportReads: boolean | null
+}
+
+/** What the probe works with. */
+export interface ProbeParts {
+  readonly app: RequestListener
+  readonly router: Router
+  readonly passport: object
+  readonly source: ConnectionSource
+  readonly transport: Transport
+  /** The callback whose site is played. */
+  readonly connection: ActiveConnection
+  readonly tlsAt: TlsAt
+}
+
+type Look = (req: Request, res: Response) => Promise<'answered' | 'pass on'>
+
+/** Routes are added once per router; a key opens one for the length of a probe, and nobody can guess it. */
+const lookouts = new WeakMap<Router, Map<string, Look>>()
+
+const DEADLINE_MS = 10_000
+
+/**
+ * Plays three requests through the whole app on a port of loopback, as they would come from the public, and looks out
+ * of the router's window: what has the app done to a request by the time it arrives? Leaves nothing behind.
+ */
+export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
+  const marker = `doctor-${randomBytes(16).toString('hex')}`
+  const site = await openSite(parts)
+  const spy = spyOnPassport(parts.passport, marker)
+  try {
+    const { first, answer } = await lookAround(site, parts)
+    if ('fault' in answer) return { ...NOTHING, answer }
+    const seen = {
+      ...NOTHING,
+      first: first ?? null,
+      answer: { status: answer.status, location: answer.headers.location ?? null },
+      storesUnasked: first?.id !== null && first?.id !== undefined && cookieFor(first.id, answer) !== undefined,
+    }
+    if (first?.session !== 'usable') return seen
+    const { trial, cookie } = await trySession(site, marker)
+    const returned = cookie === undefined || trial.fault !== null ? null : await comeBack(site, marker, cookie)
+    return {
+      ...seen,
+      trial,
+      cameBack: returned,
+      passportReads: returned === true && spy.works ? spy.called() : null,
+    }
+  } finally {
+    spy.end()
+    await site.close()
+  }
+}
+
+const NOTHING = {
+  first: null,
+  storesUnasked: false,
+  trial: null,
+  cameBack: null,
+  passportReads: null,
+} as const
+
+interface Site {
+  /** Sends a request to the probe's route and looks at it there. */
+  ask(look: Look, cookie?: string): Promise<UpstreamAnswer | { fault: string }>
+  close(): Promise<void>
+}
+
+async function openSite({ app, router, transport, connection, tlsAt }: ProbeParts): Promise<Site> {
+  const server = createServer(app)
+  const isSecure = new URL(connection.callbackURL).protocol === 'https:'
+  if (isSecure && tlsAt === 'app') {
+    // As a connection that this process decrypted looks to Express.
+    server.on('connection', (socket: Socket & { encrypted?: boolean }) => {
+      socket.encrypted = true
+    })
+  }
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { host } = new URL(connection.callbackURL)
+  const headers = {
+    host,
+    accept: 'text/html',
+    ...(isSecure &&
+      tlsAt === 'proxy' && { 'x-forwarded-proto': 'https', 'x-forwarded-host': host, 'x-forwarded-for': '192.0.2.1' }),
+  }
+  const looks = lookoutOf(router)
+
+  return {
+    async ask(look, cookie) {
+      const key = randomBytes(16).toString('hex')
+      looks.set(key, look)
+      try {
+        return await transport.request({
+          method: 'GET',
+          url: new URL(`${connection.basePath}/doctor/${key}?code=doctor`, origin),
+          headers: { ...headers, connection: 'close', ...(cookie !== undefined && { cookie }) },
+          signal: AbortSignal.timeout(DEADLINE_MS),
+        })
+      } catch {
+        return { fault: `no answer within ${DEADLINE_MS / 1000} s, or a broken connection` }
+      } finally {
+        looks.delete(key)
+      }
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function lookoutOf(router: Router): Map<string, Look> {
+  const known = lookouts.get(router)
+  if (known) return known
+  const looks = new Map<string, Look>()
+  lookouts.set(router, looks)
+  router.get('/doctor/:key', (req, res, next) => {
+    const look = looks.get(String(req.params.key))
+    if (!look) return next()
+    look(req, res).then((outcome) => (outcome === 'answered' ? res.status(204).end() : next()), next)
+  })
+  return looks
+}
+
+/** The first request changes nothing. Where there is no session, it goes on to see whether one comes too late. */
+async function lookAround(site: Site, { source, passport }: ProbeParts) {
+  const seen: { first?: RequestSighting & { id: string | null } } = {}
+  const answer = await site.ask(async (req, res) => {
+    const first = { ...sightingOf(req, passport), connection: await connectionSeen(source, req) }
+    seen.first = first
+    if (first.session !== 'missing') return 'answered'
+    res.once('finish', () => {
+      if (sessionOf(req)) seen.first = { ...first, session: 'mounted-later' }
+    })
+    return 'pass on'
+  })
+  return { first: seen.first, answer }
+}
+
+async function trySession(site: Site, marker: string) {
+  let trial: SessionTrial = {
+    fault: 'The app did not answer.',
+    rotates: false,
+    oldIsGone: false,
+    passportRotates: false,
+  }
+  let id: string | undefined
+  const answer = await site.ask(async (req) => {
+    trial = await exercise(req, marker)
+    id = sessionOf(req)?.id
+    return 'answered'
+  })
+  return { trial, cookie: id === undefined || 'fault' in answer ? undefined : cookieFor(id, answer) }
+}
+
+async function comeBack(site: Site, marker: string, cookie: string): Promise<boolean> {
+  let found = false
+  await site.ask(async (req) => {
+    const session = sessionOf(req)
+    found = session?.[MARK] === marker
+    if (found) await settled((done) => session?.destroy?.(done)).catch(() => undefined)
+    return 'answered'
+  }, cookie)
+  return found
+}
+
+/** The session cookie among the answer's, as a browser would send it back. */
+function cookieFor(id: string, answer: UpstreamAnswer): string | undefined {
+  const pairs = (answer.headers['set-cookie'] ?? []).map((line) => line.split(';', 1)[0] ?? '')
+  return pairs.find((pair) => pair.includes(encodeURIComponent(id)))
+}

@@ -1,0 +1,76 @@
+/** How bad it is: `problem` = sign-in fails or is unsafe, `warning` = it works and should not stay so, `unknown` = it cannot be seen from here. */
+export type DoctorVerdict = 'ok' | 'warning' | 'problem' | 'unknown'
+
+/** What one check found. */
+export interface DoctorFinding {
+  /** Name of the check, stable, for scripts: `session-store`. */
+  readonly check: string
+  readonly verdict: DoctorVerdict
+  /** What was seen, in a sentence. */
+  readonly message: string
+  /** How to mend it; `null` where there is nothing to mend. */
+  readonly fix: string | null
+}
+
+/** What the doctor found, worst first. */
+export interface DoctorReport {
+  /** No finding is a `problem`. */
+  readonly ok: boolean
+  readonly findings: readonly DoctorFinding[]
+  /** The same as plain text for a terminal. */
+  toString(): string
+}
+
+/** All is well. */
+export function ok(check: string, message: string): DoctorFinding {
+  return { check, verdict: 'ok', message, fix: null }
+}
+
+/** It cannot be seen from here. */
+export function unknown(check: string, message: string): DoctorFinding {
+  return { check, verdict: 'unknown', message, fix: null }
+}
+
+/** It works, and should not stay so. */
+export function warning(check: string, message: string, fix: string): DoctorFinding {
+  return { check, verdict: 'warning', message, fix }
+}
+
+/** Sign-in fails or is unsafe. */
+export function problem(check: string, message: string, fix: string): DoctorFinding {
+  return { check, verdict: 'problem', message, fix }
+}
+
+const WORST_FIRST: readonly DoctorVerdict[] = ['problem', 'warning', 'unknown', 'ok']
+
+/** Puts findings into order. */
+export function reportOf(findings: readonly DoctorFinding[]): DoctorReport {
+  const sorted = WORST_FIRST.flatMap((verdict) => findings.filter((each) => each.verdict === verdict))
+  const report = {
+    ok: !sorted.some(({ verdict }) => verdict === 'problem'),
+    findings: Object.freeze(sorted.map((each) => Object.freeze(each))),
+  }
+  // Not enumerable, so that JSON and equality see the findings alone.
+  return Object.defineProperty(report, 'toString', { value: () => asText(sorted) })
+}
+
+const LABEL: Readonly<Record<DoctorVerdict, string>> = {
+  problem: 'PROBLEM',
+  warning: 'warning',
+  unknown: 'unknown',
+  ok: 'ok',
+}
+
+function asText(findings: readonly DoctorFinding[]): string {
+  const lines = findings.map(({ check, verdict, message, fix }) => {
+    const line = `${LABEL[verdict].padEnd(9)}${check.padEnd(18)} ${message}`
+    return fix === null ? line : `${line}\n${' '.repeat(28)}Fix: ${fix}`
+  })
+  const count = (verdict: DoctorVerdict) => findings.filter((each) => each.verdict === verdict).length
+  const summary = `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} in order`
+  return `${lines.join('\n')}\n\n${summary}${count('unknown') > 0 ? `, ${count('unknown')} not visible from here` : ''}.\n`
+}
+
+function plural(count: number, word: string): string {
+  return `${count === 0 ? 'no' : count} ${word}${count === 1 ? '' : 's'}`
+}

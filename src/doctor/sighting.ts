@@ -1,0 +1,59 @@
+import type { Request } from 'express'
+import { type ConnectionSource, requestOrigin } from '../connection'
+import { messageOf, type ProbedRequest, probed } from './session-trial'
+
+/** What the router sees of the session layer before anything is changed. */
+export interface RequestSighting {
+  readonly session: 'missing' | 'mounted-later' | 'cannot-rotate' | 'usable'
+  readonly cookie: {
+    readonly secure: unknown
+    readonly httpOnly: unknown
+    readonly sameSite: unknown
+    readonly path: unknown
+    readonly domain: unknown
+  } | null
+  readonly storeName: string | null
+  readonly passport: 'missing' | 'too-old' | 'another-instance' | 'present'
+  readonly secure: boolean
+  readonly trustProxy: unknown
+  readonly readsQuery: boolean
+  readonly connection: 'offered' | 'none' | 'origin-not-allowed' | { readonly fault: string }
+}
+
+/** What can be told by looking at a request. */
+export function sightingOf(
+  req: Request,
+  passport: object,
+): Omit<RequestSighting, 'connection'> & { id: string | null } {
+  const { session, sessionStore } = probed(req)
+  const canRotate = typeof session?.regenerate === 'function' && typeof session.save === 'function'
+  const { secure, httpOnly, sameSite, path, domain } = session?.cookie ?? {}
+  return {
+    id: session?.id ?? null,
+    session: !session ? 'missing' : canRotate ? 'usable' : 'cannot-rotate',
+    cookie: session?.cookie ? { secure, httpOnly, sameSite, path, domain } : null,
+    storeName: sessionStore?.constructor?.name ?? null,
+    passport: passportSeen(probed(req), passport),
+    secure: req.secure,
+    trustProxy: req.app.get('trust proxy'),
+    readsQuery: req.query.code === 'doctor',
+  }
+}
+
+function passportSeen(req: ProbedRequest, passport: object): RequestSighting['passport'] {
+  const { logIn, _sessionManager: manager } = req
+  if (!manager) return typeof logIn === 'function' || req._passport ? 'too-old' : 'missing'
+  const own = (passport as { _sm?: unknown })._sm
+  return own !== undefined && own !== manager ? 'another-instance' : 'present'
+}
+
+/** Whether a connection would serve this request. */
+export async function connectionSeen(source: ConnectionSource, req: Request): Promise<RequestSighting['connection']> {
+  try {
+    const connection = await source.resolve(req)
+    if (!connection) return 'none'
+    return requestOrigin(req, connection) === null ? 'origin-not-allowed' : 'offered'
+  } catch (error) {
+    return { fault: messageOf(error) }
+  }
+}

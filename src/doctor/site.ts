@@ -1,0 +1,202 @@
+import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import { BitbucketSignInError } from '../errors'
+import { type DoctorFinding, ok, problem, warning } from './finding'
+
+/** A running site, looked at from outside. */
+export interface Site {
+  readonly origin: string
+  /** Public path of the router. */
+  readonly path: string
+  /** Where Bitbucket is, to notice a site that sends people elsewhere. */
+  readonly bitbucketOrigin: string
+}
+
+/** What the site sends to Bitbucket. */
+export interface SentToBitbucket {
+  readonly clientID: string
+  readonly callbackURL: string
+  readonly scope: string | undefined
+}
+
+/** What was found, and what the site sends, `null` when it does not start. */
+export interface SiteReading {
+  readonly findings: readonly DoctorFinding[]
+  readonly sent: SentToBitbucket | null
+}
+
+const DEADLINE_MS = 10_000
+
+/**
+ * Starts a sign-in at a running site and comes straight back with a refusal, as a person who cancels at Bitbucket does.
+ * That passes proxy, cookies, session layer and counters, and signs nobody in.
+ */
+export async function readSite(transport: Transport, site: Site): Promise<SiteReading> {
+  try {
+    const start = await ask(transport, new URL(site.origin + site.path))
+    const next = start.status === 200 && typeof start.body?.next === 'string' ? start.body.next : null
+    if (next === null || !URL.canParse(next)) return { findings: [startFailed(start, site)], sent: null }
+    const asked = new URL(next)
+    const sent = sentOf(asked)
+    const cookie = flowCookie(start)
+    return {
+      sent,
+      findings: [
+        ok('mount', `Sign-in starts at ${site.origin}${site.path}.`),
+        bitbucketFinding(asked, site),
+        callbackFinding(sent, site),
+        ...cookieFindings(cookie, site),
+        ...(cookie ? [await comeBack(transport, site, sent, asked, cookie.pair)] : []),
+      ],
+    }
+  } catch (error) {
+    if (!(error instanceof BitbucketSignInError)) throw error
+    const finding = problem(
+      'mount',
+      `${site.origin} did not answer.`,
+      'Check the address, and that the app is running.',
+    )
+    return { findings: [finding], sent: null }
+  }
+}
+
+function ask(transport: Transport, url: URL, cookie?: string): Promise<UpstreamAnswer> {
+  return transport.request({
+    method: 'GET',
+    url,
+    headers: {
+      accept: 'application/json',
+      'sec-fetch-site': 'same-origin',
+      connection: 'close',
+      ...(cookie !== undefined && { cookie }),
+    },
+    signal: AbortSignal.timeout(DEADLINE_MS),
+  })
+}
+
+function sentOf({ searchParams }: URL): SentToBitbucket {
+  return {
+    clientID: searchParams.get('client_id') ?? '',
+    callbackURL: searchParams.get('redirect_uri') ?? '',
+    scope: searchParams.get('scope') ?? undefined,
+  }
+}
+
+function startFailed({ status, body, headers }: UpstreamAnswer, { path }: Site): DoctorFinding {
+  const known = CAUSES[String(body?.error)]
+  if (known) return problem('start', `A sign-in does not start: ${body?.error}.`, known)
+  if (status >= 300 && status < 400) {
+    return problem(
+      'mount',
+      `${path} redirects${headers.location ? ` to ${headers.location.split(/[?#]/, 1)[0]}` : ''}, not to Bitbucket.`,
+      'Give the public https address with --url and the path with --path; let requests to the router pass a sign-in guard.',
+    )
+  }
+  return problem(
+    'mount',
+    `${path} answers with status ${status}, not with the start of a sign-in.`,
+    'Give the path of the router with --path, and see that it is mounted there.',
+  )
+}
+
+function bitbucketFinding(asked: URL, { bitbucketOrigin }: Site): DoctorFinding {
+  if (asked.origin === bitbucketOrigin) return ok('bitbucket', `People are sent to ${asked.origin}.`)
+  return problem(
+    'bitbucket',
+    `People are sent to ${asked.origin}, not to ${bitbucketOrigin}.`,
+    `Remove \`endpoints\` from the connection. If ${asked.origin} is a stand-in on purpose, give --bitbucket ${asked.origin}.`,
+  )
+}
+
+function callbackFinding({ callbackURL }: SentToBitbucket, { origin, path }: Site): DoctorFinding {
+  const given = URL.canParse(callbackURL) ? new URL(callbackURL) : null
+  if (given?.origin === origin && given.pathname === `${path}/callback`) {
+    return ok('callback-url', `The site computes ${callbackURL}.`)
+  }
+  return warning(
+    'callback-url',
+    `The site is ${origin}${path}, and its callback URL is ${callbackURL}.`,
+    'Set `callbackURL` to this site, unless a central callback for several domains is meant (`origins`).',
+  )
+}
+
+interface FlowCookie {
+  readonly name: string
+  readonly pair: string
+  readonly attributes: string
+}
+
+function flowCookie({ headers }: UpstreamAnswer): FlowCookie | undefined {
+  for (const line of headers['set-cookie'] ?? []) {
+    const [pair = '', ...attributes] = line.split(';')
+    const name = pair.slice(0, pair.indexOf('='))
+    if (/\.t\d$/.test(name)) return { name, pair, attributes: attributes.join(';').toLowerCase() }
+  }
+  return undefined
+}
+
+function cookieFindings(cookie: FlowCookie | undefined, { origin }: Site): DoctorFinding[] {
+  if (!cookie) {
+    return [
+      problem(
+        'flow-cookie',
+        'The start sets no cookie of ours, so no callback can be accepted.',
+        'Look for a proxy or a CDN that removes Set-Cookie, or that answers the start from its cache.',
+      ),
+    ]
+  }
+  const isSecure = new URL(origin).protocol === 'https:'
+  if (isSecure && !(cookie.name.startsWith('__Host-') && cookie.attributes.includes('secure'))) {
+    return [
+      problem(
+        'flow-cookie',
+        'The site is https, and the cookie of a started sign-in is not `Secure`.',
+        'Give `callbackURL` with https, as it is registered.',
+      ),
+    ]
+  }
+  if (!cookie.attributes.includes('httponly') || !cookie.attributes.includes('samesite=lax')) {
+    return [
+      problem(
+        'flow-cookie',
+        'Something between the app and here rewrites our cookie: HttpOnly or SameSite=Lax is gone.',
+        'Remove the cookie rewriting from the proxy, for example nginx proxy_cookie_flags.',
+      ),
+    ]
+  }
+  return [ok('flow-cookie', 'The cookie of a started sign-in arrives with its flags.')]
+}
+
+async function comeBack(
+  transport: Transport,
+  { origin }: Site,
+  { callbackURL }: SentToBitbucket,
+  asked: URL,
+  cookie: string,
+): Promise<DoctorFinding> {
+  const back = new URL(new URL(callbackURL).pathname, origin)
+  back.searchParams.set('error', 'access_denied')
+  back.searchParams.set('state', asked.searchParams.get('state') ?? '')
+  const { status, body } = await ask(transport, back, cookie)
+  const code = String(body?.error)
+  if (code === 'access_denied') {
+    return ok('callback-route', 'A callback arrives, finds its session layer, and is accepted once.')
+  }
+  return problem(
+    'callback-route',
+    `A callback ends in ${body?.error ? code : `status ${status}`} where access_denied was due.`,
+    CAUSES[code] ?? `Send ${back.pathname} to the app, with its query and cookies.`,
+  )
+}
+
+/** What to do about a refusal that a set-up causes. */
+const CAUSES: Readonly<Record<string, string>> = {
+  configuration_invalid:
+    'The log of the app names the option. Most often: cookie.secure without app.set("trust proxy", 1) behind a proxy.',
+  session_missing: 'Put express-session, then passport.session(), in front of the router.',
+  connection_unavailable: 'No connection is offered at this address: check `enabled`, the tenant and the application.',
+  origin_not_allowed: 'Add this origin to `origins`, and set app.set("trust proxy", 1) behind a proxy.',
+  state_invalid:
+    'The cookie or the query did not come back: look at proxies, and see that all processes have the same `secrets`, `name` and connection.',
+  store_unavailable: 'The store of `limiter` or of the sessions does not answer.',
+  hook_failed: 'A function of yours failed or did not answer in time; see the log of the app.',
+}
