@@ -4,7 +4,7 @@ import { defaultUserId } from './accounts/guard'
 import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
 import { ProtocolStrategy } from './bitbucket/strategy'
 import { createTransport } from './bitbucket/transport'
-import { connectionSource, requestOrigin } from './connection'
+import { type ActiveConnection, activateConnection, connectionSource, requestOrigin } from './connection'
 import { exchangeDeadline } from './deadline'
 import { type DoctorOptions, examine } from './doctor/doctor'
 import type { DoctorReport } from './doctor/finding'
@@ -56,9 +56,15 @@ export interface BitbucketSignIn {
     req: Request,
     options?: { readonly returnTo?: string; readonly label?: string; readonly looks?: 'inline' | 'class' },
   ): Promise<string>
-  /** Whether the button is to be shown for this request; agrees with what start and callback do. */
+  /**
+   * Whether the button is to be shown for this request; agrees with what start and callback do. Where they would end in
+   * a fault it says no and tells `onError`: the page that asks has other ways to sign in.
+   */
   offered(req: Request): Promise<boolean>
-  /** What to register at Bitbucket. A resolver function of the app's own cannot be listed and gives none. */
+  /**
+   * What to register at Bitbucket: one entry for each client and callback. A resolver function of the app's own cannot
+   * be listed and gives none; of `connections()` with `tenants` as a function, give `tenantIds` as well.
+   */
   callbackURLs(): Promise<readonly CallbackRegistration[]>
   /** What waits in this browser: a label to show, and where it goes on. For the app's sign-in page. */
   pending(req: Request): { readonly label: string; readonly next: string } | null
@@ -68,9 +74,16 @@ export interface BitbucketSignIn {
   requireRecentSignIn(options?: { readonly maxAgeMs?: number }): RequestHandler
   /**
    * Trades a refresh token for new tokens; store the new refresh token, the old one ends. Calls for the same token are
-   * one request within a process. Rejects with `reauthorization_required` when the person has to consent again.
+   * one request within a process; between several processes take a lock, as `docs/refreshing-tokens.md` shows. Of
+   * `connections()` name the `tenant` whose sign-in brought the tokens (default: the application level); with a resolver
+   * function of your own give the `connection`. Rejects with `reauthorization_required` when the person has to consent
+   * again, with `connection_unavailable` when there is no such tenant any more.
    */
-  refreshTokens(input: { readonly connection?: Connection; readonly refreshToken: string }): Promise<Tokens>
+  refreshTokens(input: {
+    readonly refreshToken: string
+    readonly tenant?: string | null
+    readonly connection?: Connection
+  }): Promise<Tokens>
   /**
    * Looks for mistakes in the set-up of this app and says how to mend each: sends a few requests through `app` on a port
    * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
@@ -97,20 +110,30 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   const start = handler(services, startSignIn)
   const inFlight = new Map<string, Promise<Tokens>>()
 
-  async function offered(req: Request): Promise<boolean> {
-    const connection = await services.source.resolve(req)
-    return connection?.visible === true && requestOrigin(req, connection) !== null
+  /** The connection whose button is to be shown, `null` = none. */
+  async function shown(req: Request): Promise<ActiveConnection | null> {
+    try {
+      const connection = await services.source.resolve(req)
+      return connection?.visible && requestOrigin(req, connection) !== null ? connection : null
+    } catch (error) {
+      if (!(error instanceof BitbucketSignInError)) throw error
+      services.report(error, req)
+      return null
+    }
   }
 
   return {
     router,
     start,
     strategy: services.strategy,
-    offered,
+
+    async offered(req) {
+      return (await shown(req)) !== null
+    },
 
     async button(req, { returnTo, ...looks } = {}) {
-      const connection = await services.source.resolve(req)
-      if (!connection || !(await offered(req))) return ''
+      const connection = await shown(req)
+      if (!connection) return ''
       const rules = { basePath: connection.basePath, signInPath: services.paths.signIn }
       const path = parseReturnTo(returnTo, rules)
       const href = `${connection.basePath || '/'}${path === undefined ? '' : `?returnTo=${encodeURIComponent(path)}`}`
@@ -118,21 +141,14 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
     },
 
     async callbackURLs() {
-      const found = await services.source.list()
-      const registrations = found.map(({ callbackURL, clientID, id, tenant, origins }) => ({
-        callbackURL,
-        clientID,
-        connection: id,
-        tenant,
-        origins,
-      }))
-      // A tenant that inherits client and callback needs no registration of its own.
-      return registrations.filter(
-        (each, index) =>
-          registrations.findIndex(
-            (other) => other.callbackURL === each.callbackURL && other.clientID === each.clientID,
-          ) === index,
-      )
+      // A tenant that inherits client and callback needs no registration of its own, but may bring origins.
+      const registrations = new Map<string, CallbackRegistration>()
+      for (const { callbackURL, clientID, id: connection, tenant, origins } of await services.source.list()) {
+        const key = `${clientID} ${callbackURL}`
+        const first = registrations.get(key) ?? { callbackURL, clientID, connection, tenant, origins: [] }
+        registrations.set(key, { ...first, origins: [...new Set([...first.origins, ...origins])] })
+      }
+      return [...registrations.values()]
     },
 
     pending(req) {
@@ -158,9 +174,11 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       return recentSignIn(services, maxAgeMs)
     },
 
-    async refreshTokens({ connection, refreshToken }) {
-      const client = await clientFor(options, connection)
-      const key = `${client.digest} ${refreshToken}`
+    async refreshTokens({ refreshToken, tenant = null, connection }) {
+      const client = connection
+        ? activateConnection(connection, services.name, options.basePath)
+        : await registeredClient(services, tenant)
+      const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
       let running = inFlight.get(key)
       if (!running) {
         const deadline = exchangeDeadline(services.timeoutMs, undefined)
@@ -180,12 +198,11 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   }
 }
 
-async function clientFor<User>(options: BitbucketSignInOptions<User>, connection: Connection | undefined) {
-  const given = connection ?? (typeof options.connection === 'function' ? undefined : options.connection)
-  if (!given) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
-  const [client] = await connectionSource(given, options.name ?? 'bitbucket', options.basePath).list()
-  if (!client) throw configurationError('refreshTokens: the connection is not complete.')
-  return client
+async function registeredClient<User>(services: Services<User>, tenant: string | null): Promise<ActiveConnection> {
+  const client = await services.source.registered(tenant)
+  if (client) return client
+  if (client === undefined) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
+  throw new BitbucketSignInError('connection_unavailable', 'refreshTokens: this tenant has no connection (any more).')
 }
 
 /** The one place where everything is made. */

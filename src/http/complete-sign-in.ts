@@ -30,6 +30,7 @@ export async function completeSignIn<User>(
   visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
   if (person.emailsFailed?.code === 'scope_missing') {
     tell(visit, 'scope_missing', { code: 'scope_missing' })
+    services.report(person.emailsFailed, req)
   } else if (person.emailsFailed && found.type === 'nobody') {
     // For somebody known the addresses do not matter; for somebody new "could not be read" must not look like "has none".
     throw person.emailsFailed
