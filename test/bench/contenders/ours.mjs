@@ -47,6 +47,8 @@ function accountHooks(users) {
     createUser: ({ identity, profile, email }) =>
       users.create(identity.id, email?.address ?? null, profile.displayName),
     linkIdentity: ({ user, identity }) => void users.byUuid.set(identity.id, user),
+    listIdentities: () => [],
+    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: true }),
   }
 }
 

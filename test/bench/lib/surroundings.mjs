@@ -32,16 +32,17 @@ export async function startProvider(folder) {
  *
  * @param {import('../contenders/index.mjs').Contender} contender
  * @param {Awaited<ReturnType<typeof startProvider>>} provider
- * @param {{ scheme?: 'http' | 'https', latency?: 'direct' | 'delayed', databaseUrl?: string, options?: object, execArgv?: string[] }} [where]
+ * @param {{ scheme?: 'http' | 'https', latency?: 'direct' | 'delayed', databaseUrl?: string, options?: object, execArgv?: string[], env?: object }} [where]
  */
 export async function startApp(
   contender,
   provider,
-  { scheme = 'http', latency = 'direct', databaseUrl, options, execArgv } = {},
+  { scheme = 'http', latency = 'direct', databaseUrl, options, execArgv, env } = {},
 ) {
   const app = await startChild(
     'app-process.mjs',
     {
+      ...env,
       NODE_ENV: 'production',
       NODE_EXTRA_CA_CERTS: provider.certificateFile,
       BENCH_APP: JSON.stringify({
