@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
@@ -48,7 +49,7 @@ function leftovers(load: NodeJS.Require): DoctorFinding[] {
 
 function versionOf(load: NodeJS.Require, name: string): string | null {
   try {
-    const { version } = load(`${name}/package.json`) as { version?: unknown }
+    const { version } = JSON.parse(readFileSync(load.resolve(`${name}/package.json`), 'utf8')) as { version?: unknown }
     return typeof version === 'string' ? version : null
   } catch {
     return null

@@ -9,7 +9,6 @@ export interface RequestSighting {
     readonly secure: unknown
     readonly httpOnly: unknown
     readonly sameSite: unknown
-    readonly path: unknown
     readonly domain: unknown
   } | null
   readonly storeName: string | null
@@ -27,11 +26,11 @@ export function sightingOf(
 ): Omit<RequestSighting, 'connection'> & { id: string | null } {
   const { session, sessionStore } = probed(req)
   const canRotate = typeof session?.regenerate === 'function' && typeof session.save === 'function'
-  const { secure, httpOnly, sameSite, path, domain } = session?.cookie ?? {}
+  const { secure, httpOnly, sameSite, domain } = session?.cookie ?? {}
   return {
     id: session?.id ?? null,
     session: !session ? 'missing' : canRotate ? 'usable' : 'cannot-rotate',
-    cookie: session?.cookie ? { secure, httpOnly, sameSite, path, domain } : null,
+    cookie: session?.cookie ? { secure, httpOnly, sameSite, domain } : null,
     storeName: sessionStore?.constructor?.name ?? null,
     passport: passportSeen(probed(req), passport),
     secure: req.secure,

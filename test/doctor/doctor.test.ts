@@ -1,0 +1,491 @@
+import { Passport } from 'passport'
+import { BitbucketStrategy, connections } from 'passport-bitbucket-signin'
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { CALLBACK, CLIENT, examine, type Parts } from './clinic'
+
+import session = require('express-session')
+
+let fake: FakeBitbucket
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+afterEach(() => vi.unstubAllEnvs())
+
+class BrokenStore extends session.MemoryStore {
+  override set(_id: string, _session: session.SessionData, done?: (error?: unknown) => void): void {
+    done?.(new Error('connect ECONNREFUSED 127.0.0.1:5432'))
+  }
+}
+
+class ForgetfulStore extends session.MemoryStore {
+  override get(_id: string, done: (error: unknown, session?: session.SessionData | null) => void): void {
+    done(null, null)
+  }
+}
+
+class HoardingStore extends session.MemoryStore {
+  override destroy(_id: string, done?: (error?: unknown) => void): void {
+    done?.()
+  }
+}
+
+type Spoiled = (parts: Parts) => unknown
+
+/** Each fault as people make it, the check that must find it, and words of the fix. */
+const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp, Spoiled])[] = [
+  [
+    'the router is mounted elsewhere',
+    'problem',
+    'mount',
+    /app\.use\('\/auth\/bitbucket', bitbucket\.router\)/,
+    (p) => (p.mount = '/login'),
+  ],
+  [
+    'a guard redirects in front of the router',
+    'problem',
+    'mount',
+    /Let requests to the router pass the guard/,
+    (p) => p.before.push((_req, res) => res.writeHead(302, { location: '/login' }).end()),
+  ],
+  [
+    'passport.session() has no session to read',
+    'problem',
+    'mount',
+    /express-session is missing/,
+    (p) => (p.before = ['passport']),
+  ],
+  [
+    'a middleware answers in front of the router',
+    'problem',
+    'mount',
+    /it answers first/,
+    (p) => p.before.push((_req, res) => res.writeHead(403).end()),
+  ],
+  [
+    'a middleware fails in front of the router',
+    'problem',
+    'mount',
+    /See the error in the log/,
+    (p) => p.before.push((_req, res) => res.writeHead(500).end()),
+  ],
+  ['express-session is missing', 'problem', 'session', /express-session in front of/, (p) => (p.before = [])],
+  [
+    'express-session comes after the router',
+    'problem',
+    'session',
+    /Move app\.use\(session/,
+    (p) => {
+      p.before = []
+      p.after = ['session', 'passport']
+    },
+  ],
+  [
+    'the session cannot rotate, as with cookie-session',
+    'problem',
+    'session',
+    /cookie-session is not supported/,
+    (p) => (p.before = [(req, _res, next) => next(void Object.assign(req, { session: {} }))]),
+  ],
+  [
+    'passport.session() is missing',
+    'problem',
+    'passport-session',
+    /Put app\.use\(passport\.session\(\)\)/,
+    (p) => (p.before = ['session']),
+  ],
+  [
+    'passport.session() comes after the router',
+    'problem',
+    'passport-session',
+    /in front of the router/,
+    (p) => {
+      p.before = ['session']
+      p.after = ['passport']
+    },
+  ],
+  [
+    'passport.initialize() stands alone',
+    'problem',
+    'passport-session',
+    /Put app\.use\(passport\.session\(\)\)/,
+    (p) => (p.before = ['session', p.passport.initialize() as never]),
+  ],
+  [
+    'another Passport instance is mounted',
+    'problem',
+    'passport-session',
+    /npm ls passport/,
+    (p) => (p.before = ['session', new Passport().session() as never]),
+  ],
+  [
+    'Passport is 0.5',
+    'problem',
+    'passport-session',
+    /Install passport 0\.7/,
+    (p) => (p.before = ['session', (req, _res, next) => next(void Object.assign(req, { logIn() {}, _passport: {} }))]),
+  ],
+  [
+    'Passport is patched to keep the session',
+    'warning',
+    'passport-version',
+    /without a patch/,
+    (p) =>
+      p.before.push((req, _res, next) => {
+        patchPassport(req)
+        next()
+      }),
+  ],
+  [
+    'regenerate is replaced by an empty function',
+    'problem',
+    'session-store',
+    /Remove the middleware that sets req\.session\.regenerate/,
+    (p) =>
+      p.before.push((req, _res, next) => {
+        Object.assign((req as never as { session: object }).session, { regenerate: (done: () => void) => done() })
+        next()
+      }),
+  ],
+  [
+    'the session store is down',
+    'problem',
+    'session-store',
+    /Mend the store first/,
+    (p) => (p.session.store = new BrokenStore()),
+  ],
+  [
+    'the session store forgets',
+    'problem',
+    'session-store',
+    /get\(\) does not find/,
+    (p) => (p.session.store = new ForgetfulStore()),
+  ],
+  [
+    'the session store never deletes',
+    'problem',
+    'session-store',
+    /store that deletes/,
+    (p) => (p.session.store = new HoardingStore()),
+  ],
+  [
+    'sessions are in memory in production',
+    'warning',
+    'session-store',
+    /connect-pg-simple or connect-redis/,
+    () => vi.stubEnv('NODE_ENV', 'production'),
+  ],
+  [
+    'visitors who do nothing are stored',
+    'warning',
+    'session-unasked',
+    /saveUninitialized: false/,
+    (p) => (p.session.saveUninitialized = true),
+  ],
+  [
+    'the cookie is secure, the callback http',
+    'problem',
+    'session-cookie',
+    /'auto'/,
+    (p) => register(p, 'http://localhost:3000/auth/bitbucket/callback'),
+  ],
+  [
+    'the cookie is not secure, the callback https',
+    'problem',
+    'session-cookie',
+    /secure: true/,
+    (p) => (p.session.cookie.secure = false),
+  ],
+  [
+    'scripts can read the session cookie',
+    'warning',
+    'session-cookie',
+    /httpOnly: false/,
+    (p) => (p.session.cookie.httpOnly = false),
+  ],
+  [
+    'the cookie path does not cover the router',
+    'problem',
+    'mount',
+    /cookie\.path/,
+    (p) => (p.session.cookie.path = '/shop'),
+  ],
+  [
+    'the cookie domain does not cover the callback',
+    'problem',
+    'session-cookie',
+    /Remove cookie\.domain/,
+    (p) => (p.session.cookie.domain = 'example.org'),
+  ],
+  [
+    'the session cookie is SameSite=Strict',
+    'warning',
+    'same-site',
+    /'lax'/,
+    (p) => (p.session.cookie.sameSite = 'strict'),
+  ],
+  ['the session cookie is SameSite=None', 'warning', 'same-site', /'lax'/, (p) => (p.session.cookie.sameSite = 'none')],
+  [
+    'trust proxy is not set behind a proxy',
+    'problem',
+    'trust-proxy',
+    /app\.set\("trust proxy", 1\)/,
+    (p) => p.app.set('trust proxy', false),
+  ],
+  [
+    'trust proxy trusts everybody',
+    'warning',
+    'trust-proxy',
+    /number of proxies/,
+    (p) => p.app.set('trust proxy', true),
+  ],
+  [
+    'trust proxy trusts everybody, with custom domains',
+    'problem',
+    'trust-proxy',
+    /number of proxies/,
+    (p) => {
+      p.app.set('trust proxy', true)
+      p.connection = { ...p.connection, origins: ['https://other.example.com'] }
+    },
+  ],
+  ['the query parser is off', 'problem', 'query', /query parser/, (p) => p.app.set('query parser', false)],
+  [
+    'no connection is offered at the callback',
+    'problem',
+    'connection',
+    /tenant is known/,
+    (p) => (p.resolver = (connection) => connections({ default: connection, tenant: () => 'nobody' })),
+  ],
+  [
+    'the origin is not believed',
+    'problem',
+    'connection',
+    /trust proxy/,
+    (p) => {
+      p.app.set('trust proxy', false)
+      p.connection = { ...p.connection, origins: ['https://other.example.com'] }
+    },
+  ],
+  [
+    'the serializers are missing',
+    'problem',
+    'serializers',
+    /passport\.serializeUser/,
+    (p) => Object.assign(p.passport, { _serializers: [], _deserializers: [] }),
+  ],
+  [
+    'a strategy of the same name is left over',
+    'warning',
+    'strategy-name',
+    /left over from an older package/,
+    (p) => p.passport.use(new BitbucketStrategy(p.connection, () => {})),
+  ],
+  [
+    'the limiter is in memory, and the processes are several',
+    'problem',
+    'limiter',
+    /PostgreSQL or Redis/,
+    () => vi.stubEnv('WEB_CONCURRENCY', '4'),
+  ],
+  [
+    'the limiter does not count',
+    'problem',
+    'limiter',
+    /Hand the options on/,
+    (p) => (p.options = { limiter: () => ({ consume: async () => ({ consumedPoints: 1 }), get: async () => null }) }),
+  ],
+  [
+    'the store of the limiter is down',
+    'problem',
+    'limiter',
+    /its table exists/,
+    (p) =>
+      (p.options = {
+        limiter: () => ({ consume: async () => Promise.reject(new Error('no such table')), get: async () => null }),
+      }),
+  ],
+  [
+    'a secret is the client secret',
+    'problem',
+    'secrets',
+    /secret of its own/,
+    (p) => {
+      reveal(p, 'm4Vq8sTz1LxB6nRk3WcJ9yHd2PfG7uEa')
+    },
+  ],
+  [
+    'a secret is not random',
+    'warning',
+    'secrets',
+    /randomBytes/,
+    (p) => (p.options = { secrets: ['change-me-change-me-change-me-change-me'] }),
+  ],
+  [
+    'hooks for linking are missing',
+    'warning',
+    'hooks',
+    /Add both/,
+    (p) => (p.without = ['listIdentities', 'describeUser']),
+  ],
+  [
+    'the client secret is wrong',
+    'problem',
+    'credentials',
+    /Copy Key and Secret again/,
+    (p) => (p.connection = { ...p.connection, clientSecret: 'typo' }),
+  ],
+  [
+    'another callback is registered',
+    'problem',
+    'callback',
+    /Register exactly https:\/\/app\.example\.com\/auth\/bitbucket\/callback/,
+    (p) => p.fake.addClient({ ...CLIENT, callbackURL: `${CALLBACK}/` }),
+  ],
+  [
+    'no callback is registered',
+    'problem',
+    'callback',
+    /Tick "Authorization code"|Register exactly/,
+    (p) => p.fake.addClient({ ...CLIENT, callbackURL: null }),
+  ],
+  [
+    'the client ID is unknown',
+    'problem',
+    'callback',
+    /check the client ID/,
+    (p) => (p.connection = { ...p.connection, clientID: 'clinc' }),
+  ],
+  [
+    'a permission is not ticked',
+    'problem',
+    'scopes',
+    /Account: Email/,
+    (p) => p.fake.addClient({ ...CLIENT, scopes: ['account'] }),
+  ],
+  [
+    'an extra permission is not ticked',
+    'problem',
+    'scopes',
+    /Tick them on the OAuth client/,
+    (p) => {
+      p.connection = { ...p.connection, scope: 'repository' }
+    },
+  ],
+  [
+    'the clock is wrong',
+    'warning',
+    'clock',
+    /NTP/,
+    (p) => p.fake.script('authorize', { headers: { date: new Date(Date.now() - 600_000).toUTCString() } }),
+  ],
+  [
+    'Bitbucket cannot be reached',
+    'problem',
+    'bitbucket',
+    /firewall and proxy/,
+    (p) => p.fake.script('authorize', { delivery: 'reset' }),
+  ],
+]
+
+function patchPassport(req: object): void {
+  const manager = (req as { _sessionManager: object })._sessionManager
+  Object.assign(req, {
+    _sessionManager: Object.assign(Object.create(manager), {
+      logIn: (_req: unknown, _user: unknown, done: () => void) => done(),
+    }),
+  })
+}
+
+function register(parts: Parts, callbackURL: string): void {
+  parts.connection = { ...parts.connection, callbackURL }
+  parts.fake.addClient({ ...CLIENT, callbackURL })
+}
+
+function reveal(parts: Parts, clientSecret: string): void {
+  parts.connection = { ...parts.connection, clientSecret }
+  parts.options = { secrets: [clientSecret] }
+  parts.fake.addClient({ ...CLIENT, clientSecret })
+}
+
+describe('bitbucket.doctor', () => {
+  it('is silent on a healthy app', async () => {
+    const report = await examine(fake)
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+    expect(report.ok).toBe(true)
+    expect(report.findings.length).toBeGreaterThan(15)
+  })
+
+  it('is silent on a healthy app on loopback over http', async () => {
+    const report = await examine(fake, (parts) => {
+      register(parts, 'http://localhost:3000/auth/bitbucket/callback')
+      parts.session.cookie = {}
+      parts.app.set('trust proxy', false)
+    })
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  })
+
+  it('is silent on a healthy app that ends TLS itself, when told so', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.app.set('trust proxy', false)
+      parts.doctor = { tlsAt: 'app' }
+    })
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  })
+
+  it.each(FAULTS)('finds that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, spoil) => {
+    const report = await examine(fake, spoil)
+    const found = report.findings.filter((each) => each.check === check && each.verdict === verdict)
+    expect(found.map((each) => each.fix).join('\n'), String(report)).toMatch(fix)
+    expect(report.ok).toBe(!report.findings.some((each) => each.verdict === 'problem'))
+    expect(JSON.stringify(report)).not.toContain(CLIENT.clientSecret)
+  })
+
+  it('leaves no session behind', async () => {
+    const store = new session.MemoryStore()
+    await examine(fake, (parts) => {
+      parts.session.store = store
+    })
+    const left = await new Promise((resolve) => store.all?.((_error, sessions) => resolve(sessions)))
+    expect(left).toEqual({})
+  })
+
+  it('asks Bitbucket nothing when told not to', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.doctor = { bitbucket: false }
+    })
+    expect(fake.count()).toBe(0)
+    expect(report.ok).toBe(true)
+  })
+
+  it('says what it cannot see when the connection is a function of the app', async () => {
+    const resolver = (connection: Parts['connection']) => () => connection
+    const unseen = await examine(fake, (parts) => {
+      parts.resolver = resolver
+    })
+    expect(unseen.findings.find(({ check }) => check === 'connection')).toMatchObject({ verdict: 'unknown' })
+    const seen = await examine(fake, (parts) => {
+      parts.resolver = resolver
+      parts.doctor = { connection: parts.connection }
+    })
+    expect(seen.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  })
+
+  it('leaves to doubt what Bitbucket does not tell', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.fake.addClient({ ...CLIENT, private: false })
+      parts.fake.script('authorize', { redirect: 'https://id.atlassian.com/login' })
+    })
+    const unknown = report.findings.filter(({ verdict }) => verdict === 'unknown').map(({ check }) => check)
+    expect(unknown).toEqual(['callback', 'scopes'])
+    expect(report.ok).toBe(true)
+  })
+
+  it('prints the worst first, with the fix under it', async () => {
+    const text = String(await examine(fake, (parts) => parts.app.set('trust proxy', false)))
+    expect(text).toMatch(/^PROBLEM {2}trust-proxy/)
+    expect(text).toContain('Fix: Set app.set("trust proxy", 1)')
+    expect(text).toMatch(/1 problem, no warnings, \d+ in order/)
+  })
+})

@@ -1,0 +1,49 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { installationFindings } from '../../src/doctor/installation'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'doctor-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function install(name: string, version: string): void {
+  mkdirSync(join(folder, 'node_modules', name), { recursive: true })
+  writeFileSync(join(folder, 'node_modules', name, 'package.json'), JSON.stringify({ name, version }))
+}
+
+const verdictOf = (check: string, nodeVersion?: string) =>
+  installationFindings(folder, nodeVersion).find((each) => each.check === check)
+
+describe('installationFindings', () => {
+  it('finds a Node that is too old, and accepts the least one', () => {
+    expect(verdictOf('node', '18.20.4')).toMatchObject({ verdict: 'problem', fix: 'Use Node 20.19 or newer.' })
+    expect(verdictOf('node', '20.18.9')).toMatchObject({ verdict: 'problem' })
+    expect(verdictOf('node', '20.19.0')).toMatchObject({ verdict: 'ok' })
+  })
+
+  it('finds a Passport without rotation, and what is left of the old packages', () => {
+    install('passport', '0.5.3')
+    install('express', '4.18.2')
+    install('passport-bitbucket-oauth20', '1.1.0')
+    expect(verdictOf('passport-version')).toMatchObject({
+      verdict: 'problem',
+      fix: 'npm install passport@0.7 (0.6 is the least).',
+    })
+    expect(verdictOf('express-version')).toMatchObject({ verdict: 'problem' })
+    expect(verdictOf('old-packages')).toMatchObject({
+      verdict: 'warning',
+      fix: expect.stringContaining('npm uninstall passport-bitbucket-oauth20'),
+    })
+  })
+
+  it('is silent on current packages', () => {
+    install('passport', '0.7.0')
+    install('express', '5.3.0')
+    rmSync(join(folder, 'node_modules', 'passport-bitbucket-oauth20'), { recursive: true })
+    expect(installationFindings(folder, '24.1.0').every(({ verdict }) => verdict === 'ok')).toBe(true)
+  })
+})
