@@ -41,18 +41,21 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
     code: null,
     generation,
   }
-  await sendCodeAndShow(visit, { ...found, pending })
+  await sendCodeAndShow(visit, { ...found, pending }, found.pending)
 }
 
 /** `POST /email/code`: mails another code. */
 export async function resendCode<User>(visit: Visit<User>): Promise<void> {
-  await sendCodeAndShow(visit, await takeUpPending(visit, ['code']))
+  const found = await takeUpPending(visit, ['code'])
+  await sendCodeAndShow(visit, found, found.pending)
 }
 
-async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending): Promise<void> {
+/** Mails a code and keeps the record, if it is another one than the browser `carried`. */
+async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, carried: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   const { pending, outcome } = await mailCode(visit, found.pending)
-  services.pendings.store(req, res, connection.jar, pending, found.startedAt)
+  // The refusal of a second click must not put the cookie back to what it was before the first one's mail.
+  if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
   if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
   await sendEmailPage(visit, pending, outcome === 'paused' ? 'too_many_codes' : outcome)
 }
