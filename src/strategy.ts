@@ -15,7 +15,7 @@ import { deriveKeys, type KeyPurpose } from './flow/keys'
 import { createLimits, memoryLimiter } from './flow/limits'
 import { randomBytes } from './flow/random'
 import { createTransactions } from './flow/transaction'
-import { type Connection, configurationError } from './options'
+import { BITBUCKET_ENDPOINTS, type Connection, configurationError, type Endpoints } from './options'
 import { Secret } from './secret'
 
 /** Options of the strategy on its own. */
@@ -29,9 +29,30 @@ export interface BitbucketStrategyOptions
   readonly skipUserProfile?: boolean
   /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
   readonly timeoutMs?: number
+  /** Do not read the addresses; `profile.emails` is empty. Default `false`. */
+  readonly skipEmails?: boolean
+  /** From the old packages; `endpoints` says the same. */
+  readonly authorizationURL?: string
+  /** From the old packages; `endpoints` says the same. */
+  readonly tokenURL?: string
+  /** From the old packages; must end in `/user`. `endpoints` says the same. */
+  readonly userProfileURL?: string
+  /** From the old packages; must be `userProfileURL` and `/emails`. `endpoints` says the same. */
+  readonly userEmailsURL?: string
 }
 
-const IGNORED = ['state', 'pkce', 'store', 'sessionKey', 'scopeSeparator', 'customHeaders', 'proxy'] as const
+/** What the old packages took, and what is always on here, or has nothing left to say. */
+const IGNORED = [
+  'state',
+  'pkce',
+  'store',
+  'sessionKey',
+  'scopeSeparator',
+  'customHeaders',
+  'proxy',
+  'userAgent',
+] as const
+const OLD_URLS = ['authorizationURL', 'tokenURL', 'userProfileURL', 'userEmailsURL'] as const
 
 /**
  * The strategy alone, with Passport's usual `(options, verify)`: a drop-in for the abandoned
@@ -46,6 +67,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
     if (typeof verify !== 'function')
       throw configurationError('BitbucketStrategy: give a verify callback as second argument.')
     const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false, timeoutMs = 10_000 } = options
+    const { skipEmails = false } = options
     const connection = connectionOf(options)
     const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(options.clientSecret)], name, purpose)
     const limits = createLimits(name, memoryLimiter)
@@ -59,6 +81,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
       verify,
       passReqToCallback,
       skipUserProfile,
+      skipEmails,
       driver: {
         start(req: Request, res: Response) {
           const codeVerifier = randomBytes(32).toString('base64url')
@@ -87,8 +110,10 @@ export class BitbucketStrategy extends ProtocolStrategy {
 }
 
 /** The options as a connection, checked; options that the old packages took and that are always on here are passed over. */
-function connectionOf({ clientID, clientSecret, callbackURL, scope, endpoints, ...rest }: BitbucketStrategyOptions) {
-  const known = new Set<string>(['name', 'passReqToCallback', 'skipUserProfile', 'timeoutMs', ...IGNORED])
+function connectionOf(options: BitbucketStrategyOptions) {
+  const { clientID, clientSecret, callbackURL, scope, ...rest } = options
+  const endpoints = endpointsOf(options)
+  const known = new Set<string>([...OWN_OPTIONS, ...OLD_URLS, ...IGNORED])
   const unknown = Object.fromEntries(Object.entries(rest).filter(([key]) => !known.has(key)))
   const given = {
     clientID,
@@ -98,4 +123,42 @@ function connectionOf({ clientID, clientSecret, callbackURL, scope, endpoints, .
     ...(endpoints && { endpoints }),
   }
   return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', '/')
+}
+
+const OWN_OPTIONS = ['name', 'passReqToCallback', 'skipUserProfile', 'skipEmails', 'timeoutMs', 'endpoints'] as const
+
+/** The old packages took four URLs, two of them for the API; here the API has one base. */
+function endpointsOf(options: BitbucketStrategyOptions): Endpoints | undefined {
+  const old = OLD_URLS.filter((name) => options[name] !== undefined)
+  if (old.length === 0) return options.endpoints
+  if (options.endpoints) {
+    throw configurationError(`BitbucketStrategy: give \`endpoints\` or ${old.join(', ')}, not both.`)
+  }
+  const { authorizationURL, tokenURL, userProfileURL, userEmailsURL } = options
+  const apiURL = userProfileURL === undefined ? apiOfEmails(userEmailsURL) : apiOfProfile(userProfileURL)
+  if (userEmailsURL !== undefined && userEmailsURL !== `${apiURL}/user/emails`) {
+    throw configurationError(`BitbucketStrategy: \`userEmailsURL\` must be ${apiURL}/user/emails; remove it.`)
+  }
+  if (RETIRED_API.test(apiURL)) {
+    throw configurationError(
+      `BitbucketStrategy: Bitbucket no longer answers at ${apiURL}; remove \`userProfileURL\` and \`userEmailsURL\`.`,
+    )
+  }
+  return {
+    authorizationURL: authorizationURL ?? BITBUCKET_ENDPOINTS.authorizationURL,
+    tokenURL: tokenURL ?? BITBUCKET_ENDPOINTS.tokenURL,
+    apiURL,
+  }
+}
+
+/** Addresses of Bitbucket's API that ended: version 1.0, and the ones on the site's own host. */
+const RETIRED_API = /^https?:\/\/(?:api\.bitbucket\.org\/1\.0|(?:www\.)?bitbucket\.org\/)/
+
+function apiOfProfile(url: string): string {
+  if (url.endsWith('/user')) return url.slice(0, -'/user'.length)
+  throw configurationError('BitbucketStrategy: `userProfileURL` must end in /user; or give `endpoints` in its place.')
+}
+
+function apiOfEmails(url: string | undefined): string {
+  return url?.endsWith('/user/emails') ? url.slice(0, -'/user/emails'.length) : BITBUCKET_ENDPOINTS.apiURL
 }

@@ -91,10 +91,15 @@ export async function refreshTokens(exchange: Exchange, client: ApiClient, refre
 }
 
 /** Reads the person, the addresses and the memberships, all at once. */
-export async function fetchPerson(exchange: Exchange, client: ApiClient, accessToken: string): Promise<Person> {
+export async function fetchPerson(
+  exchange: Exchange,
+  client: ApiClient,
+  accessToken: string,
+  { skipEmails = false }: { readonly skipEmails?: boolean } = {},
+): Promise<Person> {
   const [account, emails, memberships] = await Promise.all([
     get(exchange, client, accessToken, 'user', new URL(`${client.apiURL}/user`)),
-    fetchEmails(exchange, client, accessToken),
+    skipEmails ? { list: [], failed: null } : fetchEmails(exchange, client, accessToken),
     Promise.all(client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))),
   ])
   if (account.status !== 200) throw apiRefusal(account, 'Account: Read')

@@ -4,6 +4,7 @@ import OAuth2Strategy = require('passport-oauth2')
 
 import { exchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
+import { configurationError, scopesOf } from '../options'
 import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type Person, type Tokens } from './api'
 import { type PassportProfile, toPassportProfile } from './profile'
 
@@ -52,6 +53,14 @@ export interface StrategySetUp {
   readonly verify?: VerifyFunction
   readonly passReqToCallback?: boolean
   readonly skipUserProfile?: unknown
+  readonly skipEmails?: boolean
+}
+
+/** What a route may pass to `passport.authenticate`. */
+interface RouteOptions {
+  readonly scope?: unknown
+  readonly state?: unknown
+  readonly callbackURL?: unknown
 }
 
 /** The members of the parent's OAuth client that it reads; the real one has no deadline and no size limit. */
@@ -105,10 +114,12 @@ const parametersOnly = (query: Record<string, string>) => ({ query, body: undefi
 export class ProtocolStrategy extends OAuth2Strategy {
   override name: string
   readonly driver: StrategyDriver
+  readonly skipEmails: boolean
   /** Set on a request's clone for the time of its callback. */
   declare protected readonly _leg?: { readonly client: ApiClient; readonly exchange: Exchange }
 
-  constructor({ name, driver, verify = () => {}, passReqToCallback = false, skipUserProfile }: StrategySetUp) {
+  constructor({ name, driver, verify = () => {}, ...setUp }: StrategySetUp) {
+    const { passReqToCallback = false, skipUserProfile, skipEmails = false } = setUp
     super(
       {
         authorizationURL: 'https://bitbucket.org/site/oauth2/authorize',
@@ -123,18 +134,19 @@ export class ProtocolStrategy extends OAuth2Strategy {
     )
     this.name = name
     this.driver = driver
+    this.skipEmails = skipEmails
     Object.defineProperty(this, 'driver', { enumerable: false })
     Object.defineProperty(this, '_oauth2', { enumerable: false, writable: true })
   }
 
   /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
-  override authenticate(req: Request, options: { scope?: unknown; state?: unknown } = {}): void {
+  override authenticate(req: Request, options: RouteOptions = {}): void {
     const run = cloneFor(this)
     const { res } = req
     if (!res) return run.error(missingResponse())
     if (options.state !== undefined) return run.error(stateOptionRefused())
     const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(req.query, name))
-    const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res)
+    const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res, options)
     leg.catch((error: unknown) => report(run, error))
   }
 
@@ -143,14 +155,39 @@ export class ProtocolStrategy extends OAuth2Strategy {
     const leg = this._leg
     if (!leg)
       return done(new BitbucketSignInError('configuration_invalid', 'userProfile works during a callback only.'))
-    passportProfile(leg.exchange, leg.client, accessToken).then((profile) => done(null, profile), done)
+    passportProfile(leg, accessToken, this.skipEmails).then((profile) => done(null, profile), done)
   }
 }
 
 // A function and not a private method: a clone made by Object.create has no private members.
 
-async function startLeg(strategy: ProtocolStrategy, run: StrategyClone, req: Request, res: Response): Promise<void> {
-  run.redirect(authorizationLocation(strategy, await strategy.driver.start(req, res)))
+async function startLeg(
+  strategy: ProtocolStrategy,
+  run: StrategyClone,
+  req: Request,
+  res: Response,
+  options: RouteOptions,
+): Promise<void> {
+  const started = await strategy.driver.start(req, res)
+  refuseOverrides(options, started.client)
+  run.redirect(authorizationLocation(strategy, started))
+}
+
+/** What a route passes to `passport.authenticate` can widen nothing; passed over in silence it would be missed later. */
+function refuseOverrides({ scope, callbackURL }: RouteOptions, client: StrategyClient): void {
+  const asked = typeof scope === 'string' || Array.isArray(scope) ? scopesOf(scope as string | string[]) : []
+  const granted = client.scope?.split(' ')
+  const more = granted ? asked.filter((each) => !granted.includes(each)) : []
+  if (more.length > 0) {
+    throw configurationError(
+      `passport.authenticate: the scope ${more.join(' ')} is not asked for; move it to the \`scope\` option of the strategy.`,
+    )
+  }
+  if (callbackURL !== undefined && callbackURL !== client.callbackURL) {
+    throw configurationError(
+      'passport.authenticate: remove the `callbackURL` option. The strategy sends its own, which is registered at Bitbucket.',
+    )
+  }
 }
 
 /** Where to send the browser: the parent builds it, on a clone that knows this connection. */
@@ -233,8 +270,12 @@ export function enterCallback(
 
 type VerifyCallback = (error: null, codeVerifier: string) => void
 
-async function passportProfile(exchange: Exchange, client: ApiClient, accessToken: string): Promise<PassportProfile> {
-  const person = await fetchPerson(exchange, client, accessToken)
+async function passportProfile(
+  { exchange, client }: StrategyClone['_leg'],
+  accessToken: string,
+  skipEmails: boolean,
+): Promise<PassportProfile> {
+  const person = await fetchPerson(exchange, client, accessToken, { skipEmails })
   // A permission that was not ticked means no addresses; any other fault must not look like "has none".
   if (person.emailsFailed && person.emailsFailed.code !== 'scope_missing') throw person.emailsFailed
   return toPassportProfile(person.profile, person.json)
