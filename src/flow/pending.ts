@@ -27,6 +27,8 @@ export interface Pending {
   readonly confirmed: boolean
   /** The code that is out, `null` when none could be sent. */
   readonly code: { readonly hash: string; readonly sentAt: number } | null
+  /** When a mail to this address was last asked for, `null` = not yet; another one has to wait from then on. */
+  readonly triedAt: number | null
   /** Counts mails and address changes; the counter in the limits decides which cookie is the current one. */
   readonly generation: number
   readonly context: string

@@ -59,7 +59,10 @@ export async function mailCode<User>(
   const pair = `${person} ${comparableAddress(address)}`
   // Somebody else's attempts on an address that Bitbucket confirmed for this person are not counted against them.
   const mailbox = pending.confirmed ? pair : comparableAddress(address)
-  if (!(await services.limits.consume('mailPause', pair))) return { pending, outcome: 'paused' }
+  if (!(await services.limits.consume('mailPause', pair))) {
+    // Another browser, or a record that was cancelled, asked for the last one: the pause is over a minute from now at most.
+    return { pending: pending.triedAt === null ? { ...pending, triedAt: now() } : pending, outcome: 'paused' }
+  }
   for (const [counter, key] of [
     ['mailsPerHour', person],
     ['mailsPerDay', person],
@@ -78,7 +81,7 @@ export async function mailCode<User>(
   tell(visit, sent ? 'code_sent' : 'code_failed', { code: sent ? null : 'code_not_sent' })
   const hash = hashCode(services.keys.code, bindingOf({ ...pending, generation }, address), code)
   return {
-    pending: { ...pending, generation, code: sent ? { hash, sentAt } : null },
+    pending: { ...pending, generation, triedAt: sentAt, code: sent ? { hash, sentAt } : null },
     outcome: sent ? 'sent' : 'code_not_sent',
   }
 }
@@ -122,12 +125,12 @@ function maskIdentity({ profile }: Pending): string {
 }
 
 /** What the code page needs to know of the record. */
-export function codeState({ code, email }: Pending): {
+export function codeState({ code, triedAt, email }: Pending): {
   codeSent: boolean
   resendInSeconds: number
   maskedAddress: string
 } {
-  const waited = code ? (now() - code.sentAt) / 1000 : MAIL_PAUSE_SECONDS
+  const waited = triedAt === null ? MAIL_PAUSE_SECONDS : (now() - triedAt) / 1000
   return {
     codeSent: code !== null,
     resendInSeconds: Math.max(0, Math.ceil(MAIL_PAUSE_SECONDS - waited)),

@@ -39,6 +39,7 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
     typed: true,
     confirmed: false,
     code: null,
+    triedAt: null,
     generation,
   }
   await sendCodeAndShow(visit, { ...found, pending }, found.pending)

@@ -20,6 +20,7 @@ afterEach(async () => {
 
 const BASE = '/auth/bitbucket'
 const MINUTE = 60_000
+const WAIT = /You can ask for a code in <bdi>\d\d<\/bdi> seconds/
 
 /** An app that does not trust Bitbucket, and Alice in front of the code page with her code in the mail. */
 async function open(options: TestAppOptions = {}, person = 'alice'): Promise<void> {
@@ -182,7 +183,7 @@ describe('time', () => {
 describe('another code', () => {
   test('within sixty seconds none is mailed, the page says how long, and the first one still works', async () => {
     await open()
-    expect((await page()).text).toMatch(/You can ask for a code in <bdi>\d\d<\/bdi> seconds/)
+    expect((await page()).text).toMatch(WAIT)
     const refused = await askForCode(app, browser)
     await expectError(refused, 'too_many_codes', 429)
     // As the answer to a double click it may come after that of the first, and must not undo its cookie.
@@ -221,6 +222,20 @@ describe('another code', () => {
     const verified = await enterCode(app, browser)
     await expectSignedIn(verified)
     expect(verified.location).toContain(encodeURIComponent('/newer'))
+  })
+
+  test('starting again right after a cancel shows how long to wait, and then a new code works', async () => {
+    await open()
+    await app.submit(browser, `${BASE}/email`, '/cancel')
+    await app.signIn(browser, 'alice')
+    expect(app.mails).toHaveLength(1)
+    expect((await page()).text).toMatch(WAIT)
+    await expectError(await askForCode(app, browser), 'too_many_codes', 429)
+    await expectError(await enterCode(app, browser), 'code_expired', 400)
+    travel(MINUTE + 1000)
+    expect((await page()).text).not.toMatch(WAIT)
+    await askForCode(app, browser)
+    await expectSignedIn(await enterCode(app, browser))
   })
 
   test('coming back does not give new tries', async () => {
@@ -469,6 +484,7 @@ describe('a mailer that fails', () => {
     const shown = await page()
     expect(shown.status).toBe(200)
     expect(shown.text).toContain('None could be sent so far')
+    expect(shown.text).toMatch(WAIT)
     expect(app.events.at(-1)).toMatchObject({ type: 'code_failed', code: 'code_not_sent' })
     expect(app.errors.map(({ code }) => code)).toEqual(what === 'says false' ? [] : ['code_not_sent'])
     expect(await app.me(browser)).toBeNull()
