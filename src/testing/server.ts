@@ -1,6 +1,7 @@
 import http = require('node:http')
 import https = require('node:https')
 
+import { setMaxListeners } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FakeRequest } from './answer'
@@ -33,6 +34,8 @@ export async function listen(parts: ServerParts, port: number, host: string): Pr
   const server = parts.tls ? https.createServer(parts.tls) : http.createServer()
   const connections = new Connections(server)
   const closing = new AbortController()
+  // Each delayed answer listens; more than ten at once are no leak, and no reason for a warning in somebody's test run.
+  setMaxListeners(0, closing.signal)
   server.on('request', (message, response) => {
     serve(message, response, parts, connections, closing.signal).catch((error: unknown) => {
       if (!closing.signal.aborted) failLoudly(response, error)
