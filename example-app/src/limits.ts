@@ -63,7 +63,7 @@ export class Limits {
       await this.#counters[rule].consume(key.toLowerCase().slice(0, 200))
       return true
     } catch (refusal) {
-      if (refusal instanceof Error) throw refusal
+      if (refusal instanceof Error) throw Object.assign(refusal, { status: 503 })
       return false
     }
   }

@@ -33,7 +33,7 @@ async function start(config: Config): Promise<void> {
 
   const mailer = new Mailer(config, db, log)
   const activity = new Activity(db, log)
-  const bitbucket = setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters: counters.factory })
+  const bitbucket = setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters: counters.factory, log })
   let open = true
   const app = createApp(
     {
@@ -70,8 +70,11 @@ async function start(config: Config): Promise<void> {
 /** Waits until the requests under way are answered; a sign-in may be on its way to Bitbucket and back. */
 async function finish(server: Server): Promise<void> {
   const lastCall = setTimeout(() => server.closeAllConnections(), 20_000)
+  // A connection that its client keeps open for later is idle only after the answer that is under way.
+  const idle = setInterval(() => server.closeIdleConnections(), 100)
   await new Promise((resolve) => server.close(resolve))
   clearTimeout(lastCall)
+  clearInterval(idle)
 }
 
 const endpointsAt = (url: string) => ({

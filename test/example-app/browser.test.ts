@@ -68,7 +68,7 @@ test.each([
     await page.getByRole('link', { name: 'Board', exact: true }).click()
     await page.getByLabel('New note').fill('Buy more pins.\nAnd string.')
     await page.getByRole('button', { name: 'Pin it' }).click()
-    await page.getByText('And string.').waitFor()
+    await page.getByText('And string.').first().waitFor()
     await look('board')
     await page.getByRole('button', { name: 'Sign out' }).click()
     await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
@@ -77,7 +77,7 @@ test.each([
     await page.getByRole('link', { name: 'globex' }).click()
     await look('admin-tenant')
     await page.getByRole('button', { name: 'Test' }).click()
-    await page.getByText('Client ID and secret belong together').waitFor()
+    await page.getByText('Client ID and secret belong together', { exact: true }).waitFor()
     await look('admin-test')
     // A page that does not exist is told by the browser itself.
     expect(complaints.filter((line) => !line.includes('/nowhere'))).toEqual([])

@@ -32,7 +32,7 @@ test.each([
   ['SESSION_SECRET', without('SESSION_SECRET')],
   ['SMTP_URL', without('SMTP_URL')],
   ['BASE_URL', without('BASE_URL')],
-])('%s: a wrong or missing value is named and the process ends: %j', async (name, env) => {
+])('%s: a wrong or missing value is named and the process ends', async (name, env) => {
   const { status, output } = await failToStart(env)
   expect(status).toBe(1)
   expect(output).toContain(name)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AccountHooks } from '../../src/accounts/hooks'
 import type { Identity, Profile } from '../../src/bitbucket/profile'
-import { startPostgres, type TestPostgres } from './database'
+import { loadFromApp, openAppDatabase, startPostgres, type TestPostgres } from './database'
 
 interface User {
   readonly id: string
@@ -14,10 +14,6 @@ interface User {
   readonly emailVerified: boolean
   readonly hasPassword: boolean
 }
-
-/** The built app's module; by a computed name, so that its global type additions stay out of this project. */
-const load = (file: string) => import(join(__dirname, '../../example-app/dist', file))
-const silent = { info() {}, warn() {}, error() {} }
 
 describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
   let directory: string
@@ -29,11 +25,9 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'hooks-'))
     postgres = kind === 'PostgreSQL' ? await startPostgres() : undefined
-    const { openDatabase } = await load('database/database.js')
-    const { Sealer } = await load('seal.js')
-    const { accountHooks } = await load('accounts/hooks.js')
-    const config = { dataDir: directory, databaseURL: postgres?.url }
-    db = (await openDatabase(config, silent)).db
+    const { Sealer } = await loadFromApp('seal.js')
+    const { accountHooks } = await loadFromApp('accounts/hooks.js')
+    db = await openAppDatabase({ dataDir: directory, databaseURL: postgres?.url })
     hooks = accountHooks(db, new Sealer(['s'.repeat(32)]))
   })
   afterAll(async () => {
@@ -211,14 +205,14 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     const rows = db.selectFrom('tokens').selectAll().where('provider_user_id', '=', petra.identity.id)
     const [row, ...more] = await rows.execute()
     expect(more).toEqual([])
-    const { Sealer } = await load('seal.js')
+    const { Sealer } = await loadFromApp('seal.js')
     expect(JSON.parse(new Sealer(['s'.repeat(32)]).open('tokens', row.sealed))).toMatchObject({ accessToken: 'second' })
     expect(new Sealer(['t'.repeat(32)]).open('tokens', row.sealed)).toBeNull()
     expect(new Sealer(['s'.repeat(32)]).open('client-secret', row.sealed)).toBeNull()
   })
 
   test('a session that was ended is not brought back by a request that still writes it', async () => {
-    const { SqlSessionStore, endSessions } = await load('accounts/session-store.js')
+    const { SqlSessionStore, endSessions } = await loadFromApp('accounts/session-store.js')
     const user = await create(person())
     const store = new SqlSessionStore(db)
     const call = (method: string, ...args: unknown[]) =>

@@ -1,4 +1,5 @@
 import { createServer, request, type Server } from 'node:http'
+import { pipeline } from 'node:stream'
 import { type FakeBitbucket, type FakePersonOptions, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { type ExampleApp, freePort, startExampleApp } from './app'
 
@@ -72,7 +73,8 @@ async function startProxy(port: number, targets: () => readonly number[]): Promi
         const { method, headers, url: path } = req
         const call = request({ host: '127.0.0.1', port: target, method, headers, path, agent: false }, (answer) => {
           res.writeHead(answer.statusCode ?? 502, answer.headers)
-          answer.pipe(res)
+          // Also when the process dies in the middle of an answer.
+          pipeline(answer, res, () => {})
         })
         call.on('error', (error: NodeJS.ErrnoException) => {
           if (error.code === 'ECONNREFUSED' && triesLeft > 0) return pass(triesLeft - 1)

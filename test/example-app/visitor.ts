@@ -66,6 +66,7 @@ export class Visitor {
           })
         },
       )
+      call.setTimeout(20_000, () => call.destroy(new Error(`No answer from ${url}`)))
       call.on('error', reject)
       call.end(body)
     })

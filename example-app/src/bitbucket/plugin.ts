@@ -7,6 +7,7 @@ import type { User } from '../accounts/users.js'
 import type { Config } from '../config.js'
 import type { Db } from '../database/database.js'
 import type { CounterFactory } from '../limits.js'
+import type { Log } from '../log.js'
 import type { Mailer } from '../mail.js'
 import type { Sealer } from '../seal.js'
 import { placeOf } from './places.js'
@@ -20,10 +21,20 @@ interface Parts {
   readonly mailer: Mailer
   readonly activity: Activity
   readonly counters: CounterFactory | null
+  readonly log: Log
 }
 
 /** "Sign in with Bitbucket", wired to this app: whose connection, which accounts, how codes are mailed, what is noted. */
-export function setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters }: Parts): BitbucketSignIn {
+export function setUpBitbucket({
+  config,
+  db,
+  sealer,
+  settings,
+  mailer,
+  activity,
+  counters,
+  log,
+}: Parts): BitbucketSignIn {
   const { storeTokens, ...accounts } = accountHooks(db, sealer)
   return bitbucketSignIn<User>({
     passport,
@@ -44,6 +55,7 @@ export function setUpBitbucket({ config, db, sealer, settings, mailer, activity,
     signedInAt,
     paths: { signedIn: '/', signIn: '/sign-in' },
     ...(counters && { limiter: counters }),
+    onError: (error) => log.error({ errorCode: error.code, err: error }, 'sign-in with Bitbucket'),
     onEvent: (event) => {
       if (event.type === 'started') return
       const where = event.tenant === null ? '' : ` at ${event.tenant}`

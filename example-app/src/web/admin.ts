@@ -30,6 +30,9 @@ export function adminRoutes(services: Services): Router {
     sendPage(services, req, res, 'Bitbucket connection', adminView(view))
   }
 
+  const note = (req: Request, type: string, level: string, what: string) =>
+    activity.record(type, req.user?.id ?? null, `${req.user?.name}, Bitbucket, ${level}: ${what}`)
+
   router.get('/admin/bitbucket', (req, res) => show(req, res))
 
   router.post('/admin/bitbucket', requireRecentSignIn(bitbucket), async (req, res) => {
@@ -43,22 +46,14 @@ export function adminRoutes(services: Services): Router {
     await settings.save(level, next, next.clientID === undefined ? null : secret === '' ? undefined : secret)
     const changed = changes(before.settings, next)
     if (secret !== '') changed.push('client secret replaced')
-    activity.record(
-      'connection_changed',
-      req.user?.id ?? null,
-      `Bitbucket, ${level}: ${changed.join('; ') || 'nothing'}`,
-    )
+    note(req, 'connection_changed', level, changed.join('; ') || 'nothing')
     req.session.notice = 'Saved. It is in effect from the next request on.'
     res.redirect(303, `/admin/bitbucket?level=${level}`)
   })
 
   router.post('/admin/bitbucket/test', async (req, res) => {
     const test = await testConnection(await settings.effective(levelOf(req)))
-    activity.record(
-      'connection_tested',
-      req.user?.id ?? null,
-      `Bitbucket, ${levelOf(req)}: ${test.map((each) => each.result).join(', ')}`,
-    )
+    note(req, 'connection_tested', levelOf(req), test.map((each) => each.what).join('; '))
     await show(req, res, { test })
   })
 

@@ -42,15 +42,18 @@ export const requireUser: RequestHandler = (req, res, next) => {
 
 /**
  * For what a thief of an unlocked laptop would do first: wants a sign-in of the last ten minutes. Who has a password
- * is asked for it; everybody else is sent to Bitbucket by the package.
+ * is asked for it, everybody else goes by way of Bitbucket.
  */
 export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler {
   const askBitbucket = bitbucket.requireRecentSignIn()
   return (req, res, next) => {
     const recent = Date.now() - (signedInAt(req)?.getTime() ?? 0) < 10 * 60_000
-    if (recent || !req.user?.hasPassword) return askBitbucket(req, res, next)
+    if (recent) return next()
+    if (req.method === 'GET' && !req.user?.hasPassword) return askBitbucket(req, res, next)
+    // What a form sent is not kept; afterwards the person presses the button again.
     req.session.notice = 'Confirm that it is you, then do it again.'
-    res.redirect(303, '/sign-in?returnTo=/account')
+    const way = req.user?.hasPassword ? '/sign-in' : '/auth/bitbucket/reauthenticate'
+    res.redirect(303, `${way}?returnTo=/account`)
   }
 }
 
