@@ -13,7 +13,7 @@ import { chooseEmail, judgeEmail } from '../policy/email'
 import { decideSignedIn, type IdentityOwner } from '../policy/linking'
 import { keepOrSendCode } from './email-code'
 import { sendOn } from './reply'
-import { assertSessionUnchanged, currentUser, loginOf, signIn, stampNow } from './session'
+import { assertSessionUnchanged, type Carry, currentUser, loginOf, signIn, stampNow } from './session'
 import { hooksOf, policyOf, tell, type Visit } from './visit'
 
 /** Ends a callback of a plain sign-in: signed in, waiting for something, or refused. */
@@ -48,8 +48,9 @@ export async function completeSignIn<User>(
     if (next !== 'continue') return wait(visit, { ...pending, step: next })
     await assertSessionUnchanged(req)
   }
+  const carry: Carry = current ? 'everything' : { keys: services.keep }
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
-  await finishSignIn(visit, { subject, hooks, resolution, pending, tokens, same: current !== null })
+  await finishSignIn(visit, { subject, hooks, resolution, pending, tokens, carry })
 }
 
 /** A sign-in that has been resolved, with what it takes to end it. */
@@ -61,8 +62,8 @@ export interface Finish<User> {
   readonly pending: Pending
   /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
   readonly tokens: Tokens | null
-  /** Whether the same user was signed in before: the session is new, its content stays. */
-  readonly same: boolean
+  /** What the new session takes over: everything of the same user, nothing of another one. */
+  readonly carry: Carry
 }
 
 /** Carries a resolution to the browser. */
@@ -78,7 +79,7 @@ export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User
     case 'signed-in': {
       await followUp(visit, hooks, resolution, subject, tokens)
       await dropWaiting(visit)
-      await enter(visit, resolution, finish.same)
+      await signIn(visit.req, resolution, finish.carry, stampNow())
       tell(visit, resolution.how, { userId: resolution.id, identityId: subject.identity.id })
       return leave(visit, pending.returnTo, 'signed_in', tokens === null)
     }
@@ -110,10 +111,6 @@ function changesOf(stored: StoredIdentity['profile'], profile: Profile): (Stored
   const fields = ['username', 'nickname', 'displayName', 'avatarUrl'] as const
   const changed = fields.filter((field) => stored[field] !== undefined && stored[field] !== profile[field])
   return changed.length === 0 ? undefined : Object.fromEntries(changed.map((field) => [field, profile[field]]))
-}
-
-async function enter<User>({ req, services }: Visit<User>, known: KnownUser<User>, same: boolean): Promise<void> {
-  await signIn(req, known, same ? 'everything' : { keys: services.keep }, stampNow())
 }
 
 /** Somebody who is signed in waits for nothing any more. */

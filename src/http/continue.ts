@@ -143,7 +143,7 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
   if (resolution.type === 'wait') await signOut(visit.req)
   const next: Pending = { ...pending, handle: randomHandle(), login: NOBODY }
-  await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, same: false })
+  await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, carry: { keys: [] } })
 }
 
 function requireUser<User>({ req, services, about }: Visit<User>): KnownUser<User> {

@@ -81,7 +81,14 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
   // Should it have to wait again, it is another record: this one is used up.
   const next: Pending = { ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }
-  await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, same: false })
+  await finishSignIn(visit, {
+    subject,
+    hooks,
+    resolution,
+    pending: next,
+    tokens: null,
+    carry: { keys: visit.services.keep },
+  })
 }
 
 /** The snapshot in the cookie has no addresses; the one in question is known. */
