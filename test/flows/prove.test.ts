@@ -1,0 +1,247 @@
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { TestUser } from '../support/accounts'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { type Answer, TestBrowser } from '../support/browser'
+import { travel } from '../support/clock'
+import { choose, consented, enterCode, errorOf, handleOf } from '../support/steps'
+
+let fake: FakeBitbucket
+let app: TestApp
+let browser: TestBrowser
+let owner: TestUser
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+afterEach(async () => {
+  vi.useRealTimers()
+  fake.reset()
+  await app.close()
+})
+
+const BASE = '/auth/bitbucket'
+const page = (from = browser) => from.get(`${app.url}${BASE}/continue`)
+const confirm = (handle: string, from = browser) =>
+  from.post(`${app.url}${BASE}/continue`, { pending: handle, choice: 'confirm' })
+
+/** Alice's address belongs to a local account, and she has to prove it. */
+async function open(options: TestAppOptions = {}): Promise<Answer> {
+  app = await startTestApp({ fake, options: { policy: { matchingAccount: 'prove' } }, ...options })
+  owner = app.accounts.add({ name: 'Owner of the account', email: 'alice@example.com', emailVerified: true })
+  browser = new TestBrowser()
+  return app.signIn(browser, 'alice', { returnTo: '/there' })
+}
+
+async function expectNotLinked(): Promise<void> {
+  expect(owner.identities).toEqual([])
+  expect(app.accounts.writes()).toEqual([])
+}
+
+describe.each([4, 5] as const)('proving the matching account on Express %i', (express) => {
+  test('sign in to it in this browser, confirm on a page that names both, and the identity is linked', async () => {
+    expect((await open({ express })).location).toBe(`${BASE}/continue`)
+    const prove = await page()
+    expect(prove.text).toContain(`/login?returnTo=${encodeURIComponent(`${BASE}/continue`)}`)
+    expect(prove.text).not.toContain('Owner of the account')
+    await app.localSignIn(browser, owner)
+    const before = browser.copy()
+    const shown = await page()
+    expect(shown.text).toContain('Alice Archer')
+    expect(shown.text).toContain('Owner of the account')
+    await expectNotLinked()
+    const answer = await choose(app, browser, 'confirm')
+    expect(answer.status).toBe(303)
+    expect(owner.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    expect(await app.me(browser)).toBe(owner.id)
+    expect(await app.me(before)).toBeNull()
+    expect(app.accounts.endedSessions).toEqual([{ userId: owner.id, reason: 'linked' }])
+    expect(app.events.at(-1)).toMatchObject({
+      type: 'linked',
+      userId: owner.id,
+      identityId: fake.person('alice').uuid,
+    })
+  })
+
+  test('the browser passes once more through the start, so that the app gets the tokens', async () => {
+    await open({ express })
+    expect(app.accounts.tokens.size).toBe(0)
+    await app.localSignIn(browser, owner)
+    const answer = await choose(app, browser, 'confirm')
+    expect(answer.location).toBe(`${BASE}?returnTo=%2Fthere`)
+    const started = await browser.get(`${app.url}${answer.location}`)
+    const end = await browser.get(await fake.signIn(started.location, { person: 'alice' }))
+    expect(end.location).toBe('/there')
+    expect(app.accounts.tokens.has(owner.id)).toBe(true)
+    expect(app.accounts.writes()).toEqual(['linkIdentity'])
+  })
+
+  test('without storeTokens it goes straight to where the sign-in was to end', async () => {
+    await open({ express, without: ['storeTokens'] })
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).location).toBe('/there')
+  })
+})
+
+describe('who may confirm', () => {
+  test('nobody signed in: the page asks to sign in, and nothing is used up', async () => {
+    await open()
+    const answer = await confirm(handleOf((await page()).text))
+    expect(answer.text).toContain('You already have an account')
+    await expectNotLinked()
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  })
+
+  test('another account: refused on the page and by the form, and the right one may still come', async () => {
+    await open()
+    const other = app.accounts.add({ name: 'Another', email: 'other@example.com', emailVerified: true })
+    await app.localSignIn(browser, other)
+    const shown = await page()
+    expect([shown.status, shown.text.includes('You are signed in to a different account')]).toEqual([409, true])
+    const answer = await confirm(handleOf(shown.text))
+    expect(answer.status).toBe(409)
+    expect(other.identities).toEqual([])
+    await expectNotLinked()
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+    expect(other.identities).toEqual([])
+  })
+
+  test.each<[string, () => void]>([
+    ['changed its address meanwhile', () => Object.assign(owner, { email: 'new@example.com' })],
+    [
+      'got another identity meanwhile',
+      () => owner.identities.push({ issuer: fake.url, id: '{22222222-2222-4222-8222-222222222222}' }),
+    ],
+    ['became one of two', () => app.accounts.add({ email: 'alice@example.com', emailVerified: true })],
+  ])('an account that %s is no match any more', async (_what, change) => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    change()
+    const answer = await confirm(handle)
+    expect(answer.status).toBe(409)
+    expect(app.accounts.writes()).toEqual([])
+  })
+
+  test('an account that may not sign in is refused', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    owner.disabled = true
+    const answer = await confirm(handle)
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    await expectNotLinked()
+  })
+
+  test('an identity that somebody stored meanwhile is no match any more', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    app.accounts.add({ identities: [{ issuer: fake.url, id: fake.person('alice').uuid }] })
+    expect((await confirm(handle)).status).toBe(409)
+    await expectNotLinked()
+  })
+
+  test('a session that ends while the confirmation is on its way links nothing, and is not written back', async () => {
+    let ended = false
+    await open({
+      behindSession: (express) =>
+        express.post(`${BASE}/continue`, (_req, _res, next) => (ended ? app.store.clear(() => next()) : next())),
+    })
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    ended = true
+    const answer = await confirm(handle)
+    expect([answer.status, errorOf(answer)]).toEqual([409, 'session_changed'])
+    await expectNotLinked()
+    expect(await app.me(browser)).toBeNull()
+  })
+})
+
+describe('what waits', () => {
+  test("survives the rotation at the app's own sign-in, and that of two of them", async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  })
+
+  test('is in the browser that came back from Bitbucket: the same account elsewhere has nothing to confirm', async () => {
+    await open()
+    const elsewhere = new TestBrowser()
+    await app.localSignIn(elsewhere, owner)
+    expect(errorOf(await page(elsewhere))).toBe('pending_missing')
+    expect(errorOf(await confirm(handleOf((await page()).text), elsewhere))).toBe('pending_missing')
+    await expectNotLinked()
+  })
+
+  test('lasts an hour', async () => {
+    await open()
+    travel(59 * 60_000)
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  })
+
+  test('is over after an hour', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    travel(60 * 60_000 + 1000)
+    expect(errorOf(await page())).toBe('pending_missing')
+    expect(errorOf(await confirm(handle))).toBe('pending_missing')
+    await expectNotLinked()
+  })
+
+  test('is used once: of five confirmations at the same moment one links', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    const answers = await Promise.all(Array.from({ length: 5 }, () => confirm(handle, browser.copy())))
+    expect(answers.filter(({ status }) => status === 303)).toHaveLength(1)
+    expect(app.accounts.count('linkIdentity')).toBe(1)
+    expect(owner.identities).toHaveLength(1)
+  })
+
+  test('is gone after cancel; somebody signed in goes on to the app, and Back shows a way on', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    const answer = await app.submit(browser, `${BASE}/continue`, '/cancel')
+    expect([answer.status, answer.location]).toEqual([303, '/'])
+    expect(errorOf(await confirm(handle))).toBe('pending_missing')
+    expect(await app.me(browser)).toBe(owner.id)
+    await expectNotLinked()
+  })
+
+  test('a choice that belongs to another question is refused', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    const handle = handleOf((await page()).text)
+    for (const [choice, code] of [
+      ['link', 'pending_replaced'],
+      ['switch', 'pending_replaced'],
+      ['', 'request_invalid'],
+      ['toString', 'request_invalid'],
+    ] as const) {
+      const answer = await browser.post(`${app.url}${BASE}/continue`, { pending: handle, choice })
+      expect([choice, errorOf(answer)]).toEqual([choice, code])
+    }
+    await expectNotLinked()
+  })
+})
+
+test('after an asserted address the code comes first, then the proof, and one account is written to once', async () => {
+  await open({ connection: { trustedProvider: false }, options: {} })
+  expect(app.mails).toHaveLength(1)
+  const answer = await enterCode(app, browser)
+  expect(answer.location).toBe(`${BASE}/continue`)
+  expect(await app.me(browser)).toBeNull()
+  await app.localSignIn(browser, owner)
+  expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  expect(app.accounts.writes()).toEqual(['linkIdentity'])
+  const again = new TestBrowser()
+  await again.get(await consented(app, again, 'alice'))
+  expect(await app.me(again)).toBe(owner.id)
+})
