@@ -44,6 +44,7 @@ const LIFETIME_MS = 30 * 60 * 1000
 /** Signing in to the other account may take a password reset. */
 const PROVE_LIFETIME_MS = 60 * 60 * 1000
 const MAX_PENDING = 3072
+const MAX_NAME = 64
 const SUFFIX = 'p'
 
 /** A pending sign-in with its age. */
@@ -74,8 +75,11 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
   return {
     store(req, res, jar, pending, startedAt) {
       const name = jar.nameOf(SUFFIX)
-      let sealed = seal(keys, name, { pending, startedAt })
-      if (sealed.length > MAX_PENDING) sealed = seal(keys, name, { pending: shortened(pending), startedAt })
+      let sealed = ''
+      for (const version of shorterAndShorter(pending)) {
+        sealed = seal(keys, name, { pending: version, startedAt })
+        if (sealed.length <= MAX_PENDING) break
+      }
       jar.set(req, res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - now())
     },
 
@@ -111,12 +115,21 @@ function lifetimeOf(pending: Pending): number {
   return pending.step === 'prove' ? PROVE_LIFETIME_MS : LIFETIME_MS
 }
 
-/** Long names and pictures are for show; the identity and the address are not. */
-function shortened(pending: Pending): Pending {
-  const { profile } = pending
-  return {
-    ...pending,
-    returnTo: null,
-    profile: { ...profile, displayName: profile.displayName.slice(0, 64), avatarUrl: null, profileUrl: null },
-  }
+/**
+ * It whole, then ever less of it until a cookie holds it. Long names and pictures are for show, and one membership
+ * opens the gate as well as many do; the identity and the address stay.
+ */
+function* shorterAndShorter(pending: Pending): Generator<Pending> {
+  yield pending
+  const { profile, workspaces } = pending
+  const { username, nickname, displayName } = profile
+  const names = { username: shortened(username), nickname: shortened(nickname), displayName: shortened(displayName) }
+  const short = { ...pending, returnTo: null, profile: { ...profile, ...names, avatarUrl: null, profileUrl: null } }
+  yield short
+  for (let kept = workspaces.length - 1; kept > 0; kept--) yield { ...short, workspaces: workspaces.slice(0, kept) }
+}
+
+/** By whole characters: half of one is no text any more. */
+function shortened<Name extends string | null>(name: Name): Name {
+  return (name === null ? null : Array.from(name).slice(0, MAX_NAME).join('')) as Name
 }
