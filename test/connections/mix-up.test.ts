@@ -196,7 +196,7 @@ describe('a resolver', () => {
       new TestBrowser().get(`${site.at('login')}${CALLBACK}?code=x&state=${'0'.padEnd(23, 'a')}`),
     ])
     let done = false
-    answers.then(() => {
+    const finished = answers.then(() => {
       done = true
     })
     await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThanOrEqual(2), { interval: 5 })
@@ -204,6 +204,7 @@ describe('a resolver', () => {
     expect(done).toBe(false)
     await vi.advanceTimersByTimeAsync(200)
     vi.useRealTimers()
+    await finished
     for (const answer of await answers) expect(refusalOf(answer)).toEqual({ status: 500, code: 'hook_failed' })
   })
 

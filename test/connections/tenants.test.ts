@@ -245,7 +245,8 @@ describe('keys', () => {
     })
     expect(refusalOf(await site.startAt(new TestBrowser(), 'acme'))).toEqual({ status: 500, code: 'hook_failed' })
     expect(String(site.errors[0]?.cause)).toContain('`tenants` must give an object, or null')
-    expect(await connections({ default: () => nonsense as never })({} as never).catch(() => null)).toBeNull()
+    const none = connections({ default: () => nonsense as never }).lookUp({ tenant: null, application: null })
+    await expect(none).rejects.toThrow('`default` must give an object, or null')
   })
 })
 

@@ -1,0 +1,199 @@
+import type { Connection } from 'passport-bitbucket-signin'
+import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
+import { afterEach, describe, expect, test } from 'vitest'
+import { startTestApp, type TestApp } from '../support/app'
+import { TestBrowser } from '../support/browser'
+import { refusalOf } from './site'
+
+let app: TestApp
+afterEach(() => app?.close())
+
+const ACME = '{470c176d-3574-44ea-bb41-89e8638bcca4}'
+
+describe('scopes', () => {
+  test.each([
+    ['none given', undefined, 'account email'],
+    ['an empty list', [], 'account email'],
+    ['one text', 'repository pullrequest', 'account email repository pullrequest'],
+    ['commas', 'repository,pullrequest', 'account email repository pullrequest'],
+    ['a list', ['repository', 'pullrequest:write'], 'account email repository pullrequest:write'],
+    ['the base ones and doubles', ['email', 'repository', 'account', 'repository'], 'account email repository'],
+    ['false', false, null],
+  ])('%s', async (_, scope, sent) => {
+    app = await startTestApp({ connection: { ...(scope !== undefined && { scope }) } as Partial<Connection> })
+    const location = new URL(await app.start(new TestBrowser()))
+    expect(location.searchParams.get('scope')).toBe(sent)
+  })
+
+  test.each([[['repo sitory"']], ['a\u0000b'], [7], [true], [{}]])('%j is no scope', async (scope) => {
+    await expect(startTestApp({ connection: { scope } as never })).rejects.toThrow('`scope')
+  })
+
+  test('one that the client lacks is an error of the set-up that names the boxes to tick', async () => {
+    app = await startTestApp({ connection: { scope: ['repository'] } })
+    const answer = await app.signIn(new TestBrowser(), 'alice')
+    expect(refusalOf(answer)).toEqual({ status: 500, code: 'scope_missing' })
+    expect(answer.text).not.toContain('beyond')
+    expect(app.errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/tick Account: Read and Email, and the box of every extra scope\.$/),
+    ])
+    expect(app.fake.count('token')).toBe(0)
+  })
+
+  test('a client without Account: Read is told to tick it', async () => {
+    app = await startTestApp({ connection: { scope: false } })
+    app.fake.addClient({ ...FAKE_CLIENT, scopes: ['email'] })
+    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice'))).toEqual({ status: 500, code: 'scope_missing' })
+    expect(app.errors[0]?.message).toContain('tick Account: Read')
+    expect(app.accounts.calls).toEqual([])
+  })
+
+  test('a client without Account: Email is told to tick it; a known person signs in all the same', async () => {
+    app = await startTestApp({ connection: { scope: false } })
+    await app.signIn(new TestBrowser(), 'alice')
+    app.fake.addClient({ ...FAKE_CLIENT, scopes: ['account'] })
+    app.fake.setBehaviour({ accountGivesEmails: false })
+    const known = new TestBrowser()
+    await app.signIn(known, 'alice')
+    expect(await app.me(known)).toBe('u1')
+    const stranger = await app.signIn(new TestBrowser(), 'carol')
+    expect(stranger.location).toBe('/auth/bitbucket/email')
+    expect(app.events.filter(({ type }) => type === 'scope_missing')).toHaveLength(2)
+    expect(app.errors.map(({ code }) => code)).toEqual(['scope_missing', 'scope_missing'])
+    expect(app.errors[0]?.message).toContain('tick Account: Email')
+  })
+
+  test('where Account alone opens the addresses, nothing is missing', async () => {
+    app = await startTestApp({ connection: { scope: false } })
+    app.fake.addClient({ ...FAKE_CLIENT, scopes: ['account'] })
+    await app.signIn(new TestBrowser(), 'alice')
+    expect(app.accounts.users.get('u1')?.email).toBe('alice@example.com')
+    expect(app.errors).toEqual([])
+  })
+})
+
+describe('workspaces', () => {
+  const gate = (workspaces: string[]) =>
+    startTestApp({ connection: { workspaces, trustedProvider: true } }).then((started) => {
+      app = started
+      app.fake.updatePerson('alice', { workspaces: [{ slug: 'acme', uuid: ACME, permission: 'owner' }] })
+    })
+
+  test.each([
+    ['its slug', ['acme']],
+    ['its uuid', [ACME]],
+    ['one of several', ['nobody', ACME, 'elsewhere']],
+  ])('a member gets in by %s, and hooks see the membership', async (_, workspaces) => {
+    await gate(workspaces)
+    const browser = new TestBrowser()
+    await app.signIn(browser, 'alice')
+    expect(await app.me(browser)).toBe('u1')
+    for (const { input } of app.accounts.calls) {
+      expect((input.context as { workspaces: unknown }).workspaces).toEqual([
+        { slug: 'acme', uuid: ACME, permission: 'owner' },
+      ])
+    }
+    expect(app.fake.count('workspace')).toBe(workspaces.length)
+  })
+
+  test('who is in none of them gets a page, and no hook hears of it', async () => {
+    await gate(['acme'])
+    const browser = new TestBrowser()
+    const answer = await app.signIn(browser, 'carol')
+    expect(refusalOf(answer)).toEqual({ status: 403, code: 'workspace_required' })
+    expect(answer.text).toContain('Only members of certain Bitbucket workspaces')
+    expect(app.accounts.calls).toEqual([])
+    expect(app.mails).toEqual([])
+    expect(await app.me(browser)).toBeNull()
+  })
+
+  test('membership is asked for at every sign-in: who left is refused', async () => {
+    await gate([ACME])
+    await app.signIn(new TestBrowser(), 'alice')
+    app.fake.updatePerson('alice', { workspaces: [] })
+    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe('workspace_required')
+  })
+
+  test('linking passes the gate too', async () => {
+    await gate(['acme'])
+    const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
+    const browser = new TestBrowser()
+    await app.localSignIn(browser, user)
+    const { location } = await app.submit(browser, '/auth/bitbucket/link', '/link')
+    const answer = await browser.get(await app.fake.signIn(location, { person: 'carol' }))
+    expect(refusalOf(answer).code).toBe('workspace_required')
+    expect(user.identities).toEqual([])
+  })
+
+  const body = (changes: object) => ({
+    type: 'workspace_membership',
+    permission: 'owner',
+    workspace: { type: 'workspace', slug: 'acme', uuid: ACME, name: 'acme' },
+    ...changes,
+  })
+  test.each([
+    ['401', { problem: 'invalid-token' as const }],
+    ['404', { problem: 'not-found' as const }],
+    ['410', { problem: 'removed' as const }],
+    ['429', { problem: 'rate-limited' as const }],
+    ['500 with a page', { status: 500, html: '<h1>Oops</h1>' }],
+    ['an empty 200', { status: 200, text: '' }],
+    ['a 204', { status: 204, json: body({}) }],
+    ['a list', { json: [body({})] }],
+    ['an error object', { json: { type: 'error', error: { message: 'no' } } }],
+    ['another type', { json: body({ type: 'workspace' }) }],
+    ['another workspace', { json: body({ workspace: { slug: 'other', uuid: ACME.replace('4', '5') } }) }],
+    ['the name in the place of the slug', { json: body({ workspace: { slug: 'other', uuid: ACME, name: 'acme' } }) }],
+    ['another person', { json: body({ user: { uuid: ACME } }) }],
+    ['no permission', { json: body({ permission: '' }) }],
+    ['no workspace', { json: body({ workspace: null }) }],
+    ['a redirect', { redirect: 'http://127.0.0.1:1/' }],
+    ['a reset connection', { delivery: 'reset' as const }],
+    ['a truncated body', { delivery: 'truncate' as const }],
+    ['2 MB', { hugeBytes: 2 * 1024 * 1024 }],
+  ])('%s is no membership', async (_, fault) => {
+    await gate(['acme'])
+    app.fake.script('workspace', fault)
+    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice'))).toEqual({ status: 403, code: 'workspace_required' })
+    expect(app.accounts.calls).toEqual([])
+    app.fake.clearScripts()
+    expect((await app.signIn(new TestBrowser(), 'alice')).location).toBe('/')
+  })
+
+  test('an answer that never comes is none either', async () => {
+    app = await startTestApp({ connection: { workspaces: ['acme'] }, options: { http: { timeoutMs: 300 } } })
+    app.fake.script('workspace', { delivery: 'stall' })
+    const { status } = refusalOf(await app.signIn(new TestBrowser(), 'alice'))
+    expect([403, 504]).toContain(status)
+    expect(app.accounts.calls).toEqual([])
+  })
+
+  test('a slug goes into the path as one segment, and odd ones are refused when they are configured', async () => {
+    for (const workspace of ['a/b', '../user', '', 'a b', '{470c176d}', 'x'.repeat(129), 'a?b', 'é']) {
+      await expect(startTestApp({ connection: { workspaces: [workspace] } })).rejects.toThrow('workspaces')
+    }
+    await gate([ACME])
+    await app.signIn(new TestBrowser(), 'alice')
+    const [asked] = app.fake.requests.filter(({ endpoint }) => endpoint === 'workspace')
+    expect(asked?.path).toBe(`/2.0/user/workspaces/${encodeURIComponent(ACME)}/permission`)
+  })
+
+  test('a sign-in that waits is over once its workspace no longer opens the gate', async () => {
+    let workspaces = ['acme']
+    app = await startTestApp({
+      resolver: (defaults) => () => ({ ...defaults, trustedProvider: false, workspaces }),
+    })
+    const browser = new TestBrowser()
+    await app.signIn(browser, 'alice')
+    const page = () => browser.get(`${app.url}/auth/bitbucket/email`)
+    expect((await page()).status).toBe(200)
+    workspaces = ['other']
+    expect(refusalOf(await page())).toEqual({ status: 403, code: 'workspace_required' })
+    const code = app.mails[0]?.code ?? ''
+    const verified = await browser.post(`${app.url}/auth/bitbucket/email/verify`, { code })
+    expect(refusalOf(verified)).toEqual({ status: 403, code: 'workspace_required' })
+    workspaces = []
+    await app.submit(browser, '/auth/bitbucket/email', '/email/verify', { code })
+    expect(await app.me(browser)).toBe('u1')
+  })
+})
