@@ -1,0 +1,428 @@
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { TestUser } from '../support/accounts'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { type Answer, formsOf, TestBrowser } from '../support/browser'
+import { travel } from '../support/clock'
+import { errorOf, link } from '../support/steps'
+
+let fake: FakeBitbucket
+let app: TestApp
+let browser: TestBrowser
+let user: TestUser
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+afterEach(async () => {
+  vi.useRealTimers()
+  fake.reset()
+  await app.close()
+})
+
+const BASE = '/auth/bitbucket'
+const issuer = () => new URL(fake.url).origin
+const identityOf = (person: string) => ({ issuer: issuer(), id: fake.person(person).uuid })
+
+async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}): Promise<void> {
+  app = await startTestApp({ fake, ...options })
+  user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true, ...more })
+  browser = new TestBrowser()
+  await app.localSignIn(browser, user)
+}
+
+const post = (path: string, fields: Record<string, string> = {}, from = browser) =>
+  from.post(`${app.url}${BASE}${path}`, fields)
+
+async function expectRotated(before: TestBrowser): Promise<void> {
+  expect(browser.jar(app.url).get('connect.sid')).not.toBe(before.jar(app.url).get('connect.sid'))
+  expect(await app.me(browser)).toBe(user.id)
+  expect(await app.me(before)).toBeNull()
+}
+
+async function expectRefused(answer: Answer, code: string, status: number): Promise<void> {
+  expect([answer.status, errorOf(answer)]).toEqual([status, code])
+  expect(app.accounts.writes()).toEqual([])
+}
+
+describe.each([4, 5] as const)('linking while signed in, on Express %i', (express) => {
+  test('stores the identity, rotates the session, ends the others, and consults no address', async () => {
+    await open({ express, connection: { trustedProvider: false } })
+    const before = browser.copy()
+    app.accounts.add({ email: 'alice@example.com', emailVerified: true })
+    const answer = await link(app, browser, 'alice')
+    expect([answer.status, answer.location]).toEqual([302, '/'])
+    expect(app.accounts.writes()).toEqual(['linkIdentity'])
+    expect(app.accounts.count('getAccountsByEmail')).toBe(0)
+    expect(user.identities).toMatchObject([identityOf('alice')])
+    expect(user.email).toBe('local@example.com')
+    expect(app.mails).toEqual([])
+    await expectRotated(before)
+    expect(app.accounts.endedSessions).toEqual([{ userId: user.id, reason: 'linked' }])
+    expect(app.accounts.tokens.has(user.id)).toBe(true)
+    expect(app.events.at(-1)).toMatchObject({ type: 'linked', userId: user.id, identityId: identityOf('alice').id })
+  })
+
+  test('the page lists what is linked, offers to link, and goes back to where one came from', async () => {
+    await open({ express })
+    const page = await browser.get(`${app.url}${BASE}/link?returnTo=/settings`)
+    expect(page.text).toContain('You are signed in as <bdi>Who is here</bdi>')
+    const form = formsOf(page.text).find(({ action }) => action === `${BASE}/link`)
+    const started = await browser.post(`${app.url}${BASE}/link`, form?.fields ?? {})
+    const answer = await browser.get(await fake.signIn(started.location, { person: 'alice' }))
+    expect(answer.location).toBe('/settings')
+    const after = await browser.get(`${app.url}${BASE}/link`)
+    expect(after.text).toContain('alice')
+    expect(formsOf(after.text).map(({ action }) => action)).toEqual([`${BASE}/unlink`])
+  })
+
+  test('unlink deletes it, rotates the session, and the next sign-in does not link again by itself', async () => {
+    await open({ express }, { email: 'alice@example.com' })
+    await link(app, browser, 'alice')
+    const before = browser.copy()
+    const page = await browser.get(`${app.url}${BASE}/link`)
+    const form = formsOf(page.text).find(({ action }) => action === `${BASE}/unlink`)
+    const answer = await post('/unlink', form?.fields)
+    expect([answer.status, answer.location]).toEqual([303, '/'])
+    expect(user.identities).toEqual([])
+    expect(app.accounts.endedSessions.at(-1)).toEqual({ userId: user.id, reason: 'unlinked' })
+    expect(app.events.at(-1)).toMatchObject({ type: 'unlinked', userId: user.id, identityId: identityOf('alice').id })
+    await expectRotated(before)
+    const again = new TestBrowser()
+    expect((await app.signIn(again, 'alice')).location).toBe(`${BASE}/continue`)
+    expect(await app.me(again)).toBeNull()
+    expect(user.identities).toEqual([])
+  })
+
+  test('re-authentication with the own identity stamps the session and rotates it', async () => {
+    await open({ express, options: { signedInAt: undefined as never } })
+    user.identities.push(identityOf('alice'))
+    const before = browser.copy()
+    expect(errorOf(await post('/link'))).toBe('recent_sign_in_required')
+    const { location } = await app.submit(browser, `${BASE}/reauthenticate?returnTo=/secret`, '/reauthenticate')
+    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
+    expect(answer.location).toBe('/secret')
+    expect(app.accounts.writes()).toEqual([])
+    expect(app.events.at(-1)).toMatchObject({ type: 'reauthenticated', userId: user.id })
+    await expectRotated(before)
+    expect((await post('/link')).status).toBe(303)
+  })
+})
+
+describe('outcomes of linking', () => {
+  test('an identity of another account: nothing is disclosed, nothing changes', async () => {
+    await open()
+    await app.signIn(new TestBrowser(), 'alice')
+    const other = [...app.accounts.users.values()].at(-1) as TestUser
+    Object.assign(other, { name: 'Name of the other', email: 'secret@example.com' })
+    app.accounts.calls.length = 0
+    const answer = await link(app, browser, 'alice')
+    await expectRefused(answer, 'identity_linked_elsewhere', 409)
+    expect(answer.text).not.toMatch(/Name of the other|secret@/)
+    expect(await app.me(browser)).toBe(user.id)
+    expect(app.events.at(-1)).toMatchObject({
+      type: 'refused',
+      code: 'identity_linked_elsewhere',
+      userId: user.id,
+      identityId: identityOf('alice').id,
+    })
+  })
+
+  test('an identity whose user is gone gets the same answer', async () => {
+    await open()
+    app.accounts.intercept = (name) => (name === 'getUserByIdentity' ? 'orphaned' : undefined)
+    await expectRefused(await link(app, browser, 'alice'), 'identity_linked_elsewhere', 409)
+  })
+
+  test('a second Bitbucket identity is refused by default, and stored with identitiesPerUser: many', async () => {
+    await open({}, {})
+    user.identities.push(identityOf('bob'))
+    expect(formsOf((await browser.get(`${app.url}${BASE}/link`)).text).map(({ action }) => action)).not.toContain(
+      `${BASE}/link`,
+    )
+    const { location } = await post('/link')
+    await expectRefused(
+      await browser.get(await fake.signIn(location, { person: 'alice' })),
+      'another_identity_linked',
+      409,
+    )
+    await app.close()
+    await open({ options: { policy: { identitiesPerUser: 'many' } } })
+    user.identities.push(identityOf('bob'))
+    await link(app, browser, 'alice')
+    expect(user.identities).toHaveLength(2)
+  })
+
+  test('the own identity again only refreshes: tokens and profile, no write', async () => {
+    await open()
+    await link(app, browser, 'alice')
+    app.accounts.calls.length = 0
+    fake.updatePerson('alice', { displayName: 'Alice Renamed' })
+    const { location } = await post('/link')
+    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
+    expect(answer.status).toBe(302)
+    expect(app.accounts.writes()).toEqual([])
+    expect(app.accounts.count('storeTokens')).toBe(1)
+    expect(user.identities[0]?.profile?.displayName).toBe('Alice Renamed')
+  })
+
+  test('an account whose address is not verified is refused before Bitbucket, unless linkUnverified', async () => {
+    await open({}, { emailVerified: false })
+    await expectRefused(await post('/link'), 'email_unverified', 403)
+    expect(fake.count()).toBe(0)
+    await app.close()
+    await open({ options: { policy: { linkUnverified: true } } }, { emailVerified: false })
+    await link(app, browser, 'alice')
+    expect(user.identities).toHaveLength(1)
+  })
+
+  test('an address that lost its proof while the person was at Bitbucket is refused at the callback', async () => {
+    await open()
+    const { location } = await post('/link')
+    user.emailVerified = false
+    await expectRefused(await browser.get(await fake.signIn(location, { person: 'alice' })), 'email_unverified', 403)
+  })
+
+  test('a sign-in of more than ten minutes ago has to be repeated', async () => {
+    await open()
+    travel(11 * 60_000)
+    await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
+    await expectRefused(await post('/unlink', { id: 'x' }), 'recent_sign_in_required', 403)
+  })
+
+  test('nobody signed in is refused on every route of linking', async () => {
+    await open()
+    const nobody = new TestBrowser()
+    for (const path of ['/link', '/reauthenticate']) {
+      expect(errorOf(await nobody.get(`${app.url}${BASE}${path}`))).toBe('not_signed_in')
+    }
+    for (const path of ['/link', '/unlink', '/reauthenticate']) {
+      await expectRefused(await post(path, {}, nobody), 'not_signed_in', 401)
+    }
+    expect(fake.count()).toBe(0)
+  })
+
+  test('parameters that name another user are ignored', async () => {
+    await open()
+    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
+    const { location } = await post('/link?userId=u2', { user: other.id, userId: other.id, email: 'x@example.com' })
+    await browser.get(`${await fake.signIn(location, { person: 'alice' })}&userId=${other.id}`)
+    expect([user.identities.length, other.identities.length]).toEqual([1, 0])
+  })
+
+  test.each<[string, (callback: string) => Promise<Answer>, string, number]>([
+    [
+      'signed out',
+      async (callback) => {
+        await browser.post(`${app.url}/logout`, {}, { headers: { cookie: sessionOnly(browser) } })
+        return browser.get(callback)
+      },
+      'not_signed_in',
+      401,
+    ],
+    [
+      'signed in again',
+      async (callback) => {
+        await app.localSignIn(browser, user)
+        return browser.get(callback)
+      },
+      'session_changed',
+      409,
+    ],
+    [
+      'been replaced by somebody else',
+      async (callback) => {
+        await app.localSignIn(browser, app.accounts.add({ email: 'b@example.com', emailVerified: true }))
+        return browser.get(callback)
+      },
+      'session_changed',
+      409,
+    ],
+  ])('a person who has %s between start and callback links nothing', async (_what, between, code, status) => {
+    await open()
+    const { location } = await post('/link')
+    await expectRefused(await between(await fake.signIn(location, { person: 'alice' })), code, status)
+    expect([...app.accounts.users.values()].flatMap(({ identities }) => identities)).toEqual([])
+  })
+
+  test('a session that ends while Bitbucket answers links nothing and is not written back', async () => {
+    await open()
+    const { location } = await post('/link')
+    fake.script('user', () => new Promise((resolve) => app.store.clear(() => resolve(null))))
+    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
+    await expectRefused(answer, 'session_changed', 409)
+    expect(await app.me(browser)).toBeNull()
+  })
+
+  test('a link started here does not sign in elsewhere, nor a sign-in link', async () => {
+    await open()
+    const { location } = await post('/link')
+    const callback = await fake.signIn(location, { person: 'alice' })
+    expect(errorOf(await new TestBrowser().get(callback))).toBe('state_invalid')
+    expect((await browser.get(callback)).status).toBe(302)
+  })
+
+  test('lost race: stored by this same user in another tab counts as linked, by somebody else as linked elsewhere', async () => {
+    await open()
+    app.accounts.intercept = (name) => {
+      if (name === 'linkIdentity') user.identities.push(identityOf('alice'))
+    }
+    expect((await link(app, browser, 'alice')).status).toBe(302)
+    await app.close()
+    await open()
+    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
+    app.accounts.intercept = (name) => {
+      if (name === 'linkIdentity') other.identities.push(identityOf('alice'))
+    }
+    const answer = await link(app, browser, 'alice')
+    expect([answer.status, errorOf(answer)]).toEqual([409, 'identity_linked_elsewhere'])
+    expect(user.identities).toEqual([])
+    expect(await app.me(browser)).toBe(user.id)
+  })
+
+  test('two users linking one identity at the same moment: one wins, the other is refused', async () => {
+    await open()
+    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
+    const second = new TestBrowser()
+    await app.localSignIn(second, other)
+    const answers = await Promise.all([link(app, browser, 'alice'), link(app, second, 'alice')])
+    expect(answers.map(({ status }) => status).sort()).toEqual([302, 409])
+    expect(user.identities.length + other.identities.length).toBe(1)
+  })
+
+  test('without describeUser and listIdentities linking says how to mend the set-up', async () => {
+    await open({ without: ['describeUser'] })
+    await expectRefused(await post('/link'), 'configuration_invalid', 500)
+    expect(app.errors.at(-1)?.message).toContain('describeUser')
+  })
+})
+
+const sessionOnly = (from: TestBrowser) => `connect.sid=${from.jar(app.url).get('connect.sid')}`
+
+describe('unlinking', () => {
+  test('the last way in stays', async () => {
+    await open()
+    const browserOfAlice = new TestBrowser()
+    await app.signIn(browserOfAlice, 'alice')
+    const alice = [...app.accounts.users.values()].at(-1) as TestUser
+    const answer = await post('/unlink', { id: alice.identities[0]?.id ?? '' }, browserOfAlice)
+    expect([answer.status, errorOf(answer)]).toEqual([409, 'last_sign_in_method'])
+    expect(alice.identities).toHaveLength(1)
+    expect(app.accounts.endedSessions).toEqual([])
+  })
+
+  test("somebody else's identity and one that does not exist get the same answer", async () => {
+    await open()
+    await app.signIn(new TestBrowser(), 'alice')
+    app.accounts.calls.length = 0
+    const theirs = await post('/unlink', { id: identityOf('alice').id })
+    const none = await post('/unlink', { id: '{00000000-0000-4000-8000-000000000000}' })
+    await expectRefused(theirs, 'identity_not_found', 404)
+    expect([theirs.status, theirs.text]).toEqual([none.status, none.text])
+    for (const id of ['', '__proto__', 'toString'])
+      expect(errorOf(await post('/unlink', { id }))).toBe('identity_not_found')
+    expect(errorOf(await post('/unlink'))).toBe('identity_not_found')
+    expect(app.accounts.byIdentity(identityOf('alice'))).toBeDefined()
+  })
+
+  test('without unlinkIdentity the page offers none and the form says how to mend the set-up', async () => {
+    await open({ without: ['unlinkIdentity'] })
+    user.identities.push(identityOf('alice'))
+    expect(formsOf((await browser.get(`${app.url}${BASE}/link`)).text)).toEqual([])
+    await expectRefused(await post('/unlink', { id: identityOf('alice').id }), 'configuration_invalid', 500)
+  })
+
+  test('a person who unlinks in two tabs at once gets one of them done', async () => {
+    await open()
+    user.identities.push(identityOf('alice'))
+    const [one, two] = [browser.copy(), browser.copy()]
+    const answers = await Promise.all([one, two].map((tab) => post('/unlink', { id: identityOf('alice').id }, tab)))
+    expect(answers.filter(({ status }) => status === 303).length).toBeGreaterThanOrEqual(1)
+    expect(user.identities).toEqual([])
+  })
+})
+
+describe('re-authentication', () => {
+  test.each(['bob', 'alice'])("an identity that is not one's own is a mismatch (%s)", async (person) => {
+    await open()
+    await app.signIn(new TestBrowser(), 'alice')
+    user.identities.push(identityOf('carol'))
+    app.accounts.calls.length = 0
+    const { location } = await post('/reauthenticate')
+    const answer = await browser.get(await fake.signIn(location, { person }))
+    await expectRefused(answer, 'reauthentication_mismatch', 403)
+    expect(await app.me(browser)).toBe(user.id)
+  })
+
+  test('a user who may not sign in any more is refused', async () => {
+    await open()
+    user.identities.push(identityOf('alice'))
+    const { location } = await post('/reauthenticate')
+    user.disabled = true
+    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
+    await expectRefused(answer, 'account_disabled', 403)
+  })
+
+  test('linking does not count as one', async () => {
+    await open({ options: { signedInAt: undefined as never } })
+    user.identities.push(identityOf('alice'))
+    expect(errorOf(await post('/unlink', { id: identityOf('alice').id }))).toBe('recent_sign_in_required')
+  })
+})
+
+describe('requireRecentSignIn', () => {
+  const guarded: TestAppOptions = {
+    options: { signedInAt: undefined as never },
+    behindSession: (express, bitbucket) => {
+      express.all('/secret', bitbucket.requireRecentSignIn(), (_req, res) => {
+        res.send('the secret')
+      })
+      express.get('/fresh', bitbucket.requireRecentSignIn({ maxAgeMs: 60_000 }), (_req, res) => {
+        res.send('fresh')
+      })
+    },
+  }
+  const secret = (path = '/secret', from = browser) => from.get(`${app.url}${path}`)
+
+  test('lets a recent sign-in pass and sends an older one to confirm, then back to the page', async () => {
+    await open(guarded)
+    const alice = new TestBrowser()
+    await app.signIn(alice, 'alice')
+    expect((await secret('/secret', alice)).text).toBe('the secret')
+    travel(2 * 60_000)
+    expect((await secret('/secret', alice)).text).toBe('the secret')
+    expect((await secret('/fresh', alice)).status).toBe(302)
+    travel(9 * 60_000)
+    const sent = await secret('/secret?page=2', alice)
+    expect([sent.status, sent.location]).toEqual([302, `${BASE}/reauthenticate?returnTo=%2Fsecret%3Fpage%3D2`])
+    const { location } = await app.submit(alice, sent.location, '/reauthenticate')
+    const back = await alice.get(await fake.signIn(location, { person: 'alice' }))
+    expect(back.location).toBe('/secret?page=2')
+    expect((await secret(back.location, alice)).text).toBe('the secret')
+  })
+
+  test("nobody is sent to the app's sign-in page, and other methods and JSON are refused", async () => {
+    await open(guarded)
+    const nobody = new TestBrowser()
+    const sent = await secret('/secret', nobody)
+    expect([sent.status, sent.location]).toEqual([302, '/login?returnTo=%2Fsecret'])
+    const posted = await nobody.post(`${app.url}/secret`, {})
+    expect([posted.status, errorOf(posted)]).toEqual([401, 'not_signed_in'])
+    const json = await browser.get(`${app.url}/secret`, { headers: { accept: 'application/json' } })
+    expect([json.status, json.json().error]).toEqual([403, 'recent_sign_in_required'])
+  })
+
+  test('the stamp of one user is worth nothing for another in the same session', async () => {
+    await open(guarded)
+    const alice = new TestBrowser()
+    await app.signIn(alice, 'alice')
+    const manager = (app.passport as unknown as { _sm: { logIn: unknown } })._sm
+    manager.logIn = (req: { session: Record<string, unknown> }, next: TestUser, ...rest: unknown[]) => {
+      req.session.passport = { user: next.id }
+      ;(rest.at(-1) as () => void)()
+    }
+    await app.localSignIn(alice, user)
+    expect(await app.me(alice)).toBe(user.id)
+    expect((await secret('/secret', alice)).status).toBe(302)
+  })
+})
