@@ -176,7 +176,7 @@ test('the administrator switches Bitbucket off and on; it is in effect at once, 
   expect((await visitor.send('/auth/bitbucket')).status).toBe(302)
 
   const tested = await admin.submit(await admin.send('/admin/bitbucket'), '/admin/bitbucket/test')
-  expect(tested.text).toContain('belong together')
+  expect(tested.text).toContain('No problem found')
 })
 
 test('tenants: acme inherits and is handed over to, globex has its own client and callback', async () => {

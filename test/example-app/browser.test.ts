@@ -77,12 +77,13 @@ test.each([
     await page.getByRole('link', { name: 'globex' }).click()
     await look('admin-tenant')
     await page.getByRole('button', { name: 'Test' }).click()
-    await page.getByText('Client ID and secret belong together', { exact: true }).waitFor()
+    await page.getByRole('heading', { name: 'No problem found' }).waitFor()
     await look('admin-test')
     // A page that does not exist is told by the browser itself.
     expect(complaints.filter((line) => !line.includes('/nowhere'))).toEqual([])
     await close()
   },
+  90_000,
 )
 
 test('the button, the consent, signed in; a note; signed out', async () => {

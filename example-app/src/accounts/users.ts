@@ -84,7 +84,10 @@ export function identitiesOf(db: Db, userId: string): Promise<Selectable<Identit
   return db.selectFrom('identities').selectAll().where('user_id', '=', userId).orderBy('created_at').execute()
 }
 
-/** Foreign keys take identities, sessions, codes, notes and activity along. */
+/** Foreign keys take identities, codes, notes and activity along; sessions know their user only by name. */
 export async function deleteUser(db: Db, userId: string): Promise<void> {
-  await db.deleteFrom('users').where('id', '=', userId).execute()
+  await db.transaction().execute(async (trx) => {
+    await trx.deleteFrom('sessions').where('user_id', '=', userId).execute()
+    await trx.deleteFrom('users').where('id', '=', userId).execute()
+  })
 }

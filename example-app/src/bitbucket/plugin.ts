@@ -42,6 +42,7 @@ export function setUpBitbucket({
     connection: connections({
       default: () => settings.default(),
       tenants: (tenant) => settings.tenant(tenant),
+      tenantIds: () => config.tenants,
       tenant: (req) => placeOf(req, config)?.tenant ?? null,
       application: (req) => placeOf(req, config)?.application ?? null,
     }),

@@ -87,17 +87,6 @@ export class ConnectionSettings {
     return level === 'default' ? base : { ...base, ...(await this.tenant(level)) }
   }
 
-  /** What to register at Bitbucket: one callback for the product and one for each tenant with its own client. */
-  async callbackURLs(): Promise<{ owner: string; clientID: string; callbackURL: string }[]> {
-    const base = await this.default()
-    const own = await Promise.all(
-      this.config.tenants.map(async (tenant) => ({ owner: tenant, ...(await this.tenant(tenant)) })),
-    )
-    return [{ owner: 'All sites', ...base }, ...own].flatMap(({ owner, clientID, callbackURL }) =>
-      clientID && callbackURL ? [{ owner, clientID, callbackURL }] : [],
-    )
-  }
-
   /** The application level, as `connections()` of the package wants it. */
   async default(): Promise<Connection> {
     const own = await this.#saved('default')

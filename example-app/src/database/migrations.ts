@@ -31,7 +31,7 @@ const steps: Record<string, (db: Db) => Promise<void>> = {
     await db.schema
       .createTable('sessions')
       .addColumn('id', 'text', (column) => column.primaryKey())
-      .addColumn('user_id', 'text', (column) => column.references('users.id').onDelete('cascade'))
+      .addColumn('user_id', 'text')
       .addColumn('data', 'text', (column) => column.notNull())
       .addColumn('device', 'text')
       .addColumn('created_at', 'text', (column) => column.notNull())

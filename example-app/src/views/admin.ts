@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
+import type { CallbackRegistration, DoctorReport } from 'passport-bitbucket-signin'
 import { APPLICATIONS } from '../bitbucket/places.js'
 import type { CompleteSettings, Level } from '../bitbucket/settings.js'
-import type { TestResult } from '../bitbucket/test-connection.js'
 import type { ActivityTable } from '../database/schema.js'
 import { activityList } from './account.js'
 import { type Html, html } from './html.js'
@@ -11,15 +11,15 @@ interface AdminView {
   readonly own: Level
   /** What an inherited value means here. */
   readonly above: CompleteSettings
-  readonly callbackURLs: readonly { owner: string; clientID: string; callbackURL: string }[]
+  readonly callbackURLs: readonly CallbackRegistration[]
   readonly events: readonly Selectable<ActivityTable>[]
   readonly tenants: readonly string[]
   readonly problem?: string
-  readonly test?: readonly TestResult[]
+  readonly report?: DoctorReport
 }
 
 export function adminView(view: AdminView): Html {
-  const { level, own, above, tenants, problem, test } = view
+  const { level, own, above, tenants, problem, report } = view
   const { settings } = own
   const enabled = settings.enabled ?? above.enabled
   return html`<p class="path">Administration › Social connections</p>
@@ -29,7 +29,7 @@ export function adminView(view: AdminView): Html {
       html`<a href="/admin/bitbucket?level=${each}"${each === level && html` aria-current="page"`}>${each === 'default' ? 'All sites' : each}</a>`,
   )}</nav>
 ${problem !== undefined && html`<p class="problem" role="alert">${problem}</p>`}
-${test && testResults(test)}
+${report && findings(report)}
 <form method="post" action="/admin/bitbucket" class="card fields">
 <input type="hidden" name="level" value="${level}">
 <h2>${level === 'default' ? 'For all sites' : `For the tenant ${level}`}</h2>
@@ -54,7 +54,7 @@ ${listChoice('workspaces', 'Only members of these workspaces', settings.workspac
 </form>
 <form method="post" action="/admin/bitbucket/test" class="card"><h2>Test this connection</h2>
 <input type="hidden" name="level" value="${level}">
-<p>Asks Bitbucket whether client ID and secret belong together.</p><button>Test</button></form>
+<p>Looks at this app as it answers requests, and asks Bitbucket about the client and its callback URL.</p><button>Test</button></form>
 ${registration(view)}
 <section class="card"><h2>Activity</h2>${activityList(view.events)}</section>`
 }
@@ -95,11 +95,12 @@ const applicationBoxes = (chosen: readonly string[]) =>
 const listInput = (name: string, own: readonly string[] | undefined, example: string) =>
   html`<input name="${name}" aria-label="${name}" value="${own?.join(' ') ?? ''}" placeholder="${example}" autocomplete="off" spellcheck="false">`
 
-function testResults(results: readonly TestResult[]): Html {
-  const word = { good: 'OK', bad: 'Wrong', unsure: 'Not known' }
-  return html`<section class="card" role="status"><h2>Test</h2><ul class="rows">${results.map(
-    ({ result, what, advice }) =>
-      html`<li><div><strong>${what}</strong><br><small>${advice}</small></div><span class="badge ${result === 'good' ? 'good' : 'warn'}">${word[result]}</span></li>`,
+function findings(report: DoctorReport): Html {
+  return html`<section class="card" role="status"><h2>${report.ok ? 'No problem found' : 'Problems found'}</h2>
+<ul class="rows">${report.findings.map(
+    ({ check, verdict, message, fix }) =>
+      html`<li><div><strong>${check}</strong> ${message}${fix !== null && html`<br><small>${fix}</small>`}</div>
+<span class="badge ${verdict === 'ok' ? 'good' : 'warn'}">${verdict}</span></li>`,
   )}</ul></section>`
 }
 
@@ -111,9 +112,9 @@ function registration({ callbackURLs }: AdminView): Html {
 <li>Save, then copy key and secret to this page.</li></ol>
 ${callbackURLs.map(
   (
-    { owner, clientID, callbackURL },
+    { tenant, clientID, callbackURL },
     index,
-  ) => html`<label for="callback${index}">Callback URL: ${owner} <small>(client ${clientID})</small></label>
+  ) => html`<label for="callback${index}">Callback URL: ${tenant ?? 'All sites'} <small>(client ${clientID})</small></label>
 <div class="copy"><input id="callback${index}" readonly value="${callbackURL}"><button type="button" data-copy="callback${index}" hidden>Copy</button></div>`,
 )}</section>`
 }

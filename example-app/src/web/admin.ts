@@ -1,6 +1,6 @@
 import { type Request, type Response, Router } from 'express'
+import type { DoctorReport } from 'passport-bitbucket-signin'
 import { type Settings, settingsSchema } from '../bitbucket/settings.js'
-import { type TestResult, testConnection } from '../bitbucket/test-connection.js'
 import { adminView } from '../views/admin.js'
 import { sendPage } from '../views/layout.js'
 import { requireAdmin, requireRecentSignIn } from './guards.js'
@@ -18,12 +18,12 @@ export function adminRoutes(services: Services): Router {
     return config.tenants.find((tenant) => tenant === asked) ?? 'default'
   }
 
-  const show = async (req: Request, res: Response, extra: { problem?: string; test?: TestResult[] } = {}) => {
+  const show = async (req: Request, res: Response, extra: { problem?: string; report?: DoctorReport } = {}) => {
     const level = levelOf(req)
     const [own, above, callbackURLs, events] = await Promise.all([
       settings.level(level),
       level === 'default' ? settings.inherited : settings.effectiveDefault(),
-      settings.callbackURLs(),
+      bitbucket.callbackURLs(),
       activity.latest(),
     ])
     const view = { level, own, above, callbackURLs, events, tenants: config.tenants, demo: config.demo, ...extra }
@@ -52,9 +52,10 @@ export function adminRoutes(services: Services): Router {
   })
 
   router.post('/admin/bitbucket/test', async (req, res) => {
-    const test = await testConnection(await settings.effective(levelOf(req)))
-    note(req, 'connection_tested', levelOf(req), test.map((each) => each.what).join('; '))
-    await show(req, res, { test })
+    const connection = await settings.effective(levelOf(req))
+    const report = await bitbucket.doctor(req.app, { connection })
+    note(req, 'connection_tested', levelOf(req), report.ok ? 'in order' : 'problems were found')
+    await show(req, res, { report })
   })
 
   return router
