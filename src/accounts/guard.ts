@@ -101,8 +101,11 @@ export function guardHooks<User>(
   }
 
   function known(name: string, user: User): KnownUser<User> {
-    const id = isUser(user) ? idOf(user) : null
-    if (!id) throw hookFailed(name, 'must return a user with an id')
+    const id: unknown = isUser(user) ? idOf(user) : null
+    // An id that is an object would be another one at each reading.
+    if (typeof id !== 'string' || id === '') {
+      throw hookFailed(name, 'must return a user for whom `userId` gives a non-empty string')
+    }
     return { user, id }
   }
 
