@@ -28,22 +28,26 @@ try {
     apps.push({ label: dist, app: await startApp(contender, provider, { env: { BENCH_DIST: resolve(dist) } }) })
   }
   for (const { app } of apps) await run(app, { kind: 'signIn', concurrency: 16, ms: 3000 })
-  const samples = new Map(apps.map(({ label }) => [label, { start: [], signIn: [] }]))
+  const samples = new Map(apps.map(({ label }) => [label, { start: [], signIn: [], ownCode: [] }]))
   for (let round = 0; round < Number(args.rounds); round++) {
     for (const kind of ['start', 'signIn']) {
       for (const { label, app } of rotated(apps, round)) {
-        samples.get(label)[kind].push((await run(app, { kind, concurrency: 16, ms: 200 })).cpuMs)
+        const { cpuMs, systemMs } = await run(app, { kind, concurrency: 32, ms: 200 })
+        samples.get(label)[kind].push(cpuMs)
+        samples.get(label).ownCode.push(kind === 'signIn' ? cpuMs - systemMs : Number.NaN)
         await app.send('clearStore')
       }
     }
   }
   const base = samples.get('baseline')
-  for (const [label, { start, signIn }] of samples) {
+  for (const [label, { start, signIn, ownCode }] of samples) {
     const cell = (kind, values) =>
       [median, (all) => quantile(all, 0.1)]
         .map((of) => `${(of(values) * 1000).toFixed(0)} µs (${(of(values) / of(base[kind])).toFixed(2)} ×)`)
         .join(', at best ')
-    console.log(`${label.padEnd(28)} start ${cell('start', start)}; sign-in ${cell('signIn', signIn)}`)
+    console.log(
+      `${label.padEnd(28)} start ${cell('start', start)}; sign-in ${cell('signIn', signIn)}; outside the kernel ${cell('ownCode', ownCode)}`,
+    )
   }
 } finally {
   stopChildren()

@@ -20,7 +20,7 @@ const folder = mkdtempSync(`${tmpdir()}/bench-`)
 try {
   const contender = contenders.find((each) => each.id === id)
   const app = await startApp(contender, await startProvider(folder))
-  const load = { kind, concurrency: 8, ms: Number(args.ms) }
+  const load = { kind, concurrency: 32, ms: Number(args.ms) }
   await run(app, { ...load, ms: 3000 })
   await app.send('startProfile')
   const { cpuMs } = await run(app, load)

@@ -26,6 +26,23 @@ export function summarise(rounds, id, baselineId) {
   return { value: median(values), ratio: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) }
 }
 
+/**
+ * The ratio of the best tenths: what is left when nothing else runs on the machine. `higherIsBetter` for rates.
+ *
+ * @param {Record<string, number>[]} rounds
+ * @param {string} id
+ * @param {string} baselineId
+ * @param {boolean} higherIsBetter
+ */
+export function undisturbedRatio(rounds, id, baselineId, higherIsBetter) {
+  const best = (each) =>
+    quantile(
+      rounds.map((round) => round[each]),
+      higherIsBetter ? 0.9 : 0.1,
+    )
+  return best(id) / best(baselineId)
+}
+
 /** A new order each round, so that nobody always follows the same neighbour. */
 export function rotated(items, round) {
   const at = round % items.length

@@ -14,7 +14,8 @@ const WORK = {
  *
  * @param {{ contender: import('../contenders/index.mjs').Contender, port: number, send(command: string): Promise<any> }} app
  * @param {{ kind: keyof WORK, concurrency: number, ms: number, hosts?: string[] }} load
- * @returns {Promise<{ perSecond: number, cpuMs: number, busy: number }>} `cpuMs` of the app's process per repetition;
+ * @returns {Promise<{ perSecond: number, cpuMs: number, systemMs: number, busy: number }>} `cpuMs` of the app's process per
+ *   repetition, `systemMs` of it in the kernel;
  *   `busy` = share of one core the app used: near 1 means the app, not the driver, was the limit
  */
 export async function run(app, { kind, concurrency, ms, hosts }) {
@@ -35,7 +36,13 @@ export async function run(app, { kind, concurrency, ms, hosts }) {
   const after = await app.send('cpu')
   for (const connection of connections) connection.close()
   const cpuMs = (after.user + after.system - before.user - before.system) / 1000
-  return { perSecond: (done / elapsedMs) * 1000, cpuMs: cpuMs / done, busy: cpuMs / elapsedMs }
+  const systemMs = (after.system - before.system) / 1000
+  return {
+    perSecond: (done / elapsedMs) * 1000,
+    cpuMs: cpuMs / done,
+    systemMs: systemMs / done,
+    busy: cpuMs / elapsedMs,
+  }
 }
 
 /** The loads of one round; the key is what the samples are filed under. */
