@@ -4,8 +4,14 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const SERVER = process.env.EXAMPLE_APP_SERVER ?? join(__dirname, '../../example-app/dist/server.js')
+const SERVER = join(__dirname, '../../example-app/dist/server.js')
 const READY_WITHIN_MS = 20_000
+
+/** A test that fails half way must not leave processes behind. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
 
 /** A mail as `/dev/mailbox` tells it. */
 export interface DevMail {
@@ -45,6 +51,8 @@ export async function startExampleApp(env: Record<string, string> = {}): Promise
   const settings = { PORT: String(port), FAKE_BITBUCKET_PORT: String(fakePort), ...env, DATA_DIR: dataDir }
   // Not the environment of the test run: a DATABASE_URL there is none of this app's business.
   const child = spawn(process.execPath, [SERVER], { env: { PATH: process.env.PATH, ...settings }, cwd: dataDir })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
   const url = `http://localhost:${settings.PORT}`

@@ -1,8 +1,8 @@
 import { type Request, type Response, Router } from 'express'
 import { z } from 'zod'
 import { hashPassword } from '../accounts/passwords.js'
-import { emptyAccount, findRowByEmail, findUser, insertUser, lockUser, type User } from '../accounts/users.js'
-import { refusedBy } from '../database/database.js'
+import { confirmAddress, openAccount, resetPassword } from '../accounts/proven-address.js'
+import { findRowByEmail, type User } from '../accounts/users.js'
 import { sendPage } from '../views/layout.js'
 import { codeView, resetView, signUpView } from '../views/sign-up.js'
 import { requireUser } from './guards.js'
@@ -95,14 +95,14 @@ export function signUpRoutes(services: Services): Router {
     if (row.purpose === 'verify') {
       // The code is good only for the account that asked for it.
       if (row.user_id !== req.user?.id) return res.redirect(303, '/account')
-      await confirmAddress(row.user_id, row.email)
+      await confirmAddress(db, row.user_id, row.email)
       req.session.notice = 'Your address is confirmed.'
       return res.redirect(303, '/account')
     }
     const user =
       row.purpose === 'sign-up'
-        ? await openAccount(row.name ?? '', row.email, row.password_hash ?? '')
-        : await resetPassword(row.user_id ?? '', row.email, await hashPassword(newPassword?.data ?? ''))
+        ? await openAccount(db, row.name ?? '', row.email, row.password_hash ?? '')
+        : await resetPassword(db, row.user_id ?? '', row.email, await hashPassword(newPassword?.data ?? ''))
     if (!user) return showCode(req, res.status(409), 'This address belongs to an account by now. Sign in to it.')
     await signInByPassword(req, user)
     activity.record(row.purpose === 'sign-up' ? 'signed_up' : 'password_reset', user.id, 'With a mailed code')
@@ -125,46 +125,6 @@ export function signUpRoutes(services: Services): Router {
     waitForCode(req, 'reset', input.data, id)
     res.redirect(303, '/code')
   })
-
-  /** The code proved the address: a new account, or the one that only claimed the address, emptied. */
-  const openAccount = async (name: string, address: string, passwordHash: string): Promise<User | null> => {
-    const open = db.transaction().execute(async (trx) => {
-      const holder = await findRowByEmail(trx, address)
-      if (!holder) return insertUser(trx, { name, email: address, emailVerified: true, passwordHash })
-      if ((await lockUser(trx, holder.id))?.email_verified !== 0) return null
-      await emptyAccount(trx, holder.id)
-      const changes = { name, password_hash: passwordHash, email_verified: 1 }
-      await trx.updateTable('users').set(changes).where('id', '=', holder.id).execute()
-      return findUser(trx, holder.id)
-    })
-    return open.catch((error: unknown) => {
-      if (refusedBy(error) === 'users') return null
-      throw error
-    })
-  }
-
-  /** Ends every session. An address that was not confirmed before is now, and what a stranger may have set up goes. */
-  const resetPassword = (userId: string, address: string, passwordHash: string): Promise<User | null> =>
-    db.transaction().execute(async (trx) => {
-      const row = await lockUser(trx, userId)
-      if (!row || row.email_lower !== address.toLowerCase()) return null
-      if (row.email_verified === 0) await emptyAccount(trx, userId)
-      await trx.deleteFrom('sessions').where('user_id', '=', userId).execute()
-      await trx
-        .updateTable('users')
-        .set({ password_hash: passwordHash, email_verified: 1 })
-        .where('id', '=', userId)
-        .execute()
-      return findUser(trx, userId)
-    })
-
-  const confirmAddress = (userId: string, address: string) =>
-    db
-      .updateTable('users')
-      .set({ email_verified: 1 })
-      .where('id', '=', userId)
-      .where('email_lower', '=', address.toLowerCase())
-      .execute()
 
   return router
 }
