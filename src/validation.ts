@@ -151,7 +151,7 @@ function makeSchemas() {
         (value) =>
           value.allowPrivateHosts === true ||
           [value.authorizationURL, value.tokenURL, value.apiURL].every(
-            (each) => !isPrivateHost(new URL(each).hostname),
+            (each) => !URL.canParse(each) || !isPrivateHost(new URL(each).hostname),
           ),
         { error: 'must not point into a private network unless `allowPrivateHosts: true` says so on purpose' },
       )

@@ -9,7 +9,7 @@ import { decideLink, decideReauthentication } from '../policy/linking'
 import { followUp, ownerOf, refusal } from './complete-sign-in'
 import { sendOn } from './reply'
 import { assertSessionUnchanged, currentUser, loginOf, sessionChanged, signIn, stampNow } from './session'
-import { hooksOf, tell, type Visit } from './visit'
+import { destinationOf, hooksOf, tell, type Visit } from './visit'
 
 /** Ends a callback that was started to link. */
 export async function completeLink<User>(
@@ -21,7 +21,7 @@ export async function completeLink<User>(
   const current = await sameUser(visit, transaction)
   const hooks = hooksOf(visit, 'link', person.workspaces)
   await linkTo(visit, hooks, current, person, tokens)
-  sendOn(visit.req, visit.res, 'linked', transaction.returnTo ?? visit.services.paths.signedIn)
+  sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo))
 }
 
 /** Links an identity to the signed-in user, if the table allows it: one write, a new session, the other ones ended. */
@@ -73,7 +73,7 @@ export async function completeReauthentication<User>(
   await followUp(visit, hooks, current, person, tokens)
   await signIn(visit.req, current, 'everything', stampNow())
   tell(visit, 'reauthenticated', { userId: current.id, identityId: person.identity.id })
-  sendOn(visit.req, visit.res, 'reauthenticated', transaction.returnTo ?? visit.services.paths.signedIn)
+  sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo))
 }
 
 /** The user who started this, in the session in which it was started, read anew. */

@@ -14,7 +14,7 @@ import { decideSignedIn, type IdentityOwner } from '../policy/linking'
 import { keepOrSendCode } from './email-code'
 import { sendOn } from './reply'
 import { assertSessionUnchanged, type Carry, currentUser, loginOf, signIn, stampNow } from './session'
-import { hooksOf, policyOf, tell, type Visit } from './visit'
+import { destinationOf, hooksOf, policyOf, tell, type Visit } from './visit'
 
 /** Ends a callback of a plain sign-in: signed in, waiting for something, or refused. */
 export async function completeSignIn<User>(
@@ -124,13 +124,15 @@ async function dropWaiting<User>({ req, res, services, connection }: Visit<User>
  * start: Bitbucket remembers the consent, and the tokens come without having been stored in between.
  */
 export function leave<User>(
-  { req, res, services, connection }: Visit<User>,
+  visit: Visit<User>,
   returnTo: string | null,
   outcome: 'signed_in' | 'linked',
   waited: boolean,
 ): void {
-  const next = returnTo ?? services.paths.signedIn
+  const { req, res, services, connection } = visit
+  const next = destinationOf(visit, returnTo)
   if (!waited || !services.accounts.storeTokens) return sendOn(req, res, outcome, next)
+  // The start checks it once more.
   const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
   sendOn(req, res, outcome, `${connection.basePath || '/'}${query}`)
 }

@@ -109,6 +109,11 @@ export function returnToOf<User>({ services, connection }: Visit<User>, value: u
   return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
 }
 
+/** Where a flow ends: its way back, checked on the way out as on the way in, else the app's page. */
+export function destinationOf<User>(visit: Visit<User>, returnTo: string | null): string {
+  return returnToOf(visit, returnTo) ?? visit.services.paths.signedIn
+}
+
 /** What an event says of this visit, besides what the visit knows by itself. */
 export interface EventDetails {
   readonly userId?: string | null
