@@ -1,11 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { expect, test, vi } from 'vitest'
-import { makeCode } from '../../src/flow/email-code'
+import { hashCode, makeCode, matchesCode } from '../../src/flow/email-code'
+import { deriveKeys } from '../../src/flow/keys'
+import { Secret } from '../../src/secret'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
 import { browsers, codesOf, type Lab, MINUTE, ourCookies, SECOND, sessionOf, startLab, travel } from './lab'
 
 const UNTRUSTED = { connection: { trustedProvider: false } }
 const WRONG = 'BBBB-BBBB'
+const wallClock = Date.now.bind(Date)
 
 test('OTP-01: after five wrong codes the right one is refused too, and a new code is needed', async () => {
   const lab = await startLab(UNTRUSTED)
@@ -128,7 +132,7 @@ test('OTP-10: a code is good for ten minutes, and setting the clock back does no
   travel(10 * MINUTE + SECOND)
   await lab.refused(victim, () => lab.verify(victim, first.code), { code: 'code_expired' })
   // The wall clock is back where it was, the monotonic one is not.
-  vi.spyOn(Date, 'now').mockImplementation(() => new Date().getTime())
+  vi.spyOn(Date, 'now').mockImplementation(wallClock)
   await lab.refused(victim, () => lab.verify(victim, first.code), { code: 'code_expired' })
   travel(0)
   const other = new TestBrowser()
@@ -488,9 +492,6 @@ test('OTP-29: many pending sign-ins cost one cookie each browser, and old ones o
 })
 
 test('OTP-30: codes are compared as keyed hashes of one length, in constant time', async () => {
-  const { matchesCode, hashCode } = await import('../../src/flow/email-code')
-  const { deriveKeys } = await import('../../src/flow/keys')
-  const { Secret } = await import('../../src/secret')
   const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'code')
   const binding = { handle: 'h', generation: 1, identity: { issuer: 'i', id: 'x' }, address: 'a@b.test', context: 'c' }
   const hash = hashCode(keys, binding, 'BCDF-GHJK')
@@ -506,6 +507,5 @@ test('OTP-30: codes are compared as keyed hashes of one length, in constant time
   ]) {
     expect(matchesCode(keys, { ...binding, ...change }, hash, 'BCDF-GHJK')).toBe(false)
   }
-  const { readFileSync } = await import('node:fs')
   expect(readFileSync('src/flow/keys.ts', 'utf8')).toContain(timingSafeEqual.name)
 })

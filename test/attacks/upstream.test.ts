@@ -441,7 +441,7 @@ test('UPS-33: cookies, locations and floods of headers from upstream do nothing'
   expect(JSON.stringify(answer.headers)).not.toContain('evil')
   for (const headers of [
     `x: ${'y'.repeat(20_000)}\r\n`,
-    'a: b\r\n'.repeat(2000) + `z: ${'y'.repeat(16_384)}\r\n`,
+    `${'a: b\r\n'.repeat(2000)}z: ${'y'.repeat(16_384)}\r\n`,
     'bad header\r\n',
     'x: \u0000\r\n',
   ]) {
