@@ -184,5 +184,5 @@ describe('refreshTokens', () => {
 test('the page about refreshing tokens shows exactly the code that is tested', async () => {
   const page = await readFile('docs/refreshing-tokens.md', 'utf8')
   const code = await readFile('test/connections/stored-tokens.ts', 'utf8')
-  expect(/^```ts\n([^]*?)\n```$/m.exec(page)?.[1]).toBe(code.trimEnd())
+  expect(/^```ts\n([\s\S]*?)\n```$/m.exec(page)?.[1]).toBe(code.trimEnd())
 })
