@@ -73,7 +73,7 @@ export function guardHooks<User>(
   const endsAt = now() + REQUEST_DEADLINE_MS
   let written = false
 
-  /** Calls one hook; only the two errors about unique keys are its own words, everything else is a fault. */
+  /** Calls one hook; whatever it throws is a fault. */
   async function call<T>(name: keyof AccountHooks<User>, argument: object): Promise<T> {
     const hook = accounts[name] as ((argument: object) => unknown) | undefined
     if (!hook) throw hookFailed(name, 'is not given')
@@ -83,11 +83,11 @@ export function guardHooks<User>(
       const result = (async () => hook.call(accounts, { ...argument, req, context }))()
       return (await withDeadline(result, left, `accounts.${name}`)) as T
     } catch (error) {
-      if (isTaken(error)) throw error
       throw hookFailed(name, 'failed; see `cause`', error)
     }
   }
 
+  /** Calls a hook that changes accounts; the two errors about unique keys are an answer here, and only here. */
   async function write<T>(name: keyof AccountHooks<User>, argument: object): Promise<T | Taken> {
     if (written) throw hookFailed(name, 'would be a second change of accounts in one request')
     try {
@@ -95,7 +95,7 @@ export function guardHooks<User>(
       written = true
       return result
     } catch (error) {
-      if (isTaken(error)) return 'taken'
+      if (error instanceof BitbucketSignInError && isTaken(error.cause)) return 'taken'
       throw error
     }
   }
