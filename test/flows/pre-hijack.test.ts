@@ -1,0 +1,237 @@
+/*
+ * The five classes of account pre-hijacking (Sudhodanan and Paverd, USENIX Security 2022): an attacker prepares an
+ * account before its owner comes. Each has its control: the same steps without the hostile one.
+ */
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { TestUser } from '../support/accounts'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { TestBrowser } from '../support/browser'
+import { consented, enterCode, errorOf, giveAddress, link } from '../support/steps'
+
+let fake: FakeBitbucket
+let app: TestApp
+let attacker: TestBrowser
+let victim: TestBrowser
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+afterEach(async () => {
+  fake.reset()
+  await app.close()
+})
+
+const ADDRESS = 'alice@example.com'
+
+/** Mallory attacks; Alice owns the address. Sessions of a user really end, as an app's store would end them. */
+async function open(options: TestAppOptions = {}): Promise<void> {
+  app = await startTestApp({ fake, ...options })
+  attacker = new TestBrowser()
+  victim = new TestBrowser()
+  fake.addPerson({ key: 'mallory', emails: [{ address: 'mallory@example.net', primary: true }] })
+  app.accounts.intercept = (name, input) => {
+    if (name === 'endOtherSessions') endSessions((input as { user: TestUser }).user)
+  }
+}
+
+function endSessions(user: TestUser): void {
+  const { sessions } = app.store as unknown as { sessions: Record<string, string> }
+  for (const [id, session] of Object.entries(sessions)) {
+    if ((JSON.parse(session) as { passport?: { user?: string } }).passport?.user === user.id) delete sessions[id]
+  }
+}
+
+/** What the attacker makes in advance: an account with the victim's address, never proven. */
+const trap = () => app.accounts.add({ name: 'Trap', email: ADDRESS, password: "the attacker's" })
+/** What an honest owner has: the same, proven. */
+const own = () => app.accounts.add({ name: 'Own', email: ADDRESS, emailVerified: true })
+
+describe('classic-federated merge: an account with a password and the address of the victim', () => {
+  test('is emptied before the victim enters: the password and the sessions of the attacker are gone', async () => {
+    await open()
+    const account = trap()
+    await app.signIn(victim, 'alice')
+    expect(await app.me(victim)).toBe(account.id)
+    expect(account).toMatchObject({ password: null, emailVerified: true })
+  })
+
+  test('is not entered where the app cannot empty it: the victim would have to sign in to it, and cannot', async () => {
+    await open({ without: ['claimAddress'] })
+    const account = trap()
+    expect((await app.signIn(victim, 'alice')).location).toBe('/auth/bitbucket/continue')
+    expect(await app.me(victim)).toBeNull()
+    expect(account.identities).toEqual([])
+  })
+
+  test('the attacker who confirms in their own browser finds nothing to confirm', async () => {
+    await open({ without: ['claimAddress'] })
+    const account = trap()
+    await app.signIn(victim, 'alice')
+    await app.localSignIn(attacker, account)
+    expect(errorOf(await attacker.get(`${app.url}/auth/bitbucket/continue`))).toBe('pending_missing')
+    expect(account.identities).toEqual([])
+  })
+
+  test('control: an account whose owner proved the address is linked with its password', async () => {
+    await open()
+    const account = own()
+    await app.signIn(victim, 'alice')
+    expect(await app.me(victim)).toBe(account.id)
+    expect(account.password).toBe('secret')
+  })
+})
+
+describe('unexpired session: the attacker stays signed in to the account', () => {
+  test('ends with the claim, and so does everything that was open in it', async () => {
+    await open()
+    const account = trap()
+    account.emailVerified = true
+    await app.localSignIn(attacker, account)
+    const { location } = await app.submit(attacker, '/auth/bitbucket/link', '/link')
+    account.emailVerified = false
+    const linking = await fake.signIn(location, { person: 'mallory' })
+    await app.signIn(victim, 'alice')
+    expect(await app.me(victim)).toBe(account.id)
+    expect(await app.me(attacker)).toBeNull()
+    expect(errorOf(await attacker.get(linking))).toBe('not_signed_in')
+    expect(account.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+  })
+
+  test('ends with a link by address as well', async () => {
+    await open()
+    const account = own()
+    await app.localSignIn(attacker, account)
+    await app.signIn(victim, 'alice')
+    expect(await app.me(victim)).toBe(account.id)
+    expect(await app.me(attacker)).toBeNull()
+  })
+
+  test('control: the session of another account goes on', async () => {
+    await open()
+    trap()
+    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
+    await app.localSignIn(attacker, other)
+    await app.signIn(victim, 'alice')
+    expect(await app.me(attacker)).toBe(other.id)
+  })
+})
+
+describe("trojan identifier: the attacker's own Bitbucket identity on the account", () => {
+  test('cannot be linked to an account whose address nobody proved', async () => {
+    await open()
+    const account = trap()
+    await app.localSignIn(attacker, account)
+    const answer = await attacker.post(`${app.url}/auth/bitbucket/link`, {})
+    expect(errorOf(answer)).toBe('email_unverified')
+    expect(account.identities).toEqual([])
+  })
+
+  test('is removed by the claim where the app let it in', async () => {
+    await open({ options: { policy: { linkUnverified: true } } })
+    const account = trap()
+    await app.localSignIn(attacker, account)
+    await link(app, attacker, 'mallory')
+    expect(account.identities).toHaveLength(1)
+    await app.signIn(victim, 'alice')
+    expect(await app.me(victim)).toBe(account.id)
+    expect(account.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    const again = new TestBrowser()
+    await app.signIn(again, 'mallory')
+    expect(await app.me(again)).not.toBe(account.id)
+  })
+
+  test('keeps the victim out of an account that cannot be emptied, instead of sharing it', async () => {
+    await open({ without: ['claimAddress'], options: { policy: { linkUnverified: true } } })
+    const account = trap()
+    await app.localSignIn(attacker, account)
+    await link(app, attacker, 'mallory')
+    expect(errorOf(await app.signIn(victim, 'alice'))).toBe('account_exists_unverified')
+    expect(await app.me(victim)).toBeNull()
+  })
+
+  test('control: the owner of a proven address links their own identity', async () => {
+    await open()
+    const account = own()
+    await app.localSignIn(victim, account)
+    await link(app, victim, 'alice')
+    expect(account.identities).toHaveLength(1)
+  })
+})
+
+describe('unexpired e-mail change: the attacker has the address of the victim half way', () => {
+  test('a typed address that waits for its code never opens the account the victim makes meanwhile', async () => {
+    await open()
+    fake.updatePerson('mallory', { emails: [] })
+    await app.signIn(attacker, 'mallory')
+    await giveAddress(app, attacker, ADDRESS)
+    await app.signIn(victim, 'alice')
+    const account = app.accounts.users.get((await app.me(victim)) ?? '')
+    // Even with the victim's mail in hand.
+    const answer = await enterCode(app, attacker)
+    expect(errorOf(answer)).toBe('account_exists')
+    expect(await app.me(attacker)).toBeNull()
+    expect(account?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+  })
+
+  test('a change of address at Bitbucket after the sign-up changes nothing here', async () => {
+    await open()
+    await app.signIn(attacker, 'mallory')
+    const mallory = await app.me(attacker)
+    fake.updatePerson('mallory', { emails: [{ address: ADDRESS, primary: true }] })
+    await app.signIn(attacker, 'mallory')
+    await app.signIn(victim, 'alice')
+    expect(await app.me(attacker)).toBe(mallory)
+    expect(await app.me(victim)).not.toBe(mallory)
+    expect(app.accounts.users.get(mallory ?? '')?.email).toBe('mallory@example.net')
+  })
+
+  test('control: the typed address of nobody else signs its person up', async () => {
+    await open()
+    fake.updatePerson('mallory', { emails: [] })
+    await app.signIn(attacker, 'mallory')
+    await giveAddress(app, attacker, 'mallory@example.net')
+    await enterCode(app, attacker)
+    expect(await app.me(attacker)).not.toBeNull()
+  })
+})
+
+describe('non-verifying provider: Bitbucket shows the address of the victim, unconfirmed', () => {
+  const claimant = () =>
+    fake.updatePerson('mallory', { emails: [{ address: ADDRESS, primary: true, confirmed: false }] })
+
+  test.each([true, false])(
+    'the account of the victim is not entered (trusted provider: %s)',
+    async (trustedProvider) => {
+      await open({ connection: { trustedProvider } })
+      claimant()
+      const account = own()
+      const answer = await app.signIn(attacker, 'mallory')
+      expect(answer.location).toBe('/auth/bitbucket/email')
+      expect(app.mails.map(({ to }) => to)).toEqual([ADDRESS])
+      expect(app.accounts.count('getAccountsByEmail')).toBe(0)
+      expect(await app.me(attacker)).toBeNull()
+      expect(account.identities).toEqual([])
+    },
+  )
+
+  test('no user with the address marked verified is made, so the victim signs up unhindered', async () => {
+    await open({ options: { policy: { untrustedEmail: 'unverified' } } })
+    claimant()
+    await app.signIn(attacker, 'mallory')
+    const prepared = app.accounts.users.get((await app.me(attacker)) ?? '')
+    expect(prepared?.emailVerified).toBe(false)
+    await app.signIn(victim, 'alice')
+    expect(prepared?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    const again = new TestBrowser()
+    await app.signIn(again, 'mallory')
+    expect(await app.me(again)).not.toBe(prepared?.id)
+  })
+
+  test('control: the same address confirmed, by a trusted provider, opens its account', async () => {
+    await open()
+    const account = own()
+    await victim.get(await consented(app, victim, 'alice'))
+    expect(await app.me(victim)).toBe(account.id)
+  })
+})
