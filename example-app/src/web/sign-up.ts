@@ -103,7 +103,10 @@ export function signUpRoutes(services: Services): Router {
       row.purpose === 'sign-up'
         ? await openAccount(db, row.name ?? '', row.email, row.password_hash ?? '')
         : await resetPassword(db, row.user_id ?? '', row.email, await hashPassword(newPassword?.data ?? ''))
-    if (!user) return showCode(req, res.status(409), 'This address belongs to an account by now. Sign in to it.')
+    if (!user) {
+      req.session.notice = 'This address belongs to an account by now. Sign in to it.'
+      return res.redirect(303, '/sign-in')
+    }
     await signInByPassword(req, user)
     activity.record(row.purpose === 'sign-up' ? 'signed_up' : 'password_reset', user.id, 'With a mailed code')
     res.redirect(303, services.bitbucket.pending(req)?.next ?? '/account')
