@@ -115,11 +115,14 @@ function send(upstream: UpstreamRequest, agent: http.Agent): Promise<UpstreamAns
     }
     signal.addEventListener('abort', onAbort)
 
+    let answered = false
     request.on('error', (error: NodeJS.ErrnoException) => {
-      const stale = error.code === 'ECONNRESET' || error.code === 'EPIPE'
-      settle(() => reject(stale ? new StaleConnection() : networkFault(error)))
+      const reset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
+      if (reset && answered) return settle(() => reject(brokenOff()))
+      settle(() => reject(reset ? new StaleConnection() : networkFault(error)))
     })
     request.on('response', (response) => {
+      answered = true
       const chunks: Buffer[] = []
       let bytes = 0
       response.on('data', (chunk: Buffer) => {
@@ -137,8 +140,8 @@ function send(upstream: UpstreamRequest, agent: http.Agent): Promise<UpstreamAns
           }
         }, true),
       )
-      response.on('error', () => settle(() => reject(fault('broke off in the middle of an answer'))))
-      response.on('close', () => settle(() => reject(fault('broke off in the middle of an answer'))))
+      response.on('error', () => settle(() => reject(brokenOff())))
+      response.on('close', () => settle(() => reject(brokenOff())))
     })
     // 1xx answers and upgrades are not answers to anything we asked.
     request.on('upgrade', () => settle(() => reject(fault('tried to switch protocols'))))
@@ -166,6 +169,10 @@ function reasonOf(signal: AbortSignal): BitbucketSignInError {
 
 function fault(what: string): BitbucketSignInError {
   return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}.`)
+}
+
+function brokenOff(): BitbucketSignInError {
+  return fault('broke off in the middle of an answer')
 }
 
 function networkFault(error: NodeJS.ErrnoException): BitbucketSignInError {
@@ -205,7 +212,9 @@ class Spares {
     const sockets = this.#byHost.get(`${options.host}:${options.port}`)?.sockets
     for (const socket of sockets ?? []) {
       releaseSpare(socket)
-      if (!socket.destroyed) return socket
+      // What came before anything was asked, such as the 408 of a balancer, would pass for the answer.
+      if (!socket.destroyed && socket.readableLength === 0) return socket
+      socket.destroy()
     }
     return undefined
   }
