@@ -1,0 +1,106 @@
+import type { Request } from 'express'
+import { describe, expect, test } from 'vitest'
+import { authorizationCode, checkIssuer, readCallback } from '../../src/bitbucket/callback'
+import { BitbucketSignInError } from '../../src/errors'
+
+const read = (query: object) => readCallback(query as Request['query'])
+
+function codeOf(act: () => unknown): string | undefined {
+  try {
+    act()
+    return undefined
+  } catch (error) {
+    expect(error).toBeInstanceOf(BitbucketSignInError)
+    return (error as BitbucketSignInError).code
+  }
+}
+
+describe('readCallback', () => {
+  test('five parameters are read, the others are not looked at', () => {
+    const query = { state: 's', code: 'c', error: 'e', iss: 'i', handover: 'h', access_token: 'T', token_type: ['x'] }
+    expect(read(query)).toEqual({ state: 's', code: 'c', error: 'e', iss: 'i', handover: 'h' })
+    expect(read({})).toEqual({
+      state: undefined,
+      code: undefined,
+      error: undefined,
+      iss: undefined,
+      handover: undefined,
+    })
+  })
+
+  test.each([
+    ['state', 1024],
+    ['code', 2048],
+    ['error', 256],
+    ['iss', 512],
+    ['handover', 4096],
+  ] as const)('%s is a single string of 1 to %i characters', (name, most) => {
+    expect(read({ [name]: 'x'.repeat(most) })[name]).toHaveLength(most)
+    for (const odd of ['', 'x'.repeat(most + 1), ['a', 'b'], ['a'], { a: 'b' }, null, 1, true, 'x'.repeat(100_000)]) {
+      expect({ odd, code: codeOf(() => read({ [name]: odd })) }).toEqual({ odd, code: 'state_invalid' })
+    }
+  })
+
+  test('a parameter that only a prototype has is not there', () => {
+    expect(read(Object.create({ code: 'c' })).code).toBeUndefined()
+    expect(read(JSON.parse('{"__proto__":{"code":"c"}}')).code).toBeUndefined()
+    expect(read(Object.assign(Object.create(null), { code: 'c' })).code).toBe('c')
+  })
+})
+
+describe('checkIssuer', () => {
+  const authorize = new URL('https://bitbucket.org/site/oauth2/authorize')
+
+  test('none and the right one pass', () => {
+    expect(codeOf(() => checkIssuer(undefined, authorize))).toBeUndefined()
+    expect(codeOf(() => checkIssuer('https://bitbucket.org', authorize))).toBeUndefined()
+  })
+
+  test.each([
+    'https://evil.example',
+    'https://bitbucket.org/',
+    'http://bitbucket.org',
+    'https://BITBUCKET.org',
+    'https://bitbucket.org.evil.example',
+    'https://bitbucket.org@evil.example',
+  ])('%s does not', (iss) => {
+    expect(codeOf(() => checkIssuer(iss, authorize))).toBe('state_invalid')
+  })
+})
+
+describe('authorizationCode', () => {
+  const decide = (code?: string, error?: string) => codeOf(() => authorizationCode({ code, error }))
+
+  test('a code alone is the code', () => {
+    expect(authorizationCode({ code: 'c', error: undefined })).toBe('c')
+  })
+
+  test('both and neither are refused', () => {
+    expect(decide('c', 'access_denied')).toBe('state_invalid')
+    expect(decide()).toBe('state_invalid')
+  })
+
+  test.each([
+    ['access_denied', 'access_denied'],
+    ['invalid_scope', 'scope_missing'],
+    ['unauthorized_client', 'client_rejected'],
+    ['unsupported_response_type', 'client_rejected'],
+    ['invalid_request', 'client_rejected'],
+    ['server_error', 'upstream_failed'],
+    ['temporarily_unavailable', 'upstream_failed'],
+    ['<script>alert(1)</script>', 'upstream_failed'],
+    ['__proto__', 'upstream_failed'],
+  ])('%s becomes %s', (error, ours) => {
+    expect(decide(undefined, error)).toBe(ours)
+  })
+
+  test('no word of Bitbucket’s is in the message', () => {
+    for (const error of ['access_denied', 'invalid_scope', 'invalid_request', 'own words of Bitbucket']) {
+      try {
+        authorizationCode({ code: undefined, error })
+      } catch (thrown) {
+        expect(`${thrown}`).not.toContain(error)
+      }
+    }
+  })
+})

@@ -1,0 +1,564 @@
+import http = require('node:http')
+import https = require('node:https')
+
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { createTransport, type Transport, type TransportOptions } from '../../src/bitbucket/transport'
+import { BitbucketSignInError } from '../../src/errors'
+import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
+import { answerOf, type RawServer, startRawServer } from './raw-server'
+
+const OK = answerOf('{"ok":true}')
+const closers: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+function transportOf(options?: TransportOptions): Transport {
+  const transport = createTransport(options)
+  closers.push(() => transport.close())
+  return transport
+}
+
+async function serverOf(...given: Parameters<typeof startRawServer>): Promise<RawServer> {
+  const server = await startRawServer(...given)
+  closers.push(() => server.close())
+  return server
+}
+
+interface Sending {
+  readonly transport?: Transport
+  readonly signal?: AbortSignal
+  readonly method?: 'GET' | 'POST'
+  readonly body?: string
+}
+
+function send(server: { url: URL }, { transport = transportOf(), signal, method = 'GET', body }: Sending = {}) {
+  return transport.request({
+    method,
+    url: server.url,
+    headers: { authorization: 'Bearer T0ken' },
+    signal: signal ?? AbortSignal.timeout(5000),
+    ...(body !== undefined && { body }),
+  })
+}
+
+/** The code with which it is refused; anything but an error of ours is a failure. */
+async function refusal(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => 'resolved',
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof BitbucketSignInError)) throw new Error(`no error of ours: ${error}`)
+  return error.code
+}
+
+describe('an answer', () => {
+  test('is one JSON object with its status', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    expect(await send(server)).toMatchObject({ status: 200, body: { ok: true } })
+  })
+
+  test('of any other status is an answer too', async () => {
+    for (const status of ['201 Created', '400 Bad', '401 No', '403 No', '404 No', '429 Slow', '500 Oops', '503 Busy']) {
+      const server = await serverOf((socket) => socket.write(answerOf('{"error":"x"}', {}, status)))
+      expect(await send(server)).toMatchObject({ status: Number(status.slice(0, 3)), body: { error: 'x' } })
+    }
+  })
+
+  test.each([
+    ['null', 'null'],
+    ['an array', '[]'],
+    ['a number', '1'],
+    ['a text', '"text"'],
+    ['half an object', '{"'],
+    ['two objects', '{}{}'],
+    ['nothing', ''],
+    ['a page', '<html>access_token=evil&</html>'],
+    ['a form', 'access_token=evil&token_type=bearer'],
+    ['a byte order mark in front', '\ufeff{"ok":true}'],
+    ['a depth of 100,000', '['.repeat(100_000)],
+  ])('that is %s has no body', async (_what, text) => {
+    const server = await serverOf((socket) => socket.write(answerOf(text)))
+    expect(await send(server)).toMatchObject({ status: 200, body: undefined })
+  })
+
+  test('that is no UTF-8 has no body: a replaced character would be another name', async () => {
+    const bytes = Buffer.concat([Buffer.from('{"email":"a'), Buffer.from([0xff]), Buffer.from('@x.co"}')])
+    const server = await serverOf((socket) => socket.write(answerOf(bytes)))
+    expect((await send(server)).body).toBeUndefined()
+  })
+
+  test('stays whole when its characters are split across packets', async () => {
+    const body = Buffer.from('{"name":"Zoë 漢字 😀"}')
+    const server = await serverOf(async (socket) => {
+      socket.setNoDelay(true)
+      const [head = ''] = answerOf(body).toString('latin1').split('\r\n\r\n')
+      socket.write(`${head}\r\n\r\n`)
+      for (const byte of body) {
+        socket.write(Buffer.from([byte]))
+        await wait(1)
+      }
+    })
+    expect((await send(server)).body).toEqual({ name: 'Zoë 漢字 😀' })
+  })
+
+  test('in chunks is read to its end', async () => {
+    const server = await serverOf((socket) =>
+      socket.write(
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"ok"\r\n6\r\n:true}\r\n0\r\n\r\n'.replace(
+          '5\r',
+          '5\r',
+        ),
+      ),
+    )
+    expect((await send(server)).body).toEqual({ ok: true })
+  })
+
+  test('with __proto__ in it pollutes nothing', async () => {
+    const server = await serverOf((socket) => socket.write(answerOf('{"__proto__":{"admin":true}}')))
+    const { body } = await send(server)
+    expect(body?.admin).toBeUndefined()
+    expect(({} as Record<string, unknown>).admin).toBeUndefined()
+  })
+})
+
+describe('a request', () => {
+  test('asks for JSON as it is, and carries what it was given', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    await send(server)
+    await send(server, { method: 'POST', body: 'a=é' })
+    const [get = '', post = ''] = server.requests.map(({ text }) => text.toLowerCase())
+    expect(get).toMatch(/^get \/2\.0\/user http\/1\.1\r\n/)
+    for (const text of [get, post]) {
+      expect(text).toContain('\r\naccept: application/json\r\n')
+      expect(text).toContain('\r\naccept-encoding: identity\r\n')
+      expect(text).toContain('\r\nauthorization: bearer t0ken\r\n')
+    }
+    expect(post).toContain('\r\ncontent-length: 4\r\n')
+    expect(get).not.toContain('content-length')
+    expect(post).not.toContain('transfer-encoding')
+  })
+
+  test('follows no redirect, so that no token and no secret goes elsewhere', async () => {
+    const evil = await serverOf((socket) => socket.write(OK))
+    for (const status of ['301 Moved', '302 Found', '303 See', '307 Temporary', '308 Permanent']) {
+      const location = { Location: evil.url.href, Refresh: `0; url=${evil.url.href}` }
+      const server = await serverOf((socket) => socket.write(answerOf('{"access_token":"evil"}', location, status)))
+      expect((await send(server)).status).toBe(Number(status.slice(0, 3)))
+    }
+    expect(evil.opened).toBe(0)
+  })
+})
+
+describe('what is no answer', () => {
+  const garbage: readonly (readonly [string, (socket: Socket) => void])[] = [
+    ['a body that is cut off', (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ok":true}')],
+    [
+      'chunks without an end',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{"ok":true'),
+    ],
+    [
+      'a broken chunk',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n'),
+    ],
+    ['half a head', (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-')],
+    ['another protocol', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
+    ['a head of 200 kB', (socket) => socket.end(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(200_000)}\r\n\r\n`)],
+    ['two lengths', (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}')],
+    [
+      'a length and chunks',
+      (socket) =>
+        socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n'),
+    ],
+    [
+      'a switch of protocols',
+      (socket) => socket.write('HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'),
+    ],
+    ['gzip', (socket) => socket.write(answerOf(gzipSync('{"ok":true}'), { 'Content-Encoding': 'gzip' }))],
+    ['brotli by name only', (socket) => socket.write(answerOf('{"ok":true}', { 'Content-Encoding': 'br' }))],
+  ]
+
+  test.each(garbage)('%s is upstream_failed', async (_what, write) => {
+    const server = await serverOf((socket) => write(socket))
+    expect(await refusal(send(server))).toBe('upstream_failed')
+  })
+
+  test('a body broken off by a reset is not asked for again', async () => {
+    const server = await serverOf((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ok"')
+      setTimeout(() => socket.resetAndDestroy(), 20)
+    })
+    expect(await refusal(send(server))).toBe('upstream_failed')
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('nobody listening is upstream_failed', async () => {
+    const server = await startRawServer(() => {})
+    await server.close()
+    expect(await refusal(send(server))).toBe('upstream_failed')
+  })
+
+  test('nothing of the answer is in the error', async () => {
+    const secret = 'upstream-words'
+    for (const write of [
+      (socket: Socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"${secret}":1`),
+      (socket: Socket) => socket.end(`${secret}\r\n\r\n`),
+      (socket: Socket) => socket.write(answerOf(secret, { 'Content-Encoding': secret })),
+    ]) {
+      const server = await serverOf((socket) => write(socket))
+      const error = (await send(server).catch((thrown: unknown) => thrown)) as Error
+      expect(error).toBeInstanceOf(BitbucketSignInError)
+      expect(`${error.stack}${JSON.stringify(error)}`).not.toContain(secret)
+      expect(error.cause).toBeUndefined()
+    }
+  })
+
+  test('early answers and 1xx are passed over', async () => {
+    const server = await serverOf((socket) => {
+      socket.write(
+        'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n',
+      )
+      socket.write(OK)
+    })
+    expect(await send(server)).toMatchObject({ status: 200, body: { ok: true } })
+  })
+
+  test('a certificate that nobody vouches for ends it before anything is sent', async () => {
+    let received = 0
+    const server = https.createServer({ key: CERTIFICATE_KEY, cert: CERTIFICATE }, () => received++)
+    server.on('tlsClientError', () => {})
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    closers.push(() => server.close())
+    const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    const transport = transportOf()
+    expect(await refusal(send({ url }, { transport }))).toBe('upstream_failed')
+    transport.preconnect(url, 1)
+    await wait(50)
+    expect(await refusal(send({ url }, { transport, method: 'POST', body: 'code=c0de' }))).toBe('upstream_failed')
+    expect(received).toBe(0)
+  })
+})
+
+describe('the size', () => {
+  const object = (bytes: number) => `{"x":"${'x'.repeat(bytes - 8)}"}`
+
+  test('one MiB is read, one byte more is not', async () => {
+    const fits = await serverOf((socket) => socket.write(answerOf(object(1024 * 1024))))
+    expect((await send(fits)).body).toHaveProperty('x')
+    const over = await serverOf((socket) => socket.write(answerOf(object(1024 * 1024 + 1))))
+    expect(await refusal(send(over))).toBe('upstream_failed')
+  })
+
+  test('an endless answer is hung up on, and costs no memory', async () => {
+    let written = 0
+    const block = Buffer.alloc(64 * 1024, ' ')
+    const server = await serverOf((socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n')
+      const pour = () => {
+        while (!socket.destroyed) {
+          written += block.length
+          if (!socket.write(block)) return socket.once('drain', pour)
+        }
+        return undefined
+      }
+      pour()
+    })
+    const before = process.memoryUsage().rss
+    expect(await refusal(send(server))).toBe('upstream_failed')
+    await vi.waitFor(() => expect(server.open).toBe(0))
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024)
+    // What was on its way in the buffers of the operating system comes on top of the megabyte.
+    expect(written).toBeLessThan(32 * 1024 * 1024)
+  })
+})
+
+describe('the deadline', () => {
+  const TIMEOUT = new BitbucketSignInError('upstream_timeout', 'too late')
+  const stalling: readonly (readonly [string, (socket: Socket) => void])[] = [
+    ['before the head', () => {}],
+    ['in the head', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-')],
+    ['in the body', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ok"')],
+    [
+      'byte by byte',
+      async (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n')
+        while (!socket.destroyed) {
+          socket.write(' ')
+          await wait(5)
+        }
+      },
+    ],
+  ]
+
+  test.each(stalling)('ends an answer that stalls %s, and the connection with it', async (_where, stall) => {
+    const server = await serverOf((socket) => stall(socket))
+    const controller = new AbortController()
+    const work = refusal(send(server, { signal: controller.signal }))
+    await vi.waitFor(() => expect(server.requests).toHaveLength(1))
+    await wait(30)
+    controller.abort(TIMEOUT)
+    const start = performance.now()
+    expect(await work).toBe('upstream_timeout')
+    expect(performance.now() - start).toBeLessThan(200)
+    await vi.waitFor(() => expect(server.open).toBe(0))
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('that is over already sends nothing', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    expect(await refusal(send(server, { signal: AbortSignal.abort(TIMEOUT) }))).toBe('upstream_timeout')
+    expect(server.opened).toBe(0)
+  })
+
+  test('without a reason of ours is a timeout', async () => {
+    const server = await serverOf(() => {})
+    expect(await refusal(send(server, { signal: AbortSignal.timeout(20) }))).toBe('upstream_timeout')
+  })
+
+  test('ends a request that still waits for a connection; 50 are open at once', async () => {
+    const held: Socket[] = []
+    const server = await serverOf((socket) => held.push(socket))
+    const transport = transportOf()
+    const running = Array.from({ length: 50 }, () => send(server, { transport }))
+    await vi.waitFor(() => expect(server.requests).toHaveLength(50))
+    const controller = new AbortController()
+    const queued = refusal(send(server, { transport, signal: controller.signal }))
+    await wait(30)
+    expect(server.opened).toBe(50)
+    controller.abort(TIMEOUT)
+    expect(await queued).toBe('upstream_timeout')
+    for (const socket of held) socket.write(OK)
+    expect((await Promise.all(running)).every(({ status }) => status === 200)).toBe(true)
+    expect(server.requests).toHaveLength(50)
+  })
+
+  test('leaves no listener on a signal that serves many requests', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    const controller = new AbortController()
+    const added = vi.spyOn(controller.signal, 'addEventListener')
+    const removed = vi.spyOn(controller.signal, 'removeEventListener')
+    for (let request = 0; request < 5; request++) await send(server, { transport, signal: controller.signal })
+    expect(removed.mock.calls.length).toBeGreaterThanOrEqual(added.mock.calls.length)
+  })
+})
+
+describe('a reset before the answer', () => {
+  const endings: readonly (readonly [string, (socket: Socket) => void])[] = [
+    ['a reset', (socket) => socket.resetAndDestroy()],
+    ['a quiet end', (socket) => socket.end()],
+  ]
+
+  test.each(endings)('%s: a GET is sent once more', async (_what, end) => {
+    const server = await serverOf((socket, { number }) => (number === 1 ? end(socket) : socket.write(OK)))
+    expect((await send(server)).body).toEqual({ ok: true })
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test.each(endings)('%s: a GET is sent no third time', async (_what, end) => {
+    const server = await serverOf((socket) => end(socket))
+    expect(await refusal(send(server))).toBe('upstream_failed')
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test.each(endings)('%s: a POST is never sent again, a code is good once', async (_what, end) => {
+    const server = await serverOf((socket) => end(socket))
+    expect(await refusal(send(server, { method: 'POST', body: 'code=c0de' }))).toBe('upstream_failed')
+    expect(server.requests).toHaveLength(1)
+  })
+
+  test('on a kept connection a POST is not sent again either', async () => {
+    const server = await serverOf((socket, { number }) => (number === 1 ? socket.write(OK) : socket.resetAndDestroy()))
+    const transport = transportOf()
+    await send(server, { transport })
+    expect(await refusal(send(server, { transport, method: 'POST', body: 'code=c0de' }))).toBe('upstream_failed')
+    expect(server.requests).toHaveLength(2)
+    expect(server.opened).toBe(1)
+  })
+
+  test('after the deadline nothing is sent again', async () => {
+    const controller = new AbortController()
+    const server = await serverOf((socket) => {
+      controller.abort(new BitbucketSignInError('upstream_timeout', 'too late'))
+      socket.resetAndDestroy()
+    })
+    expect(await refusal(send(server, { signal: controller.signal }))).toBe('upstream_timeout')
+    expect(server.requests).toHaveLength(1)
+  })
+})
+
+describe('bytes that nobody asked for', () => {
+  const EVIL = answerOf('{"uuid":"evil"}')
+
+  test('behind an answer never answer the next request', async () => {
+    const server = await serverOf((socket, { number }) => {
+      socket.write(number === 1 ? Buffer.concat([OK, EVIL]) : answerOf('{"uuid":"genuine"}'))
+    })
+    const transport = transportOf()
+    expect((await send(server, { transport })).body).toEqual({ ok: true })
+    const next = send(server, { transport })
+    expect(await next.then(({ body }) => body)).toEqual({ uuid: 'genuine' })
+  })
+
+  test('on an idle connection never answer the next request', async () => {
+    const server = await serverOf((socket, { number }) => {
+      socket.write(number === 1 ? OK : answerOf('{"uuid":"genuine"}'))
+      if (number === 1) setTimeout(() => socket.write(EVIL), 20)
+    })
+    const transport = transportOf()
+    await send(server, { transport })
+    await wait(60)
+    expect((await send(server, { transport })).body).toEqual({ uuid: 'genuine' })
+  })
+
+  test('on a connection opened ahead never answer the first request', async () => {
+    const server = await serverOf(
+      (socket, { connection }) => {
+        if (connection > 1) socket.write(answerOf('{"uuid":"genuine"}'))
+      },
+      (socket, connection) => {
+        if (connection === 1) socket.write(EVIL)
+      },
+    )
+    const transport = transportOf()
+    transport.preconnect(server.url, 1)
+    await wait(60)
+    const answer = await send(server, { transport }).then(
+      ({ body }) => body,
+      (error: BitbucketSignInError) => error.code,
+    )
+    expect(answer).toEqual({ uuid: 'genuine' })
+  })
+})
+
+describe('connections', () => {
+  test('are kept: ten requests in a row need one, three at once need three', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    for (let request = 0; request < 10; request++) await send(server, { transport })
+    expect(server.opened).toBe(1)
+    await Promise.all([1, 2, 3].map(() => send(server, { transport })))
+    expect(server.opened).toBe(3)
+  })
+
+  test('are not kept where the server says that it closes', async () => {
+    const server = await serverOf((socket) => socket.end(answerOf('{}', { Connection: 'close' })))
+    const transport = transportOf()
+    for (let request = 0; request < 3; request++) await send(server, { transport })
+    expect(server.opened).toBe(3)
+  })
+
+  test('are not used beyond the server’s own hint', async () => {
+    const server = await serverOf((socket) => socket.write(answerOf('{}', { 'Keep-Alive': 'timeout=1' })))
+    const transport = transportOf()
+    await send(server, { transport })
+    await wait(1100)
+    await send(server, { transport, method: 'POST', body: 'code=c0de' })
+    expect(server.opened).toBe(2)
+  })
+
+  test('one that the server closed while idle is not used', async () => {
+    const server = await serverOf((socket) => {
+      socket.write(OK)
+      setTimeout(() => socket.end(), 10)
+    })
+    const transport = transportOf()
+    await send(server, { transport })
+    await wait(50)
+    expect((await send(server, { transport, method: 'POST', body: 'code=c0de' })).status).toBe(200)
+    expect(server.opened).toBe(2)
+  })
+
+  test('close ends those that are idle', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    await send(server, { transport })
+    expect(server.open).toBe(1)
+    transport.close()
+    await vi.waitFor(() => expect(server.open).toBe(0))
+  })
+
+  test('an agent of the app’s own replaces ours', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const agent = new http.Agent({ keepAlive: true })
+    closers.push(() => agent.destroy())
+    const createConnection = vi.spyOn(agent, 'createConnection' as never)
+    const transport = transportOf({ agent })
+    transport.preconnect(server.url, 2)
+    await send(server, { transport })
+    expect(createConnection).toHaveBeenCalledTimes(1)
+    expect(server.opened).toBe(1)
+  })
+})
+
+describe('connections opened ahead', () => {
+  test('send nothing, and carry the first requests', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    transport.preconnect(server.url, 2)
+    await vi.waitFor(() => expect(server.opened).toBe(2))
+    await wait(30)
+    expect(server.requests).toHaveLength(0)
+    await Promise.all([send(server, { transport }), send(server, { transport })])
+    expect(server.opened).toBe(2)
+    expect(new Set(server.requests.map(({ connection }) => connection)).size).toBe(2)
+  })
+
+  test('are not opened while one waits, is being opened or is free', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    for (let start = 0; start < 10; start++) transport.preconnect(server.url, 1)
+    await vi.waitFor(() => expect(server.opened).toBe(1))
+    transport.preconnect(server.url, 1)
+    await send(server, { transport })
+    transport.preconnect(server.url, 1)
+    await wait(30)
+    expect(server.opened).toBe(1)
+  })
+
+  test('are not opened where the app does not want it', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    transportOf({ preconnect: false }).preconnect(server.url, 2)
+    await wait(30)
+    expect(server.opened).toBe(0)
+  })
+
+  test('that the server closed are not used, and are replaced', async () => {
+    const server = await serverOf(
+      (socket) => socket.write(OK),
+      (socket, connection) => {
+        if (connection === 1) setTimeout(() => socket.end(), 10)
+      },
+    )
+    const transport = transportOf()
+    transport.preconnect(server.url, 1)
+    await vi.waitFor(() => expect(server.opened).toBe(1))
+    await wait(50)
+    expect((await send(server, { transport, method: 'POST', body: 'code=c0de' })).status).toBe(200)
+    expect(server.opened).toBe(2)
+    transport.preconnect(server.url, 1)
+    await wait(30)
+    expect(server.opened).toBe(2)
+  })
+
+  test('that nobody answers are no fault', async () => {
+    const server = await startRawServer(() => {})
+    await server.close()
+    const transport = transportOf()
+    transport.preconnect(server.url, 2)
+    await wait(30)
+    expect(await refusal(send(server, { transport }))).toBe('upstream_failed')
+  })
+
+  test('close ends them', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    const transport = transportOf()
+    transport.preconnect(server.url, 2)
+    await vi.waitFor(() => expect(server.open).toBe(2))
+    transport.close()
+    await vi.waitFor(() => expect(server.open).toBe(0))
+  })
+})

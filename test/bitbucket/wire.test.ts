@@ -1,0 +1,349 @@
+import { describe, expect, test } from 'vitest'
+import {
+  isJsonObject,
+  isLoopback,
+  type JsonObject,
+  readAccountId,
+  readEmailPage,
+  readLink,
+  readMembership,
+  readOAuthError,
+  readText,
+  readTokenAnswer,
+  readUrl,
+  readUuid,
+} from '../../src/bitbucket/wire'
+
+const UUID = '{12345678-1234-4123-8123-123456789abc}'
+const MEGABYTE = 'x'.repeat(1_000_000)
+/** What is no string. */
+const NO_STRINGS = [null, undefined, true, false, 0, 1, Number.NaN, [], ['a'], {}, { a: 'b' }, { toString: () => 'a' }]
+/** What is no JSON object. */
+const NO_OBJECTS = [null, undefined, true, 0, 'text', [], [{}]]
+const parsed = (text: string) => JSON.parse(text) as JsonObject
+
+test.each(NO_OBJECTS)('%j is no object', (value) => {
+  expect(isJsonObject(value)).toBe(false)
+})
+
+describe('readText', () => {
+  test.each([
+    ['Alice Adams', 'Alice Adams'],
+    ['  Alice  ', 'Alice'],
+    ['Zoë 漢字 😀', 'Zoë 漢字 😀'],
+    ['<script>alert(1)</script>', '<script>alert(1)</script>'],
+    ['a\r\nSet-Cookie: x=y', 'aSet-Cookie: x=y'],
+    ['a\u0000b\u001bc\u007fd\u0085e', 'abcde'],
+    ['safe\u202egnp.exe', 'safegnp.exe'],
+    ['a\u2066b\u2069c', 'abc'],
+    ['a\u200bb\u200dc\ufeffd\u00ade', 'abcde'],
+    ['a\ud800b', 'ab'],
+    ['\ue000private', 'private'],
+    ['\u{e0001}\u{e0041}tag', 'tag'],
+  ])('%j becomes %j', (value, text) => {
+    expect(readText(value)).toBe(text)
+  })
+
+  test.each([...NO_STRINGS, '', '   ', '\u200b\u202e', '\n'])('%j is none', (value) => {
+    expect(readText(value)).toBeUndefined()
+  })
+
+  test('256 characters remain, none of them cut in two', () => {
+    expect(readText('n'.repeat(300))).toBe('n'.repeat(256))
+    expect(readText('😀'.repeat(300))).toBe('😀'.repeat(256))
+    expect(readText(`${'n'.repeat(1023)}😀`)).toBe('n'.repeat(256))
+    expect(readText(`${'\u200b'.repeat(1023)}😀`)).toBeUndefined()
+  })
+
+  test('a megabyte is read in no time', () => {
+    const start = performance.now()
+    for (const piece of ['x', ' ', '\u200b', '😀', '\ud800']) readText(piece.repeat(1_000_000 / piece.length))
+    expect(performance.now() - start).toBeLessThan(50)
+  })
+})
+
+describe('readUrl', () => {
+  test.each(['https://bitbucket.org/alice/', 'https://a.example:8443/x?y=1#z', 'http://localhost:3000/a.png'])(
+    '%s is one',
+    (value) => {
+      expect(readUrl(value)).toBe(value)
+    },
+  )
+
+  test.each([
+    ...NO_STRINGS,
+    '',
+    'alice',
+    '/alice',
+    '//evil.example/a.png',
+    'http://evil.example/a.png',
+    'http://localhost.evil.example/',
+    'javascript:alert(1)',
+    'data:image/svg+xml,<svg onload=alert(1)>',
+    'blob:https://app.example/x',
+    'file:///etc/passwd',
+    'https://user@bitbucket.org/',
+    'https://user:pass@bitbucket.org/',
+    'https://bitbucket.org/a b',
+    'https://bitbucket.org/é',
+    'https://bitbucket.org/\r\nX: y',
+    'https://',
+    `https://bitbucket.org/${'a'.repeat(500)}`,
+    MEGABYTE,
+  ])('%.60j is none', (value) => {
+    expect(readUrl(value)).toBeUndefined()
+  })
+})
+
+describe('isLoopback', () => {
+  test.each(['localhost', 'acme.localhost', '127.0.0.1', '127.1.2.3', '[::1]'])('%s is', (host) => {
+    expect(isLoopback(host)).toBe(true)
+  })
+
+  test.each([
+    '',
+    'localhost.',
+    'localhost.evil.example',
+    'evillocalhost',
+    '127.0.0.1.evil.example',
+    'x127.0.0.1',
+    '128.0.0.1',
+    '10.127.0.1',
+    '0.0.0.0',
+    '[::]',
+    '[::2]',
+    '[::ffff:7f00:1]',
+    '::1',
+  ])('%j is not', (host) => {
+    expect(isLoopback(host)).toBe(false)
+  })
+})
+
+describe('readUuid', () => {
+  test('the canonical form is taken as it is', () => {
+    expect(readUuid(UUID)).toBe(UUID)
+  })
+
+  test.each([
+    ...NO_STRINGS,
+    '',
+    UUID.toUpperCase(),
+    UUID.slice(1, -1),
+    ` ${UUID}`,
+    `${UUID}\n`,
+    `${UUID}${UUID}`,
+    UUID.replace('a', 'g'),
+    UUID.replaceAll('-', ''),
+    UUID.replace('1', '１'),
+    '{}',
+    '__proto__',
+    MEGABYTE,
+  ])('%.60j is refused, not repaired', (value) => {
+    expect(readUuid(value)).toBeUndefined()
+  })
+})
+
+test('an account id is a short word', () => {
+  expect(readAccountId('557058:c0b72ad0-1cb5-4018-9cdc-0cde8492c443')).toBe(
+    '557058:c0b72ad0-1cb5-4018-9cdc-0cde8492c443',
+  )
+  for (const value of [...NO_STRINGS, '', 'a b', 'a/b', 'a\n', 'é', 'a'.repeat(129)]) {
+    expect(readAccountId(value)).toBeUndefined()
+  }
+})
+
+describe('readLink', () => {
+  const href = 'https://bitbucket.org/alice/'
+
+  test('one object, or the first of an array', () => {
+    expect(readLink({ html: { href } }, 'html')).toBe(href)
+    expect(readLink({ html: [{ href }, { href: 'https://second.example/' }] }, 'html')).toBe(href)
+  })
+
+  test.each([
+    ...NO_OBJECTS,
+    {},
+    { html: null },
+    { html: href },
+    { html: [] },
+    { html: [null] },
+    { html: { href: null } },
+    { html: { href: [href] } },
+    { html: { href: 'javascript:alert(1)' } },
+  ])('%j has none', (links) => {
+    expect(readLink(links, 'html')).toBeUndefined()
+  })
+
+  test('what every object has is no link', () => {
+    expect(readLink({}, '__proto__')).toBeUndefined()
+    expect(readLink({}, 'constructor')).toBeUndefined()
+    expect(readLink(parsed(`{"__proto__":{"html":{"href":"${href}"}}}`), 'html')).toBeUndefined()
+  })
+})
+
+describe('readTokenAnswer', () => {
+  const answer = { access_token: 'T0ken', token_type: 'bearer' }
+
+  test('the answer of Bitbucket', () => {
+    const body = {
+      ...answer,
+      refresh_token: 'R3fresh',
+      expires_in: 7200,
+      scope: 'account email',
+      state: 'authorization_code',
+    }
+    expect(readTokenAnswer(body)).toEqual({
+      accessToken: 'T0ken',
+      refreshToken: 'R3fresh',
+      expiresInSeconds: 7200,
+      scopes: ['account', 'email'],
+    })
+  })
+
+  test('the least that will do', () => {
+    expect(readTokenAnswer(answer)).toEqual({
+      accessToken: 'T0ken',
+      refreshToken: null,
+      expiresInSeconds: null,
+      scopes: null,
+    })
+  })
+
+  test.each(['Bearer', 'BEARER', 'bearer'])('token_type %s will do', (token_type) => {
+    expect(readTokenAnswer({ ...answer, token_type })).toBeDefined()
+  })
+
+  test.each([...NO_STRINGS, '', 'mac', 'bearer ', 'Bearer\n'])('token_type %j is refused', (token_type) => {
+    expect(readTokenAnswer({ ...answer, token_type })).toBeUndefined()
+  })
+
+  test.each([...NO_STRINGS, '', 'a b', 'a\r\nX: y', 'é', 'a\u0000', 'x'.repeat(12_001), MEGABYTE])(
+    'access_token %.60j is refused',
+    (access_token) => {
+      expect(readTokenAnswer({ ...answer, access_token })).toBeUndefined()
+    },
+  )
+
+  test('a token of 12,000 characters is taken: Bitbucket’s are long', () => {
+    expect(readTokenAnswer({ ...answer, access_token: 'x'.repeat(12_000) })).toBeDefined()
+  })
+
+  test.each([...NO_STRINGS, 'a b', 'a\n', MEGABYTE])('refresh_token %.60j is left out', (refresh_token) => {
+    expect(readTokenAnswer({ ...answer, refresh_token })?.refreshToken).toBeNull()
+  })
+
+  test.each([null, '7200', [], {}, 0, -1, Number.NaN, Number.POSITIVE_INFINITY])(
+    'expires_in %j is left out',
+    (value) => {
+      expect(readTokenAnswer({ ...answer, expires_in: value })?.expiresInSeconds).toBeNull()
+    },
+  )
+
+  test.each([
+    ['scope', 'account email', ['account', 'email']],
+    ['scopes', 'account, email', ['account', 'email']],
+    ['scope', 'account,email  repository:write', ['account', 'email', 'repository:write']],
+    ['scope', '', []],
+    ['scope', `account ${'x'.repeat(129)} é`, ['account']],
+    ['scope', ['account'], null],
+    ['scope', { account: true }, null],
+    ['scope', 1, null],
+    ['scope', 'x '.repeat(3000), null],
+  ])('%s %.40j is read as %j', (name, value, scopes) => {
+    expect(readTokenAnswer({ ...answer, [name]: value })?.scopes).toEqual(scopes)
+  })
+
+  test('a token that only a prototype has is none', () => {
+    expect(readTokenAnswer(parsed('{"__proto__":{"access_token":"T","token_type":"bearer"}}'))).toBeUndefined()
+    expect(readTokenAnswer({})).toBeUndefined()
+  })
+})
+
+test('an OAuth error is a code, and nothing that could be text', () => {
+  expect(readOAuthError({ error: 'invalid_grant', error_description: '<b>text</b>' })).toBe('invalid_grant')
+  for (const error of [...NO_STRINGS, '', 'Invalid', 'a b', 'a-b', 'a\n', '<script>', 'x'.repeat(65)]) {
+    expect(readOAuthError({ error })).toBeUndefined()
+  }
+  expect(readOAuthError(undefined)).toBeUndefined()
+})
+
+describe('readEmailPage', () => {
+  const item = { type: 'email', email: 'a@x.co', is_primary: true, is_confirmed: true }
+
+  test('addresses come with their two flags', () => {
+    const body = { values: [item, { ...item, email: 'b@x.co', is_primary: false, is_confirmed: false }] }
+    expect(readEmailPage(body)).toEqual({
+      emails: [
+        { address: 'a@x.co', primary: true, confirmed: true },
+        { address: 'b@x.co', primary: false, confirmed: false },
+      ],
+      next: undefined,
+    })
+  })
+
+  test.each([1, 'true', 'false', [], {}, null, undefined])('a flag that is %j is not set', (flag) => {
+    const [email] = readEmailPage({ values: [{ email: 'a@x.co', is_primary: flag, is_confirmed: flag }] }).emails
+    expect(email).toEqual({ address: 'a@x.co', primary: false, confirmed: false })
+  })
+
+  test('odd entries are skipped, the others are kept', () => {
+    const odd = [...NO_OBJECTS, {}, { email: null }, { email: ['a@x.co'] }, { email: MEGABYTE }, { ...item, type: 'x' }]
+    expect(readEmailPage({ values: [...odd, item, ...odd] }).emails).toHaveLength(1)
+  })
+
+  test.each(NO_OBJECTS)('values %j are no addresses', (values) => {
+    const { emails } = readEmailPage({ values: Array.isArray(values) ? null : values })
+    expect(emails).toEqual([])
+  })
+
+  test('at most 100 of a page are read', () => {
+    expect(readEmailPage({ values: Array.from({ length: 5000 }, () => item) }).emails).toHaveLength(100)
+  })
+
+  test('next is a string or nothing', () => {
+    expect(readEmailPage({ next: 'https://api.bitbucket.org/2.0/user/emails?page=2' }).next).toContain('page=2')
+    for (const next of NO_STRINGS) expect(readEmailPage({ next }).next).toBeUndefined()
+  })
+
+  test('flags that only a prototype has are not set', () => {
+    const body = parsed('{"values":[{"email":"a@x.co","__proto__":{"is_confirmed":true,"is_primary":true}}]}')
+    expect(readEmailPage(body).emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
+  })
+})
+
+describe('readMembership', () => {
+  const workspace = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
+  const body = { type: 'workspace_membership', permission: 'member', workspace, user: { uuid: UUID } }
+
+  test('the membership that was asked for, by slug or by uuid', () => {
+    const membership = { slug: 'acme', uuid: workspace.uuid, permission: 'member', user: UUID }
+    expect(readMembership(body, 'acme')).toEqual(membership)
+    expect(readMembership(body, workspace.uuid)).toEqual(membership)
+  })
+
+  test('of another workspace it is none, in whatever case', () => {
+    for (const asked of ['other', 'ACME', 'acme ', '', UUID]) expect(readMembership(body, asked)).toBeUndefined()
+  })
+
+  test.each([
+    { ...body, type: 'error' },
+    { ...body, type: undefined },
+    { ...body, type: ['workspace_membership'] },
+    { ...body, permission: null },
+    { ...body, permission: '' },
+    { ...body, permission: { a: 1 } },
+    { ...body, workspace: null },
+    { ...body, workspace: [workspace] },
+    { ...body, workspace: 'acme' },
+    { ...body, workspace: { ...workspace, uuid: 'acme' } },
+    { ...body, workspace: { uuid: workspace.uuid } },
+    {},
+    { type: 'error', error: { message: 'not a member' } },
+  ])('%j is none', (answer) => {
+    expect(readMembership(answer, 'acme')).toBeUndefined()
+  })
+
+  test.each([null, 'alice', [], { uuid: 1 }, {}])('whose it is may be missing: %j', (user) => {
+    expect(readMembership({ ...body, user }, 'acme')?.user).toBeUndefined()
+  })
+})
