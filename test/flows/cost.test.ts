@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -82,10 +81,9 @@ test('with preconnect off a start opens nothing', async () => {
 })
 
 describe('what an import costs', () => {
-  const root = fileURLToPath(new URL('../..', import.meta.url))
   const loadedBy = async (code: string) => {
     const script = `${code}; console.log(JSON.stringify(Object.keys(require.cache)))`
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { cwd: root })
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script])
     return JSON.parse(stdout) as string[]
   }
 
