@@ -130,6 +130,7 @@ async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<C
   try {
     found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')
   } catch (cause) {
+    if (cause instanceof BitbucketSignInError && cause.code === 'store_unavailable') throw cause
     throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
   }
   if (found === null) return null

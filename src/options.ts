@@ -107,7 +107,10 @@ export interface BitbucketSignInOptions<User> {
    * string, number, bigint or an object with its own `toString`.
    */
   readonly userId?: (user: User) => string | null
-  /** When the signed-in user last signed in, for steps that need a recent sign-in. Default: our own stamp. */
+  /**
+   * When the signed-in user last signed in by the app's own means, for steps that need a recent sign-in. Sign-ins with
+   * Bitbucket are stamped by the package; the later of the two counts. Default: those alone.
+   */
   readonly signedInAt?: (req: Request) => Date | null
   readonly session?: {
     /** Session keys carried across rotation at sign-in, for example `cart`. Default none: what an anonymous visitor wrote stays behind. */

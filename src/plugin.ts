@@ -18,7 +18,7 @@ import { createTransactions } from './flow/transaction'
 import { renderButton } from './http/pages/button'
 import { english, mergeTexts, type Texts } from './http/pages/texts'
 import { passportDriver } from './http/passport-driver'
-import { signedInRecently } from './http/recent'
+import { requireRecentSignIn } from './http/recent'
 import { sendError, sendOn, wantsJson } from './http/reply'
 import { createRouter, handler } from './http/router'
 import type { Services } from './http/services'
@@ -171,7 +171,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
     },
 
     requireRecentSignIn({ maxAgeMs } = {}) {
-      return recentSignIn(services, maxAgeMs)
+      return requireRecentSignIn(services, maxAgeMs)
     },
 
     async refreshTokens({ refreshToken, tenant = null, connection }) {
@@ -268,23 +268,6 @@ function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) 
   if (typeof texts === 'function') return (req) => mergeTexts(english, texts(req))
   const merged = mergeTexts(english, texts)
   return () => merged
-}
-
-function recentSignIn<User>(services: Services<User>, maxAgeMs: number | undefined): RequestHandler {
-  return async (req, res, next) => {
-    try {
-      const current = currentUser(req, services.userId)
-      const code = current ? 'recent_sign_in_required' : 'not_signed_in'
-      if (current && signedInRecently(services, req, current, maxAgeMs)) return next()
-      const error = new BitbucketSignInError(code, 'This page needs a recent sign-in.')
-      if (req.method !== 'GET' || wantsJson(req)) return await sendError(services, req, res, error, null)
-      const connection = await services.source.resolve(req)
-      const target = current && connection ? `${connection.basePath}/reauthenticate` : services.paths.signIn
-      sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(req.originalUrl)}`)
-    } catch (error) {
-      next(error)
-    }
-  }
 }
 
 function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): void {

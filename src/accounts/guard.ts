@@ -83,6 +83,8 @@ export function guardHooks<User>(
       const result = (async () => hook.call(accounts, { ...argument, req, context }))()
       return (await withDeadline(result, left, `accounts.${name}`)) as T
     } catch (error) {
+      // "Try again" is the one thing a hook may say for itself; everything else is "somebody has to look".
+      if (error instanceof BitbucketSignInError && error.code === 'store_unavailable') throw error
       throw hookFailed(name, 'failed; see `cause`', error)
     }
   }

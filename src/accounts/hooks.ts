@@ -67,7 +67,8 @@ export interface UserDescription {
 
 /**
  * The app's side of the contract. Hooks may be async. One that throws, returns the wrong type or has not settled in
- * 15 seconds ends the request without a session (`hook_failed`).
+ * 15 seconds ends the request without a session: `hook_failed` (500), or `store_unavailable` (503) where it throws
+ * `new BitbucketSignInError('store_unavailable', '…')` because its database is away.
  */
 export interface AccountHooks<User> {
   /**

@@ -1,11 +1,12 @@
-import type { Request } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import type { KnownUser } from '../accounts/guard'
 import { BitbucketSignInError } from '../errors'
 import { now } from '../flow/clock'
 import { isRecent } from '../policy/linking'
+import { sendError, sendOn, wantsJson } from './reply'
 import type { Services } from './services'
-import { stampOf } from './session'
-import type { Visit } from './visit'
+import { currentUser, stampOf } from './session'
+import { hooksOf, openVisit, type Visit } from './visit'
 
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
 export function signedInRecently<User>(
@@ -14,12 +15,48 @@ export function signedInRecently<User>(
   current: KnownUser<User>,
   maxAgeMs?: number,
 ): boolean {
-  const at = services.signedInAt ? services.signedInAt(req) : stampOf(req, current)
-  return isRecent(at instanceof Date ? at : null, now(), maxAgeMs)
+  // Either will do: the app knows of its own ways to sign in, and the stamp of ours.
+  return [services.signedInAt?.(req), stampOf(req, current)].some((at) =>
+    isRecent(at instanceof Date ? at : null, now(), maxAgeMs),
+  )
 }
 
 /** Refuses a change of how one signs in when the last sign-in is long ago: the keyboard may be somebody else's by now. */
 export function requireRecent<User>({ services, req }: Visit<User>, current: KnownUser<User>): void {
   if (signedInRecently(services, req, current)) return
   throw new BitbucketSignInError('recent_sign_in_required', 'This step needs a sign-in of the last 10 minutes.')
+}
+
+/**
+ * Middleware for the app's own sensitive pages. Whoever signed in too long ago confirms with Bitbucket and comes back;
+ * who has no Bitbucket identity, or is not signed in at all, is sent to the app's own sign-in page.
+ */
+export function requireRecentSignIn<User>(services: Services<User>, maxAgeMs: number | undefined): RequestHandler {
+  return async (req, res, next) => {
+    try {
+      const current = currentUser(req, services.userId)
+      if (current && signedInRecently(services, req, current, maxAgeMs)) return next()
+      if (req.method !== 'GET' || wantsJson(req)) {
+        const code = current ? 'recent_sign_in_required' : 'not_signed_in'
+        return await sendError(services, req, res, new BitbucketSignInError(code, 'This needs a recent sign-in.'), null)
+      }
+      const connection = await services.source.resolve(req)
+      const target = current && connection ? await confirmationPage(services, req, res, current) : services.paths.signIn
+      sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(req.originalUrl)}`)
+    } catch (error) {
+      next(error)
+    }
+  }
+}
+
+async function confirmationPage<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  { user }: KnownUser<User>,
+): Promise<string> {
+  const visit = await openVisit(services, req, res)
+  const identities = await hooksOf(visit, 'reauthenticate').listIdentities(user)
+  const has = identities?.some(({ issuer }) => issuer === visit.connection.issuer) ?? true
+  return has ? `${visit.connection.basePath}/reauthenticate` : services.paths.signIn
 }

@@ -106,7 +106,8 @@ export async function sendError<User>(
     res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })
     return
   }
-  if (failed !== undefined && code !== 'method_not_allowed') return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
+  if (failed !== undefined && code !== 'method_not_allowed')
+    return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
   const basePath = visit?.connection.basePath ?? req.baseUrl
   await sendPage(
     services,
@@ -117,7 +118,9 @@ export async function sendError<User>(
       code,
       status: ERROR_STATUS[code],
       retryHref: NO_RETRY.has(code) ? null : basePath || '/',
-      backHref: signIn,
+      // Signing in again is the way on, and then back to where it was asked for.
+      backHref:
+        code === 'recent_sign_in_required' ? `${signIn}?returnTo=${encodeURIComponent(`${basePath}/link`)}` : signIn,
     },
     visit?.connection ?? null,
     error.status,

@@ -42,6 +42,8 @@ export interface TestAppOptions {
   readonly host?: string
   /** Called with the app in front of everything. */
   readonly before?: (app: Express, bitbucket: BitbucketSignIn) => void
+  /** Called with the app behind session and Passport, for routes of the test's own. */
+  readonly routes?: (app: Express, bitbucket: BitbucketSignIn) => void
   /** Called with the app behind session and Passport, in front of the plugin. */
   readonly behindSession?: (app: Express, bitbucket: BitbucketSignIn) => void
 }
@@ -136,6 +138,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   }
   options.behindSession?.(app, bitbucket)
   app.use('/auth/bitbucket', bitbucket.router)
+  options.routes?.(app, bitbucket)
   app.get('/me', (req, res) => {
     res.json({ user: (req.user as TestUser | undefined)?.id ?? null })
   })

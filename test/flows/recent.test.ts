@@ -1,0 +1,55 @@
+import { BitbucketSignInError } from 'passport-bitbucket-signin'
+import { afterEach, expect, test } from 'vitest'
+import { startTestApp, type TestApp } from '../support/app'
+import { TestBrowser } from '../support/browser'
+
+let app: TestApp
+afterEach(() => app?.close())
+
+/** Mounts a page that needs a recent sign-in; the test app's own `signedInAt` says "long ago". */
+async function appWithSensitivePage(): Promise<TestApp> {
+  app = await startTestApp({
+    options: { signedInAt: () => new Date(0) },
+    routes: (express, bitbucket) => {
+      express.get('/sensitive', bitbucket.requireRecentSignIn(), (_req, res) => {
+        res.send('sensitive')
+      })
+    },
+  })
+  return app
+}
+
+test("a sign-in with Bitbucket counts as recent although the app's own clock of sign-ins says long ago", async () => {
+  await appWithSensitivePage()
+  const browser = new TestBrowser()
+  await app.signIn(browser, 'alice')
+  expect((await browser.get(`${app.url}/sensitive`)).text).toBe('sensitive')
+})
+
+test('somebody without a Bitbucket identity who signed in long ago is sent to the own sign-in page, not to Bitbucket', async () => {
+  await appWithSensitivePage()
+  const browser = new TestBrowser()
+  await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
+  expect((await browser.get(`${app.url}/sensitive`)).location).toBe('/login?returnTo=%2Fsensitive')
+})
+
+test('linking after a sign-in of long ago shows the way to sign in again and back to the link page', async () => {
+  await appWithSensitivePage()
+  const browser = new TestBrowser()
+  await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
+  const answer = await app.submit(browser, '/auth/bitbucket/link', '/link')
+  expect(answer.status).toBe(403)
+  expect(answer.text).toContain('/login?returnTo=%2Fauth%2Fbitbucket%2Flink')
+})
+
+test('a hook that says its database is away is answered with 503, any other failure with 500', async () => {
+  app = await startTestApp({ options: { onError: () => {} } })
+  app.accounts.intercept = () => {
+    throw new BitbucketSignInError('store_unavailable', 'The database is away.')
+  }
+  expect((await app.signIn(new TestBrowser(), 'alice')).status).toBe(503)
+  app.accounts.intercept = () => {
+    throw new Error('a bug')
+  }
+  expect((await app.signIn(new TestBrowser(), 'alice')).status).toBe(500)
+})
