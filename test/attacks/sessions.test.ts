@@ -103,7 +103,7 @@ test('SES-06: the redirect leaves only when the session is stored', async () => 
   let waiting = false
   lab.store.set = (id, session, done) => {
     waiting = true
-    gate.opened.then(() => set.call(lab.store, id, session, done))
+    void gate.opened.then(() => set.call(lab.store, id, session, done))
   }
   let answered = false
   const answer = victim.get(url).finally(() => {

@@ -230,7 +230,11 @@ test('TEN-13: a tenant that is gone, switched off or has another client ends wha
   let tenants: Tenants = { t1: {} }
   const lab = await startLab({
     resolver: (defaults) =>
-      connections({ default: defaults, tenants: (id) => tenants[id] ?? null, tenant: (req) => req.get('x-tenant') }),
+      connections({
+        default: defaults,
+        tenants: (id) => tenants[id] ?? null,
+        tenant: (req) => req.get('x-tenant') ?? null,
+      }),
   })
   lab.fake.addClient(SECOND_CLIENT)
   const { victim } = browsers()

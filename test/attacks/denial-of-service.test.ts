@@ -1,0 +1,156 @@
+import { expect, test } from 'vitest'
+import { readText } from '../../src/bitbucket/wire'
+import { createLimits, memoryLimiter } from '../../src/flow/limits'
+import { isAddress } from '../../src/policy/email'
+import { parseReturnTo } from '../../src/policy/return-to'
+import { TestBrowser } from '../support/browser'
+import { browsers, MINUTE, ourCookies, raw, startLab, testLimiter, travel } from './lab'
+
+test('DOS-01: starts that nobody finishes cost the server nothing', async () => {
+  const limiter = testLimiter()
+  const lab = await startLab({ options: { limiter: limiter.factory } })
+  const { sessions } = lab.store as unknown as { sessions: object }
+  for (let round = 0; round < 300; round++) await lab.get(new TestBrowser(), '')
+  expect(Object.keys(sessions)).toEqual([])
+  expect(limiter.keys.size).toBe(0)
+  expect(lab.upstream()).toBe(0)
+  const { victim } = browsers()
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+})
+
+test('DOS-03: every cookie of ours fits, and all together stay within four kilobytes, whatever is remembered', async () => {
+  const lab = await startLab({ connection: { trustedProvider: false } })
+  const browser = new TestBrowser()
+  const long = 'Ω'.repeat(300)
+  const address = `${'a'.repeat(60)}@${'b'.repeat(60)}.${'c'.repeat(60)}.example.com`
+  lab.fake.addPerson({
+    key: 'long',
+    displayName: long,
+    nickname: long,
+    username: long,
+    emails: [{ address, primary: true, confirmed: true }],
+    user: { links: { avatar: { href: `https://x.example/${'y'.repeat(480)}` } } },
+  })
+  for (let tab = 0; tab < 8; tab++) {
+    const answer = await lab.signIn(browser, 'long', { returnTo: `/${'z'.repeat(505)}` })
+    expect(answer.location).toBe('/auth/bitbucket/email')
+    await lab.get(browser, `?returnTo=/${'é'.repeat(250)}`)
+    const cookies = [...ourCookies(browser, lab.url)]
+    for (const [name, value] of cookies) expect(name.length + value.length).toBeLessThanOrEqual(4096)
+    expect(cookies.reduce((sum, [, value]) => sum + value.length, 0)).toBeLessThanOrEqual(4096 + 1228)
+  }
+  travel(61 * MINUTE)
+  const control = new TestBrowser()
+  await lab.verify(control, (await lab.pendingCode(control, 'long')).code)
+  expect(await lab.me(control)).toBe('u1')
+})
+
+test('DOS-05: sockets that a slow Bitbucket holds are released with the deadline', async () => {
+  const lab = await startLab({ options: { http: { timeoutMs: 100 } } })
+  lab.fake.script('user', { delivery: 'stall' })
+  const { victim } = browsers()
+  for (let round = 0; round < 3; round++) {
+    const url = await lab.callback(victim, 'alice')
+    await lab.refused(victim, () => victim.get(url), { code: 'upstream_timeout' })
+  }
+  lab.fake.clearScripts()
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+})
+
+test('DOS-06: long hostile texts are read in linear time', async () => {
+  const bait = [
+    'a'.repeat(100_000),
+    `${'a.'.repeat(50_000)}@`,
+    `a@${'a-'.repeat(50_000)}`,
+    `/${'%2e'.repeat(40_000)}`,
+    '/'.repeat(100_000),
+  ]
+  bait.push(
+    `/${'a/'.repeat(50_000)}`,
+    '\u0301'.repeat(100_000),
+    ' '.repeat(100_000),
+    `${'a'.repeat(60)}@${'a.'.repeat(97)}`,
+  )
+  const rules = { basePath: '/auth/bitbucket', signInPath: '/login' }
+  for (const text of bait) {
+    const start = performance.now()
+    for (let round = 0; round < 5; round++) {
+      isAddress(text)
+      parseReturnTo(text, rules)
+      readText(text)
+    }
+    expect((performance.now() - start) / 5).toBeLessThan(10)
+  }
+  const lab = await startLab()
+  const start = performance.now()
+  const { victim } = browsers()
+  await lab.get(victim, `?returnTo=${'a'.repeat(12_000)}`)
+  await victim.get(lab.callbackURL({ code: 'x', state: `0${'-'.repeat(12_000)}` }))
+  expect(performance.now() - start).toBeLessThan(300)
+})
+
+test('DOS-07: a counter that is full refuses instead of forgetting, and remembers what was used', async () => {
+  const limits = createLimits('full', memoryLimiter)
+  expect(await limits.consume('taken', 'first')).toBe(true)
+  let refused = 0
+  for (let key = 0; key < 100_050; key++) {
+    await limits.consume('taken', `key ${key}`).catch((error: { code?: string }) => {
+      expect(error.code).toBe('store_unavailable')
+      refused++
+    })
+  }
+  expect(refused).toBeGreaterThan(40)
+  expect(await limits.consume('taken', 'first')).toBe(false)
+})
+
+test('DOS-08: asking for mails again and again sends few', async () => {
+  const lab = await startLab({ connection: { trustedProvider: false } })
+  const browser = new TestBrowser()
+  await lab.pendingCode(browser, 'alice')
+  for (let round = 0; round < 30; round++) {
+    travel(round * 10_000)
+    await lab.press(browser, '/email', '/email/code')
+    await lab.signIn(new TestBrowser(), 'alice')
+  }
+  expect(lab.mails.length).toBeLessThanOrEqual(6)
+  travel(2 * 60 * MINUTE)
+  await lab.pendingCode(new TestBrowser(), 'alice')
+})
+
+test('DOS-09: large bodies and headers are refused early', async () => {
+  const lab = await startLab()
+  const { victim } = browsers()
+  for (const path of ['/email/verify', '/email/address', '/link', '/continue', '/cancel']) {
+    const big = { body: `code=${'x'.repeat(20_000)}` }
+    const answer = await lab.post(victim, path, {}, big)
+    expect([path, answer.status]).toEqual([path, 413])
+    expect((await lab.post(victim, path, {}, { body: Array(60).fill('a=b').join('&') })).status).toBeLessThan(500)
+    const json = { body: JSON.stringify({ code: 'x'.repeat(20_000) }), headers: { 'content-type': 'application/json' } }
+    expect((await lab.post(victim, path, {}, json)).status).toBe(413)
+  }
+  const { host } = new URL(lab.url)
+  const header = `GET /auth/bitbucket HTTP/1.1\r\nHost: ${host}\r\nCookie: ${'x'.repeat(20_000)}\r\n\r\n`
+  expect(await raw(lab.url, header)).toMatch(/^HTTP\/1\.1 431/)
+  expect(lab.faults).toEqual([])
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+})
+
+test('DOS-10: no request from another site signs anybody out or in as somebody else', async () => {
+  const lab = await startLab()
+  const { victim, attacker } = browsers()
+  await lab.signIn(victim, 'alice')
+  const sid = victim.jar(lab.url).get('connect.sid')
+  const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }
+  const planted = await lab.callback(attacker, 'carol')
+  await lab.get(victim, '', { headers })
+  await victim.get(planted, { headers })
+  await lab.get(victim, '/callback?error=access_denied', { headers })
+  for (const path of ['/cancel', '/unlink', '/continue', '/link', '/reauthenticate', '/email/verify']) {
+    await lab.post(victim, path, { id: 'x', choice: 'switch' }, { headers })
+  }
+  expect(await lab.me(victim)).toBe('u1')
+  expect(victim.jar(lab.url).get('connect.sid')).toBe(sid)
+})
