@@ -17,9 +17,22 @@ import {
 const UUID = '{12345678-1234-4123-8123-123456789abc}'
 const MEGABYTE = 'x'.repeat(1_000_000)
 /** What is no string. */
-const NO_STRINGS = [null, undefined, true, false, 0, 1, Number.NaN, [], ['a'], {}, { a: 'b' }, { toString: () => 'a' }]
+const NO_STRINGS: readonly unknown[] = [
+  null,
+  undefined,
+  true,
+  false,
+  0,
+  1,
+  Number.NaN,
+  [],
+  ['a'],
+  {},
+  { a: 'b' },
+  { toString: () => 'a' },
+]
 /** What is no JSON object. */
-const NO_OBJECTS = [null, undefined, true, 0, 'text', [], [{}]]
+const NO_OBJECTS: readonly unknown[] = [null, undefined, true, 0, 'text', [], [{}]]
 const parsed = (text: string) => JSON.parse(text) as JsonObject
 
 test.each(NO_OBJECTS)('%j is no object', (value) => {

@@ -1,0 +1,296 @@
+import { describe, expect, test } from 'vitest'
+import { type ApiClient, type Exchange, exchangeCode, fetchPerson, refreshTokens } from '../../src/bitbucket/api'
+import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/transport'
+import { BitbucketSignInError } from '../../src/errors'
+import { Secret } from '../../src/secret'
+
+const ID = '{12345678-1234-4123-8123-123456789abc}'
+const API = 'https://api.bitbucket.org/2.0'
+const CLIENT: ApiClient = {
+  clientID: 'client-id',
+  clientSecret: new Secret('client-s3cret'),
+  callbackURL: 'https://app.example/auth/bitbucket/callback',
+  issuer: 'https://bitbucket.org',
+  tokenURL: new URL('https://bitbucket.org/site/oauth2/access_token'),
+  apiURL: API,
+  workspaces: [],
+}
+const TOKEN = { access_token: 'T0ken', refresh_token: 'R3fresh', token_type: 'bearer', expires_in: 7200 }
+const USER = { type: 'user', uuid: ID, display_name: 'Alice' }
+const emailOf = (address: string) => ({ email: address, is_primary: false, is_confirmed: false })
+
+type Reply = { status?: number; body?: unknown } | BitbucketSignInError
+
+/** Answers in the place of the network, and remembers what was asked. */
+function exchange(reply: (request: UpstreamRequest) => Reply | Promise<Reply>) {
+  const requests: UpstreamRequest[] = []
+  const timings: Exchange['timings'] = []
+  const given: Exchange = {
+    signal: new AbortController().signal,
+    timings,
+    transport: {
+      preconnect: () => {},
+      close: () => {},
+      async request(request) {
+        requests.push(request)
+        const found = await reply(request)
+        if (found instanceof BitbucketSignInError) throw found
+        return { status: found.status ?? 200, body: found.body as UpstreamAnswer['body'], headers: {} }
+      },
+    },
+  }
+  return { given, requests, timings }
+}
+
+async function refused(work: Promise<unknown>): Promise<BitbucketSignInError> {
+  const error = await work.then(
+    () => 'resolved',
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof BitbucketSignInError)) throw new Error(`no error of ours: ${error}`)
+  return error
+}
+
+describe('exchangeCode', () => {
+  const redeem = (reply: Reply, params: Record<string, string> = {}) => {
+    const { given, requests } = exchange(() => reply)
+    return { work: exchangeCode(given, CLIENT, 'c0de', params), requests }
+  }
+
+  test('posts one form, with the secret in Basic and nowhere else', async () => {
+    const { work, requests } = redeem({ body: TOKEN }, { grant_type: 'authorization_code', code_verifier: 'v&1' })
+    expect(await work).toMatchObject({ accessToken: 'T0ken', refreshToken: 'R3fresh', scopes: null })
+    expect(requests).toHaveLength(1)
+    const [request] = requests
+    expect(request?.method).toBe('POST')
+    expect(request?.url.href).toBe('https://bitbucket.org/site/oauth2/access_token')
+    expect(request?.headers).toEqual({
+      authorization: `Basic ${Buffer.from('client-id:client-s3cret').toString('base64')}`,
+      'content-type': 'application/x-www-form-urlencoded',
+    })
+    expect(request?.body).toBe('grant_type=authorization_code&code_verifier=v%261&code=c0de')
+  })
+
+  test('a parameter called code does not replace the code', async () => {
+    const { work, requests } = redeem({ body: TOKEN }, { code: 'other' })
+    await work
+    expect(requests[0]?.body).toBe('code=c0de')
+  })
+
+  test('tells when the token ends', async () => {
+    const { work } = redeem({ body: TOKEN })
+    expect(Math.abs(((await work).expiresAt?.getTime() ?? 0) - Date.now() - 7_200_000)).toBeLessThan(2000)
+    const { expires_in: _, ...without } = TOKEN
+    expect((await redeem({ body: without }).work).expiresAt).toBeNull()
+  })
+
+  test.each([
+    [400, { error: 'invalid_grant' }, 'upstream_failed'],
+    [400, { error: 'unauthorized_client' }, 'client_rejected'],
+    [401, { error: 'invalid_client' }, 'client_rejected'],
+    [400, { error: 'invalid_request' }, 'client_rejected'],
+    [400, { error: 'invalid_scope' }, 'scope_missing'],
+    [429, { error: 'invalid_grant' }, 'rate_limited'],
+    [429, undefined, 'rate_limited'],
+    [500, undefined, 'upstream_failed'],
+    [400, TOKEN, 'upstream_failed'],
+    [201, TOKEN, 'upstream_failed'],
+    [302, TOKEN, 'upstream_failed'],
+    [200, undefined, 'upstream_failed'],
+    [200, {}, 'upstream_failed'],
+    [200, { error: 'invalid_grant' }, 'upstream_failed'],
+    [200, { ...TOKEN, access_token: { a: 1 } }, 'upstream_failed'],
+    [200, { ...TOKEN, access_token: 'a\r\nb' }, 'upstream_failed'],
+  ])('status %i with %j is %s', async (status, body, code) => {
+    const { work, requests } = redeem({ status, body })
+    expect((await refused(work)).code).toBe(code)
+    expect(requests).toHaveLength(1)
+  })
+
+  test('a fault is handed on, and not tried again', async () => {
+    const { work, requests } = redeem(new BitbucketSignInError('upstream_timeout', 'late'))
+    expect((await refused(work)).code).toBe('upstream_timeout')
+    expect(requests).toHaveLength(1)
+  })
+
+  test('no word of the answer, no code and no secret is in an error', async () => {
+    const body = { error: 'invalid_grant', error_description: 'client-s3cret c0de upstream-words' }
+    for (const status of [400, 401, 429, 500]) {
+      const error = await refused(redeem({ status, body }).work)
+      expect(`${error.stack}${JSON.stringify(error)}${error.cause}`).not.toMatch(/s3cret|c0de|upstream-words/)
+    }
+  })
+})
+
+describe('refreshTokens', () => {
+  const refresh = (reply: Reply) => refreshTokens(exchange(() => reply).given, CLIENT, 'R3fresh')
+
+  test('trades the refresh token', async () => {
+    const { given, requests } = exchange(() => ({ body: { ...TOKEN, refresh_token: 'next' } }))
+    expect((await refreshTokens(given, CLIENT, 'R3fresh')).refreshToken).toBe('next')
+    expect(requests[0]?.body).toBe('grant_type=refresh_token&refresh_token=R3fresh')
+  })
+
+  test.each(['invalid_grant', 'unauthorized_client'])(
+    '%s means that the person has to consent again',
+    async (error) => {
+      expect((await refused(refresh({ status: 400, body: { error } }))).code).toBe('reauthorization_required')
+    },
+  )
+
+  test('other refusals keep their meaning', async () => {
+    expect((await refused(refresh({ status: 429 }))).code).toBe('rate_limited')
+    expect((await refused(refresh({ status: 500 }))).code).toBe('upstream_failed')
+    expect((await refused(refresh({ status: 401, body: { error: 'invalid_client' } }))).code).toBe('client_rejected')
+  })
+})
+
+describe('fetchPerson', () => {
+  const endpointOf = ({ url }: UpstreamRequest) => url.pathname.replace('/2.0/', '')
+  /** Replies by path; `user` and `user/emails` have sound defaults. */
+  const person = (replies: Record<string, (request: UpstreamRequest) => Reply>, client: Partial<ApiClient> = {}) => {
+    const all = { user: () => ({ body: USER }), 'user/emails': () => ({ body: { values: [] } }), ...replies }
+    const used = exchange((request) => {
+      const reply = all[endpointOf(request) as keyof typeof all] as ((request: UpstreamRequest) => Reply) | undefined
+      return reply ? reply(request) : { status: 404 }
+    })
+    return { ...used, work: fetchPerson(used.given, { ...CLIENT, ...client }, 'T0ken') }
+  }
+
+  test('asks for everything at once, with the token in the header alone', async () => {
+    const waiting: (() => void)[] = []
+    const { given, requests } = exchange(async (request) => {
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return { body: endpointOf(request) === 'user' ? USER : {} }
+    })
+    const work = fetchPerson(given, { ...CLIENT, workspaces: ['acme', 'other'] }, 'T0ken')
+    expect(requests.map(endpointOf)).toEqual([
+      'user',
+      'user/emails',
+      'user/workspaces/acme/permission',
+      'user/workspaces/other/permission',
+    ])
+    for (const release of waiting) release()
+    await work
+    for (const { method, url, headers, body } of requests) {
+      expect({ method, headers, body }).toEqual({
+        method: 'GET',
+        headers: { authorization: 'Bearer T0ken' },
+        body: undefined,
+      })
+      expect(url.href).not.toContain('T0ken')
+      expect(url.origin).toBe('https://api.bitbucket.org')
+    }
+  })
+
+  test('the identity is issuer and uuid, whoever it says it is', async () => {
+    const { work } = person({ user: () => ({ body: { ...USER, username: 'admin', issuer: 'https://evil.example' } }) })
+    expect((await work).identity).toEqual({ issuer: 'https://bitbucket.org', id: ID })
+  })
+
+  test.each([
+    [{ ...USER, type: 'team' }, 'profile_invalid'],
+    [{ ...USER, uuid: undefined }, 'profile_invalid'],
+    [{}, 'profile_invalid'],
+    [undefined, 'profile_invalid'],
+  ])('status 200 with %j is %s', async (body, code) => {
+    expect((await refused(person({ user: () => ({ body }) }).work)).code).toBe(code)
+  })
+
+  test.each([
+    [401, 'upstream_failed'],
+    [403, 'scope_missing'],
+    [404, 'upstream_failed'],
+    [429, 'rate_limited'],
+    [500, 'upstream_failed'],
+    [302, 'upstream_failed'],
+  ])('status %i with a person in it is %s', async (status, code) => {
+    expect((await refused(person({ user: () => ({ status, body: USER }) }).work)).code).toBe(code)
+  })
+
+  test.each([
+    [403, 'scope_missing'],
+    [429, 'rate_limited'],
+    [500, 'upstream_failed'],
+  ])('addresses that fail with %i are a value: it depends on who it is whether they matter', async (status, code) => {
+    const found = await person({ 'user/emails': () => ({ status, body: { values: [emailOf('a@x.co')] } }) }).work
+    expect(found.emailsFailed?.code).toBe(code)
+    expect(found.profile.emails).toEqual([])
+  })
+
+  test('addresses come from every page, and from none when one page fails', async () => {
+    const page = ({ url }: UpstreamRequest): Reply => {
+      const number = Number(url.searchParams.get('page') ?? 1)
+      const next = number < 3 ? { next: `${API}/user/emails?page=${number + 1}` } : {}
+      return { body: { values: [emailOf(`${number}@x.co`)], ...next } }
+    }
+    const found = await person({ 'user/emails': page }).work
+    expect(found.profile.emails.map(({ address }) => address)).toEqual(['1@x.co', '2@x.co', '3@x.co'])
+    const failing = person({
+      'user/emails': (request) => (request.url.searchParams.get('page') === '3' ? { status: 500 } : page(request)),
+    })
+    expect((await failing.work).profile.emails).toEqual([])
+    expect((await failing.work).emailsFailed?.code).toBe('upstream_failed')
+  })
+
+  test('ten pages are read, of a list that never ends', async () => {
+    const { work, requests } = person({
+      'user/emails': () => ({ body: { values: [emailOf('a@x.co')], next: `${API}/user/emails?page=again` } }),
+    })
+    await work
+    expect(requests.filter((request) => endpointOf(request) === 'user/emails')).toHaveLength(10)
+  })
+
+  test.each([
+    'https://evil.example/2.0/user/emails',
+    'http://api.bitbucket.org/2.0/user/emails',
+    'https://api.bitbucket.org:444/2.0/user/emails',
+    'https://api.bitbucket.org.evil.example/',
+    'https://api.bitbucket.org@evil.example/',
+    'https://user:pass@api.bitbucket.org/2.0/user/emails',
+    '//evil.example/',
+    '/2.0/user/emails?page=2',
+    'javascript:alert(1)',
+    '',
+  ])('a next page at %j gets no token', async (next) => {
+    const { work, requests } = person({ 'user/emails': () => ({ body: { values: [emailOf('a@x.co')], next } }) })
+    expect((await work).profile.emails).toHaveLength(1)
+    expect(requests).toHaveLength(2)
+  })
+
+  describe('the memberships', () => {
+    const workspace = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
+    const membership = { type: 'workspace_membership', permission: 'owner', workspace, user: { uuid: ID } }
+    const asked = (reply: Reply, workspaces = ['acme']) =>
+      person({ [`user/workspaces/${encodeURIComponent(workspaces[0] ?? '')}/permission`]: () => reply }, { workspaces })
+        .work
+
+    test('one of the person’s own counts', async () => {
+      expect((await asked({ body: membership })).workspaces).toEqual([{ ...workspace, permission: 'owner' }])
+      expect((await asked({ body: membership }, [workspace.uuid])).workspaces).toHaveLength(1)
+      expect((await asked({ body: { ...membership, user: undefined } })).workspaces).toHaveLength(1)
+    })
+
+    test.each<[string, Reply]>([
+      ['of somebody else', { body: { ...membership, user: { uuid: workspace.uuid } } }],
+      ['of another workspace', { body: { ...membership, workspace: { ...workspace, slug: 'other' } } }],
+      ['with another status', { status: 404, body: membership }],
+      ['with a redirect', { status: 302, body: membership }],
+      ['without a body', {}],
+      ['that cannot be had', new BitbucketSignInError('upstream_failed', 'no')],
+      ['that says no', { status: 403, body: { type: 'error' } }],
+    ])('one %s is none', async (_what, reply) => {
+      expect((await asked(reply)).workspaces).toEqual([])
+    })
+  })
+
+  test('each request is timed, with its status, those that failed too', async () => {
+    const { work, timings } = person({ 'user/emails': () => new BitbucketSignInError('upstream_failed', 'no') })
+    await work
+    expect(timings).toEqual([
+      expect.objectContaining({ endpoint: 'user', status: 200 }),
+      expect.objectContaining({ endpoint: 'emails', status: null }),
+    ])
+    for (const { durationMs } of timings) expect(Number.isInteger(durationMs)).toBe(true)
+  })
+})

@@ -1,0 +1,487 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express'
+
+import express5 = require('express')
+
+import { Passport } from 'passport'
+import {
+  BitbucketSignInError,
+  BitbucketStrategy,
+  type BitbucketStrategyOptions,
+  type PassportProfile,
+} from 'passport-bitbucket-signin'
+import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { TestBrowser } from './support/browser'
+
+const express4 = require('express-4') as typeof express5
+const SECRET = FAKE_CLIENT.clientSecret
+
+let fake: FakeBitbucket
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+const closers: (() => void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) close()
+  await fake.reset()
+})
+
+type Verify = (...args: never[]) => void
+const idOf: Verify = (
+  _access: string,
+  _refresh: string,
+  profile: PassportProfile,
+  done: (e: null, u: object) => void,
+) => done(null, { id: profile.id })
+
+interface Site {
+  readonly url: string
+  readonly strategy: BitbucketStrategy
+  /** What reached the error handler. */
+  readonly faults: unknown[]
+  /** Start, consent and callback; the answer of the callback. */
+  signIn(browser: TestBrowser, person: string): ReturnType<TestBrowser['get']>
+  /** The address of the callback, ready to be called. */
+  consent(browser: TestBrowser, person?: string): Promise<string>
+}
+
+interface SiteOptions {
+  readonly express?: typeof express5
+  readonly verify?: Verify
+  readonly options?: Partial<BitbucketStrategyOptions> & Record<string, unknown>
+  /** Give the instance to `authenticate` in the place of its name. */
+  readonly instance?: boolean
+  readonly authenticate?: Record<string, unknown>
+}
+
+/** A site that uses the strategy alone, as the README of any strategy says. */
+async function site({
+  express = express5,
+  verify = idOf,
+  options,
+  instance,
+  authenticate,
+}: SiteOptions = {}): Promise<Site> {
+  const app = express()
+  const server = createServer(app)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const strategy = new BitbucketStrategy(
+    {
+      clientID: FAKE_CLIENT.clientID,
+      clientSecret: SECRET,
+      callbackURL: `${url}/callback`,
+      endpoints: fake.endpoints,
+      ...options,
+    },
+    verify as (...args: unknown[]) => void,
+  )
+  const passport = new Passport()
+  passport.use(strategy)
+  const faults: unknown[] = []
+  const guard = passport.authenticate((instance ? strategy : 'bitbucket') as string, {
+    session: false,
+    ...authenticate,
+  }) as RequestHandler
+  app.use(express.urlencoded({ extended: true }))
+  app.get('/start', guard)
+  app.all('/callback', guard, (req, res) => {
+    res.json({ user: (req as Request & { user: object }).user })
+  })
+  const onError: ErrorRequestHandler = (error, _req, res, _next) => {
+    faults.push(error)
+    res.status(error.status ?? 500).send(`fault ${error.code}`)
+  }
+  app.use(onError)
+  const consent = async (browser: TestBrowser, person = 'alice') =>
+    fake.signIn((await browser.get(`${url}/start`)).location, { person })
+  const signIn = async (browser: TestBrowser, person: string) => browser.get(await consent(browser, person))
+  return { url, strategy, faults, consent, signIn }
+}
+
+const uuidOf = (person: string) => fake.person(person).uuid
+
+describe.each([
+  ['Express 4', express4],
+  ['Express 5', express5],
+] as const)('on %s', (_name, express) => {
+  test.each([
+    ['by its name', false],
+    ['as an instance, which Passport does not clone', true],
+  ])('given %s, 200 interleaved sign-ins of two people never mix', async (_how, instance) => {
+    const { signIn } = await site({ express, instance })
+    const people = Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? 'alice' : 'bob'))
+    const answers = new Array<{ person: string; user: unknown }>(people.length)
+    const queue = people.entries()
+    const worker = async () => {
+      for (const [index, person] of queue) {
+        const { text } = await signIn(new TestBrowser(), person)
+        answers[index] = { person, user: JSON.parse(text).user.id }
+      }
+    }
+    await Promise.all(Array.from({ length: 20 }, worker))
+    expect(answers).toEqual(people.map((person) => ({ person, user: uuidOf(person) })))
+  })
+
+  test('a callback without a sign-in is refused before anything is sent, and leaves the others alone', async () => {
+    const { url, consent } = await site({ express })
+    const browser = new TestBrowser()
+    const genuine = await consent(browser)
+    const state = new URL(genuine).searchParams.get('state') ?? ''
+    const code = fake.issueCode({ person: 'bob' })
+    for (const query of [
+      `code=${code}`,
+      `code=${code}&state=`,
+      `code=${code}&state=0${'A'.repeat(22)}`,
+      `code=${code}&state=${state}x`,
+      `code=${code}&state=${state}&state=${state}`,
+      `code=${code}&code=${code}&state=${state}`,
+      `code[a]=${code}&state=x`,
+      `code=${code}&error=access_denied&state=x`,
+      `code=${code}&state[a]=${state}`,
+      `code=${code}&state=__proto__`,
+      `code=${code}&state=${state}&iss=https%3A%2F%2Fevil.example`,
+      `error=access_denied`,
+      `state=x`,
+    ]) {
+      const { status } = await browser.get(`${url}/callback?${query}`)
+      expect({ query, status }).toEqual({ query, status: 403 })
+    }
+    expect(fake.count('token')).toBe(0)
+    expect((await browser.get(genuine)).json()).toEqual({ user: { id: uuidOf('alice') } })
+  })
+
+  test('a callback is a GET: POST and HEAD are refused and spend nothing', async () => {
+    const { consent } = await site({ express })
+    const browser = new TestBrowser()
+    const callback = await consent(browser)
+    const { origin, pathname, searchParams } = new URL(callback)
+    const fields = Object.fromEntries(searchParams)
+    expect((await browser.post(callback, {})).status).toBe(403)
+    expect((await browser.post(callback, fields)).status).toBe(403)
+    expect((await browser.get(callback, { method: 'HEAD' })).status).toBe(403)
+    // A form without a query is no callback, and starts nothing that could be redeemed either.
+    const posted = await browser.post(`${origin}${pathname}`, fields)
+    expect(posted.text).not.toContain('user')
+    expect(fake.count('token')).toBe(0)
+    expect((await browser.get(callback)).status).toBe(200)
+  })
+
+  test('one callback of two at once gets in', async () => {
+    const { consent } = await site({ express })
+    const browser = new TestBrowser()
+    const callback = await consent(browser)
+    const answers = await Promise.all([1, 2, 3].map(() => browser.copy().get(callback)))
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 403, 403])
+    expect(fake.count('token')).toBe(1)
+  })
+
+  test('a code on the start route is a callback like any other: without a sign-in it is refused', async () => {
+    const { url } = await site({ express })
+    const { status, location } = await new TestBrowser().get(`${url}/start?code=${fake.issueCode({ person: 'bob' })}`)
+    expect({ status, location }).toEqual({ status: 403, location: '' })
+    expect(fake.count()).toBe(0)
+  })
+})
+
+describe('the start', () => {
+  test.each([{}, { state: false, pkce: false, store: {}, sessionKey: 'x', proxy: true, customHeaders: {} }])(
+    'has state and PKCE whatever the old options say (%j)',
+    async (options) => {
+      const { url } = await site({ options })
+      const locations = await Promise.all(
+        [1, 2].map(async () => new URL((await new TestBrowser().get(`${url}/start`)).location)),
+      )
+      for (const { searchParams } of locations) {
+        expect(Object.fromEntries(searchParams)).toEqual({
+          response_type: 'code',
+          client_id: FAKE_CLIENT.clientID,
+          redirect_uri: `${url}/callback`,
+          scope: 'account email',
+          state: expect.stringMatching(/^[0-4][\w-]{22}$/),
+          code_challenge: expect.stringMatching(/^[\w-]{43}$/),
+          code_challenge_method: 'S256',
+        })
+      }
+      const [one, other] = locations.map(({ searchParams }) => searchParams)
+      expect(one?.get('state')).not.toBe(other?.get('state'))
+      expect(one?.get('code_challenge')).not.toBe(other?.get('code_challenge'))
+    },
+  )
+
+  test('no parameter of the request and no stray option of the route changes it', async () => {
+    const stray = {
+      redirect_uri: 'https://evil.example/cb',
+      response_type: 'token',
+      clientID: 'evil',
+      scope: 'account',
+    }
+    const { url } = await site({ authenticate: stray })
+    const query = 'redirect_uri=https://evil.example&client_id=evil&scope=all&response_type=token&code_challenge=x'
+    const { location } = await new TestBrowser().get(`${url}/start?${query}`, {
+      headers: { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
+    })
+    const { searchParams } = new URL(location)
+    expect(searchParams.getAll('redirect_uri')).toEqual([`${url}/callback`])
+    expect(searchParams.getAll('client_id')).toEqual([FAKE_CLIENT.clientID])
+    expect(searchParams.getAll('scope')).toEqual(['account email'])
+    expect(searchParams.getAll('response_type')).toEqual(['code'])
+    expect(location).not.toContain('evil')
+  })
+
+  test.each([{ callbackURL: 'https://evil.example/cb' }, { scope: ['repository'] }])(
+    'a route that passes %j is told where it belongs',
+    async (authenticate) => {
+      const { url, faults } = await site({ authenticate })
+      const { status, location } = await new TestBrowser().get(`${url}/start`)
+      expect({ status, location }).toEqual({ status: 500, location: '' })
+      expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+    },
+  )
+
+  test.each(['fixed', '', true, { a: 1 }])(
+    'a state option of %j is refused: it would switch the check off',
+    async (state) => {
+      const { url, faults } = await site({ authenticate: { state } })
+      expect((await new TestBrowser().get(`${url}/start`)).status).toBe(500)
+      expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+    },
+  )
+
+  test('extra scopes come behind the two that are always asked for', async () => {
+    const { url } = await site({ options: { scope: ['repository', 'email'] } })
+    const { location } = await new TestBrowser().get(`${url}/start`)
+    expect(new URL(location).searchParams.get('scope')).toBe('account email repository')
+  })
+
+  test('outside Express it says what is missing', () => {
+    const strategy = new BitbucketStrategy(
+      { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' },
+      idOf as () => void,
+    )
+    const error = vi.fn()
+    const request = { query: {}, headers: {} } as unknown as Request
+    Object.assign(Object.create(strategy), { error }).authenticate(request, {})
+    expect(error).toHaveBeenCalledWith(expect.objectContaining({ code: 'configuration_invalid' }))
+  })
+})
+
+describe('verify', () => {
+  const profile = () => expect.objectContaining({ provider: 'bitbucket', id: uuidOf('alice') })
+  const token = expect.stringMatching(/^\S{20,}$/)
+  const params = expect.objectContaining({ token_type: 'bearer', expires_in: expect.any(Number) })
+
+  /** Signs alice in and answers what `verify` got, `done` left out. */
+  async function argumentsOf(make: (got: (...args: unknown[]) => void) => Verify, options = {}) {
+    let seen: unknown[] = []
+    const verify = make((...args) => {
+      seen = args.slice(0, -1)
+      ;(args.at(-1) as (error: null, user: object) => void)(null, { id: 'me' })
+    })
+    const { signIn } = await site({ verify, options })
+    const answer = await signIn(new TestBrowser(), 'alice')
+    expect(answer.json()).toEqual({ user: { id: 'me' } })
+    return seen
+  }
+
+  test('with four parameters gets the tokens and the profile', async () => {
+    const seen = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify)
+    expect(seen).toEqual([token, token, profile()])
+  })
+
+  test('with five gets the answer of the token endpoint as well', async () => {
+    const seen = await argumentsOf((got) => ((a, r, q, p, done) => got(a, r, q, p, done)) as Verify)
+    expect(seen).toEqual([token, token, params, profile()])
+  })
+
+  test('with passReqToCallback gets the request first, with five and with six', async () => {
+    const request = expect.objectContaining({ url: expect.stringContaining('/callback') })
+    const options = { passReqToCallback: true }
+    const five = await argumentsOf((got) => ((q, a, r, p, done) => got(q, a, r, p, done)) as Verify, options)
+    expect(five).toEqual([request, token, token, profile()])
+    const six = await argumentsOf((got) => ((q, a, r, s, p, done) => got(q, a, r, s, p, done)) as Verify, options)
+    expect(six).toEqual([request, token, token, params, profile()])
+  })
+
+  test('with skipUserProfile gets no profile, and nobody asks for one', async () => {
+    const seen = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify, {
+      skipUserProfile: true,
+    })
+    expect(seen.slice(0, 2)).toEqual([token, token])
+    expect(seen[2]).toBeUndefined()
+    expect(fake.count('user') + fake.count('emails')).toBe(0)
+  })
+
+  test('gets the addresses with their flags, and none where the permission is missing', async () => {
+    const [, , found] = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify)
+    expect((found as PassportProfile).emails).toContainEqual({
+      value: 'alice@example.com',
+      primary: true,
+      verified: true,
+    })
+    fake.script('emails', { status: 403, json: { type: 'error' } })
+    const [, , without] = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify)
+    expect((without as PassportProfile).emails).toEqual([])
+  })
+
+  test('is not called when the addresses cannot be had for another reason', async () => {
+    fake.script('emails', { status: 500 })
+    const verify = vi.fn((_a, _r, _p, done) => done(null, { id: 'me' }))
+    const { signIn, faults } = await site({ verify: ((a, r, p, d) => verify(a, r, p, d)) as Verify })
+    expect((await signIn(new TestBrowser(), 'alice')).status).toBe(502)
+    expect(faults).toEqual([expect.objectContaining({ code: 'upstream_failed' })])
+    expect(verify).not.toHaveBeenCalled()
+  })
+
+  test('may say no, or fail, or throw', async () => {
+    const no = await site({ verify: ((_a, _r, _p, done: (e: null, u: false) => void) => done(null, false)) as Verify })
+    expect((await no.signIn(new TestBrowser(), 'alice')).status).toBe(401)
+    for (const verify of [
+      ((_a, _r, _p, done: (e: Error) => void) => done(new Error('own'))) as Verify,
+      ((_a, _r, _p, _done) => {
+        throw new Error('own')
+      }) as Verify,
+    ]) {
+      const broken = await site({ verify })
+      expect((await broken.signIn(new TestBrowser(), 'alice')).status).toBe(500)
+      expect(broken.faults).toEqual([expect.objectContaining({ message: 'own' })])
+    }
+  })
+})
+
+describe('what goes wrong at Bitbucket', () => {
+  const WORDS = 'own-words-of-bitbucket'
+
+  test.each([
+    ['access_denied', 403],
+    ['server_error', 502],
+    ['invalid_scope', 500],
+    ['unauthorized_client', 500],
+    [`<script>${WORDS}</script>`, 502],
+  ])('the error %s ends the sign-in with status %i and without a word of it', async (error, status) => {
+    const { consent, faults } = await site()
+    const browser = new TestBrowser()
+    const callback = new URL(await consent(browser))
+    callback.searchParams.delete('code')
+    callback.searchParams.set('error', error)
+    callback.searchParams.set('error_description', WORDS)
+    callback.searchParams.set('error_uri', `https://evil.example/${WORDS}`)
+    const answer = await browser.get(callback.href)
+    expect(answer.status).toBe(status)
+    expect(`${answer.text}${JSON.stringify(answer.headers)}${inspect(faults, { depth: 9 })}`).not.toContain(WORDS)
+    expect(fake.count('token')).toBe(0)
+  })
+
+  test('an error is good once, like a code', async () => {
+    const { consent } = await site()
+    const browser = new TestBrowser()
+    const callback = new URL(await consent(browser))
+    callback.searchParams.delete('code')
+    const refused = new URL(callback)
+    refused.searchParams.set('error', 'access_denied')
+    expect((await browser.copy().get(refused.href)).status).toBe(403)
+    callback.searchParams.set('code', fake.issueCode({ person: 'alice' }))
+    expect((await browser.get(callback.href)).status).toBe(403)
+    expect(fake.count('token')).toBe(0)
+  })
+
+  test.each([
+    ['token', 400],
+    ['token', 500],
+    ['user', 401],
+    ['user', 500],
+  ] as const)(
+    'a %s endpoint that answers %i is a fault without a word of it, token or code',
+    async (endpoint, status) => {
+      fake.script(endpoint, { status, json: { error: 'invalid_grant', error_description: WORDS, access_token: WORDS } })
+      const { consent, faults } = await site()
+      const browser = new TestBrowser()
+      const callback = await consent(browser)
+      const answer = await browser.get(callback)
+      expect(answer.status).toBe(502)
+      const shown = `${answer.text}${inspect(faults, { depth: 9, showHidden: true })}`
+      expect(faults[0]).toBeInstanceOf(BitbucketSignInError)
+      for (const secret of [WORDS, SECRET, new URL(callback).searchParams.get('code') ?? '-']) {
+        expect(shown).not.toContain(secret)
+      }
+    },
+  )
+
+  test('no answer in time is a fault of its own', async () => {
+    fake.script('token', { delivery: 'stall' })
+    const { signIn, faults } = await site({ options: { timeoutMs: 150 } })
+    expect((await signIn(new TestBrowser(), 'alice')).status).toBe(504)
+    expect(faults).toEqual([expect.objectContaining({ code: 'upstream_timeout' })])
+  })
+})
+
+describe('secrets', () => {
+  const views = (value: unknown) =>
+    [
+      inspect(value, { depth: 9, showHidden: true, getters: true }),
+      inspect(value, { depth: 9 }),
+      JSON.stringify(value),
+    ].join('\n')
+
+  test('are in no view of the strategy, before and after sign-ins', async () => {
+    for (const instance of [false, true]) {
+      const { strategy, signIn } = await site({ instance })
+      const browser = new TestBrowser()
+      expect(views(strategy)).not.toContain(SECRET)
+      await signIn(browser, 'alice')
+      expect(views(strategy)).not.toContain(SECRET)
+      expect(views(strategy)).not.toContain(Buffer.from(`${FAKE_CLIENT.clientID}:${SECRET}`).toString('base64'))
+    }
+  })
+})
+
+describe('the options', () => {
+  const options = { clientID: 'key', clientSecret: 'a-client-secret', callbackURL: 'https://app.example/callback' }
+  const make = (changes: object, verify: unknown = idOf) =>
+    new BitbucketStrategy({ ...options, ...changes } as BitbucketStrategyOptions, verify as () => void)
+
+  test('may be as few as three', () => {
+    expect(make({}).name).toBe('bitbucket')
+    expect(make({ name: 'bitbucket-2' }).name).toBe('bitbucket-2')
+  })
+
+  test.each([
+    [{ clientId: 'key' }, 'clientID'],
+    [{ clientSecert: 'x' }, 'clientSecret'],
+    [{ callbackUrl: 'https://app.example/callback' }, 'callbackURL'],
+    [{ scopes: ['x'] }, 'scope'],
+  ])('%j is refused, and the right name is suggested', (wrong, right) => {
+    expect(() => make(wrong)).toThrow(`Did you mean \`${right}\``)
+  })
+
+  test.each([
+    [{ clientID: undefined }, 'clientID'],
+    [{ clientID: '' }, 'clientID'],
+    [{ clientSecret: undefined }, 'clientSecret'],
+    [{ clientSecret: 7 }, 'clientSecret'],
+    [{ callbackURL: '/callback' }, 'callbackURL'],
+    [{ callbackURL: 'http://app.example/callback' }, 'callbackURL'],
+    [{ callbackURL: undefined }, 'callbackURL'],
+    [{ scope: 7 }, 'scope'],
+  ])('%j is refused by its name, and no secret is shown', (wrong, name) => {
+    try {
+      make(wrong)
+      throw new Error('accepted')
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'configuration_invalid', message: expect.stringContaining(name) })
+      expect(inspect(error, { depth: 9 })).not.toContain('a-client-secret')
+    }
+  })
+
+  test.each([undefined, null, 'verify', {}])('a verify that is %j is refused', (verify) => {
+    expect(() => new BitbucketStrategy(options, verify as unknown as () => void)).toThrow(/verify/)
+  })
+})
