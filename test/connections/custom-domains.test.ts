@@ -1,5 +1,8 @@
 import type { Connection } from 'passport-bitbucket-signin'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { openHandOver, sealHandOver } from '../../src/flow/hand-over'
+import { deriveKeys } from '../../src/flow/keys'
+import { Secret } from '../../src/secret'
 import { formsOf } from '../support/browser'
 import { travel } from '../support/clock'
 import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser, tenantOfHost } from './site'
@@ -146,6 +149,43 @@ test('a refusal by Bitbucket is handed over as well, and shown where the sign-in
   const { answer, url } = await browser.follow(await browser.get(central), central)
   expect(url.startsWith(site.at('acme'))).toBe(true)
   expect(refusalOf(answer)).toEqual({ status: 403, code: 'access_denied' })
+})
+
+test('a foreign issuer is refused at the central callback, the right one passes', async () => {
+  const browser = new TestBrowser()
+  const central = await atCentral(browser)
+  await expectRefused(await browser.get(`${central}&iss=https%3A%2F%2Fevil.example`), STATE_INVALID)
+  const passed = await browser.get(`${central}&iss=${encodeURIComponent(site.fake.url)}`)
+  expect(passed.location).toContain('handover=')
+})
+
+test('two domains of one connection do not finish for each other, with or without a hand-over', async () => {
+  await site.close()
+  site = await startSite({
+    rows: (at, defaults) => ({ default: { ...defaults, origins: [at('acme'), at('globex')] } }),
+    more: { tenant: () => null },
+  })
+  const browser = new TestBrowser()
+  const central = await atCentral(browser)
+  const end = (await browser.get(central)).location
+  browser.cookies.set('globex.localhost', new Map(browser.jar(site.at('acme'))))
+  for (const [url, from] of [
+    [end, 'acme'],
+    [central, 'login'],
+  ] as const) {
+    await expectRefused(await browser.get(url.replace(site.at(from), site.at('globex'))), STATE_INVALID)
+  }
+  expect((await browser.get(end)).location).toBe('/')
+})
+
+test('a sealed hand-over opens for the origin it names, in time, and for no other', () => {
+  const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'hand-over')
+  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', code: 'c', error: null }
+  const sealed = sealHandOver(keys, handOver)
+  expect(openHandOver(keys, sealed, 'https://acme.example')).toEqual(handOver)
+  for (const origin of ['https://globex.example', 'http://acme.example', 'https://acme.example/', '']) {
+    expect(openHandOver(keys, sealed, origin)).toBeUndefined()
+  }
 })
 
 describe('an origin that is not configured', () => {
