@@ -66,7 +66,11 @@ export interface Connection {
   readonly application?: string | null
 }
 
-/** Finds the connection for a request; `null` = not offered here. It must answer the same at start and callback. */
+/**
+ * Finds the connection for a request; `null` = not offered here. It must answer the same at start and callback. With
+ * custom domains it is also asked at the host of the central callback, and must name all `origins` there;
+ * `connections()` finds the tenant's own connection by itself.
+ */
 export type ConnectionResolver = (req: Request) => Connection | null | Promise<Connection | null>
 
 /** What `sendEmailCode` receives. */

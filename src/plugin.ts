@@ -49,7 +49,10 @@ export interface BitbucketSignIn {
    * `app.get('/auth/bitbucket', bitbucket.start)`.
    */
   readonly start: RequestHandler
-  /** For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only. */
+  /**
+   * For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only, and
+   * does not hand over between custom domains.
+   */
   readonly strategy: ProtocolStrategy
   /** The sign-in button as HTML, or an empty string where the connection is not offered. */
   button(
