@@ -537,7 +537,7 @@ describe('nothing tells whether an account exists', () => {
       headers: JSON.stringify({ ...rest, etag: undefined }).replaceAll(app.url, 'APP'),
       cookies: cookies?.map((line) => [
         line.split('=')[0]?.replace(/\d$/, 'N'),
-        line.slice(line.indexOf(';')),
+        line.slice(line.indexOf(';')).replace(/Max-Age=[1-9]\d+/, 'Max-Age=SECONDS'),
         line.length,
       ]),
       text: text.replaceAll(handleOf(text), 'HANDLE').replace(/<bdi>\d\d<\/bdi> seconds/, 'SECONDS'),
