@@ -47,11 +47,15 @@ export async function submitChoice<User>(visit: Visit<User>): Promise<void> {
   }
 }
 
-/** `POST /cancel`: drops what is waiting. */
+/** `POST /cancel`: drops what is waiting, if it is what the form was shown for. */
 export async function cancel<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services, connection } = visit
   const found = services.pendings.read(req, connection.jar)
-  if (found) await services.pendings.finish(res, connection.jar, found.pending)
+  const handle = bodyField(req, 'pending')
+  // The form of an older tab must not end the newer sign-in of another one.
+  if (found && (handle === undefined || handle === found.pending.handle)) {
+    await services.pendings.finish(res, connection.jar, found.pending)
+  }
   const signedIn = currentUser(req, services.userId) !== null
   sendOn(req, res, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
 }

@@ -24,7 +24,20 @@ export function signedInRecently<User>(
 /** Refuses a change of how one signs in when the last sign-in is long ago: the keyboard may be somebody else's by now. */
 export function requireRecent<User>({ services, req }: Visit<User>, current: KnownUser<User>): void {
   if (signedInRecently(services, req, current)) return
+  if (!services.signedInAt && !stampOf(req, current)) warnOfMissingClock(services)
   throw new BitbucketSignInError('recent_sign_in_required', 'This step needs a sign-in of the last 10 minutes.')
+}
+
+const warned = new WeakSet<object>()
+
+/** Signing in again as they are asked to would not help these people: nobody tells us of it. Said once per plugin. */
+function warnOfMissingClock(services: object): void {
+  if (warned.has(services)) return
+  warned.add(services)
+  process.emitWarning(
+    'bitbucketSignIn: somebody who signed in by other means than Bitbucket was refused for want of a recent sign-in. Give `signedInAt`, or they can never link or unlink.',
+    'BitbucketSignInWarning',
+  )
 }
 
 /**
