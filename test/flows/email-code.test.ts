@@ -600,6 +600,15 @@ describe('loading pages', () => {
     expect((await app.submit(await started(), `${BASE}/email`, '/cancel')).status).toBe(303)
   })
 
+  test('cancel in an older tab leaves the newer sign-in of another one alone', async () => {
+    await open()
+    const older = handleOf((await page()).text)
+    await app.signIn(browser, 'carol')
+    const answer = await browser.post(`${app.url}${BASE}/cancel`, { pending: older })
+    expect(answer.status).toBe(303)
+    await expectSignedIn(await enterCode(app, browser))
+  })
+
   test('cancel with nothing waiting is no error', async () => {
     await open()
     const answer = await new TestBrowser().post(`${app.url}${BASE}/cancel`, {})

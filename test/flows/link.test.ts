@@ -10,6 +10,7 @@ let fake: FakeBitbucket
 let app: TestApp
 let browser: TestBrowser
 let user: TestUser
+const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
 beforeAll(async () => {
   fake = await startFakeBitbucket()
 })
@@ -188,6 +189,14 @@ describe('outcomes of linking', () => {
     travel(11 * 60_000)
     await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
     await expectRefused(await post('/unlink', { id: 'x' }), 'recent_sign_in_required', 403)
+  })
+
+  test('without signedInAt a local sign-in is never recent, and the operator is told once', async () => {
+    warnings.mockClear()
+    await open({ options: { signedInAt: undefined as never } })
+    await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
+    await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
+    expect(warnings.mock.calls.map(([warning]) => warning)).toEqual([expect.stringContaining('Give `signedInAt`')])
   })
 
   test('nobody signed in is refused on every route of linking', async () => {

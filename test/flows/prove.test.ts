@@ -4,7 +4,7 @@ import type { TestUser } from '../support/accounts'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
 import { travel } from '../support/clock'
-import { choose, consented, enterCode, errorOf, handleOf } from '../support/steps'
+import { choose, consented, enterCode, errorOf, giveAddress, handleOf } from '../support/steps'
 
 let fake: FakeBitbucket
 let app: TestApp
@@ -230,6 +230,40 @@ describe('what waits', () => {
     }
     await expectNotLinked()
   })
+})
+
+test.each<[string, string, TestAppOptions, boolean]>([
+  [
+    'row 5',
+    'alice',
+    { connection: { trustedProvider: false }, options: { policy: { untrustedEmail: 'unverified' } } },
+    true,
+  ],
+  ['row 9', 'alice', { without: ['claimAddress'] }, false],
+])(
+  'an account that is to be proved by %s is linked after its own sign-in, as it is',
+  async (_row, person, options, verified) => {
+    app = await startTestApp({ fake, ...options })
+    owner = app.accounts.add({ email: 'alice@example.com', emailVerified: verified })
+    browser = new TestBrowser()
+    expect((await app.signIn(browser, person)).location).toBe(`${BASE}/continue`)
+    await app.localSignIn(browser, owner)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+    expect(owner.identities).toHaveLength(1)
+    expect(owner).toMatchObject({ password: 'secret', emailVerified: verified })
+  },
+)
+
+test('a typed address leads to the proof of its account, and then it is linked', async () => {
+  app = await startTestApp({ fake })
+  owner = app.accounts.add({ email: 'typed@example.com', emailVerified: true })
+  browser = new TestBrowser()
+  await app.signIn(browser, 'dave')
+  await giveAddress(app, browser, 'typed@example.com')
+  expect((await enterCode(app, browser)).location).toBe(`${BASE}/continue`)
+  await app.localSignIn(browser, owner)
+  expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  expect(owner.identities.map(({ id }) => id)).toEqual([fake.person('dave').uuid])
 })
 
 test('after an asserted address the code comes first, then the proof, and one account is written to once', async () => {

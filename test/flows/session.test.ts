@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { TestBrowser } from '../support/browser'
@@ -117,6 +117,25 @@ describe('a session layer that cannot be signed in to', () => {
     app.app.set('trust proxy', 1)
     expect((await browser.get(callback, forwarded)).status).toBe(302)
     expect((await browser.get(`${app.url}/me`, forwarded)).json()).toEqual({ user: 'u1' })
+  })
+
+  test('behind a proxy that ends TLS all cookies of ours are __Host- and Secure', async () => {
+    const callbackURL = 'https://app.example.com/auth/bitbucket/callback'
+    fake.addClient({ ...FAKE_CLIENT, clientID: 'https-app', callbackURL })
+    await open({
+      connection: { clientID: 'https-app', callbackURL, trustedProvider: false },
+      session: { cookie: { secure: true } },
+      before: (express) => express.set('trust proxy', 1),
+    })
+    const forwarded = { headers: { 'x-forwarded-proto': 'https' } }
+    const started = await browser.get(`${app.url}/auth/bitbucket`, forwarded)
+    const callback = await fake.signIn(started.location, { person: 'alice' })
+    const answer = await browser.get(callback.replace('https://app.example.com', app.url), forwarded)
+    expect(answer.location).toBe('/auth/bitbucket/email')
+    for (const line of [...started.setCookies, ...answer.setCookies]) {
+      expect(line).toMatch(/^__Host-bitbucket\.(t\d|p)=[\w-]*; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=\d+$/)
+    }
+    expect(started.setCookies).toHaveLength(1)
   })
 
   test('an app without onError finds the fault on standard error', async () => {
