@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { Passport } from 'passport'
 import { type BitbucketSignInOptions, bitbucketSignIn } from 'passport-bitbucket-signin'
 import { expect, test, vi } from 'vitest'
+import { guardHooks } from '../../src/accounts/guard'
 import { TestAccounts, type TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
 import { afterwards, browsers, MINUTE, startLab, travel } from './lab'
@@ -117,6 +118,23 @@ test('CFG-04: a hook that answers nonsense signs nobody in', async () => {
       expect(await lab.me(victim)).not.toBeNull()
     }
   }
+})
+
+test('CFG-04: after one change of accounts a second one in the same request is refused', async () => {
+  const accounts = new TestAccounts()
+  const context = { connection: 'c', tenant: null, application: null, origin: 'https://app.example', workspaces: [] }
+  const input = { req: {} as Request, context: { ...context, intent: 'sign-in' as const } }
+  const hooks = guardHooks(accounts.hooks(), (user: TestUser) => user.id, input)
+  const identity = { issuer: 'https://bitbucket.org', id: '{1}' }
+  const profile = { id: '{1}', displayName: 'One' } as never
+  const created = await hooks.create({ identity, profile, email: null })
+  expect(created).toMatchObject({ id: 'u1' })
+  const other = accounts.add()
+  await expect(hooks.link({ user: other, identity: { ...identity, id: '{2}' }, profile })).rejects.toMatchObject({
+    code: 'hook_failed',
+  })
+  expect(other.identities).toEqual([])
+  expect(accounts.writes()).toEqual(['createUser'])
 })
 
 test('CFG-04: a hook that never ends is given up, and nobody is signed in', async () => {

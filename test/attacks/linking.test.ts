@@ -148,6 +148,22 @@ test('LNK-09: linking and unlinking need a sign-in of the last ten minutes', asy
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
 })
 
+test('LNK-09: confirming who one is takes an identity of that account, not any at Bitbucket', async () => {
+  const lab = await startLab()
+  const { victim } = browsers()
+  const user = await lab.member(victim)
+  await linkAs(lab, victim, 'alice')
+  await lab.signIn(new TestBrowser(), 'carol')
+  const reauthenticateAs = async (person: string) =>
+    lab.fake.signIn((await lab.post(victim, '/reauthenticate')).location, { person })
+  for (const person of ['carol', 'erin']) {
+    const url = await reauthenticateAs(person)
+    await lab.refused(victim, () => victim.get(url), { code: 'reauthentication_mismatch' })
+  }
+  expect((await victim.get(await reauthenticateAs('alice'))).location).toBe('/')
+  expect(await lab.me(victim)).toBe(user.id)
+})
+
 test('LNK-10: unlinking from elsewhere does nothing', async () => {
   const lab = await startLab()
   const { victim } = browsers()

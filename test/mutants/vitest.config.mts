@@ -1,0 +1,36 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type Plugin } from 'vitest/config'
+import { MUTANTS } from './mutants'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const src = (path: string) => `${root}src/${path}`
+const mutant = MUTANTS.find(({ name }) => name === process.env.MUTANT)
+if (!mutant) throw new Error(`There is no mutant "${process.env.MUTANT}".`)
+
+/** Changes the one file in memory; the files on disk stay as they are. */
+const mutate: Plugin = {
+  name: 'mutate',
+  enforce: 'pre',
+  transform(code, id) {
+    if (id.split('?')[0] !== src(mutant.file)) return undefined
+    if (code.split(mutant.find).length !== 2) throw new Error(`${mutant.file} no longer has "${mutant.find}" once.`)
+    return code.replace(mutant.find, () => mutant.replace)
+  },
+}
+
+export default defineConfig({
+  root,
+  plugins: [mutate],
+  resolve: {
+    alias: [
+      { find: /^passport-bitbucket-signin$/, replacement: src('index.ts') },
+      { find: /^passport-bitbucket-signin\/testing$/, replacement: src('testing/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/attacks/*.test.ts'],
+    testTimeout: 15_000,
+    hookTimeout: 15_000,
+    bail: 1,
+  },
+})
