@@ -85,15 +85,17 @@ export async function readHolders<User>(
   identity: Identity,
   hooks: GuardedHooks<User>,
 ): Promise<readonly (KnownUser<User> & { readonly holder: Holder })[]> {
-  const accounts = (await hooks.findByEmail(address)).slice(0, MAX_HOLDERS)
+  const accounts = await hooks.findByEmail(address)
   const byUser = new Map<string, (typeof accounts)[number]>()
   for (const account of accounts) {
     const other = byUser.get(account.id)
     // One user found twice (as address and as username) is one holder; its verified address counts.
     if (!other || (account.emailVerified && !other.emailVerified)) byUser.set(account.id, account)
   }
+  // Those who verified it come first: whoever fills the list with unverified accounts must not push its owner out.
+  const holders = [...byUser.values()].sort((a, b) => Number(b.emailVerified) - Number(a.emailVerified))
   return Promise.all(
-    [...byUser.values()].map(async ({ user, id, emailVerified, autoLink }) => ({
+    holders.slice(0, MAX_HOLDERS).map(async ({ user, id, emailVerified, autoLink }) => ({
       user,
       id,
       holder: {
