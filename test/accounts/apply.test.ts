@@ -1,0 +1,191 @@
+import type { Request } from 'express'
+import { describe, expect, test } from 'vitest'
+import { type Resolution, readHolders, resolveSignIn } from '../../src/accounts/apply'
+import { guardHooks } from '../../src/accounts/guard'
+import type { AccountHooks, HookContext } from '../../src/accounts/hooks'
+import type { Identity, Profile } from '../../src/bitbucket/profile'
+import { EmailTakenError, IdentityTakenError } from '../../src/errors'
+import type { SignInEmail } from '../../src/policy/email'
+import type { SignInPolicy } from '../../src/policy/sign-in'
+import { TestAccounts, type TestUser } from '../support/accounts'
+
+const ADDRESS = 'alice@example.com'
+const IDENTITY: Identity = { issuer: 'https://bitbucket.org', id: '{12345678-1234-4123-8123-123456789abc}' }
+const PROFILE: Profile = {
+  id: IDENTITY.id,
+  accountId: null,
+  username: 'alice',
+  nickname: null,
+  displayName: 'Alice',
+  avatarUrl: null,
+  profileUrl: null,
+  emails: [],
+}
+const POLICY: SignInPolicy = {
+  untrustedEmail: 'verify',
+  missingEmail: 'ask',
+  matchingAccount: 'link',
+  codeOpensAccount: false,
+  signUp: true,
+  canClaim: true,
+  canProve: true,
+}
+
+function guard(hooks: AccountHooks<TestUser>) {
+  const context = {} as HookContext
+  return guardHooks(hooks, ({ id }) => id, { req: {} as Request, context })
+}
+
+function resolve(
+  accounts: TestAccounts,
+  level: Exclude<SignInEmail['level'], 'none'> = 'bitbucket',
+  policy: Partial<SignInPolicy> = {},
+): Promise<Resolution<TestUser>> {
+  const subject = { identity: IDENTITY, profile: PROFILE, email: { level, address: ADDRESS } }
+  return resolveSignIn(subject, guard(accounts.hooks()), { ...POLICY, ...policy })
+}
+
+describe('what is read', () => {
+  test('a stored identity needs no look-up by address', async () => {
+    const accounts = new TestAccounts()
+    const user = accounts.add({ identities: [IDENTITY] })
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'signed_in', user, id: user.id })
+    expect(accounts.count('getAccountsByEmail')).toBe(0)
+    expect(accounts.writes()).toEqual([])
+  })
+
+  test('an asserted address is not looked up by default', async () => {
+    const accounts = new TestAccounts()
+    accounts.add({ email: ADDRESS, emailVerified: true })
+    expect(await resolve(accounts, 'asserted')).toEqual({ type: 'wait', step: 'code' })
+    expect(accounts.calls.map(({ name }) => name)).toEqual(['getUserByIdentity'])
+  })
+
+  test('a user found twice, by address and by name, is one holder, and its verified address counts', async () => {
+    const user = { id: 'u1' } as TestUser
+    const both = [
+      { user, email: ADDRESS, emailVerified: false },
+      { user: { ...user }, email: ADDRESS, emailVerified: true },
+    ]
+    for (const found of [both, [...both].reverse()]) {
+      const hooks = guard({ ...new TestAccounts().hooks(), getAccountsByEmail: () => found, listIdentities: () => [] })
+      const holders = await readHolders(ADDRESS, IDENTITY, hooks)
+      expect(holders.map(({ id, holder }) => [id, holder.verified])).toEqual([['u1', true]])
+    }
+  })
+
+  test('the account that verified an address counts, however many squatters stand in front of it', async () => {
+    const accounts = new TestAccounts()
+    for (let count = 0; count < 50; count++) accounts.add({ email: ADDRESS })
+    const owner = accounts.add({ email: ADDRESS, emailVerified: true })
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'linked', id: owner.id })
+    expect(accounts.writes()).toEqual(['linkIdentity'])
+    // Squatters are looked at to a limit: nobody can make one sign-in cost a thousand hooks.
+    expect(accounts.count('canSignIn')).toBe(20)
+  })
+
+  test('two accounts that verified it are ambiguous, however many squatters stand between them', async () => {
+    const accounts = new TestAccounts()
+    accounts.add({ email: ADDRESS, emailVerified: true })
+    for (let count = 0; count < 50; count++) accounts.add({ email: ADDRESS })
+    accounts.add({ email: ADDRESS, emailVerified: true })
+    expect(await resolve(accounts)).toEqual({ type: 'refused', code: 'email_ambiguous' })
+  })
+
+  test('an identity of another issuer is no second Bitbucket identity', async () => {
+    const accounts = new TestAccounts()
+    const identities = [{ issuer: 'https://own.example', id: IDENTITY.id }]
+    accounts.add({ email: ADDRESS, emailVerified: true, identities })
+    expect(await resolve(accounts)).toMatchObject({ how: 'linked' })
+  })
+})
+
+describe('what is written', () => {
+  test('a new user gets the address with its proof', async () => {
+    const accounts = new TestAccounts()
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'signed_up' })
+    expect(accounts.calls.at(-1)?.input.email).toEqual({ address: ADDRESS, verified: true, verifiedBy: 'bitbucket' })
+    const byCode = new TestAccounts()
+    await resolve(byCode, 'code')
+    expect(byCode.calls.at(-1)?.input.email).toEqual({ address: ADDRESS, verified: true, verifiedBy: 'code' })
+    const unverified = new TestAccounts()
+    await resolve(unverified, 'asserted', { untrustedEmail: 'unverified' })
+    expect(unverified.calls.at(-1)?.input.email).toEqual({ address: ADDRESS, verified: false, verifiedBy: null })
+    const omitted = new TestAccounts()
+    await resolve(omitted, 'asserted', { untrustedEmail: 'omit' })
+    expect(omitted.calls.at(-1)?.input.email).toBeNull()
+  })
+
+  test('a link ends the other sessions of the account', async () => {
+    const accounts = new TestAccounts()
+    const owner = accounts.add({ email: ADDRESS, emailVerified: true })
+    await resolve(accounts)
+    expect(accounts.endedSessions).toEqual([{ userId: owner.id, reason: 'linked' }])
+  })
+
+  test('a claim names every holder and ends the sessions of what it gave', async () => {
+    const accounts = new TestAccounts()
+    const holders = [accounts.add({ email: ADDRESS }), accounts.add({ email: ADDRESS })]
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed', id: holders[0]?.id })
+    expect(accounts.calls.find(({ name }) => name === 'claimAddress')?.input.holders).toEqual(holders)
+    expect(accounts.endedSessions).toEqual([{ userId: holders[0]?.id, reason: 'claimed' }])
+  })
+
+  test('a question and a refusal write nothing', async () => {
+    const accounts = new TestAccounts()
+    accounts.add({ email: ADDRESS, emailVerified: true })
+    expect(await resolve(accounts, 'code')).toEqual({ type: 'wait', step: 'prove' })
+    expect(await resolve(accounts, 'bitbucket', { matchingAccount: 'reject' })).toEqual({
+      type: 'refused',
+      code: 'account_exists',
+    })
+    expect(accounts.writes()).toEqual([])
+  })
+})
+
+describe('after a lost race', () => {
+  test('the person signs in by identity, where the other request stored it', async () => {
+    const accounts = new TestAccounts()
+    accounts.intercept = (name) => {
+      if (name !== 'createUser' || accounts.byIdentity(IDENTITY)) return
+      accounts.add({ identities: [IDENTITY] })
+    }
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'signed_in', id: 'u1' })
+    expect(accounts.writes()).toEqual(['createUser'])
+  })
+
+  test.each([
+    ['link', () => ({ email: ADDRESS, emailVerified: true })],
+    ['claim', () => ({ email: ADDRESS })],
+  ])('nobody gets in by %s: a lost race is no reason to enter the account', async (_how, winner) => {
+    const accounts = new TestAccounts()
+    accounts.intercept = (name) => {
+      if (name !== 'createUser') return
+      accounts.add(winner())
+      throw new EmailTakenError()
+    }
+    expect(await resolve(accounts)).toEqual({ type: 'refused', code: 'account_exists' })
+    expect(accounts.writes()).toEqual(['createUser'])
+  })
+
+  test('a question may follow', async () => {
+    const accounts = new TestAccounts()
+    accounts.intercept = (name) => {
+      if (name !== 'createUser') return
+      accounts.add({ email: ADDRESS, emailVerified: true })
+      throw new EmailTakenError()
+    }
+    expect(await resolve(accounts, 'code')).toEqual({ type: 'wait', step: 'prove' })
+    expect(accounts.writes()).toEqual(['createUser'])
+  })
+
+  test('a store that always says taken ends in a refusal, after one try', async () => {
+    const accounts = new TestAccounts()
+    accounts.intercept = (name) => {
+      if (name === 'createUser') throw new IdentityTakenError()
+    }
+    expect(await resolve(accounts)).toEqual({ type: 'refused', code: 'account_exists' })
+    expect(accounts.count('createUser')).toBe(1)
+    expect(accounts.count('getUserByIdentity')).toBe(2)
+  })
+})

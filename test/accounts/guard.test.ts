@@ -1,0 +1,472 @@
+import type { Request } from 'express'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { defaultUserId, frozen, type GuardedHooks, guardHooks } from '../../src/accounts/guard'
+import type { AccountHooks, HookContext } from '../../src/accounts/hooks'
+import type { Identity, Profile } from '../../src/bitbucket/profile'
+import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../../src/errors'
+
+interface User {
+  readonly id: string
+}
+
+const IDENTITY: Identity = { issuer: 'https://bitbucket.org', id: '{12345678-1234-4123-8123-123456789abc}' }
+const PROFILE: Profile = {
+  id: IDENTITY.id,
+  accountId: null,
+  username: 'alice',
+  nickname: null,
+  displayName: 'Alice',
+  avatarUrl: null,
+  profileUrl: null,
+  emails: [{ address: 'alice@example.com', primary: true, confirmed: true }],
+}
+const EMAIL = { address: 'alice@example.com', verified: true, verifiedBy: 'bitbucket' } as const
+const ALICE: User = { id: 'u1' }
+const CONTEXT = Object.freeze({ connection: 'default', intent: 'sign-in' }) as unknown as HookContext
+const REQ = {} as Request
+
+/** Hooks that a test replaces; all of them there, all of them content. */
+type AnyHooks = { [Name in keyof AccountHooks<User>]?: (input: never) => unknown }
+const CONTENT: AnyHooks = {
+  getUserByIdentity: () => ALICE,
+  getAccountsByEmail: () => [],
+  createUser: () => ALICE,
+  linkIdentity: () => undefined,
+  claimAddress: () => ({ user: ALICE }),
+  unlinkIdentity: () => 'unlinked',
+  listIdentities: () => [],
+  describeUser: () => ({ label: 'Alice', email: null, emailVerified: false }),
+  storeTokens: () => undefined,
+  updateProfile: () => undefined,
+  canSignIn: () => true,
+  endOtherSessions: () => undefined,
+}
+
+function guarded(hooks: AnyHooks = {}, idOf: (user: User) => string | null = ({ id }) => id): GuardedHooks<User> {
+  return guardHooks({ ...CONTENT, ...hooks } as AccountHooks<User>, idOf, { req: REQ, context: CONTEXT })
+}
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+async function failed(work: Promise<unknown>): Promise<BitbucketSignInError> {
+  const error = await work.then(
+    (value) => new Error(`resolved with ${JSON.stringify(value)}`),
+    (thrown: unknown) => thrown,
+  )
+  if (!(error instanceof BitbucketSignInError)) throw error
+  expect(error.code).toBe('hook_failed')
+  return error
+}
+
+/** Each guarded call, by the hook it reaches. */
+const CALLS: { [Name in keyof AccountHooks<User>]-?: (hooks: GuardedHooks<User>) => Promise<unknown> } = {
+  getUserByIdentity: (hooks) => hooks.findByIdentity(IDENTITY),
+  getAccountsByEmail: (hooks) => hooks.findByEmail('alice@example.com'),
+  createUser: (hooks) => hooks.create({ identity: IDENTITY, profile: PROFILE, email: EMAIL }),
+  linkIdentity: (hooks) => hooks.link({ user: ALICE, identity: IDENTITY, profile: PROFILE }),
+  claimAddress: (hooks) => hooks.claim({ holders: [ALICE], identity: IDENTITY, profile: PROFILE, email: EMAIL }),
+  unlinkIdentity: (hooks) => hooks.unlink({ user: ALICE, identity: IDENTITY }),
+  listIdentities: (hooks) => hooks.listIdentities(ALICE),
+  describeUser: (hooks) => hooks.describe(ALICE),
+  storeTokens: (hooks) =>
+    hooks.storeTokens({
+      user: ALICE,
+      identity: IDENTITY,
+      tokens: { accessToken: 'T', refreshToken: null, expiresAt: null, scopes: null },
+    }),
+  updateProfile: (hooks) =>
+    hooks.updateProfile({ user: ALICE, identity: IDENTITY, profile: PROFILE, changes: { displayName: 'Alice' } }),
+  canSignIn: (hooks) => hooks.canSignIn(ALICE),
+  endOtherSessions: (hooks) => hooks.endOtherSessions({ user: ALICE, reason: 'linked' }),
+}
+const NAMES = Object.keys(CALLS) as (keyof AccountHooks<User>)[]
+const WRITES = ['createUser', 'linkIdentity', 'claimAddress', 'unlinkIdentity'] as const
+
+describe.each(NAMES)('%s', (name) => {
+  const call = CALLS[name]
+
+  test('is called once, on the app’s own object, with request and context', async () => {
+    const hook = vi.fn(CONTENT[name] as () => unknown)
+    await call(guarded({ [name]: hook }))
+    expect(hook).toHaveBeenCalledTimes(1)
+    expect(hook).toHaveBeenCalledWith(expect.objectContaining({ req: REQ, context: CONTEXT }))
+    expect(hook.mock.contexts[0]).toHaveProperty('getUserByIdentity')
+  })
+
+  test.each([
+    ['throws', () => Promise.reject(new Error('of the database'))],
+    [
+      'throws at once',
+      () => {
+        throw new Error('of the database')
+      },
+    ],
+  ])('that %s is hook_failed, the cause apart from the message', async (_how, hook) => {
+    const error = await failed(call(guarded({ [name]: hook })))
+    expect(error.message).toBe(`accounts.${name} failed; see \`cause\`.`)
+    expect(error.cause).toMatchObject({ message: 'of the database' })
+  })
+
+  test.each([undefined, null, 'text', 0])('that throws %j is hook_failed', async (thrown) => {
+    await failed(call(guarded({ [name]: () => Promise.reject(thrown) })))
+  })
+
+  test('that never settles is hook_failed after 15 seconds', async () => {
+    vi.useFakeTimers()
+    let outcome: unknown
+    call(guarded({ [name]: () => new Promise(() => {}) })).catch((error: unknown) => {
+      outcome = error
+    })
+    await vi.advanceTimersByTimeAsync(14_999)
+    expect(outcome).toBeUndefined()
+    await vi.advanceTimersByTimeAsync(1)
+    expect(outcome).toMatchObject({ code: 'hook_failed' })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('may say that its store is away', async () => {
+    const away = new BitbucketSignInError('store_unavailable', 'no database')
+    await expect(call(guarded({ [name]: () => Promise.reject(away) }))).rejects.toBe(away)
+  })
+
+  test('cannot choose another code of ours', async () => {
+    const own = new BitbucketSignInError('account_exists', 'own words')
+    expect((await failed(call(guarded({ [name]: () => Promise.reject(own) })))).cause).toBe(own)
+  })
+})
+
+describe('wrong answers', () => {
+  const noUser = [undefined, false, true, 0, '', 'u1', [], [ALICE], {}, { id: '' }, { id: null }]
+
+  test.each([...noUser, 'Orphaned', { id: ['u1'] }])('getUserByIdentity: %j is hook_failed', async (answer) => {
+    const idOf = ({ id }: User) => (typeof id === 'string' ? id : null)
+    await failed(guarded({ getUserByIdentity: () => answer }, idOf).findByIdentity(IDENTITY))
+  })
+
+  test('getUserByIdentity: null is nobody, and an orphan has no user', async () => {
+    expect(await guarded({ getUserByIdentity: () => null }).findByIdentity(IDENTITY)).toEqual({ type: 'nobody' })
+    expect(await guarded({ getUserByIdentity: () => 'orphaned' }).findByIdentity(IDENTITY)).toEqual({
+      type: 'orphaned',
+    })
+    expect(await guarded().findByIdentity(IDENTITY)).toEqual({ type: 'user', user: ALICE, id: 'u1' })
+  })
+
+  test.each([...noUser, null])('createUser: %j is hook_failed', async (answer) => {
+    await failed(CALLS.createUser(guarded({ createUser: () => answer })))
+  })
+
+  test.each([undefined, null, true, ALICE, {}, { user: null }, { user: 'u1' }, { user: [] }, { user: {} }])(
+    'claimAddress: %j is hook_failed',
+    async (answer) => {
+      await failed(CALLS.claimAddress(guarded({ claimAddress: () => answer })))
+    },
+  )
+
+  const account = { user: ALICE, email: 'alice@example.com', emailVerified: true }
+  test.each([
+    undefined,
+    null,
+    account,
+    'text',
+    [null],
+    [ALICE],
+    [{ ...account, user: null }],
+    [{ ...account, user: 'u1' }],
+    [{ ...account, user: {} }],
+    [{ ...account, email: null }],
+    [{ ...account, email: ['alice@example.com'] }],
+    [{ ...account, emailVerified: undefined }],
+    [{ ...account, emailVerified: 1 }],
+    [{ ...account, emailVerified: 'false' }],
+    [{ ...account, emailVerified: new Date() }],
+    [{ ...account, autoLink: null }],
+    [{ ...account, autoLink: 0 }],
+    [account, null],
+  ])('getAccountsByEmail: %j is hook_failed', async (answer) => {
+    await failed(CALLS.getAccountsByEmail(guarded({ getAccountsByEmail: () => answer })))
+  })
+
+  test.each([false, null, undefined, 'suspended', '', 1, 'true', {}, []])(
+    'canSignIn: %j is no, and only true is yes',
+    async (answer) => {
+      expect(await guarded({ canSignIn: () => answer }).canSignIn(ALICE)).toBe(false)
+    },
+  )
+
+  test.each([undefined, null, {}, 'text', [null], ['{id}'], [{ issuer: 'x' }], [{ issuer: 1, id: 'x' }]])(
+    'listIdentities: %j is hook_failed',
+    async (answer) => {
+      await failed(CALLS.listIdentities(guarded({ listIdentities: () => answer })))
+    },
+  )
+
+  test.each([
+    undefined,
+    null,
+    'Alice',
+    {},
+    { label: 'Alice' },
+    { label: 1, emailVerified: true },
+    { emailVerified: true },
+  ])('describeUser: %j is hook_failed', async (answer) => {
+    await failed(CALLS.describeUser(guarded({ describeUser: () => answer })))
+  })
+
+  test.each([undefined, null, true, false, 'done', {}, ['unlinked']])(
+    'unlinkIdentity: %j is hook_failed',
+    async (answer) => {
+      await failed(CALLS.unlinkIdentity(guarded({ unlinkIdentity: () => answer })))
+    },
+  )
+
+  test('unlinkIdentity: the two words it may say', async () => {
+    expect(await CALLS.unlinkIdentity(guarded())).toBe('unlinked')
+    expect(await CALLS.unlinkIdentity(guarded({ unlinkIdentity: () => 'last' }))).toBe('last')
+  })
+
+  test.each([null, '', undefined, 7, {}])('a userId that gives %j is hook_failed', async (id) => {
+    await failed(guarded({}, () => id as string).findByIdentity(IDENTITY))
+  })
+})
+
+describe('hooks that are not given', () => {
+  const without = (...names: (keyof AccountHooks<User>)[]) =>
+    guarded(Object.fromEntries(names.map((name) => [name, undefined])))
+
+  test('are known as such', () => {
+    expect(guarded().has).toEqual({
+      claim: true,
+      list: true,
+      describe: true,
+      unlink: true,
+      storeTokens: true,
+      updateProfile: true,
+    })
+    expect(
+      without('claimAddress', 'listIdentities', 'describeUser', 'unlinkIdentity', 'storeTokens', 'updateProfile').has,
+    ).toEqual({
+      claim: false,
+      list: false,
+      describe: false,
+      unlink: false,
+      storeTokens: false,
+      updateProfile: false,
+    })
+  })
+
+  test('answer that the app cannot tell, let in, or do nothing', async () => {
+    const hooks = without(
+      'listIdentities',
+      'describeUser',
+      'canSignIn',
+      'storeTokens',
+      'updateProfile',
+      'endOtherSessions',
+    )
+    expect(await hooks.listIdentities(ALICE)).toBeNull()
+    expect(await hooks.describe(ALICE)).toBeNull()
+    expect(await hooks.canSignIn(ALICE)).toBe(true)
+    for (const name of ['storeTokens', 'updateProfile', 'endOtherSessions'] as const) {
+      expect(await CALLS[name](hooks)).toBeUndefined()
+    }
+  })
+
+  test.each(['claimAddress', 'unlinkIdentity'] as const)(
+    '%s is hook_failed when it is needed all the same',
+    async (name) => {
+      await failed(CALLS[name](without(name)))
+    },
+  )
+})
+
+describe('addresses', () => {
+  const found = async (email: string, asked = 'alice@example.com') => {
+    const hooks = guarded({ getAccountsByEmail: () => [{ user: ALICE, email, emailVerified: true }] })
+    return (await hooks.findByEmail(asked)).length
+  }
+
+  test('are compared here: ASCII case apart they must be the same', async () => {
+    expect(await found('ALICE@example.COM')).toBe(1)
+    expect(await found('alice@example.com', 'Alice@Example.com')).toBe(1)
+  })
+
+  test.each([
+    ['a Kelvin sign', 'kate@example.com', '\u212aate@example.com'],
+    ['an accent', 'alice@example.com', 'álice@example.com'],
+    ['a sharp s', 'strasse@example.com', 'straße@example.com'],
+    ['a dotless i', 'alice@example.com', 'alıce@example.com'],
+    ['a full-width letter', 'alice@example.com', 'ａlice@example.com'],
+    ['a ligature', 'fi@example.com', 'ﬁ@example.com'],
+    ['a space', 'alice@example.com', 'alice@example.com '],
+    ['a tag', 'alice@example.com', 'alice+x@example.com'],
+    ['another address altogether', 'alice@example.com', 'mallory@example.com'],
+  ])('that a loose collation finds by %s are left out', async (_what, asked, stored) => {
+    expect(await found(stored, asked)).toBe(0)
+  })
+})
+
+describe('what hooks are given', () => {
+  test('are frozen copies: what was decided is what is stored', async () => {
+    const identity = { ...IDENTITY }
+    const profile = structuredClone(PROFILE)
+    const seen: Record<string, unknown>[] = []
+    const hooks = guarded({
+      createUser: (input: Record<string, unknown>) => {
+        seen.push(input)
+        return ALICE
+      },
+    })
+    await hooks.create({ identity, profile, email: { ...EMAIL } })
+    const [input] = seen as [{ identity: Identity; profile: Profile; email: object }]
+    expect(input).toMatchObject({ identity: IDENTITY, profile: PROFILE, email: EMAIL })
+    for (const each of [input.identity, input.profile, input.profile.emails, input.profile.emails[0], input.email]) {
+      expect(Object.isFrozen(each)).toBe(true)
+    }
+    expect(input.identity).not.toBe(identity)
+    expect(input.profile).not.toBe(profile)
+    expect(Object.isFrozen(profile)).toBe(false)
+    expect(() => Object.assign(input.identity, { id: 'other' })).toThrow(TypeError)
+  })
+
+  test('holders of a claim are the app’s own users, in a list that cannot grow', async () => {
+    const claimAddress = vi.fn((_input: { holders: readonly User[] }) => ({ user: ALICE }))
+    const bob = { id: 'u2' }
+    await guarded({ claimAddress }).claim({
+      holders: [ALICE, bob],
+      identity: IDENTITY,
+      profile: PROFILE,
+      email: EMAIL,
+    })
+    const { holders } = claimAddress.mock.calls[0]?.[0] ?? { holders: [] }
+    expect(holders[0]).toBe(ALICE)
+    expect(holders[1]).toBe(bob)
+    expect(Object.isFrozen(holders)).toBe(true)
+    expect(Object.isFrozen(bob)).toBe(false)
+  })
+
+  test('no hook but storeTokens sees a token', async () => {
+    const inputs: unknown[] = []
+    const spies = Object.fromEntries(
+      NAMES.filter((name) => name !== 'storeTokens').map((name) => [
+        name,
+        (input: unknown) => {
+          inputs.push(input)
+          return (CONTENT[name] as () => unknown)()
+        },
+      ]),
+    )
+    for (const name of NAMES) await CALLS[name](guarded(spies))
+    expect(JSON.stringify(inputs)).not.toContain('accessToken')
+    expect(inputs).toHaveLength(NAMES.length - 1)
+  })
+
+  test('frozen freezes to the bottom', () => {
+    const value = { a: { b: [{ c: 1 }] }, date: new Date(0), nothing: null }
+    const copy = frozen(value)
+    expect(copy).toEqual(value)
+    expect(Object.isFrozen(copy.a.b[0])).toBe(true)
+    expect(Object.isFrozen(value.a)).toBe(false)
+  })
+})
+
+describe('lost races', () => {
+  class IdentityTakenOfAnotherCopy extends Error {
+    override readonly name = 'IdentityTakenError'
+  }
+  const taken = [new IdentityTakenError(), new EmailTakenError(), new IdentityTakenOfAnotherCopy()]
+
+  test.each(WRITES.filter((name) => name !== 'unlinkIdentity'))(
+    '%s may say that a unique key refused',
+    async (name) => {
+      for (const error of taken) {
+        expect(await CALLS[name](guarded({ [name]: () => Promise.reject(error) }))).toBe('taken')
+      }
+    },
+  )
+
+  test('an error that only looks like one is a fault', async () => {
+    for (const error of [{ name: 'IdentityTakenError' }, 'IdentityTakenError', new Error('IdentityTakenError')]) {
+      await failed(CALLS.createUser(guarded({ createUser: () => Promise.reject(error) })))
+    }
+  })
+
+  test('a hook that changes nothing cannot have lost one', async () => {
+    for (const name of NAMES.filter((each) => !(WRITES as readonly string[]).includes(each))) {
+      await failed(CALLS[name](guarded({ [name]: () => Promise.reject(new IdentityTakenError()) })))
+    }
+  })
+})
+
+describe('one change of accounts in one request', () => {
+  test.each(WRITES)('after %s no other is made', async (first) => {
+    for (const second of WRITES) {
+      const hook = vi.fn(CONTENT[second] as () => unknown)
+      const hooks = guarded(first === second ? {} : { [second]: hook })
+      await CALLS[first](hooks)
+      const error = await failed(CALLS[second](hooks))
+      expect(error.message).toContain('second change')
+      expect(hook).not.toHaveBeenCalled()
+    }
+  })
+
+  test('one that a unique key refused was none', async () => {
+    const hooks = guarded({ createUser: () => Promise.reject(new EmailTakenError()) })
+    expect(await CALLS.createUser(hooks)).toBe('taken')
+    expect(await CALLS.linkIdentity(hooks)).toBe('linked')
+  })
+
+  test('reading, tokens, names and sessions are no such change', async () => {
+    const hooks = guarded()
+    await CALLS.createUser(hooks)
+    for (const name of NAMES.filter((each) => !(WRITES as readonly string[]).includes(each))) await CALLS[name](hooks)
+  })
+})
+
+test('all hooks of one request together have 30 seconds', async () => {
+  vi.useFakeTimers()
+  const slow = () => new Promise((resolve) => setTimeout(() => resolve(true), 12_000))
+  const hooks = guarded({ canSignIn: slow })
+  const outcomes: unknown[] = []
+  const run = async () => {
+    for (let count = 0; count < 4; count++) {
+      outcomes.push(await hooks.canSignIn(ALICE).catch((error: BitbucketSignInError) => error.code))
+    }
+  }
+  const running = run()
+  await vi.advanceTimersByTimeAsync(24_000)
+  expect(outcomes).toEqual([true, true])
+  await vi.advanceTimersByTimeAsync(6000)
+  expect(outcomes).toEqual([true, true, 'hook_failed'])
+  await vi.advanceTimersByTimeAsync(1)
+  await running
+  expect(outcomes).toEqual([true, true, 'hook_failed', 'hook_failed'])
+})
+
+describe('defaultUserId', () => {
+  test.each([
+    [{ id: 'u1' }, 'u1'],
+    [{ id: 7 }, '7'],
+    [{ id: 0 }, '0'],
+    [{ id: 7n }, '7'],
+    [{ id: { toString: () => '507f1f77bcf86cd799439011' } }, '507f1f77bcf86cd799439011'],
+  ])('an id that identifies', (user, id) => {
+    expect(defaultUserId(user)).toBe(id)
+  })
+
+  test.each([
+    undefined,
+    null,
+    {},
+    'u1',
+    { id: null },
+    { id: true },
+    { id: {} },
+    { id: [] },
+    { id: ['u1'] },
+    { id: '' },
+  ])('none in %j', (user) => {
+    expect(defaultUserId(user)).toBe('')
+  })
+})
