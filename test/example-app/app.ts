@@ -68,7 +68,7 @@ export async function startExampleApp(env: Record<string, string> = {}): Promise
   return {
     url,
     port: Number(settings.PORT),
-    fakeURL: settings.FAKE_BITBUCKET_URL ?? `http://127.0.0.1:${settings.FAKE_BITBUCKET_PORT}`,
+    fakeURL: env.FAKE_BITBUCKET_URL ?? `http://127.0.0.1:${settings.FAKE_BITBUCKET_PORT}`,
     dataDir,
     pid: child.pid ?? 0,
     output: () => output,

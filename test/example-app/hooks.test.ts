@@ -106,7 +106,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => create(petra)))
     expect(results.filter((each) => each.status === 'fulfilled')).toHaveLength(1)
     const names = results.flatMap((each) => (each.status === 'rejected' ? [each.reason.name] : []))
-    expect(new Set(names).isSubsetOf?.(new Set(['EmailTakenError', 'IdentityTakenError'])) ?? true).toBe(true)
+    expect(names.filter((name) => name !== 'EmailTakenError' && name !== 'IdentityTakenError')).toEqual([])
     expect(await hooks.getAccountsByEmail({ ...input, email: petra.address })).toHaveLength(1)
   })
 
