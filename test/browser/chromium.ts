@@ -25,7 +25,8 @@ export async function launchChromium(): Promise<Browser> {
   return chromium.launch({ executablePath, args: FLAGS, headless: true })
 }
 
-async function findChromium(): Promise<string> {
+/** Path of that Chromium. */
+export async function findChromium(): Promise<string> {
   const named = process.env.CHROMIUM_PATH
   if (named !== undefined && named !== '') {
     if (!existsSync(named)) throw new Error(`CHROMIUM_PATH names ${named}, which does not exist. ${HOW_TO_GET_ONE}`)

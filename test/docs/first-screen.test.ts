@@ -1,0 +1,68 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { formsOf, TestBrowser } from '../support/browser'
+import { programFolder } from './compile'
+import { blockNamed } from './documents'
+
+let child: ChildProcess | undefined
+afterEach(() => child?.kill())
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Runs the app of the README as it stands there, but for the port numbers. */
+async function runFirstScreen() {
+  const [port, fakePort] = [await freePort(), await freePort()]
+  const folder = programFolder('first-screen')
+  const app = blockNamed('README.md', 'app.mjs').replaceAll('3000', String(port)).replace('3001', String(fakePort))
+  writeFileSync(join(folder, 'app.mjs'), app)
+  writeFileSync(join(folder, 'yours.mjs'), blockNamed('README.md', 'yours.mjs'))
+  let output = ''
+  const running = spawn(process.execPath, ['app.mjs'], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  child = running
+  for (const stream of [running.stdout, running.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk
+    })
+  }
+  const until = async (pattern: RegExp) => {
+    for (let tries = 0; tries < 200; tries++) {
+      const found = pattern.exec(output)
+      if (found) return found
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    throw new Error(`no ${pattern} in: ${output}`)
+  }
+  await until(/http:\/\/localhost:\d+/)
+  return { url: `http://localhost:${port}`, until }
+}
+
+describe('the app on the first screen of the README', () => {
+  it('signs a person in, with the code that it prints', async () => {
+    const { url, until } = await runFirstScreen()
+    const browser = new TestBrowser()
+    const front = await browser.get(url)
+    expect(front.text).toContain('Sign in with Bitbucket')
+    const { location } = await browser.get(`${url}${/href="([^"]+)"/.exec(front.text)?.[1]}`)
+    const consent = await browser.post(location, { person: 'alice', decision: 'allow' })
+    const callback = await browser.get(consent.location)
+    const { answer: page } = await browser.follow(callback, url)
+    const form = formsOf(page.text).find(({ action }) => action.endsWith('/email/verify'))
+    const [, code = ''] = await until(/Mail to alice@example\.com: your code is (\S+)/)
+    const verified = await browser.post(`${url}${form?.action}`, { ...form?.fields, code })
+    expect(verified).toMatchObject({ status: 303, location: '/' })
+    expect((await browser.get(url)).json()).toMatchObject({
+      name: 'Alice Archer',
+      email: 'alice@example.com',
+      emailVerified: true,
+    })
+  })
+})

@@ -1,0 +1,131 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { AccountHooks, HookInput, Identity, Profile } from 'passport-bitbucket-signin'
+import type { Pool } from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { findChromium } from '../browser/chromium'
+import { startPostgres, type TestPostgres } from '../example-app/database'
+import { compile, compiled } from './compile'
+import { blocksOf } from './documents'
+
+const load = createRequire(join(process.cwd(), 'package.json'))
+let folder: string
+beforeAll(() => {
+  const blocks = ['README.md', 'docs/testing.md'].flatMap(blocksOf).filter(({ language }) => language === 'ts')
+  folder = compile(blocks, 'guides').folder
+})
+
+describe('the tests of docs/testing.md', () => {
+  const run = (name: string, env: Record<string, string> = {}) => {
+    const file = compiled(folder, 'docs/testing.md', name)
+    return promisify(execFile)(process.execPath, ['--test', file], { env: { ...process.env, ...env } })
+  }
+
+  it('pass with supertest', async () => {
+    expect((await run('sign-in.test.mts')).stdout).toMatch(/pass 5/)
+  })
+
+  it('pass in a browser', async () => {
+    // What users install is `playwright`; here its core is there, and a Chromium that is not its own.
+    const shim = join(folder, 'node_modules/playwright')
+    mkdirSync(shim, { recursive: true })
+    const options = `{ executablePath: process.env.CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu'] }`
+    const core = JSON.stringify(load.resolve('playwright-core'))
+    writeFileSync(join(shim, 'package.json'), '{ "name": "playwright", "main": "index.js" }')
+    const launch = `exports.chromium = { launch: () => require(${core}).chromium.launch(${options}) }`
+    writeFileSync(join(shim, 'index.js'), launch)
+    expect((await run('browser.test.mts', { CHROMIUM: await findChromium() })).stdout).toMatch(/pass 1/)
+  })
+})
+
+describe('the hooks of the README, on PostgreSQL', () => {
+  interface User {
+    id: string
+    name: string
+    email: string | null
+    email_verified: boolean
+    auto_link: boolean
+  }
+
+  let postgres: TestPostgres
+  let pool: Pool
+  let hooks: Required<AccountHooks<User>>
+  beforeAll(async () => {
+    postgres = await startPostgres()
+    pool = new (load('pg').Pool)({ connectionString: postgres.url })
+    pool.on('error', () => {})
+    const { schema, accountHooks } = await import(compiled(folder, 'README.md', 'accounts.ts'))
+    await pool.query(schema)
+    hooks = accountHooks(pool)
+  })
+  afterAll(async () => {
+    await pool?.end()
+    await postgres?.stop()
+  })
+  beforeEach(async () => {
+    await pool.query('TRUNCATE users, identities')
+  })
+
+  const input = {} as HookInput
+  const identity: Identity = { issuer: 'https://bitbucket.org', id: '{11111111-1111-4111-8111-111111111111}' }
+  const profile = { displayName: 'Alice', nickname: 'al', username: 'alice', avatarUrl: null } as Profile
+  const email = { address: 'Alice@example.com', verified: true, verifiedBy: 'code' } as const
+  const other: Identity = { ...identity, id: '{22222222-2222-4222-8222-222222222222}' }
+
+  it('create a user with the identity, and find both again', async () => {
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    expect(await hooks.getUserByIdentity({ ...input, identity })).toEqual(user)
+    expect(await hooks.getUserByIdentity({ ...input, identity: other })).toBeNull()
+    expect(await hooks.getAccountsByEmail({ ...input, email: 'alice@EXAMPLE.com' })).toEqual([
+      { user, email: 'Alice@example.com', emailVerified: true, autoLink: true },
+    ])
+    expect(await hooks.listIdentities({ ...input, user })).toEqual([{ ...identity, profile }])
+    expect(hooks.describeUser({ ...input, user })).toMatchObject({ label: 'Alice', emailVerified: true })
+  })
+
+  it('let one of two parallel creations win, and leave nothing of the other', async () => {
+    const both = await Promise.allSettled(
+      [1, 2].map(() => hooks.createUser({ ...input, identity, profile, email: null })),
+    )
+    const lost = both.filter((each) => each.status === 'rejected')
+    expect(lost).toHaveLength(1)
+    expect(lost[0]?.reason).toBeInstanceOf(load('passport-bitbucket-signin').IdentityTakenError)
+    expect((await pool.query('SELECT * FROM users')).rows).toHaveLength(1)
+  })
+
+  it('refuse an address that somebody else has verified', async () => {
+    await hooks.createUser({ ...input, identity, profile, email })
+    const again = hooks.createUser({
+      ...input,
+      identity: other,
+      profile,
+      email: { ...email, address: 'alice@example.com' },
+    })
+    await expect(again).rejects.toBeInstanceOf(load('passport-bitbucket-signin').EmailTakenError)
+  })
+
+  it('keep the last way in, and remember an unlink', async () => {
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    expect(await hooks.unlinkIdentity({ ...input, user, identity })).toBe('last')
+    await hooks.linkIdentity({ ...input, user, identity: other, profile })
+    const both = await Promise.all(
+      [identity, other].map((each) => hooks.unlinkIdentity({ ...input, user, identity: each })),
+    )
+    expect(both.sort()).toEqual(['last', 'unlinked'])
+    expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([{ autoLink: false }])
+  })
+
+  it('store what changed upstream, and keep the suspended out', async () => {
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    const renamed = { ...profile, nickname: 'alicia' }
+    await hooks.updateProfile({ ...input, user, identity, profile: renamed, changes: { nickname: 'alicia' } })
+    expect(await hooks.listIdentities({ ...input, user })).toMatchObject([{ profile: { nickname: 'alicia' } }])
+    expect(hooks.canSignIn({ ...input, user })).toBe(true)
+    await pool.query('UPDATE users SET suspended = true')
+    const suspended = (await hooks.getUserByIdentity({ ...input, identity })) as User
+    expect(hooks.canSignIn({ ...input, user: suspended })).toBe('suspended')
+  })
+})

@@ -1,0 +1,181 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ERROR_STATUS } from 'passport-bitbucket-signin'
+import { describe, expect, it } from 'vitest'
+import { dispatch } from '../../src/cli/dispatch'
+import { compile } from './compile'
+import { allBlocks, blocksOf, documents, ROOT, read } from './documents'
+
+const README = read('README.md')
+const manifest = JSON.parse(read('package.json')) as { scripts: Record<string, string>; devDependencies: object }
+
+/** The section under a heading, up to the next one of the same level. */
+function section(heading: string): string {
+  const from = README.indexOf(`\n## ${heading}`)
+  expect(from, `README has no section "${heading}"`).toBeGreaterThan(-1)
+  const to = README.indexOf('\n## ', from + 1)
+  return README.slice(from, to === -1 ? undefined : to)
+}
+
+function rowsOf(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => line.startsWith('|'))
+  return lines.map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
+}
+
+describe('the first screen', () => {
+  it('is one sentence, then a working app of 12 to 15 lines', () => {
+    const [title, sentence] = README.split('\n\n')
+    expect(title).toBe('# passport-bitbucket-signin')
+    expect(sentence?.match(/\./g)).toHaveLength(1)
+    const app = blocksOf('README.md').find(({ language }) => language === 'js')?.text ?? ''
+    const lines = app.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('//'))
+    expect(lines.length).toBeGreaterThanOrEqual(12)
+    expect(lines.length).toBeLessThanOrEqual(15)
+  })
+
+  it('names the two commands', () => {
+    expect(README.slice(0, README.indexOf('## What you get'))).toMatch(/npm ci && npm start[\s\S]+npm ci && npm test/)
+  })
+})
+
+describe('every block', () => {
+  it('of TypeScript compiles', { timeout: 60_000 }, () => {
+    const blocks = allBlocks().filter(({ language }) => language === 'ts')
+    expect(blocks.length).toBeGreaterThan(10)
+    expect(compile(blocks, 'blocks').errors).toBe('')
+  })
+
+  it('is in a language that a test knows', () => {
+    const known = ['ts', 'js', 'sh', 'json', 'sql', 'diff', 'text', 'typescript']
+    for (const { where, language } of allBlocks()) expect(known, where).toContain(language)
+  })
+})
+
+describe('every command', () => {
+  const commands = allBlocks()
+    .filter(({ language }) => language === 'sh')
+    .flatMap(({ where, text }) => text.split(/\n|&&/).map((line) => ({ where, line: line.replace(/#.*/, '').trim() })))
+    .filter(({ line }) => line !== '')
+
+  it.each(commands)('$line ($where) exists', async ({ line }) => {
+    const words = line.replace(/^(?:[A-Z_]+=\S+ )+/, '').split(/\s+/)
+    const script = /^npm (?:run )?([\w:]+)/.exec(line)?.[1] ?? ''
+    if (words[0] === 'npm' && words[1] === 'run') expect(manifest.scripts).toHaveProperty([script])
+    else if (words[0] === 'npm' && ['start', 'test'].includes(script)) expect(manifest.scripts).toHaveProperty(script)
+    else if (words[0] === 'npm') expect(['ci', 'install', 'init', 'uninstall']).toContain(words[1])
+    else if (words[0] === 'npx') await expectOwnCommand(words)
+    else if (words[0] === 'node') expect(README + read('docs/first-app.md')).toContain(`// ${words[1]}`)
+    else expect(['mkdir', 'cd', 'curl', 'export']).toContain(words[0])
+  })
+
+  /** The command is there, and its help knows every option. */
+  async function expectOwnCommand([, program, name = '', ...rest]: string[]): Promise<void> {
+    if (program === 'vitest') return
+    expect(program).toBe('passport-bitbucket-signin')
+    let help = ''
+    const terminal = {
+      write: (text: string) => {
+        help += text
+      },
+      writeError: () => {},
+      untilStopped: async () => {},
+    }
+    expect(await dispatch([name, '--help'], terminal)).toBe(0)
+    for (const option of rest.filter((word) => word.startsWith('--'))) expect(help).toContain(option)
+  }
+})
+
+describe('every inline command of the command line', () => {
+  it('names options that exist', async () => {
+    for (const path of documents()) {
+      for (const [command, name] of read(path).matchAll(/`npx passport-bitbucket-signin (\w+)[^`]*`/g)) {
+        expect(['fake', 'doctor'], command).toContain(name)
+      }
+    }
+  })
+})
+
+describe('the reference', () => {
+  it('has each error code with its status, in the order of the list', () => {
+    const rows = rowsOf(section('Errors')).slice(2)
+    expect(rows.map(([code, status]) => [code, Number(status)])).toEqual(
+      Object.entries(ERROR_STATUS).map(([code, status]) => [`\`${code}\``, status]),
+    )
+    for (const row of rows) {
+      expect(row).toHaveLength(5)
+      for (const cell of row) expect(cell, row.join(' | ')).not.toBe('')
+    }
+  })
+
+  it.each([
+    ['BitbucketSignInOptions<User>', 'src/options.ts'],
+    ['Connection', 'src/options.ts'],
+  ])('has each option of %s', (name, file) => {
+    const text = section('Options')
+    for (const option of membersOf(file, name)) expect(text.includes(`\`${option}\``), option).toBe(true)
+  })
+
+  it('has each member of what bitbucketSignIn returns', () => {
+    const text = section('Options')
+    for (const member of membersOf('src/plugin.ts', 'BitbucketSignIn'))
+      expect(text).toMatch(new RegExp(`\`${member}\\b`))
+  })
+
+  it('has each hook', () => {
+    const text = section('Hooks')
+    for (const hook of membersOf('src/accounts/hooks.ts', 'AccountHooks<User>'))
+      expect(text.includes(`\`${hook}\``), hook).toBe(true)
+  })
+
+  it('of the API has each exported name', () => {
+    const api = read('docs/api.md')
+    for (const index of ['src/index.ts', 'src/testing/index.ts']) {
+      for (const [, names = ''] of read(index).matchAll(/export (?:type )?\{([^}]*)\}/g)) {
+        const list = names.split(',').map((each) => each.trim().replace(/^type /, ''))
+        for (const name of list)
+          if (name !== '' && !name.includes(' as ')) expect(api.includes(`### ${name}\n`), name).toBe(true)
+      }
+    }
+  })
+
+  it('has each row of the decision table', () => {
+    const rows = rowsOf(section('Who gets in')).slice(2)
+    expect(rows.map(([row]) => row)).toEqual(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+  })
+
+  /** Names of the members of an interface, read from its source. */
+  function membersOf(file: string, name: string): string[] {
+    const source = readFileSync(join(ROOT, file), 'utf8')
+    const from = source.indexOf(`export interface ${name} {`)
+    expect(from, name).toBeGreaterThan(-1)
+    const body = source.slice(from, source.indexOf('\n}', from))
+    return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[(:]/gm)].map(([, member = '']) => member)
+  }
+})
+
+describe('every link inside the repository', () => {
+  it.each(documents())('in %s leads somewhere', (path) => {
+    const text = read(path).replace(/```[\s\S]*?```/g, '')
+    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      const [file = '', anchor] = target.split('#')
+      const absolute = file === '' ? join(ROOT, path) : join(ROOT, dirname(path), file)
+      expect(existsSync(absolute), `${path} -> ${target}`).toBe(true)
+      if (anchor) expect(anchorsOf(readFileSync(absolute, 'utf8')), `${path} -> ${target}`).toContain(anchor)
+    }
+  })
+
+  function anchorsOf(text: string): string[] {
+    return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replace(/ /g, '-'),
+    )
+  }
+})
