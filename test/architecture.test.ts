@@ -1,0 +1,235 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+const SRC = join(__dirname, '../src')
+
+/**
+ * The rooms, from the ground up. What stands in one line does not know of its neighbours. Everybody may import types
+ * from everywhere: they are gone at run time.
+ */
+const FLOORS: readonly (readonly string[])[] = [
+  ['errors', 'events', 'secret'],
+  ['deadline', 'options'],
+  ['policy', 'bitbucket', 'http/pages'],
+  ['flow', 'validation'],
+  ['accounts', 'connection'],
+  ['connections', 'http', 'doctor'],
+  ['plugin', 'strategy'],
+  ['index', 'cli'],
+]
+
+/** Who may load what is not ours; types apart. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  'escape-html': ['http/pages/html'],
+  express: ['http/body', 'http/router'],
+  'passport-oauth2': ['bitbucket/strategy'],
+  'rate-limiter-flexible/lib/RateLimiterMemory': ['flow/limits'],
+  zod: ['validation'],
+  // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
+  'node:http': ['bitbucket/transport', 'doctor/app-probe'],
+  'node:https': ['bitbucket/transport'],
+  'node:net': ['bitbucket/transport', 'validation'],
+}
+
+interface Module {
+  /** Path below `src` without the ending. */
+  readonly name: string
+  readonly code: string
+  /** Modules of ours that are loaded at run time. */
+  readonly imports: readonly string[]
+  /** Packages and built-in modules that are loaded at run time. */
+  readonly packages: readonly string[]
+}
+
+const modules = new Map(
+  (readdirSync(SRC, { recursive: true }) as string[])
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => read(path.replaceAll('\\', '/')))
+    .map((module) => [module.name, module]),
+)
+/** All but the fake Bitbucket and the command line, which are programs of their own. */
+const core = [...modules.values()].filter(({ name }) => !/^(?:testing|cli)\//.test(name))
+
+function read(path: string): Module {
+  const name = path.replace(/\.ts$/, '')
+  const code = withoutComments(readFileSync(join(SRC, path), 'utf8'))
+  const specifiers = [...new Set(valueImports(code))]
+  return {
+    name,
+    code,
+    imports: specifiers.filter((each) => each.startsWith('.')).map((each) => resolve(name, each)),
+    packages: specifiers.filter((each) => !each.startsWith('.')),
+  }
+}
+
+function withoutComments(code: string): string {
+  return code.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, '')
+}
+
+/** What a file loads when it runs: `import type`, lists of nothing but types, and `typeof import()` load nothing. */
+function valueImports(code: string): string[] {
+  const found: string[] = []
+  for (const [, kind = '', clause = '', specifier = ''] of code.matchAll(
+    /^(import|export)\s+((?:type\s+)?(?:[\w*{][^;'"]*?)\s+from\s+)?'([^']+)'/gm,
+  )) {
+    if (kind === 'export' && clause === '') continue
+    if (!isTypesOnly(clause)) found.push(specifier)
+  }
+  for (const [, specifier = ''] of code.matchAll(/(?<!typeof\s)\b(?:require|import)\('([^']+)'\)/g))
+    found.push(specifier)
+  return found
+}
+
+function isTypesOnly(clause: string): boolean {
+  if (/^type\s/.test(clause)) return true
+  const list = /^\{([\s\S]*)\}\s+from\s+$/.exec(clause)?.[1]
+  if (list === undefined) return false
+  const names = list.split(',').map((each) => each.trim())
+  return names.filter((each) => each !== '').every((each) => each.startsWith('type '))
+}
+
+function resolve(from: string, specifier: string): string {
+  const target = relative(SRC, join(SRC, dirname(from), specifier)).replaceAll('\\', '/')
+  for (const candidate of [target, `${target}/index`]) if (existsSync(join(SRC, `${candidate}.ts`))) return candidate
+  throw new Error(`${from} imports ${specifier}, which is no file of src`)
+}
+
+/** The room a module stands in: the longest name that fits. */
+function roomOf(name: string): string {
+  const rooms = [...FLOORS.flat(), 'testing']
+  const fitting = rooms.filter((room) => name === room || name.startsWith(`${room}/`))
+  const [room] = fitting.sort((a, b) => b.length - a.length)
+  if (room === undefined) throw new Error(`src/${name} stands in no room: give it a floor in this test`)
+  return room
+}
+
+const floorOf = (room: string) => FLOORS.findIndex((floor) => floor.includes(room))
+
+/** Everything that runs when this module is loaded, itself included. */
+function closureOf(name: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (!seen.has(name)) {
+    seen.add(name)
+    for (const each of modules.get(name)?.imports ?? []) closureOf(each, seen)
+  }
+  return seen
+}
+
+test('the reader of imports sees all kinds, and passes over types', () => {
+  const code = withoutComments(
+    `
+    import { a } from './a'
+    import { type B } from './types-only'
+    import { type B, c } from './c'
+    import type { D } from './types-only'
+    import * as e from './e'
+    import f, { g } from './f'
+    import './side-effect'
+    import http = require('node:http')
+    import {
+      type H,
+      h,
+    } from './h'
+    export { i } from './i'
+    export type { J } from './types-only'
+    export * from './k'
+    export const l = 'from \\'./no-import\\''
+    // import { m } from './comment'
+    /* import { m } from './comment' */
+    const n = require('zod') as typeof import('zod/types')
+    const o = await import('./o')
+  `.replace(/^ {4}/gm, ''),
+  )
+  expect(valueImports(code).sort()).toEqual(
+    ['./a', './c', './e', './f', './h', './i', './k', './o', './side-effect', 'node:http', 'zod'].sort(),
+  )
+  expect(modules.size).toBeGreaterThan(60)
+  expect(modules.get('flow/limits')?.packages).toContain('rate-limiter-flexible/lib/RateLimiterMemory')
+  expect(modules.get('plugin')?.imports).toContain('http/router')
+})
+
+describe('the rooms', () => {
+  test('nobody imports upwards, and neighbours do not know each other', () => {
+    const breaches = core.flatMap(({ name, imports }) =>
+      imports
+        .filter((each) => roomOf(each) !== roomOf(name) && floorOf(roomOf(each)) >= floorOf(roomOf(name)))
+        .map((each) => `${name} imports ${each}`),
+    )
+    expect(breaches).toEqual([])
+  })
+
+  test('no module leads back to itself', () => {
+    const cycles = [...modules.values()].filter(({ name, imports }) =>
+      imports.some((each) => closureOf(each).has(name)),
+    )
+    expect(cycles.map(({ name }) => name)).toEqual([])
+  })
+
+  test('the fake Bitbucket stands alone, and only the command line knows of it', () => {
+    for (const { name, imports } of modules.values()) {
+      const isFake = roomOf(name) === 'testing'
+      for (const each of imports) {
+        if (isFake) expect(`${name} imports ${each}`).toMatch(/ imports testing\//)
+        else if (roomOf(name) !== 'cli') expect(`${name} imports ${each}`).not.toMatch(/ imports testing\//)
+      }
+    }
+  })
+
+  test('pages know nothing of the flow they are shown in', () => {
+    for (const { name } of core.filter((each) => roomOf(each.name) === 'http/pages')) {
+      const others = [...closureOf(name)].filter((each) => roomOf(each) !== 'http/pages')
+      expect({ name, others: others.filter((each) => each !== 'errors') }).toEqual({ name, others: [] })
+    }
+  })
+})
+
+describe('purity', () => {
+  const pure = core.map(({ name }) => name).filter((name) => /^policy\/|^bitbucket\/(?:profile|wire)$/.test(name))
+
+  test('the policies and the profile load nothing that does I/O, however far down', () => {
+    expect(pure).toContain('policy/sign-in')
+    for (const name of pure) {
+      for (const each of closureOf(name)) {
+        expect({ name, each, packages: modules.get(each)?.packages }).toEqual({ name, each, packages: [] })
+      }
+    }
+  })
+
+  test('they ask neither clock nor chance nor surroundings', () => {
+    const impure =
+      /\b(?:Date\.now|new Date\(\)|performance|Math\.random|crypto|process|fetch|console|set(?:Timeout|Interval|Immediate)|globalThis)\b/
+    for (const name of pure)
+      expect({ name, found: impure.exec(modules.get(name)?.code ?? '') }).toEqual({ name, found: null })
+  })
+})
+
+describe('what is not ours', () => {
+  test('is loaded where it is meant to be, and nowhere else', () => {
+    const users = new Map<string, string[]>()
+    for (const { name, packages } of core) {
+      for (const each of packages) users.set(each, [...(users.get(each) ?? []), name])
+    }
+    for (const [name, allowed] of Object.entries(PACKAGES)) {
+      expect({ name, users: users.get(name)?.sort() }).toEqual({ name, users: [...allowed].sort() })
+    }
+    const others = [...users.keys()].filter((name) => !(name in PACKAGES) && !name.startsWith('node:'))
+    expect(others).toEqual([])
+  })
+
+  test('the network is reached through the transport alone', () => {
+    for (const { name, code, packages } of core) {
+      expect({ name, fetches: /\b(?:fetch|XMLHttpRequest|WebSocket)\s*\(/.test(code) }).toEqual({
+        name,
+        fetches: false,
+      })
+      for (const module of ['node:tls', 'node:dgram', 'node:dns', 'node:http2', 'node:child_process']) {
+        expect({ name, packages }).not.toEqual({ name, packages: expect.arrayContaining([module]) })
+      }
+    }
+  })
+
+  test('a secret is revealed to make keys, to the token endpoint, and to compare two of them', () => {
+    const revealing = core.filter(({ code }) => code.includes('.reveal()')).map(({ name }) => name)
+    expect(revealing.sort()).toEqual(['bitbucket/api', 'doctor/set-up', 'flow/keys'])
+  })
+})
