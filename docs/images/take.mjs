@@ -11,7 +11,11 @@ const data = mkdtempSync(join(tmpdir(), 'screenshots-'))
 const [port, fakePort] = [4310, 4311]
 const url = `http://localhost:${port}`
 const env = { ...process.env, PORT: port, FAKE_BITBUCKET_PORT: fakePort, DATA_DIR: data, BASE_URL: url }
-const app = spawn(process.execPath, ['example-app/dist/server.js'], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
+const app = spawn(process.execPath, ['example-app/dist/server.js'], {
+  cwd: root,
+  env,
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
 await new Promise((resolve) => app.stdout.on('data', (chunk) => String(chunk).includes('ready') && resolve()))
 
 const browser = await chromium.launch({ executablePath: await findChromium(), args: ['--headless', '--no-sandbox'] })

@@ -4,7 +4,6 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { AccountHooks, HookInput, Identity, Profile } from 'passport-bitbucket-signin'
-import type { Pool } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { findChromium } from '../browser/chromium'
 import { startPostgres, type TestPostgres } from '../example-app/database'
@@ -51,7 +50,11 @@ describe('the hooks of the README, on PostgreSQL', () => {
   }
 
   let postgres: TestPostgres
-  let pool: Pool
+  let pool: {
+    query(sql: string): Promise<{ rows: unknown[] }>
+    on(event: string, listener: () => void): void
+    end(): Promise<void>
+  }
   let hooks: Required<AccountHooks<User>>
   beforeAll(async () => {
     postgres = await startPostgres()
