@@ -128,7 +128,9 @@ function makeSchemas() {
             value.pathname === '/' &&
             value.search === '' &&
             value.hash === '' &&
-            value.username === '',
+            value.username === '' &&
+            // A pattern would be compared as it is, and match nothing.
+            !value.hostname.includes('*'),
           'must be origins such as https://app2.example.com (http on loopback only), without a path',
         ),
       )
@@ -296,10 +298,12 @@ function isPrivateHost(hostname: string): boolean {
   const family = isIP(host)
   if (family === 0) return false
   const list = new BlockList()
+  // These are found in their IPv6 spelling as well (::ffff:10.0.0.1).
   for (const [net, bits] of [
     ['0.0.0.0', 8],
     ['10.0.0.0', 8],
     ['100.64.0.0', 10],
+    ['127.0.0.0', 8],
     ['169.254.0.0', 16],
     ['172.16.0.0', 12],
     ['192.168.0.0', 16],
@@ -310,7 +314,6 @@ function isPrivateHost(hostname: string): boolean {
     ['::', 127],
     ['fc00::', 7],
     ['fe80::', 10],
-    ['::ffff:0:0', 96],
   ] as const)
     list.addSubnet(net, bits, 'ipv6')
   return list.check(host, family === 4 ? 'ipv4' : 'ipv6')
