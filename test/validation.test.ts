@@ -1,0 +1,428 @@
+import { inspect } from 'node:util'
+import { BitbucketSignInError, type BitbucketSignInOptions, bitbucketSignIn } from 'passport-bitbucket-signin'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+
+interface User {
+  readonly id: string
+}
+
+const CLIENT_SECRET = 'a-client-secret-that-must-not-be-shown'
+const SECRET = 'a-secret-that-seals-cookies-and-must-not-be-shown'
+const CONNECTION = {
+  clientID: 'key',
+  clientSecret: CLIENT_SECRET,
+  callbackURL: 'https://app.example/auth/bitbucket/callback',
+}
+const HOOKS = {
+  getUserByIdentity: () => null,
+  getAccountsByEmail: () => [],
+  createUser: () => ({ id: 'u1' }),
+  linkIdentity: () => undefined,
+}
+const OPTIONS = {
+  passport: { authenticate: () => undefined },
+  secrets: [SECRET],
+  connection: CONNECTION,
+  accounts: HOOKS,
+  sendEmailCode: () => undefined,
+}
+
+beforeEach(() => {
+  // Warnings about missing hooks are tested where they are given.
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+})
+
+function construct(changes: object): void {
+  bitbucketSignIn<User>({ ...OPTIONS, ...changes } as BitbucketSignInOptions<User>).close()
+}
+const connect = (changes: object) => construct({ connection: { ...CONNECTION, ...changes } })
+
+/** The message with which these options are refused; no value of a secret may be in the error. */
+function refusal(act: () => void): string {
+  try {
+    act()
+  } catch (error) {
+    expect(error).toBeInstanceOf(BitbucketSignInError)
+    expect(error).toMatchObject({ code: 'configuration_invalid', status: 500 })
+    const shown = inspect(error, { depth: 9, showHidden: true })
+    for (const secret of [CLIENT_SECRET, SECRET, 'short-secret']) expect(shown).not.toContain(secret)
+    return (error as Error).message
+  }
+  throw new Error('accepted')
+}
+
+test('the controls are accepted', () => {
+  construct({})
+  connect({})
+})
+
+describe('a misspelt option is named, with what was meant', () => {
+  test.each([
+    [{ secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
+    [{ pasport: {} }, 'bitbucketSignIn: unknown option `pasport`. Did you mean `passport`?'],
+    [{ onevent: () => {} }, 'bitbucketSignIn: unknown option `onevent`. Did you mean `onEvent`?'],
+    [{ path: {} }, 'bitbucketSignIn: unknown option `path`. Did you mean `paths`?'],
+    [{ entirelyDifferent: 1 }, 'bitbucketSignIn: unknown option `entirelyDifferent`. Remove it.'],
+    [
+      { policy: { untrustedEmails: 'verify' } },
+      'policy: unknown option `untrustedEmails`. Did you mean `untrustedEmail`?',
+    ],
+    [{ policy: { linkUnverfied: true } }, 'policy: unknown option `linkUnverfied`. Did you mean `linkUnverified`?'],
+    [{ paths: { signin: '/in' } }, 'paths: unknown option `signin`. Did you mean `signIn`?'],
+    [{ session: { keeps: [] } }, 'session: unknown option `keeps`. Did you mean `keep`?'],
+    [{ http: { timeout: 1000 } }, 'http: unknown option `timeout`. Did you mean `timeoutMs`?'],
+    [
+      { accounts: { ...HOOKS, getAccountByEmail: () => null } },
+      'accounts: unknown option `getAccountByEmail`. Did you mean `getAccountsByEmail`?',
+    ],
+    [{ accounts: { ...HOOKS, canSignin: () => true } }, 'Did you mean `canSignIn`?'],
+  ])('%j', (changes, message) => {
+    expect(refusal(() => construct(changes))).toContain(message)
+  })
+
+  test.each([
+    [{ clientId: 'key' }, 'connection: unknown option `clientId`. Did you mean `clientID`?'],
+    [{ callbackUrl: 'x' }, 'Did you mean `callbackURL`?'],
+    [{ trustedProviders: true }, 'Did you mean `trustedProvider`?'],
+    [{ signup: false }, 'Did you mean `signUp`?'],
+    [{ scopes: [] }, 'Did you mean `scope`?'],
+    [{ __proto__: null, clientID: 'key', clientSecert: 'x' }, 'Did you mean `clientSecret`?'],
+    [{ endpoints: { authorizationURL: 'https://a.example/', tokenUrl: 'x', tokenURL: 'x', apiURL: 'x' } }, 'tokenURL'],
+  ])('%j', (changes, message) => {
+    expect(refusal(() => connect(changes))).toContain(message)
+  })
+
+  test('a key of a prototype is no option', () => {
+    const changes = JSON.parse('{"__proto__": {"x": 1}, "constructor": 1}')
+    expect(refusal(() => construct(changes))).toContain('unknown option')
+  })
+
+  test('a very long key is answered in no time', () => {
+    const start = performance.now()
+    expect(refusal(() => construct({ ['x'.repeat(10_000)]: 1 }))).toContain('unknown option')
+    expect(performance.now() - start).toBeLessThan(1000)
+  })
+})
+
+describe('what is missing is named', () => {
+  test.each([
+    ['passport', "Passport instance: `import passport from 'passport'`"],
+    ['secrets', 'secrets'],
+    ['connection', 'connection'],
+    ['accounts', 'accounts'],
+    ['sendEmailCode', '`sendEmailCode` is missing'],
+  ])('%s', (name, words) => {
+    expect(refusal(() => construct({ [name]: undefined }))).toContain(words)
+  })
+
+  test.each(Object.keys(HOOKS))('accounts.%s', (name) => {
+    expect(refusal(() => construct({ accounts: { ...HOOKS, [name]: undefined } }))).toMatch(
+      new RegExp(`\`accounts\\.${name}\` must be a function`),
+    )
+  })
+
+  test.each(['clientID', 'clientSecret', 'callbackURL'])('connection.%s', (name) => {
+    for (const value of [undefined, null, '', 7, {}]) {
+      expect(refusal(() => connect({ [name]: value }))).toContain(`connection: \`${name}\``)
+    }
+  })
+
+  test('sendEmailCode may be left out where no policy can ask for a code', () => {
+    const without = (policy: object) => () => construct({ sendEmailCode: undefined, policy })
+    without({ untrustedEmail: 'reject', missingEmail: 'reject' })()
+    expect(refusal(without({ untrustedEmail: 'reject' }))).toContain('sendEmailCode')
+    expect(refusal(without({ missingEmail: 'allow' }))).toContain('sendEmailCode')
+  })
+})
+
+describe('secrets', () => {
+  test('of 32 characters are accepted, one or several', () => {
+    construct({ secrets: ['s'.repeat(32)] })
+    construct({ secrets: ['s'.repeat(32), 't'.repeat(64)] })
+  })
+
+  test.each([
+    [['short-secret'], '`secrets.0` must have at least 32 characters'],
+    [[SECRET, 'short-secret'], '`secrets.1` must have at least 32 characters'],
+    [['s'.repeat(31)], '32 characters'],
+    [[''], '32 characters'],
+    [[undefined], '`secrets.0` is not a string; is the environment variable set?'],
+    [[null], 'environment variable'],
+    [[7], 'is not a string'],
+    [[], 'at least one secret'],
+    [SECRET, 'secrets'],
+  ])('%j are refused, and not shown', (secrets, words) => {
+    expect(refusal(() => construct({ secrets }))).toContain(words)
+  })
+})
+
+describe('trustedProvider', () => {
+  test('is a boolean', () => {
+    for (const trustedProvider of [true, false, undefined]) connect({ trustedProvider })
+  })
+
+  test.each(['false', 'true', 0, 1, null, {}, []])(
+    '%j is refused: it would switch trust on or off by accident',
+    (value) => {
+      expect(refusal(() => connect({ trustedProvider: value }))).toContain(
+        '`trustedProvider` must be true or false itself',
+      )
+    },
+  )
+})
+
+test.each(['enabled', 'signUp', 'visible'])('%s is a boolean too', (name) => {
+  for (const value of ['false', 0, 1, {}]) {
+    expect(refusal(() => connect({ [name]: value }))).toContain(`\`${name}\``)
+  }
+})
+
+describe('callbackURL', () => {
+  test.each([
+    'https://app.example/auth/bitbucket/callback',
+    'https://app.example:8443/callback',
+    'http://localhost:3000/auth/bitbucket/callback',
+    'http://127.0.0.1:3000/auth/bitbucket/callback',
+    'http://[::1]:3000/auth/bitbucket/callback',
+    'http://acme.localhost:3000/auth/bitbucket/callback',
+  ])('%s is accepted', (callbackURL) => {
+    connect({ callbackURL })
+  })
+
+  test.each(
+    [
+      '/auth/bitbucket/callback',
+      'auth/bitbucket/callback',
+      '//app.example/auth/bitbucket/callback',
+      'http://app.example/auth/bitbucket/callback',
+      'http://localhost.evil.example/callback',
+      'ftp://app.example/callback',
+      'javascript:alert(1)/callback',
+      'https://user:pass@app.example/callback',
+      'https://app.example/callback?x=1',
+      'https://app.example/callback#x',
+      'https://app.example/callback ',
+    ].filter((url) => url !== 'https://app.example/callback '),
+  )('%s is refused', (callbackURL) => {
+    expect(refusal(() => connect({ callbackURL }))).toContain(
+      'connection: `callbackURL` must be the absolute URL registered at Bitbucket, https (http on loopback only)',
+    )
+  })
+
+  test('must end in the router’s route, unless the router’s path is given', () => {
+    const callbackURL = 'https://app.example/auth/bitbucket/return'
+    expect(refusal(() => connect({ callbackURL }))).toContain('must end in /callback')
+    construct({ connection: { ...CONNECTION, callbackURL }, basePath: '/auth/bitbucket' })
+  })
+})
+
+describe('endpoints', () => {
+  const at = (origin: string) => ({
+    authorizationURL: `${origin}/authorize`,
+    tokenURL: `${origin}/token`,
+    apiURL: `${origin}/2.0`,
+  })
+
+  test.each([
+    'https://gateway.example',
+    'http://127.0.0.1:7990',
+    'http://localhost:7990',
+    'https://8.8.8.8',
+    'https://[2001:db8::1]',
+  ])('%s is accepted', (origin) => {
+    connect({ endpoints: at(origin) })
+  })
+
+  test.each([
+    'http://gateway.example',
+    'https://user:pass@gateway.example',
+    'https://user@gateway.example',
+    'file:///etc',
+    'gateway.example',
+  ])('%s is refused', (origin) => {
+    expect(refusal(() => connect({ endpoints: at(origin) }))).toContain('must be an absolute https URL')
+  })
+
+  test.each([
+    'https://10.0.0.1',
+    'https://172.16.0.1',
+    'https://192.168.1.1',
+    'https://169.254.169.254',
+    'https://100.64.0.1',
+    'https://0.0.0.0',
+    'https://2852039166',
+    'https://0xa9fea9fe',
+    'https://[fd00::1]',
+    'https://[fe80::1]',
+    'https://[::ffff:10.0.0.1]',
+    'https://[::ffff:127.0.0.1]',
+    'https://[::ffff:169.254.169.254]',
+    'https://[::]',
+    'https://10.0.0.1.',
+    'https://intranet',
+    'https://git.internal',
+    'https://git.local',
+    'https://GIT.LOCAL',
+    'https://git.local.',
+    'https://git.corp.internal.',
+  ])('%s is inside a private network, and needs allowPrivateHosts', (origin) => {
+    expect(refusal(() => connect({ endpoints: at(origin) }))).toContain('must not point into a private network')
+    connect({ endpoints: { ...at(origin), allowPrivateHosts: true } })
+  })
+
+  test('one of the three is enough for a refusal, and all three belong together', () => {
+    const endpoints = { ...at('https://gateway.example'), apiURL: 'https://10.0.0.1/2.0' }
+    expect(refusal(() => connect({ endpoints }))).toContain('private network')
+    const { apiURL: _, ...two } = at('https://gateway.example')
+    expect(refusal(() => connect({ endpoints: two }))).toContain('endpoints.apiURL')
+  })
+})
+
+describe('other values of a connection', () => {
+  test.each([
+    ['scope', 'repository:write pullrequest'],
+    ['scope', ['repository', 'pullrequest']],
+    ['scope', false],
+    ['applications', ['web']],
+    ['origins', ['https://two.example', 'https://three.example:8443/', 'http://localhost:3000']],
+    ['workspaces', ['acme', 'acme_2.x-y', '{12345678-1234-4123-8123-123456789abc}']],
+  ])('%s may be %j', (name, value) => {
+    connect({ [name]: value })
+  })
+
+  test.each([
+    ['scope', true],
+    ['scope', 7],
+    ['scope', [7]],
+    ['scope', 'a"b'],
+    ['scope', ['a\\b']],
+    ['scope', 'é'],
+    ['applications', 'web'],
+    ['applications', ['']],
+    ['origins', 'https://two.example'],
+    ['origins', ['two.example']],
+    ['origins', ['http://two.example']],
+    ['origins', ['https://two.example/path']],
+    ['origins', ['https://two.example?x']],
+    ['origins', ['https://two.example#x']],
+    ['origins', ['https://user@two.example']],
+    ['origins', ['https://*.example']],
+    ['origins', ['*']],
+    ['workspaces', 'acme'],
+    ['workspaces', ['']],
+    ['workspaces', ['a/b']],
+    ['workspaces', ['../x']],
+    ['workspaces', ['a b']],
+    ['workspaces', ['{acme}']],
+  ])('%s is refused as %j', (name, value) => {
+    expect(refusal(() => connect({ [name]: value }))).toContain(`\`${name}`)
+  })
+})
+
+describe('other options', () => {
+  test.each([
+    ['connection', 'https://bitbucket.org'],
+    ['connection', null],
+    ['accounts', null],
+    ['accounts', 'hooks'],
+    ['passport', {}],
+    ['sendEmailCode', 'mail'],
+    ['policy', { untrustedEmail: 'maybe' }],
+    ['policy', { missingEmail: 'maybe' }],
+    ['policy', { matchingAccount: 'maybe' }],
+    ['policy', { codeOpensAccount: 'true' }],
+    ['policy', { linkUnverified: 1 }],
+    ['policy', { identitiesPerUser: 2 }],
+    ['userId', 'id'],
+    ['signedInAt', new Date()],
+    ['session', { keep: 'cart' }],
+    ['session', { keep: ['passport'] }],
+    ['session', { keep: ['cookie'] }],
+    ['session', { keep: ['__proto__'] }],
+    ['session', { keep: ['constructor'] }],
+    ['paths', { signedIn: 'https://app.example/' }],
+    ['paths', { signedIn: '//evil.example' }],
+    ['paths', { signIn: '/\\evil.example' }],
+    ['paths', { failed: 'login' }],
+    ['paths', { failed: '/login?x' }],
+    ['basePath', 'auth'],
+    ['basePath', '//evil.example'],
+    ['name', ''],
+    ['name', 'Bitbucket'],
+    ['name', 'a b'],
+    ['name', 'a=b'],
+    ['name', '1a'],
+    ['name', 'a'.repeat(33)],
+    ['limiter', 'redis'],
+    ['limiter', {}],
+    ['renderPage', 'page'],
+    ['texts', 'de'],
+    ['hiddenFields', {}],
+    ['onEvent', {}],
+    ['onError', 'log'],
+    ['http', { timeoutMs: 0 }],
+    ['http', { timeoutMs: 99 }],
+    ['http', { timeoutMs: 60_001 }],
+    ['http', { timeoutMs: 1.5 }],
+    ['http', { timeoutMs: '1000' }],
+    ['http', { preconnect: 'false' }],
+    ['http', { agent: 'agent' }],
+  ])('%s is refused as %j', (name, value) => {
+    const message = refusal(() => construct({ [name]: value }))
+    expect(message).toMatch(new RegExp(`^bitbucketSignIn: \`${name}|^connection`))
+    expect(message).toMatch(/\.$/)
+  })
+
+  test('hooks may be methods of a class', () => {
+    class Accounts {
+      getUserByIdentity(): null {
+        return null
+      }
+      getAccountsByEmail(): [] {
+        return []
+      }
+      createUser(): User {
+        return { id: 'u1' }
+      }
+      linkIdentity(): void {}
+      somethingElse(): void {}
+    }
+    construct({ accounts: new Accounts() })
+  })
+
+  test('no options at all is refused like the rest', () => {
+    for (const nothing of [undefined, null, 'options', []]) {
+      expect(refusal(() => bitbucketSignIn(nothing as never))).toContain('bitbucketSignIn')
+    }
+  })
+})
+
+describe('several processes', () => {
+  test('need a limiter, or the word that they are one', () => {
+    vi.stubEnv('pm_id', '0')
+    expect(refusal(() => construct({}))).toContain('`limiter`')
+    construct({ limiter: 'memory' })
+    construct({ limiter: () => ({ consume: async () => ({ consumedPoints: 1 }), get: async () => null }) })
+  })
+})
+
+describe('missing hooks', () => {
+  test('are warned of once, by name, with what it means', () => {
+    construct({})
+    expect(process.emitWarning).toHaveBeenCalledTimes(1)
+    expect(process.emitWarning).toHaveBeenCalledWith(
+      expect.stringMatching(/listIdentities and describeUser.*account_exists/),
+      'BitbucketSignInWarning',
+    )
+  })
+
+  test('are not warned of where they are given', () => {
+    const describeUser = () => ({ label: 'x', email: null, emailVerified: false })
+    construct({ accounts: { ...HOOKS, listIdentities: () => [], describeUser } })
+    expect(process.emitWarning).not.toHaveBeenCalled()
+  })
+})
