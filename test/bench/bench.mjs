@@ -16,7 +16,7 @@ import { startApp, startProvider } from './lib/surroundings.mjs'
 import { measureGrowth } from './measures/growth.mjs'
 import { measureImports } from './measures/imports.mjs'
 import { measurePackages } from './measures/packages.mjs'
-import { calibrate, measureRoundTrips } from './measures/round-trips.mjs'
+import { measureRoundTrips } from './measures/round-trips.mjs'
 import { measureAbandonedStarts, measureThroughput } from './measures/throughput.mjs'
 
 const { values: args } = parseArgs({
@@ -36,7 +36,7 @@ const PLAN = args.quick
       memory: { warmUpMs: 2500, rounds: 11, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
       unrelated: { warmUpMs: 0, rounds: 7, ms: 400, loads: ['unrelated'] },
       postgres: { warmUpMs: 2000, rounds: 9, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
-      roundTrips: { rounds: 5, warmUp: 20 },
+      roundTrips: { rounds: 6, warmUp: 30 },
       imports: { rounds: 9 },
       growth: { rounds: 7, ms: 500 },
       schemes: ['http', 'https'],
@@ -86,7 +86,7 @@ const SECTIONS = {
       found[scheme] = await measureRoundTrips(apps, provider, PLAN.roundTrips)
       await stopApps(apps)
     }
-    return { schemes: found, bareRequest: await calibrate(provider.endpoints.http.delayed) }
+    return { schemes: found }
   },
   imports: () =>
     measureImports(

@@ -1,4 +1,4 @@
-/** Signs in once with every contender, over http and https, in memory (and with `--postgres` in PostgreSQL). */
+/** Signs in once with every contender, over http and https, in memory. What each asked of the provider follows. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { contenders } from './contenders/index.mjs'

@@ -1,6 +1,6 @@
 import { Browser, Connection } from '../lib/client.mjs'
 import { callback, signIn, start } from '../lib/sign-in.mjs'
-import { median, pause, rotated } from '../lib/statistics.mjs'
+import { pause, rotated } from '../lib/statistics.mjs'
 import { ROUND_TRIP_MS } from '../lib/surroundings.mjs'
 
 /** What a person needs at Bitbucket at the very least. */
@@ -8,10 +8,11 @@ const THINK_MS = 400
 
 /**
  * How long a callback waits for the provider, in round trips: warm = right after other sign-ins, cold = the first one
- * after every connection was lost.
+ * after every connection was lost. `bare` is what one request on an open connection takes in the same unit, right before
+ * and after: more than 1 is what a busy machine adds to each round trip.
  *
  * @param {object[]} apps behind the latency
- * @param {{ send(command: string): Promise<any> }} provider
+ * @param {Awaited<ReturnType<typeof import('../lib/surroundings.mjs').startProvider>>} provider
  * @param {{ rounds: number, warmUp: number }} plan
  */
 export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
@@ -22,7 +23,7 @@ export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
       connection.close()
     }),
   )
-  const samples = { warm: [], cold: [], warmConnections: [], coldConnections: [], requests: [] }
+  const samples = { warm: [], cold: [], warmConnections: [], coldConnections: [], requests: [], bare: [] }
   const file = (series, round, app, value) => {
     samples[series][round] = { ...samples[series][round], [app.contender.id]: value }
   }
@@ -31,42 +32,41 @@ export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
       const connection = new Connection(app.port)
       await provider.send('drop')
       await pause(50)
-      const cold = await measureCallback(app, provider, connection)
+      const bare = new Connection(Number(new URL(provider.endpoints.http.delayed.apiURL).port))
+      const cold = await measureCallback(app, provider, connection, bare)
       file('cold', round, app, cold.roundTrips)
       file('coldConnections', round, app, cold.connections)
-      const warm = await measureCallback(app, provider, connection)
+      const warm = await measureCallback(app, provider, connection, bare)
       file('warm', round, app, warm.roundTrips)
       file('warmConnections', round, app, warm.connections)
       file('requests', round, app, warm.requests)
+      file('bare', round, app, (cold.bare + warm.bare) / 2)
       connection.close()
+      bare.close()
     }
   }
   return samples
 }
 
-async function measureCallback(app, provider, connection) {
+async function measureCallback(app, provider, connection, bare) {
   const browser = new Browser(connection)
   const authorizationURL = await start(app.contender, browser)
   await pause(THINK_MS)
+  const before = await bareRequest(bare)
   await provider.send('counts')
   const began = performance.now()
   await callback(app.contender, browser, authorizationURL)
-  const roundTrips = (performance.now() - began) / ROUND_TRIP_MS
+  const tookMs = performance.now() - began
   const counts = await provider.send('counts')
+  const bareMs = (before + (await bareRequest(bare))) / 2
   const requests = Object.values(counts.requests).reduce((sum, count) => sum + count, 0)
-  return { roundTrips, connections: counts.connections, requests }
+  return { roundTrips: tookMs / ROUND_TRIP_MS, bare: bareMs / ROUND_TRIP_MS, connections: counts.connections, requests }
 }
 
-/** What one bare request on an open connection takes in the same unit: what the proxy itself adds to 1.00. */
-export async function calibrate(endpoints) {
-  const connection = new Connection(Number(new URL(endpoints.apiURL).port))
+/** Milliseconds of one request on an open connection; the first of two opens it. */
+async function bareRequest(connection) {
   await connection.request('GET', '/2.0/user')
-  const values = []
-  for (let sample = 0; sample < 9; sample++) {
-    const began = performance.now()
-    await connection.request('GET', '/2.0/user')
-    values.push((performance.now() - began) / ROUND_TRIP_MS)
-  }
-  connection.close()
-  return median(values)
+  const began = performance.now()
+  await connection.request('GET', '/2.0/user')
+  return performance.now() - began
 }
