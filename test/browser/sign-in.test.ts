@@ -44,8 +44,12 @@ async function openTab(path = '/login', options: BrowserContextOptions = {}): Pr
   return tab
 }
 
-const press = (tab: Page, name: string | RegExp) => tab.getByRole('button', { name }).click()
-const follow = (tab: Page, name: string | RegExp) => tab.getByRole('link', { name }).click()
+const press = (tab: Page, name: string | RegExp) => clickThrough(tab, 'button', name)
+const follow = (tab: Page, name: string | RegExp) => clickThrough(tab, 'link', name)
+/** Clicks and waits for the next page: on a busy machine the click alone may return in front of it. */
+async function clickThrough(tab: Page, role: 'button' | 'link', name: string | RegExp): Promise<void> {
+  await Promise.all([tab.waitForEvent('load'), tab.getByRole(role, { name }).click()])
+}
 const heading = (tab: Page) => tab.getByRole('heading', { level: 1 }).textContent()
 const pathOf = (tab: Page) => new URL(tab.url()).pathname
 
