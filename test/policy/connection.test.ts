@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Connection } from '../../src/options'
-import { type ConnectionOverride, effectiveConnection, unavailability } from '../../src/policy/connection'
+import {
+  type ConnectionOverride,
+  definedFields,
+  effectiveConnection,
+  isAdmitted,
+  mergeLevels,
+  unavailability,
+} from '../../src/policy/connection'
 
 const BASE: Connection = {
   clientID: 'app-key',
@@ -166,5 +173,44 @@ describe('availability', () => {
 
   test('switched off is said before anything about applications', () => {
     expect(unavailability({ ...BASE, enabled: false, applications: [] })).toBe('disabled')
+  })
+})
+
+test.each([undefined, null])('a column of the application level that is %s counts as left out too', (value) => {
+  const base = { ...BASE, trustedProvider: value, workspaces: value } as unknown as Connection
+  expect(effective({}, base)).not.toHaveProperty('trustedProvider')
+  expect(effective({}, base)).not.toHaveProperty('workspaces')
+  expect(definedFields({ clientID: value, visible: false } as unknown as ConnectionOverride)).toEqual({
+    visible: false,
+  })
+})
+
+test('mergeLevels gives the whole connection, offered or not', () => {
+  expect(mergeLevels({ ...BASE, enabled: false }, {}, KEY)).toMatchObject({ enabled: false, id: 'tenant:t1' })
+  expect(mergeLevels(BASE, { clientID: 'x' }, KEY)).toBeNull()
+  expect(mergeLevels({ ...BASE, callbackURL: '' }, {}, KEY)).toBeNull()
+  expect(mergeLevels(null, null, { tenant: null, application: null })).toBeNull()
+})
+
+describe('isAdmitted', () => {
+  const acme = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
+  const other = { slug: 'other', uuid: '{11111111-1234-4123-8123-123456789abc}' }
+
+  test('without a list of workspaces everybody is', () => {
+    expect(isAdmitted([], [])).toBe(true)
+    expect(isAdmitted([], [acme])).toBe(true)
+  })
+
+  test('with one, a member of any of them is, by slug or by uuid', () => {
+    expect(isAdmitted(['acme'], [acme])).toBe(true)
+    expect(isAdmitted([acme.uuid], [acme])).toBe(true)
+    expect(isAdmitted(['x', 'acme'], [other, acme])).toBe(true)
+  })
+
+  test('nobody else is', () => {
+    expect(isAdmitted(['acme'], [])).toBe(false)
+    expect(isAdmitted(['acme'], [other])).toBe(false)
+    expect(isAdmitted(['ACME'], [acme])).toBe(false)
+    expect(isAdmitted(['acm'], [acme])).toBe(false)
   })
 })

@@ -1,0 +1,66 @@
+import { EventEmitter } from 'node:events'
+import type { Response } from 'express'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { exchangeDeadline, withDeadline } from '../src/deadline'
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('withDeadline', () => {
+  test('settles like the work, and leaves no timer', async () => {
+    expect(await withDeadline(Promise.resolve(1), 1000, 'The work')).toBe(1)
+    await expect(withDeadline(Promise.reject(new Error('own')), 1000, 'The work')).rejects.toThrow('own')
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('rejects when the time is over, and whatever comes later changes nothing', async () => {
+    let finish: (error: Error) => void = () => {}
+    const work = new Promise((_resolve, reject) => {
+      finish = reject
+    })
+    const outcome = withDeadline(work, 1500, 'The work').catch((error: Error) => error.message)
+    await vi.advanceTimersByTimeAsync(1500)
+    expect(await outcome).toBe('The work has not settled in 1.5 s.')
+    finish(new Error('too late'))
+    await vi.advanceTimersByTimeAsync(0)
+  })
+})
+
+describe('exchangeDeadline', () => {
+  const response = () => new EventEmitter() as unknown as Response & EventEmitter
+
+  test('ends the exchange when its time is over', () => {
+    const { signal } = exchangeDeadline(1000, response())
+    vi.advanceTimersByTime(999)
+    expect(signal.aborted).toBe(false)
+    vi.advanceTimersByTime(1)
+    expect(signal.reason).toMatchObject({ code: 'upstream_timeout', message: expect.stringContaining('1 s') })
+  })
+
+  test('ends it as soon as the browser has gone away', () => {
+    const res = response()
+    const { signal } = exchangeDeadline(1000, res)
+    res.emit('close')
+    expect(signal.reason).toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test('once it is over it leaves neither timer nor listener', () => {
+    const res = response()
+    const { signal, end } = exchangeDeadline(1000, res)
+    end()
+    expect(vi.getTimerCount()).toBe(0)
+    expect(res.listenerCount('close')).toBe(0)
+    res.emit('close')
+    expect(signal.aborted).toBe(false)
+  })
+
+  test('works without a browser', () => {
+    const { signal } = exchangeDeadline(1000, undefined)
+    vi.advanceTimersByTime(1000)
+    expect(signal.aborted).toBe(true)
+  })
+})
