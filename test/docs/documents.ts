@@ -33,12 +33,15 @@ export function blocksOf(path: string): readonly Block[] {
   const blocks: Block[] = []
   let open: { language: string; line: number } | null = null
   for (const [index, line] of lines.entries()) {
-    if (!line.startsWith('```')) continue
+    // Inside a list a block is indented.
+    const [, indent = '', language] = /^( *)```(.*)$/.exec(line) ?? []
+    if (language === undefined) continue
     if (open) {
-      const text = lines.slice(open.line + 1, index).join('\n')
+      const inside = lines.slice(open.line + 1, index)
+      const text = inside.map((each) => each.slice(indent.length)).join('\n')
       blocks.push({ where: `${path}:${open.line + 1}`, language: open.language, text })
       open = null
-    } else open = { language: line.slice(3).trim(), line: index }
+    } else open = { language: language.trim(), line: index }
   }
   return blocks
 }

@@ -13,7 +13,9 @@ import { blocksOf } from './documents'
 const load = createRequire(join(process.cwd(), 'package.json'))
 let folder: string
 beforeAll(() => {
-  const blocks = ['README.md', 'docs/testing.md'].flatMap(blocksOf).filter(({ language }) => language === 'ts')
+  const blocks = ['README.md', 'docs/testing.md', 'docs/linking.md']
+    .flatMap(blocksOf)
+    .filter(({ language }) => language === 'ts')
   folder = compile(blocks, 'guides').folder
 })
 
@@ -51,7 +53,7 @@ describe('the hooks of the README, on PostgreSQL', () => {
 
   let postgres: TestPostgres
   let pool: {
-    query(sql: string): Promise<{ rows: unknown[] }>
+    query(sql: string, values?: unknown[]): Promise<{ rows: unknown[] }>
     on(event: string, listener: () => void): void
     end(): Promise<void>
   }
@@ -121,6 +123,23 @@ describe('the hooks of the README, on PostgreSQL', () => {
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([{ autoLink: false }])
   })
 
+  it('with claimAddress of docs/linking.md, give an address to who proved it, and never take it from an owner', async () => {
+    Object.assign(globalThis, { pool })
+    const { claimAddress } = await import(compiled(folder, 'docs/linking.md', 'claim-address.ts'))
+    const add =
+      "INSERT INTO users (name, email, email_verified) VALUES ('Mallory', 'alice@example.com', $1) RETURNING *"
+    const squatter = (await pool.query(add, [false])).rows[0] as User
+    const { user } = await claimAddress({ ...input, holders: [squatter], identity, profile, email })
+    expect(user).toMatchObject({ email: email.address, email_verified: true })
+    expect(await hooks.getUserByIdentity({ ...input, identity })).toMatchObject({ id: user.id })
+    expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toHaveLength(1)
+    const again = claimAddress({ ...input, holders: [user], identity: other, profile, email })
+    await expect(again).rejects.toThrow('already taken')
+    expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([
+      { user: { id: user.id } },
+    ])
+  })
+
   it('store what changed upstream, and keep the suspended out', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     const renamed = { ...profile, nickname: 'alicia' }
@@ -130,5 +149,40 @@ describe('the hooks of the README, on PostgreSQL', () => {
     await pool.query('UPDATE users SET suspended = true')
     const suspended = (await hooks.getUserByIdentity({ ...input, identity })) as User
     expect(hooks.canSignIn({ ...input, user: suspended })).toBe('suspended')
+  })
+})
+
+describe('the SQL of docs/migrate.md, on PostgreSQL', () => {
+  it('moves rows that have the uuid, and lets a username be claimed once', async () => {
+    const postgres = await startPostgres()
+    const client = new (load('pg').Client)({ connectionString: postgres.url })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      await client.query(`CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        bitbucket_username text, bitbucket_uuid text, last_sign_in timestamptz DEFAULT now())`)
+      await client.query(`INSERT INTO users (bitbucket_username, bitbucket_uuid)
+        VALUES ('alice', '{11111111-1111-4111-8111-111111111111}'), ('bob', NULL), ('carol', NULL)`)
+      await client.query("UPDATE users SET last_sign_in = now() - interval '1 year' WHERE bitbucket_username = 'carol'")
+      const [table = '', move = '', freeze = '', claim = '', drop = ''] = blocksOf('docs/migrate.md')
+        .filter(({ language }) => language === 'sql')
+        .map(({ text }) => text)
+      await client.query(table)
+      await client.query(move)
+      await client.query(freeze)
+      const claimed = async (username: string, uuid: string) => (await client.query(claim, [username, uuid])).rows
+      expect(await claimed('BOB', '{b}')).toEqual([{ user_id: '2' }])
+      expect(await claimed('bob', '{b2}')).toEqual([])
+      expect(await claimed('carol', '{c}')).toEqual([])
+      expect(await claimed('nobody', '{n}')).toEqual([])
+      await client.query(drop)
+      expect((await client.query('SELECT id, user_id FROM identities ORDER BY user_id')).rows).toEqual([
+        { id: '{11111111-1111-4111-8111-111111111111}', user_id: '1' },
+        { id: '{b}', user_id: '2' },
+      ])
+    } finally {
+      await client.end()
+      await postgres.stop()
+    }
   })
 })
