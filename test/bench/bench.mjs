@@ -24,11 +24,11 @@ const { values: args } = parseArgs({
 })
 const PLAN = args.quick
   ? {
-      memory: { warmUpMs: 1200, rounds: 3, ms: 200, loads: ['start', 'signIn32', 'signIn1'] },
+      memory: { warmUpMs: 1200, rounds: 2, ms: 200, loads: ['start', 'signIn32', 'signIn1'] },
       unrelated: { warmUpMs: 0, rounds: 2, ms: 150, loads: ['unrelated'] },
       postgres: { warmUpMs: 500, rounds: 2, ms: 250, loads: ['start', 'signIn32'] },
       roundTrips: { rounds: 1, warmUp: 3 },
-      imports: { rounds: 2 },
+      imports: { rounds: 1 },
       growth: { rounds: 2, ms: 150 },
       schemes: ['https'],
     }
