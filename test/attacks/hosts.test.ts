@@ -49,6 +49,8 @@ test('HST-03: a list of forwarded hosts chooses no foreign domain', async () => 
       expect(await redirectURI(plain, { 'x-forwarded-host': list })).toBe(`${plain.base}/callback`)
       const uri = await redirectURI(domains, { 'x-forwarded-host': list })
       expect([`${domains.base}/callback`, 403]).toContain(uri)
+      // Without a proxy that the app trusts, the header is not looked at.
+      if (!before) expect(uri).toBe(`${domains.base}/callback`)
       if (before && list.startsWith('evil')) expect(uri).toBe(403)
     }
   }

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { BitbucketSignInError } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
+import { Secret } from '../../src/secret'
 import { TestBrowser } from '../support/browser'
 import { browsers, ourCookies, startLab } from './lab'
 
@@ -43,6 +44,9 @@ test('LEK-02: printing the plugin, its strategy, its options or its errors shows
     ...errors.map((error) => `${(error as Error).stack}${JSON.stringify(error)}`),
   ].join('\n')
   for (const secret of [...secretsOf(lab), 'SECRET-REFRESH-TOKEN']) expect(printed.includes(secret)).toBe(false)
+  const kept = new Secret('kept-to-itself')
+  const shown = `${inspect(kept, { showHidden: true })}${JSON.stringify({ kept })}${kept}${inspect([kept])}`
+  expect([shown.includes('kept-to-itself'), kept.reveal()]).toEqual([false, 'kept-to-itself'])
 })
 
 test('LEK-03: with debugging on, our code writes nothing to the console', async () => {

@@ -9,10 +9,12 @@ import {
   door,
   type Handler,
   ourCookies,
+  SECOND,
   sessionIdOf,
   sessionOf,
   startLab,
   startStrategyApp,
+  travel,
   until,
 } from './lab'
 
@@ -147,6 +149,10 @@ test('SES-09: sign-out ends what was open: sign-ins, codes and links', async () 
   await lab.refused(again, () => lab.post(again, '/email/verify', { pending: form, code }), {
     code: 'pending_replaced',
   })
+  travel(61 * SECOND)
+  await lab.refused(again, () => lab.post(again, '/email/code', { pending: form }), { code: 'pending_replaced' })
+  expect(lab.mails).toHaveLength(1)
+  travel(0)
   const member = new TestBrowser()
   await lab.member(member)
   const link = await lab.fake.signIn(await lab.link(member), { person: 'alice' })

@@ -1,6 +1,9 @@
 import { type Connection, type ConnectionOverride, connections } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
+import { openHandOver } from '../../src/flow/hand-over'
+import { deriveKeys } from '../../src/flow/keys'
+import { Secret } from '../../src/secret'
 import { TestBrowser } from '../support/browser'
 import { browsers, type Lab, SECOND, startEvil, startLab, travel } from './lab'
 
@@ -314,6 +317,10 @@ test('TEN-15: a hand-over between domains works once, at its domain, in its brow
   // Another domain, even with the cookies copied there.
   for (const [name, value] of victim.jar(at('b'))) victim.jar(at('c')).set(name, value)
   expect((await victim.get(url.replace(at('b'), at('c')))).status).toBe(403)
+  const keys = deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', 'hand-over')
+  const sealed = new URL(url).searchParams.get('handover') ?? ''
+  expect(openHandOver(keys, sealed, at('b'))).toMatchObject({ origin: at('b') })
+  expect(openHandOver(keys, sealed, at('c'))).toBeUndefined()
   // Changed on the way.
   for (const bent of [
     `${url.slice(0, -1)}${url.endsWith('A') ? 'B' : 'A'}`,

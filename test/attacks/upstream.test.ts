@@ -97,6 +97,14 @@ test('UPS-03: no connection, half a handshake, a wrong certificate or a wrong na
   await nobody.refused(victim, () => victim.get(fourth), { code: 'upstream_failed' })
 })
 
+test('UPS-05: an answer of more than a mebibyte is not read to its end', async () => {
+  const lab = await startLab()
+  await refusedAtEach(lab, () => ({ hugeBytes: 200 * 1024 * 1024 }), 'upstream_failed')
+  const padding = 'x'.repeat(1024 * 1024)
+  await refusedAtEach(lab, (endpoint) => ({ json: { ...GOOD[endpoint], padding } }), 'upstream_failed')
+  await signsIn(lab)
+})
+
 test('UPS-05: a compressed answer that was not asked for is not unpacked', async () => {
   const lab = await startLab()
   const bomb = gzipSync(Buffer.alloc(20 * 1024 * 1024, 32))
@@ -223,6 +231,7 @@ test('UPS-17: the token type is bearer in any case, and nothing else', async () 
   const lab = await startLab()
   for (const token_type of ['mac', '', undefined, null, ['bearer'], 'bearer ', 'BearerX']) {
     await refusedAtEach(lab, () => ({ json: { ...GOOD_TOKEN, token_type } }), 'upstream_failed', ['token'])
+    expect(lab.fake.count('user') + lab.fake.count('emails')).toBe(0)
   }
   lab.fake.script('token', { edit: (body) => ({ ...body, token_type: 'BEARER' }) })
   await signsIn(lab)
@@ -344,15 +353,17 @@ test('UPS-25: paging that never ends ends, and stays on its own host', async () 
     evil.url.replace('127', 'u:p@127'),
   ]
   away.push(
-    lab.fake.endpoints.apiURL.replace('http://', 'http://u:p@'),
+    `${lab.fake.endpoints.apiURL.replace('http://', 'http://u:p@')}/user/emails?page=2`,
     lab.fake.endpoints.apiURL.replace('http', 'https'),
   )
   for (const next of away) {
     lab.fake.clearRequests()
     lab.fake.script('emails', page(next))
-    await lab.signIn(new TestBrowser(), 'alice')
+    expect((await lab.signIn(new TestBrowser(), 'alice')).location).toBe('/auth/bitbucket/email')
     expect(lab.fake.count('emails')).toBe(1)
+    expect(lab.fake.count('other')).toBe(0)
   }
+  expect(lab.faults).toEqual([])
   expect(evil.requests).toEqual([])
   lab.fake.clearScripts()
   await lab.signIn(browser, 'erin')
