@@ -40,7 +40,7 @@ function run(mutant, at) {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       cwd: root,
-      env: { ...process.env, MUTANT: mutant.name },
+      env: { ...process.env, MUTANT: JSON.stringify(mutant) },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let errors = ''
