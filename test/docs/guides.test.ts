@@ -25,11 +25,11 @@ describe('the tests of docs/testing.md', () => {
     return promisify(execFile)(process.execPath, ['--test', file], { env: { ...process.env, ...env } })
   }
 
-  it('pass with supertest', async () => {
+  it('pass with supertest', { timeout: 60_000 }, async () => {
     expect((await run('sign-in.test.mts')).stdout).toMatch(/pass 5/)
   })
 
-  it('pass in a browser', async () => {
+  it('pass in a browser', { timeout: 60_000 }, async () => {
     // What users install is `playwright`; here its core is there, and a Chromium that is not its own.
     const shim = join(folder, 'node_modules/playwright')
     mkdirSync(shim, { recursive: true })
@@ -153,7 +153,7 @@ describe('the hooks of the README, on PostgreSQL', () => {
 })
 
 describe('the SQL of docs/migrate.md, on PostgreSQL', () => {
-  it('moves rows that have the uuid, and lets a username be claimed once', async () => {
+  it('moves rows that have the uuid, and lets a username be claimed once', { timeout: 60_000 }, async () => {
     const postgres = await startPostgres()
     const client = new (load('pg').Client)({ connectionString: postgres.url })
     client.on('error', () => {})

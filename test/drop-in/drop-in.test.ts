@@ -184,7 +184,8 @@ describe('the differences that the guide lists', () => {
       gaps[which] = Number(at('emails')) - Number(at('user'))
     }
     expect(gaps.old).toBeGreaterThanOrEqual(290)
-    expect(gaps.ours).toBeLessThan(200)
+    // Before the other one was answered.
+    expect(gaps.ours).toBeLessThan(290)
   })
 
   it('a Bitbucket that does not answer: no end before, an error after the deadline now', async () => {
