@@ -29,6 +29,10 @@ export interface ActiveConnection extends ApiClient {
   /** The scopes to ask for in one string, `undefined` = send none. */
   readonly scope: string | undefined
   readonly authorizationURL: URL
+  /** Where to send the browser to start; everything but these two values is worked out once. */
+  readonly authorizationLocation: (state: string, codeChallenge: string) => string
+  /** Base of the API. */
+  readonly api: URL
   /** Origin of the callback. */
   readonly origin: string
   /** Where a sign-in may start and end: the callback's origin and the custom domains. */
@@ -171,6 +175,8 @@ export function activateConnection(
     visible: connection.visible ?? true,
     scope: scopeOf(connection.scope),
     authorizationURL: new URL(endpoints.authorizationURL),
+    authorizationLocation: authorizationLocation(endpoints.authorizationURL, connection),
+    api: new URL(apiURL),
     origin: callback.origin,
     origins: Object.freeze([...new Set([callback.origin, ...custom])]),
     hasCustomDomains: custom.length > 0,
@@ -206,6 +212,25 @@ function issuerOf(endpoints: Endpoints): string {
 
 function serversOf({ authorizationURL, tokenURL, apiURL }: Endpoints): string {
   return [...new Set([authorizationURL, tokenURL, apiURL].map((url) => new URL(url).origin))].join(' ')
+}
+
+/** Reserved names are set and not added, so that nothing in the endpoint's own query can stand beside them. */
+function authorizationLocation(
+  authorizationURL: string,
+  { clientID, callbackURL, scope }: Connection,
+): ActiveConnection['authorizationLocation'] {
+  const url = new URL(authorizationURL)
+  const scopes = scopeOf(scope)
+  const fixed = {
+    response_type: 'code',
+    client_id: clientID,
+    redirect_uri: callbackURL,
+    ...(scopes && { scope: scopes }),
+  }
+  for (const [name, value] of Object.entries(fixed)) url.searchParams.set(name, value)
+  for (const name of ['state', 'code_challenge', 'code_challenge_method']) url.searchParams.delete(name)
+  const prefix = url.href.replaceAll('+', '%20')
+  return (state, codeChallenge) => `${prefix}&state=${state}&code_challenge=${codeChallenge}&code_challenge_method=S256`
 }
 
 function scopeOf(scope: Connection['scope']): string | undefined {

@@ -5,7 +5,13 @@ import { BitbucketSignInError } from './errors'
 export function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${what} has not settled in ${ms / 1000} s.`)), ms)
-    work.then(resolve, reject).finally(() => clearTimeout(timer))
+    const settle = <Value>(outcome: (value: Value) => void) => {
+      return (value: Value) => {
+        clearTimeout(timer)
+        outcome(value)
+      }
+    }
+    work.then(settle(resolve), settle(reject))
   })
 }
 

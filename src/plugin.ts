@@ -109,6 +109,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   warnOfMissingHooks(options)
   const router = createRouter(services)
   const start = handler(services, startSignIn)
+  const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
   const inFlight = new Map<string, Promise<Tokens>>()
 
   /** The connection whose button is to be shown, `null` = none. */
@@ -126,7 +127,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   return {
     router,
     start,
-    strategy: services.strategy,
+    strategy,
 
     async offered(req) {
       return (await shown(req)) !== null
@@ -193,7 +194,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       return running
     },
 
-    doctor: (app, doctorOptions) => examine({ options, services, router }, app, doctorOptions),
+    doctor: (app, doctorOptions) => examine({ options, services, router, strategy }, app, doctorOptions),
 
     close: () => services.transport.close(),
   }
@@ -216,7 +217,7 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     ...(http?.preconnect !== undefined && { preconnect: http.preconnect }),
     ...(http?.agent && { agent: http.agent }),
   })
-  const services: Services<User> = {
+  return {
     name,
     source: connectionSource(options.connection, name, options.basePath),
     accounts: options.accounts,
@@ -239,7 +240,6 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     limits,
     transport,
     timeoutMs: http?.timeoutMs ?? 10_000,
-    strategy: new ProtocolStrategy({ name, driver: passportDriver(() => services) }),
     jars: [cookieJar(name, true), cookieJar(name, false)],
     texts: textsOf(options.texts),
     renderPage: options.renderPage,
@@ -247,7 +247,6 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     emit: options.onEvent && undisturbed(options.onEvent),
     report: undisturbed(options.onError ?? ((error) => console.error(error))),
   }
-  return services
 }
 
 /**

@@ -80,8 +80,9 @@ export function guardHooks<User>(
     const left = Math.max(1, Math.min(HOOK_DEADLINE_MS, endsAt - now()))
     const { req, context } = input
     try {
-      const result = (async () => hook.call(accounts, { ...argument, req, context }))()
-      return (await withDeadline(result, left, `accounts.${name}`)) as T
+      const result = hook.call(accounts, { ...argument, req, context })
+      // An answer that is there needs no deadline.
+      return (isThenable(result) ? await withDeadline(Promise.resolve(result), left, `accounts.${name}`) : result) as T
     } catch (error) {
       // "Try again" is the one thing a hook may say for itself; everything else is "somebody has to look".
       if (error instanceof BitbucketSignInError && error.code === 'store_unavailable') throw error
@@ -219,6 +220,10 @@ function isTaken(error: unknown): boolean {
   )
 }
 
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
+
 function isUser(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
@@ -241,11 +246,18 @@ function isIdentity(value: unknown): boolean {
 
 /** A deep copy that a hook cannot change: what was decided is what is stored. */
 export function frozen<T extends object>(value: T): T {
-  return deepFreeze(structuredClone(value))
+  return deepFreeze(copyOf(value)) as T
 }
 
-function deepFreeze<T extends object>(value: T): T {
-  for (const each of Object.values(value)) if (typeof each === 'object' && each !== null) deepFreeze(each)
+/** Our own plain data, as `structuredClone` would copy it at several times the cost. */
+function copyOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(copyOf)
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, copyOf(each)]))
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze)
   return Object.freeze(value)
 }
 

@@ -90,6 +90,29 @@ export async function refreshTokens(exchange: Exchange, client: ApiClient, refre
   throw tokenRefusal(answer)
 }
 
+/** A callback whose transaction was found and used up: only now may anything be sent. */
+export interface TakenLeg<Client extends ApiClient = ApiClient> {
+  readonly client: Client
+  readonly code: string
+  readonly codeVerifier: string
+}
+
+/** What a code was traded for. */
+export interface SignInResult {
+  readonly tokens: Tokens
+  readonly person: Person
+}
+
+/** Trades a code for tokens and the person behind them: two round trips. Nothing is decided here. */
+export async function redeem(exchange: Exchange, { client, code, codeVerifier }: TakenLeg): Promise<SignInResult> {
+  const tokens = await exchangeCode(exchange, client, code, {
+    grant_type: 'authorization_code',
+    redirect_uri: client.callbackURL,
+    code_verifier: codeVerifier,
+  })
+  return { tokens, person: await fetchPerson(exchange, client, tokens.accessToken) }
+}
+
 /** Reads the person, the addresses and the memberships, all at once. */
 export async function fetchPerson(
   exchange: Exchange,
@@ -98,7 +121,7 @@ export async function fetchPerson(
   { skipEmails = false }: { readonly skipEmails?: boolean } = {},
 ): Promise<Person> {
   const [account, emails, memberships] = await Promise.all([
-    get(exchange, client, accessToken, 'user', new URL(`${client.apiURL}/user`)),
+    get(exchange, client, accessToken, 'user', urlsOf(client).user),
     skipEmails ? { list: [], failed: null } : fetchEmails(exchange, client, accessToken),
     Promise.all(client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))),
   ])
@@ -124,7 +147,7 @@ export async function fetchPerson(
 async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string) {
   const list: BitbucketEmail[] = []
   try {
-    let url: URL | undefined = new URL(`${client.apiURL}/user/emails`)
+    let url: URL | undefined = urlsOf(client).emails
     for (let page = 0; url && page < MAX_EMAIL_PAGES; page++) {
       const answer: UpstreamAnswer = await get(exchange, client, accessToken, 'emails', url)
       if (answer.status !== 200 || !answer.body) throw apiRefusal(answer, 'Account: Email')
@@ -137,6 +160,25 @@ async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: s
     if (error instanceof BitbucketSignInError) return { list: [], failed: error }
     throw error
   }
+}
+
+interface ApiURLs {
+  readonly user: URL
+  readonly emails: URL
+  readonly origin: string
+}
+
+const knownURLs = new WeakMap<ApiClient, ApiURLs>()
+
+/** The addresses of the API's resources, worked out once for each connection. */
+function urlsOf(client: ApiClient): ApiURLs {
+  let urls = knownURLs.get(client)
+  if (!urls) {
+    const user = new URL(`${client.apiURL}/user`)
+    urls = { user, emails: new URL(`${client.apiURL}/user/emails`), origin: user.origin }
+    knownURLs.set(client, urls)
+  }
+  return urls
 }
 
 /** `next` is opaque, but the token goes with it: it is followed on the API's own origin only. */
@@ -166,7 +208,7 @@ function get(
   endpoint: UpstreamTiming['endpoint'],
   url: URL,
 ): Promise<UpstreamAnswer> {
-  if (url.origin !== new URL(client.apiURL).origin) throw new TypeError('An access token leaves for the API only.')
+  if (url.origin !== urlsOf(client).origin) throw new TypeError('An access token leaves for the API only.')
   return timed(exchange, endpoint, () =>
     exchange.transport.request({
       method: 'GET',

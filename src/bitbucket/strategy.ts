@@ -5,7 +5,7 @@ import OAuth2Strategy = require('passport-oauth2')
 import { exchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { configurationError, scopesOf } from '../options'
-import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type Person, type Tokens } from './api'
+import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type TakenLeg, type Tokens } from './api'
 import { type PassportProfile, toPassportProfile } from './profile'
 
 /** The side of a connection that the authorization request needs as well. */
@@ -21,25 +21,12 @@ export interface StartedLeg {
   readonly codeChallenge: string
 }
 
-/** A callback whose transaction was found and used up: only now may anything be sent. */
-export interface TakenLeg {
-  readonly client: StrategyClient
-  readonly code: string
-  readonly codeVerifier: string
-}
-
 /** What happens at the two legs. Both refuse by throwing. */
 export interface StrategyDriver {
   /** Remembers a transaction. */
   start(req: Request, res: Response): StartedLeg | Promise<StartedLeg>
   /** Takes the transaction, trades the code, and ends the request through `run`. */
   finish(run: StrategyClone, req: Request, res: Response): Promise<void>
-}
-
-/** What the code was traded for. */
-export interface SignInResult {
-  readonly tokens: Tokens
-  readonly person: Person
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
@@ -170,7 +157,7 @@ async function startLeg(
 ): Promise<void> {
   const started = await strategy.driver.start(req, res)
   refuseOverrides(options, started.client)
-  run.redirect(authorizationLocation(strategy, started))
+  run.redirect(locationByParent(strategy, started))
 }
 
 /** What a route passes to `passport.authenticate` can widen nothing; passed over in silence it would be missed later. */
@@ -190,11 +177,8 @@ function refuseOverrides({ scope, callbackURL }: RouteOptions, client: StrategyC
   }
 }
 
-/** Where to send the browser: the parent builds it, on a clone that knows this connection. */
-export function authorizationLocation(
-  strategy: ProtocolStrategy,
-  { client, state, codeChallenge }: StartedLeg,
-): string {
+/** Where to send the browser: the parent builds it, on a clone that knows this connection, so that subclasses have their say. */
+function locationByParent(strategy: ProtocolStrategy, { client, state, codeChallenge }: StartedLeg): string {
   const run = Object.create(strategy) as StrategyClone
   let location = ''
   run._oauth2 = oauthClient(client)
@@ -219,40 +203,18 @@ export function authorizationLocation(
 
 type StoreCallback = (error: null, state: string) => void
 
-/** Trades the code of a taken transaction for tokens and the person behind them. Nothing is decided here. */
-export function redeem(strategy: ProtocolStrategy, taken: TakenLeg, exchange: Exchange): Promise<SignInResult> {
-  return new Promise((resolve, reject) => {
-    const run = Object.create(strategy) as StrategyClone
-    const result: { tokens?: Tokens } = {}
-    run.error = reject
-    run.fail = () => reject(new BitbucketSignInError('upstream_failed', 'Bitbucket did not issue a usable token.'))
-    run.success = (person) => resolve({ tokens: result.tokens as Tokens, person: person as Person })
-    run._passReqToCallback = false
-    run._verify = (_access, _refresh, person: Person, done: (error: null, user: Person) => void) => done(null, person)
-    run.userProfile = (accessToken, done) => {
-      fetchPerson(exchange, taken.client, accessToken).then((person) => done(null, person), reject)
-    }
-    // The parent looks for `code` in the query; the checked one may have come sealed, and then the query has none.
-    enterCallback(run, parametersOnly({ code: taken.code }), taken, exchange, (tokens) => {
-      result.tokens = tokens
-    })
-  })
-}
-
 /** Hands the second leg to the parent, with the transaction already checked and used up. */
 export function enterCallback(
   run: StrategyClone,
   req: Request,
-  { client, codeVerifier }: TakenLeg,
+  { client, codeVerifier }: TakenLeg<StrategyClient>,
   exchange: Exchange,
-  onTokens?: (tokens: Tokens) => void,
 ): void {
   run._oauth2 = {
     ...oauthClient(client),
     getOAuthAccessToken(code, params, done) {
       exchangeCode(exchange, client, code, params).then(
         (tokens) => {
-          onTokens?.(tokens)
           done(null, tokens.accessToken, tokens.refreshToken ?? undefined, resultsOf(tokens))
         },
         // Not through `done`: the parent would wrap the error and copy the answer into its text.

@@ -89,14 +89,41 @@ function fail(error: unknown): never {
 
 class StaleConnection extends Error {}
 
+/** Where a request goes, in the words of `node:http`. */
+interface Target {
+  readonly client: typeof http | typeof https
+  readonly target: { readonly host: string; readonly port: number; readonly path: string }
+  /** The `Host` header. */
+  readonly host: string
+}
+
+const targets = new WeakMap<URL, Target>()
+
+/** Taken apart once for each URL object; those of a connection live as long as it does. */
+function targetOf(url: URL): Target {
+  let found = targets.get(url)
+  if (!found) {
+    const secure = url.protocol === 'https:'
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const port = Number(url.port) || (secure ? 443 : 80)
+    const target = { host, port, path: `${url.pathname}${url.search}` }
+    found = { client: secure ? https : http, target, host: url.host }
+    targets.set(url, found)
+  }
+  return found
+}
+
 function send(upstream: UpstreamRequest, agent: http.Agent): Promise<UpstreamAnswer> {
   const { url, signal, body } = upstream
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(reasonOf(signal))
-    const request = (url.protocol === 'https:' ? https : http).request(url, {
+    const { client, target, host } = targetOf(url)
+    const request = client.request({
+      ...target,
       method: upstream.method,
       agent,
       headers: {
+        host,
         accept: 'application/json',
         'accept-encoding': 'identity',
         ...(body !== undefined && { 'content-length': Buffer.byteLength(body).toString() }),
@@ -225,13 +252,12 @@ class Spares {
   }
 
   #hostOf(agent: http.Agent, url: URL) {
-    const secure = url.protocol === 'https:'
-    const host = url.hostname.replace(/^\[|\]$/g, '')
-    const port = Number(url.port) || (secure ? 443 : 80)
+    const { client, target: place } = targetOf(url)
+    const { host, port } = place
     const key = `${host}:${port}`
     const known = this.#byHost.get(key)
     if (known) return known
-    const target = { ...AGENT_OPTIONS, host, port, ...(secure && { servername: isIP(host) ? '' : host }) }
+    const target = { ...AGENT_OPTIONS, host, port, ...(client === https && { servername: isIP(host) ? '' : host }) }
     const added = { name: agent.getName(target), target, sockets: new Set<Socket>() }
     this.#byHost.set(key, added)
     return added

@@ -25,13 +25,14 @@ export interface Patient<User> {
   readonly options: BitbucketSignInOptions<User>
   readonly services: Services<User>
   readonly router: Router
+  readonly strategy: object
 }
 
 const MOST_CLIENTS = 10
 
 /** Looks at an app from inside: what it does to requests, how it was set up, and what Bitbucket says of its client. */
 export async function examine<User>(
-  { options, services, router }: Patient<User>,
+  { options, services, router, strategy }: Patient<User>,
   app: RequestListener,
   { connection, tlsAt = 'proxy', bitbucket = true }: DoctorOptions = {},
 ): Promise<DoctorReport> {
@@ -39,7 +40,7 @@ export async function examine<User>(
   const connections = given ? [given] : await services.source.list()
   const findings: DoctorFinding[] = [
     ...installationFindings(process.cwd()),
-    ...(await setUpFindings(options as never, services.limits, services.strategy, connections)),
+    ...(await setUpFindings(options as never, services.limits, strategy, connections)),
   ]
   const [first] = connections
   if (first) {

@@ -1,3 +1,4 @@
+import { redeem, type SignInResult } from '../bitbucket/api'
 import {
   authorizationCode,
   type CallbackParameters,
@@ -5,7 +6,7 @@ import {
   readCallback,
   stateInvalid,
 } from '../bitbucket/callback'
-import { openExchange, redeem, type SignInResult } from '../bitbucket/strategy'
+import { openExchange } from '../bitbucket/strategy'
 import { BitbucketSignInError } from '../errors'
 import { openHandOver } from '../flow/hand-over'
 import type { FoundTransaction, ParsedState, Transaction } from '../flow/transaction'
@@ -112,7 +113,7 @@ export async function exchangeFor<User>(
   const { exchange, end } = openExchange(services.transport, services.timeoutMs, res)
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
-    const result = await redeem(services.strategy, taken, exchange)
+    const result = await redeem(exchange, taken)
     visit.about.identityId = result.person.identity.id
     // At every sign-in; no answer is no membership.
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()

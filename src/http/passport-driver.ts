@@ -13,14 +13,14 @@ import { hooksOf, openVisit, tell } from './visit'
  * router's. It signs in known identities only: what the router would ask, mail or write is refused, because a strategy
  * has no pages to ask on.
  */
-export function passportDriver<User>(services: () => Services<User>): StrategyDriver {
+export function passportDriver<User>(services: Services<User>): StrategyDriver {
   return {
     async start(req, res) {
-      return begin(await openVisit(services(), req, res), { intent: 'sign-in', returnTo: null, login: null })
+      return begin(await openVisit(services, req, res), { intent: 'sign-in', returnTo: null, login: null })
     },
 
     async finish(run, req, res) {
-      const visit = await openVisit(services(), req, res)
+      const visit = await openVisit(services, req, res)
       const { parameters, found } = findTransaction(visit)
       requireSession(req)
       const { transaction } = await takeTransaction(visit, found)

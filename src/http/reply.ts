@@ -8,6 +8,8 @@ import type { Visit } from './visit'
 
 /** Whether this client wants JSON rather than pages. */
 export function wantsJson(req: Request): boolean {
+  // What browsers send, told without reading it all.
+  if (req.headers.accept?.startsWith('text/html,')) return false
   return req.accepts(['html', 'json']) === 'json'
 }
 

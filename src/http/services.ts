@@ -1,7 +1,6 @@
 import type { Request } from 'express'
 import type { AccountHooks } from '../accounts/hooks'
 import type { Exchange } from '../bitbucket/api'
-import type { ProtocolStrategy } from '../bitbucket/strategy'
 import type { ConnectionSource } from '../connection'
 import type { BitbucketSignInError } from '../errors'
 import type { SignInEvent } from '../events'
@@ -34,7 +33,6 @@ export interface Services<User> {
   readonly limits: Limits
   readonly transport: Exchange['transport']
   readonly timeoutMs: number
-  readonly strategy: ProtocolStrategy
   /** Our cookies under both names that they can have, for requests without a connection. */
   readonly jars: readonly CookieJar[]
   readonly texts: (req: Request) => Texts

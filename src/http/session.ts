@@ -18,6 +18,7 @@ interface AppSession {
 /** What Passport puts on a request. */
 interface AppRequest {
   session?: AppSession | null
+  sessionStore?: { generate?(req: Request): void }
   logIn?(user: unknown, done: (error?: unknown) => void): void
   _sessionManager?: { _key?: string }
   _userProperty?: string
@@ -142,25 +143,65 @@ export async function signIn<User>(
 
 /**
  * `req.logIn` regenerates and saves in one go. What belongs into the new session is put there between the two, so
- * that it is there from the first write and the store sees one write instead of two.
+ * that it is there from the first write, and the store is spared what changes nothing in it: deleting a session that it
+ * never held, and writing the new one a second time at the end of the answer, as express-session would.
  */
-function logIn(req: Request, user: unknown, kept: Record<string, unknown>): Promise<void> {
+async function logIn(req: Request, user: unknown, kept: Record<string, unknown>): Promise<void> {
   const session = asApp(req).session as AppSession
-  const regenerate = session.regenerate
-  Object.defineProperty(session, 'regenerate', {
-    configurable: true,
-    enumerable: false,
-    value(this: AppSession, done: (error?: unknown) => void) {
-      return regenerate.call(this, (error?: unknown) => {
-        if (!error) Object.assign(asApp(req).session as AppSession, kept)
-        done(error)
-      })
-    },
+  const { regenerate } = session
+  const { sessionStore } = asApp(req)
+  const begin = (done: (error?: unknown) => void) => {
+    if (!isUnstored(req, session) || typeof sessionStore?.generate !== 'function') return regenerate.call(session, done)
+    sessionStore.generate(req)
+    done()
+  }
+  define(session, 'regenerate', (done: (error?: unknown) => void) => {
+    begin((error?: unknown) => {
+      if (!error) saveOnlyChanges(Object.assign(asApp(req).session as AppSession, kept))
+      done(error)
+    })
+    return session
   })
-  return settled((done) => asApp(req).logIn?.(user, done)).finally(() => {
+  try {
+    await settled((done) => asApp(req).logIn?.(user, done))
+  } finally {
     // Only what hangs off the prototype is left.
     Reflect.deleteProperty(session, 'regenerate')
+  }
+}
+
+/** Whether the store cannot hold this session: it was made for this very request, and nothing was put into it. */
+function isUnstored(req: Request, session: AppSession): boolean {
+  if (Object.keys(session).some((key) => key !== 'cookie')) return false
+  const sent = req.headers.cookie ?? ''
+  if (sent.includes(session.id)) return false
+  try {
+    return !decodeURIComponent(sent).includes(session.id)
+  } catch {
+    return false
+  }
+}
+
+/** Makes a `save` of a session that was saved as it is do nothing: its lifetime was written a moment ago. */
+function saveOnlyChanges(session: AppSession): void {
+  const contentOf = (each: AppSession) => JSON.stringify({ ...each, cookie: undefined })
+  const { save } = session
+  let saved: string | undefined
+  define(session, 'save', function (this: AppSession, done: (error?: unknown) => void = () => {}) {
+    const content = contentOf(this)
+    if (content === saved) {
+      done()
+      return this
+    }
+    return save.call(this, (error?: unknown) => {
+      if (!error) saved = content
+      done(error)
+    })
   })
+}
+
+function define(session: AppSession, name: 'regenerate' | 'save', value: unknown): void {
+  Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
 }
 
 function keptOf(session: AppSession, carry: Carry, passport: string): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Intent } from '../accounts/hooks'
-import { authorizationLocation, type StartedLeg } from '../bitbucket/strategy'
+import type { StartedLeg } from '../bitbucket/strategy'
 import { randomBytes } from '../flow/random'
 import { sendOn } from './reply'
 import { returnToOf, tell, type Visit } from './visit'
@@ -20,10 +20,10 @@ export function startSignIn<User>(visit: Visit<User>): void {
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
 export function sendToBitbucket<User>(visit: Visit<User>, start: Start): void {
-  const { req, res, services } = visit
-  const location = authorizationLocation(services.strategy, begin(visit, start))
+  const { req, res } = visit
+  const { state, codeChallenge } = begin(visit, start)
   tell(visit, 'started')
-  sendOn(req, res, 'redirect', location)
+  sendOn(req, res, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
 }
 
 /** Seals a transaction and opens connections to Bitbucket while the person is there. */
@@ -44,7 +44,7 @@ export function begin<User>(visit: Visit<User>, start: Start): StartedLeg {
 
 /** One connection for the token, two for user and e-mails; two in all where one host serves both. */
 export function openConnections<User>({ services: { transport }, connection }: Visit<User>): void {
-  const api = new URL(connection.apiURL)
-  if (api.origin !== connection.tokenURL.origin) transport.preconnect(connection.tokenURL, 1)
+  const { api, tokenURL } = connection
+  if (api.host !== tokenURL.host) transport.preconnect(tokenURL, 1)
   transport.preconnect(api, 2)
 }

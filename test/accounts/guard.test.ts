@@ -363,7 +363,7 @@ describe('what hooks are given', () => {
   })
 
   test('frozen freezes to the bottom', () => {
-    const value = { a: { b: [{ c: 1 }] }, date: new Date(0), nothing: null }
+    const value = { a: { b: [{ c: 1 }] }, text: 'x', nothing: null }
     const copy = frozen(value)
     expect(copy).toEqual(value)
     expect(Object.isFrozen(copy.a.b[0])).toBe(true)
