@@ -13,6 +13,8 @@ const MAX_TOKEN = 12_000
 const MAX_EMAILS_PER_PAGE = 100
 
 const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$/
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
+const PLAIN_HTTPS_URL = /^https:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*\/[\w\-./%?=&~+:,;#]*$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
 /** Controls, bidi overrides, zero-width and unassigned characters: they hide or reorder text on pages and in logs. */
 const INVISIBLE = /\p{C}+/gu
@@ -24,6 +26,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** Text for people: invisible characters dropped, at most 256 characters, `undefined` when nothing is left. */
 export function readText(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined
+  // Most names are plain, and then there is nothing to drop.
+  if (value.length <= MAX_TEXT && PRINTABLE_ASCII.test(value)) return value.trim() || undefined
   const text = value
     .slice(0, MAX_TEXT * 4)
     .replace(INVISIBLE, '')
@@ -34,6 +38,8 @@ export function readText(value: unknown): string | undefined {
 /** An https URL (http on loopback, for the fake), at most 512 characters. */
 export function readUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > MAX_URL || !VISIBLE_ASCII.test(value)) return undefined
+  // The address Bitbucket gives in nearly every case needs no parser; the rest is read with care.
+  if (PLAIN_HTTPS_URL.test(value)) return value
   const url = URL.canParse(value) ? new URL(value) : undefined
   if (url?.username !== '' || url.password !== '') return undefined
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined

@@ -6,26 +6,27 @@ import { sealHandOver } from '../flow/hand-over'
 import type { StartingPoint } from '../flow/transaction'
 import { sendOn } from './reply'
 import type { Services } from './services'
-import { noConnection, type Visit, visitOf } from './visit'
+import { noConnection, openVisit, type Visit, visitOf } from './visit'
 
 /**
- * The visit of a callback that came to the central origin for a sign-in of a custom domain; `null` for every other
- * callback. Its connection is the one that `state` names under our signature: the central host may be no tenant's, and
- * knows nothing of a tenant's domains.
+ * The visit of a callback. One that came to the central origin for a sign-in of a custom domain is served by the
+ * connection that `state` names under our signature: the central host may be no tenant's, and knows nothing of a
+ * tenant's domains.
  */
-export async function openCentralVisit<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
-): Promise<Visit<User> | null> {
-  const startedAt = performance.now()
+export async function openCallback<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
   const from = startingPoint(services, req)
-  if (!from) return null
+  if (!from) return openVisit(services, req, res)
+  const startedAt = performance.now()
   const connection = await services.source.resolveFor(req, from)
   if (!connection) throw noConnection()
-  const origin = requestOrigin(req, connection)
-  if (origin !== connection.origin || origin === from.origin) return null
-  return visitOf(services, req, res, connection, origin, startedAt)
+  const visit = visitOf(services, req, res, connection, requestOrigin(req, connection) ?? '', startedAt)
+  return goesOnElsewhere(visit) ? visit : openVisit(services, req, res)
+}
+
+/** Whether this callback came to the central origin for a sign-in that started, and must end, at another one. */
+export function goesOnElsewhere<User>({ services, req, connection, origin }: Visit<User>): boolean {
+  const from = startingPoint(services, req)
+  return from !== null && origin === connection.origin && origin !== from.origin
 }
 
 /** Sends the sign-in on to where it started, sealed for that origin alone, which must still be configured. */

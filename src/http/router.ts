@@ -5,7 +5,7 @@ import express = require('express')
 import { BitbucketSignInError } from '../errors'
 import { readBody } from './body'
 import { callback } from './callback'
-import { handOver, openCentralVisit } from './central-callback'
+import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { cancel, showContinuePage, submitChoice } from './continue'
 import { resendCode, showEmailPage, submitAddress, verifyCode } from './email'
 import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
@@ -26,7 +26,7 @@ export function createRouter<User>(services: Services<User>): Router {
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
   get('/', startSignIn)
-  router.all('/callback', onlyGet(services), handler(services, handOver, openCentralVisit), handler(services, callback))
+  router.all('/callback', onlyGet(services), handler(services, endCallback, openCallback))
   get('/email', showEmailPage)
   post('/email/address', submitAddress)
   post('/email/code', resendCode)
@@ -42,6 +42,9 @@ export function createRouter<User>(services: Services<User>): Router {
   return router
 }
 
+/** Ends a callback here, or sends it on to the origin where the sign-in started. */
+const endCallback = <User>(visit: Visit<User>) => (goesOnElsewhere(visit) ? handOver(visit) : callback(visit))
+
 /** Every POST comes from a page of this origin, and with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {
   return (visit) => {
@@ -51,20 +54,16 @@ function guarded<User>(step: Step<User>): Step<User> {
   }
 }
 
-/**
- * Runs a step for a request; what it refuses becomes an answer, what is a bug goes to the app's error handler. Where
- * `open` finds no visit, the step is left out.
- */
+/** Runs a step for a request; what it refuses becomes an answer, what is a bug goes to the app's error handler. */
 export function handler<User>(
   services: Services<User>,
   step: Step<User>,
-  open: (services: Services<User>, req: Request, res: Response) => Promise<Visit<User> | null> = openVisit,
+  open: (services: Services<User>, req: Request, res: Response) => Promise<Visit<User>> = openVisit,
 ): RequestHandler {
   return async (req, res, next) => {
     let visit: Visit<User> | null = null
     try {
       visit = await open(services, req, res)
-      if (!visit) return next()
       await step(visit)
     } catch (error) {
       answer(services, req, res, next, error, visit)
