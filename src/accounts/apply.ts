@@ -89,8 +89,12 @@ export async function readHolders<User>(
   const byUser = new Map<string, (typeof accounts)[number]>()
   for (const account of accounts) {
     const other = byUser.get(account.id)
-    // One user found twice (as address and as username) is one holder; its verified address counts.
-    if (!other || (account.emailVerified && !other.emailVerified)) byUser.set(account.id, account)
+    // One user found twice (as address and as username) is one holder: a verified row counts, and so does any "never".
+    byUser.set(account.id, {
+      ...account,
+      emailVerified: account.emailVerified || other?.emailVerified === true,
+      autoLink: account.autoLink !== false && other?.autoLink !== false,
+    })
   }
   // Those who verified it come first: whoever fills the list with unverified accounts must not push its owner out.
   const holders = [...byUser.values()].sort((a, b) => Number(b.emailVerified) - Number(a.emailVerified))
