@@ -61,6 +61,27 @@ describe('what is read', () => {
     expect(accounts.calls.map(({ name }) => name)).toEqual(['getUserByIdentity'])
   })
 
+  test('a user found twice of whom one row says "never link by address" is never linked by address', async () => {
+    const accounts = new TestAccounts()
+    const user = accounts.add({ email: ADDRESS, emailVerified: true })
+    for (const autoLinks of [
+      [undefined, false],
+      [false, undefined],
+    ]) {
+      const hooks = accounts.hooks()
+      hooks.getAccountsByEmail = () =>
+        autoLinks.map((autoLink, row) => ({
+          user,
+          email: ADDRESS,
+          emailVerified: row === 0,
+          ...(autoLink === false && { autoLink }),
+        }))
+      const [found, ...more] = await readHolders(ADDRESS, IDENTITY, guard(hooks))
+      expect(found?.holder).toMatchObject({ verified: true, autoLink: false })
+      expect(more).toEqual([])
+    }
+  })
+
   test('a user found twice, by address and by name, is one holder, and its verified address counts', async () => {
     const user = { id: 'u1' } as TestUser
     const both = [
