@@ -12,6 +12,7 @@ import type { Mailer } from '../mail.js'
 import type { Sealer } from '../seal.js'
 import { placeOf } from './places.js'
 import type { ConnectionSettings } from './settings.js'
+import { sayUnreachable } from './unreachable.js'
 
 interface Parts {
   readonly config: Config
@@ -35,13 +36,16 @@ export function setUpBitbucket({
   counters,
   log,
 }: Parts): BitbucketSignIn {
-  const { storeTokens, ...accounts } = accountHooks(db, sealer)
+  const { storeTokens, ...accounts } = sayUnreachable(accountHooks(db, sealer))
+  const levels = sayUnreachable({
+    default: () => settings.default(),
+    tenants: (tenant: string) => settings.tenant(tenant),
+  })
   return bitbucketSignIn<User>({
     passport,
     secrets: config.secrets,
     connection: connections({
-      default: () => settings.default(),
-      tenants: (tenant) => settings.tenant(tenant),
+      ...levels,
       tenantIds: () => config.tenants,
       tenant: (req) => placeOf(req, config)?.tenant ?? null,
       application: (req) => placeOf(req, config)?.application ?? null,
