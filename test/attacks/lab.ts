@@ -385,11 +385,6 @@ export function testLimiter(): {
   return lab
 }
 
-/** The holders of an address as a hook would answer them. */
-export function holder(user: TestUser, changes: Partial<AccountWithEmail<TestUser>> = {}): AccountWithEmail<TestUser> {
-  return { user, email: user.email ?? '', emailVerified: user.emailVerified, ...changes }
-}
-
 /** Express's own types for handlers that tests add. */
 export type Handler = (req: Request, res: Response, next: (error?: unknown) => void) => void
 
