@@ -144,13 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
     'tenants',
   ),
   // Protocol
-  mutant(
-    'exchange: verifier not sent',
-    'bitbucket/strategy.ts',
-    'done(null, codeVerifier),',
-    'done(null, codeVerifier && (true as unknown as string)),',
-    'codes',
-  ),
+  mutant('exchange: verifier not sent', 'bitbucket/api.ts', '    code_verifier: codeVerifier,\n', '', 'codes'),
   mutant(
     'exchange: the same verifier for everybody',
     'http/start.ts',
