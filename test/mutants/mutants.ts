@@ -354,8 +354,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'hooks: no deadline',
     'accounts/guard.ts',
-    'return (await withDeadline(result, left, `accounts.${name}`)) as T',
-    'return (await result) as T',
+    'await withDeadline(Promise.resolve(result), left, `accounts.${name}`)',
+    'await result',
     'configuration',
   ),
   mutant(
@@ -376,8 +376,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'hooks: arguments can be changed',
     'accounts/guard.ts',
-    'return deepFreeze(structuredClone(value))',
-    'return structuredClone(value)',
+    'return deepFreeze(copyOf(value)) as T',
+    'return copyOf(value) as T',
     'configuration',
   ),
   mutant(
