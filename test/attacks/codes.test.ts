@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
+import { BitbucketStrategy } from 'passport-bitbucket-signin'
+import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, test } from 'vitest'
 import { TestBrowser } from '../support/browser'
-import { browsers, ourCookies, startLab } from './lab'
+import { afterwards, browsers, ourCookies, startLab, startStrategyApp } from './lab'
 
 test('COD-01: a stolen code in a sign-in of the thief fails where Bitbucket enforces PKCE', async () => {
   const lab = await startLab()
@@ -65,6 +66,26 @@ test('COD-05: each sign-in has its own S256 verifier, which appears nowhere but 
   expect(new Set(verifiers).size).toBe(2)
   const seen = JSON.stringify([answers, lab.events, [...lab.fake.requests].map(({ url }) => url)])
   for (const verifier of verifiers) expect(seen).not.toContain(verifier)
+})
+
+test('COD-05: the strategy alone sends its verifier as well, and a stolen code fails against it', async () => {
+  const fake = await startFakeBitbucket({ behaviour: { pkce: 'enforce' } })
+  afterwards(() => fake.close())
+  const { clientID, clientSecret } = FAKE_CLIENT
+  const app = await startStrategyApp(
+    (callbackURL, verify) =>
+      new BitbucketStrategy({ clientID, clientSecret, callbackURL, endpoints: fake.endpoints }, verify),
+  )
+  const { victim, attacker } = browsers()
+  const signIn = async (browser: TestBrowser) =>
+    fake.signIn((await browser.get(`${app.url}/start`)).location, { person: 'alice' })
+  const code = new URL(await signIn(victim)).searchParams.get('code') ?? ''
+  const own = new URL(await signIn(attacker))
+  own.searchParams.set('code', code)
+  expect((await attacker.get(own.href)).status).toBeGreaterThanOrEqual(400)
+  expect(app.verified).toEqual([])
+  await victim.get(await signIn(victim))
+  expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
 test('COD-06: without the sealed record there is no exchange, and none ever goes out without a verifier', async () => {

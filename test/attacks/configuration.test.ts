@@ -5,12 +5,13 @@ import express = require('express')
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Passport } from 'passport'
-import { type BitbucketSignInOptions, bitbucketSignIn } from 'passport-bitbucket-signin'
+import { type BitbucketSignInOptions, BitbucketStrategy, bitbucketSignIn } from 'passport-bitbucket-signin'
+import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
 import { guardHooks } from '../../src/accounts/guard'
 import { TestAccounts, type TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
-import { afterwards, browsers, codesOf, MINUTE, startLab, travel } from './lab'
+import { afterwards, browsers, codesOf, MINUTE, startLab, startStrategyApp, travel } from './lab'
 
 const SECRET = 'a-secret-that-must-never-be-shown-in-full'
 
@@ -296,4 +297,28 @@ test('CFG-12: two plugins in one process, and one mounted twice, do not meet', a
   expect(await twice.me(browser)).toBe('u1')
   expect(twice.accounts.count('createUser')).toBe(1)
   expect(twice.faults).toEqual([])
+})
+
+test('CFG-12: one strategy instance serves several people at once without mixing them up', async () => {
+  const fake = await startFakeBitbucket({ latencyMs: 15 })
+  afterwards(() => fake.close())
+  const { clientID, clientSecret } = FAKE_CLIENT
+  const app = await startStrategyApp(
+    (callbackURL, verify) =>
+      new BitbucketStrategy({ clientID, clientSecret, callbackURL, endpoints: fake.endpoints }, verify),
+    { by: 'instance' },
+  )
+  for (let round = 0; round < 5; round++) {
+    const people = await Promise.all(
+      ['alice', 'carol', 'erin'].map(async (person) => {
+        const browser = new TestBrowser()
+        const url = await fake.signIn((await browser.get(`${app.url}/start`)).location, { person })
+        return { browser, person, url }
+      }),
+    )
+    await Promise.all(people.map(({ browser, url }) => browser.get(url)))
+    for (const { browser, person } of people) {
+      expect((await browser.get(`${app.url}/me`)).json().user).toBe(fake.person(person).uuid)
+    }
+  }
 })

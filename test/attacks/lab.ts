@@ -9,7 +9,6 @@ import session = require('express-session')
 
 import { Passport, type Strategy } from 'passport'
 import {
-  type AccountWithEmail,
   type EmailCodeMessage,
   type ErrorCode,
   english,

@@ -146,6 +146,27 @@ export const MUTANTS: readonly Mutant[] = [
   // Protocol
   mutant('exchange: verifier not sent', 'bitbucket/api.ts', '    code_verifier: codeVerifier,\n', '', 'codes'),
   mutant(
+    'strategy alone: verifier not sent',
+    'bitbucket/strategy.ts',
+    'done(null, codeVerifier),',
+    'done(null, codeVerifier && (true as unknown as string)),',
+    'codes',
+  ),
+  mutant(
+    'strategy alone: transaction not used up',
+    'strategy.ts',
+    'if (!(await transactions.take(res, jar, found))) throw stateInvalid()',
+    '',
+    STA,
+  ),
+  mutant(
+    'strategy alone: one instance for two requests',
+    'bitbucket/strategy.ts',
+    "if (!Object.hasOwn(strategy, '_verify')) return",
+    "if (!Object.hasOwn(strategy, 'never')) return",
+    'configuration',
+  ),
+  mutant(
     'exchange: the same verifier for everybody',
     'http/start.ts',
     "const codeVerifier = randomBytes(32).toString('base64url')",
