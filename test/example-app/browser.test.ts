@@ -46,6 +46,8 @@ const signInByPassword = async (page: Page, email: string, password: string) => 
 
 test.each([
   ['light', 1280],
+  ['dark', 1280],
+  ['light', 360],
   ['dark', 360],
 ] as const)(
   'every page, %s and %i pixels wide: no axe finding, nothing cut off, nothing blocked',
@@ -57,11 +59,11 @@ test.each([
     }
     await page.goto(`${app.url}/sign-up`)
     await page.getByLabel('Name').fill('Nora')
-    await page.getByLabel('E-mail address').fill(`nora-${scheme}@example.net`)
+    await page.getByLabel('E-mail address').fill(`nora-${scheme}-${width}@example.net`)
     await page.getByLabel('Password').fill('a long enough password')
     await page.getByRole('button', { name: 'Create account' }).click()
     await look('code')
-    await page.getByLabel('Code').fill(await app.code(`nora-${scheme}@example.net`))
+    await page.getByLabel('Code').fill(await app.code(`nora-${scheme}-${width}@example.net`))
     await page.getByRole('button', { name: 'Continue' }).click()
     await page.getByRole('heading', { name: 'Nora' }).waitFor()
     await look('account')
@@ -130,3 +132,48 @@ test('an account exists: code, password, confirmation, linked; then unlinked', a
   expect(complaints).toEqual([])
   await close()
 })
+
+test('an unproven address: wrong codes to the end, cancelled; and the only way in cannot be unlinked', async () => {
+  const { page, complaints, close } = await open('light', 1280)
+  const allow = async (name: string) => {
+    await page.getByLabel(name).check()
+    await page.getByRole('button', { name: 'Allow' }).click()
+  }
+  await page.goto(`${app.url}/sign-in`)
+  await page.getByRole('link', { name: 'Sign in with Bitbucket' }).click()
+  await allow('Grace')
+  for (let attempt = 0; attempt < 6; attempt++) {
+    await page.getByLabel('Code', { exact: false }).first().fill('BBBB-BBBB')
+    await Promise.all([page.waitForResponse(/email\/verify$/), page.keyboard.press('Enter')])
+    await page.getByRole('alert').waitFor()
+  }
+  expect((await page.request.get(`${app.url}/me`)).status()).toBe(200)
+  expect(await (await page.request.get(`${app.url}/me`)).json()).toEqual({ user: null })
+  // Too early for another one: the page says so and stays.
+  await Promise.all([
+    page.waitForResponse(/email\/code$/),
+    page.getByRole('button', { name: 'Send a new code' }).click(),
+  ])
+  await page.getByRole('alert').waitFor()
+  await page.goto(`${app.url}/auth/bitbucket/email`)
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.waitForURL(`${app.url}/sign-in`)
+
+  // Bitbucket alone: the only way in cannot be taken away.
+  await page.getByRole('link', { name: 'Sign in with Bitbucket' }).click()
+  await allow('Erin')
+  const [, address = ''] = /(\S+@\S+)/.exec((await app.mails()).at(0)?.to ?? '') ?? []
+  await page
+    .getByLabel('Code', { exact: false })
+    .first()
+    .fill(await app.code(address))
+  await page.keyboard.press('Enter')
+  await page.waitForURL((url) => !url.pathname.startsWith('/auth/'))
+  await page.goto(`${app.url}/account`)
+  await page.getByRole('button', { name: 'Unlink' }).click()
+  await page.getByText('last_sign_in_method').waitFor()
+  await page.goto(`${app.url}/account`)
+  expect(await page.getByRole('button', { name: 'Unlink' }).isVisible()).toBe(true)
+  expect(complaints.filter((each) => !/status of 4\d\d/.test(each))).toEqual([])
+  await close()
+}, 60_000)
