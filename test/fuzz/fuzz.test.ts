@@ -351,6 +351,7 @@ test(
   async () => {
     const lab = await startLab({ options: { http: { timeoutMs: 5000 } } })
     const ask = client()
+    let created = 0
     await check(
       fc.asyncProperty(
         fc.option(fc.oneof(token, anyJson), { nil: undefined }),
@@ -369,6 +370,7 @@ test(
           expect([302, 500, 502]).toContain(status)
           expect(lab.faults).toEqual([])
           for (const user of lab.accounts.users.values()) {
+            created++
             expect(user.identities.map(({ id }) => id)).toEqual([UUID])
             const values = (emailBody as { values?: { email?: unknown; is_confirmed?: unknown }[] }).values ?? []
             const proven = values.some((each) => each?.email === user.email && each?.is_confirmed === true)
@@ -379,6 +381,7 @@ test(
       80,
       3000,
     )
+    expect(created).toBeGreaterThan(0)
   },
   TIMEOUT,
 )
@@ -449,11 +452,13 @@ test(
     )
     const path = fc.array(fc.oneof({ weight: 6, arbitrary: pieces }, { weight: 1, arbitrary: nasty }), { maxLength: 9 })
     const rules = { basePath: '/auth/bitbucket', signInPath: '/login' }
+    let accepted = 0
     await check(
       fc.property(path, fc.boolean(), (parts, leading) => {
         const given = (leading ? '/' : '') + parts.join('')
         const kept = parseReturnTo(given, rules)
         if (kept === undefined) return
+        accepted++
         expect(kept).toBe(given)
         for (const base of ['https://app.example/auth/bitbucket/callback', 'http://app.example/']) {
           const url = new URL(kept, base)
@@ -470,6 +475,7 @@ test(
       4000,
       20_000,
     )
+    expect(accepted).toBeGreaterThan(100)
   },
   TIMEOUT,
 )

@@ -1,0 +1,123 @@
+/** The app of the soak test, in a process of its own so that its memory is nobody else's. Everything in it is bounded. */
+import { createServer } from 'node:http'
+import express from 'express'
+import session from 'express-session'
+import { Passport } from 'passport'
+import { bitbucketSignIn, IdentityTakenError } from 'passport-bitbucket-signin'
+
+const MAX_USERS = 2000
+const MAX_SESSIONS = 2000
+const { endpoints } = JSON.parse(process.env.SOAK)
+
+/** Sessions in memory, the oldest dropped: `MemoryStore` would grow for ever, and that is not what is measured here. */
+class BoundedStore extends session.Store {
+  sessions = new Map()
+
+  get(id, done) {
+    const json = this.sessions.get(id)
+    setImmediate(done, null, json === undefined ? null : JSON.parse(json))
+  }
+
+  set(id, value, done) {
+    this.sessions.delete(id)
+    this.sessions.set(id, JSON.stringify(value))
+    if (this.sessions.size > MAX_SESSIONS) this.sessions.delete(this.sessions.keys().next().value)
+    setImmediate(done ?? (() => {}), null)
+  }
+
+  destroy(id, done) {
+    this.sessions.delete(id)
+    setImmediate(done ?? (() => {}), null)
+  }
+
+  touch(_id, _value, done) {
+    setImmediate(done ?? (() => {}), null)
+  }
+}
+
+const users = new Map()
+const byIdentity = new Map()
+const codes = new Map()
+const failures = []
+let nextId = 1
+
+function addUser(identity, email) {
+  if (byIdentity.has(identity.id)) throw new IdentityTakenError()
+  const user = {
+    id: String(nextId++),
+    identity,
+    email: email?.address ?? null,
+    emailVerified: email?.verified ?? false,
+  }
+  users.set(user.id, user)
+  byIdentity.set(identity.id, user)
+  if (users.size > MAX_USERS) {
+    const [id, oldest] = users.entries().next().value
+    users.delete(id)
+    byIdentity.delete(oldest.identity.id)
+  }
+  return user
+}
+
+const accounts = {
+  getUserByIdentity: async ({ identity }) => byIdentity.get(identity.id) ?? null,
+  getAccountsByEmail: async () => [],
+  createUser: async ({ identity, email }) => addUser(identity, email),
+  linkIdentity: async () => {},
+  listIdentities: async ({ user }) => [user.identity],
+  describeUser: async ({ user }) => ({ label: user.id, email: user.email, emailVerified: user.emailVerified }),
+  storeTokens: async () => {},
+}
+
+const app = express()
+const server = createServer(app)
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+const { port } = server.address()
+const passport = new Passport()
+passport.serializeUser((user, done) => done(null, user.id))
+passport.deserializeUser((id, done) => done(null, users.get(id) ?? false))
+const bitbucket = bitbucketSignIn({
+  passport,
+  secrets: ['soak-secret-soak-secret-soak-secret'],
+  connection: {
+    clientID: 'fake-client-id',
+    clientSecret: 'fake-client-secret',
+    callbackURL: `http://127.0.0.1:${port}/auth/bitbucket/callback`,
+    trustedProvider: true,
+    endpoints,
+  },
+  accounts,
+  sendEmailCode: async ({ to, code }) => {
+    codes.set(to, code)
+    if (codes.size > MAX_USERS) codes.delete(codes.keys().next().value)
+  },
+  onEvent: () => {},
+  onError: () => {},
+  http: { timeoutMs: 2000 },
+})
+app.use(session({ secret: 'soak', resave: false, saveUninitialized: false, store: new BoundedStore() }))
+app.use(passport.session())
+app.use('/auth/bitbucket', bitbucket.router)
+app.get('/me', (req, res) => res.json({ user: req.user?.id ?? null }))
+// The mailbox of everybody.
+app.get('/code', (req, res) => res.json({ code: codes.get(req.query.to) ?? null }))
+app.use((error, _req, res, _next) => {
+  failures.push(String(error?.stack ?? error))
+  res.status(500).end()
+})
+for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
+  process.on(event, (error) => {
+    if (error?.name !== 'BitbucketSignInWarning') failures.push(`${event}: ${error?.stack ?? error}`)
+  })
+}
+
+function figures() {
+  globalThis.gc()
+  const open = (name) => process.getActiveResourcesInfo().filter((each) => each === name).length
+  const { rss, heapUsed } = process.memoryUsage()
+  return { rss, heapUsed, sockets: open('TCPSocketWrap'), timers: open('Timeout'), failures: failures.splice(0) }
+}
+
+process.on('message', (id) => process.send({ id, figures: figures() }))
+process.on('disconnect', () => process.exit())
+process.send({ url: `http://127.0.0.1:${port}` })
