@@ -330,20 +330,20 @@ const account = fc.record(
     account_id: anyJson,
     links: fc.oneof(anyJson, fc.record({ avatar: fc.record({ href: nasty }), html: anyJson })),
   },
-  { requiredKeys: [] },
+  { requiredKeys: ['type', 'uuid'] },
 )
 const entry = fc.record(
   {
-    type: fc.oneof(fc.constant('email'), anyJson),
+    type: fc.oneof({ weight: 4, arbitrary: fc.constant('email') }, { weight: 1, arbitrary: anyJson }),
     email: fc.oneof(fc.constantFrom('a@example.com', 'b@example.com', 'A@Example.com'), nasty, anyJson),
-    is_primary: fc.oneof(fc.boolean(), anyJson),
-    is_confirmed: fc.oneof(fc.boolean(), anyJson),
+    is_primary: fc.oneof({ weight: 4, arbitrary: fc.boolean() }, { weight: 1, arbitrary: anyJson }),
+    is_confirmed: fc.oneof({ weight: 4, arbitrary: fc.boolean() }, { weight: 1, arbitrary: anyJson }),
   },
-  { requiredKeys: [] },
+  { requiredKeys: ['email', 'is_primary', 'is_confirmed'] },
 )
 const emails = fc.record(
   { values: fc.oneof(fc.array(fc.oneof(entry, anyJson), { maxLength: 5 }), anyJson), next: fc.oneof(nasty, anyJson) },
-  { requiredKeys: [] },
+  { requiredKeys: ['values'] },
 )
 
 test(
@@ -354,7 +354,7 @@ test(
     let created = 0
     await check(
       fc.asyncProperty(
-        fc.option(fc.oneof(token, anyJson), { nil: undefined }),
+        fc.option(fc.oneof(token, anyJson), { nil: undefined, freq: 1 }),
         fc.oneof({ weight: 5, arbitrary: account }, { weight: 1, arbitrary: anyJson }),
         fc.oneof({ weight: 5, arbitrary: emails }, { weight: 1, arbitrary: anyJson }),
         async (tokenBody, accountBody, emailBody) => {

@@ -232,7 +232,7 @@ for (let at = 0; at < PEOPLE; at++) {
 }
 await sample()
 const ticker = setInterval(() => {
-  if (running < 500) one()
+  if (running < 500) void one()
 }, 1000 / rate)
 const sampleEvery = Math.max(2, Math.min(30, seconds / 20))
 while (elapsed() < seconds && died === null) {
