@@ -134,7 +134,8 @@ export class ProtocolStrategy extends OAuth2Strategy {
     if (options.state !== undefined) return run.error(stateOptionRefused())
     const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(req.query, name))
     const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res, options)
-    leg.catch((error: unknown) => report(run, error))
+    // What the app's own callback throws goes to Express: nobody else would catch it, and the process would end.
+    leg.catch((error: unknown) => report(run, error)).catch((thrown: unknown) => req.next?.(thrown))
   }
 
   /** The person behind a token, in Passport's shape. Works on a request's clone during its callback only. */

@@ -34,7 +34,7 @@ export async function linkTo<User>(
   const owner = ownerOf(await hooks.findByIdentity(identity), current)
   const facts = {
     owner,
-    hasOtherIdentity: (await hasOtherIdentity(current.user, identity, hooks)) ?? false,
+    hasOtherIdentity: (await hasOtherIdentity(current.user, identity, hooks)) ?? true,
     emailVerified: (await hooks.describe(current.user))?.emailVerified ?? false,
   }
   const decision = decideLink(facts, visit.services.policy)

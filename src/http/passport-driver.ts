@@ -1,4 +1,4 @@
-import { authorizationCode } from '../bitbucket/callback'
+import { authorizationCode, stateInvalid } from '../bitbucket/callback'
 import type { StrategyDriver } from '../bitbucket/strategy'
 import { BitbucketSignInError } from '../errors'
 import { exchangeFor, findTransaction, takeTransaction } from './callback'
@@ -20,6 +20,7 @@ export function passportDriver<User>(services: Services<User>): StrategyDriver {
     },
 
     async finish(run, req, res) {
+      if (req.method !== 'GET') throw stateInvalid()
       const visit = await openVisit(services, req, res)
       const { parameters, found } = findTransaction(visit)
       requireSession(req)

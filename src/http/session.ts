@@ -130,6 +130,7 @@ export async function signIn<User>(
     // A patched Passport may have left the session as it was.
     if (asApp(req).session?.id === oldId) {
       await settled((done) => asApp(req).session?.regenerate(done))
+      Object.assign(asApp(req).session as AppSession, kept)
       await logIn(req, user, kept)
       await settled((done) => asApp(req).session?.save(done))
     }
