@@ -102,9 +102,9 @@ const BASE = '/auth/bitbucket'
 
 /** Starts the laboratory; it is closed after the test. */
 export async function startLab(options: TestAppOptions = {}): Promise<Lab> {
-  const app = await startTestApp(options)
+  // `ATTACKS_EXPRESS=4` runs all of them on Express 4.
+  const app = await startTestApp({ ...(process.env.ATTACKS_EXPRESS === '4' && { express: 4 }), ...options })
   afterwards(() => app.close())
-  // Attacks count side effects, and some hooks are asked for in the pages.
   const lab: Lab = {
     ...app,
     base: app.url + BASE,
