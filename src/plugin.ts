@@ -5,7 +5,7 @@ import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
 import { ProtocolStrategy } from './bitbucket/strategy'
 import { createTransport } from './bitbucket/transport'
 import { type ActiveConnection, activateConnection, connectionSource, requestOrigin } from './connection'
-import { exchangeDeadline } from './deadline'
+import { ExchangeDeadline } from './deadline'
 import { type DoctorOptions, examine } from './doctor/doctor'
 import type { DoctorReport } from './doctor/finding'
 import { BitbucketSignInError } from './errors'
@@ -183,8 +183,8 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
       let running = inFlight.get(key)
       if (!running) {
-        const deadline = exchangeDeadline(services.timeoutMs, undefined)
-        const exchange = { transport: services.transport, signal: deadline.signal, timings: [] }
+        const deadline = new ExchangeDeadline(services.timeoutMs, undefined)
+        const exchange = { transport: services.transport, deadline, timings: [] }
         running = refresh(exchange, client, refreshToken).finally(() => {
           deadline.end()
           inFlight.delete(key)

@@ -100,8 +100,8 @@ export class BitbucketStrategy extends ProtocolStrategy {
           if (!(await transactions.take(res, jar, found))) throw stateInvalid()
           if (found.expired) throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes.')
           const taken = { client, code: authorizationCode(parameters), codeVerifier: found.transaction.codeVerifier }
-          const { exchange, end } = openExchange(transport, timeoutMs, res)
-          res.once('close', end)
+          const exchange = openExchange(transport, timeoutMs, res)
+          res.once('close', () => exchange.deadline.end())
           enterCallback(run, req, taken, exchange)
         },
       },

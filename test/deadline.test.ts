@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Response } from 'express'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { exchangeDeadline, withDeadline } from '../src/deadline'
+import { ExchangeDeadline, withDeadline } from '../src/deadline'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -30,37 +30,55 @@ describe('withDeadline', () => {
   })
 })
 
-describe('exchangeDeadline', () => {
+describe('ExchangeDeadline', () => {
   const response = () => new EventEmitter() as unknown as Response & EventEmitter
 
   test('ends the exchange when its time is over', () => {
-    const { signal } = exchangeDeadline(1000, response())
+    const deadline = new ExchangeDeadline(1000, response())
+    const cancel = vi.fn()
+    deadline.add(cancel)
     vi.advanceTimersByTime(999)
-    expect(signal.aborted).toBe(false)
+    expect(deadline.reason).toBe(null)
+    expect(cancel).not.toHaveBeenCalled()
     vi.advanceTimersByTime(1)
-    expect(signal.reason).toMatchObject({ code: 'upstream_timeout', message: expect.stringContaining('1 s') })
+    expect(deadline.reason).toMatchObject({ code: 'upstream_timeout', message: expect.stringContaining('1 s') })
+    expect(cancel).toHaveBeenCalledExactlyOnceWith(deadline.reason)
   })
 
   test('ends it as soon as the browser has gone away', () => {
     const res = response()
-    const { signal } = exchangeDeadline(1000, res)
+    const deadline = new ExchangeDeadline(1000, res)
     res.emit('close')
-    expect(signal.reason).toMatchObject({ code: 'upstream_failed' })
+    expect(deadline.reason).toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test('keeps its first reason, and calls nobody twice', () => {
+    const res = response()
+    const deadline = new ExchangeDeadline(1000, res)
+    const cancel = vi.fn()
+    deadline.add(cancel)
+    res.emit('close')
+    vi.advanceTimersByTime(1000)
+    expect(deadline.reason).toMatchObject({ code: 'upstream_failed' })
+    expect(cancel).toHaveBeenCalledTimes(1)
+  })
+
+  test('does not call a request that has ended by itself', () => {
+    const deadline = new ExchangeDeadline(1000, undefined)
+    const cancel = vi.fn()
+    deadline.add(cancel)
+    deadline.remove(cancel)
+    vi.advanceTimersByTime(1000)
+    expect(cancel).not.toHaveBeenCalled()
   })
 
   test('once it is over it leaves neither timer nor listener', () => {
     const res = response()
-    const { signal, end } = exchangeDeadline(1000, res)
-    end()
+    const deadline = new ExchangeDeadline(1000, res)
+    deadline.end()
     expect(vi.getTimerCount()).toBe(0)
     expect(res.listenerCount('close')).toBe(0)
     res.emit('close')
-    expect(signal.aborted).toBe(false)
-  })
-
-  test('works without a browser', () => {
-    const { signal } = exchangeDeadline(1000, undefined)
-    vi.advanceTimersByTime(1000)
-    expect(signal.aborted).toBe(true)
+    expect(deadline.reason).toBe(null)
   })
 })

@@ -1,3 +1,4 @@
+import type { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import type { UpstreamTiming } from '../events'
 import type { Secret } from '../secret'
@@ -21,7 +22,7 @@ export interface ApiClient {
 /** How one exchange reaches Bitbucket: shared connections, one deadline, one list of timings. */
 export interface Exchange {
   readonly transport: Transport
-  readonly signal: AbortSignal
+  readonly deadline: ExchangeDeadline
   readonly timings: UpstreamTiming[]
 }
 
@@ -214,7 +215,7 @@ function get(
       method: 'GET',
       url,
       headers: { authorization: `Bearer ${accessToken}` },
-      signal: exchange.signal,
+      deadline: exchange.deadline,
     }),
   )
 }
@@ -235,7 +236,7 @@ export function requestToken(
         'content-type': 'application/x-www-form-urlencoded',
       },
       body: new URLSearchParams(form).toString(),
-      signal: exchange.signal,
+      deadline: exchange.deadline,
     }),
   )
 }

@@ -2,7 +2,7 @@ import type { Request, Response } from 'express'
 
 import OAuth2Strategy = require('passport-oauth2')
 
-import { exchangeDeadline } from '../deadline'
+import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { configurationError, scopesOf } from '../options'
 import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type TakenLeg, type Tokens } from './api'
@@ -294,12 +294,7 @@ function stateOptionRefused(): BitbucketSignInError {
   )
 }
 
-/** One deadline for all requests of an exchange. */
-export function openExchange(
-  transport: Exchange['transport'],
-  timeoutMs: number,
-  res: Response,
-): { exchange: Exchange; end(): void } {
-  const deadline = exchangeDeadline(timeoutMs, res)
-  return { exchange: { transport, signal: deadline.signal, timings: [] }, end: deadline.end }
+/** One deadline for all requests of an exchange; {@link ExchangeDeadline.end} it when the exchange is over. */
+export function openExchange(transport: Exchange['transport'], timeoutMs: number, res: Response): Exchange {
+  return { transport, deadline: new ExchangeDeadline(timeoutMs, res), timings: [] }
 }

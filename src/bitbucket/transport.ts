@@ -3,6 +3,7 @@ import https = require('node:https')
 
 import { isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { isJsonObject, type JsonObject } from './wire'
 
@@ -13,7 +14,7 @@ export interface UpstreamRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
   /** Ends the request: the deadline of the whole exchange, or the browser that went away. */
-  readonly signal: AbortSignal
+  readonly deadline: Pick<ExchangeDeadline, 'reason' | 'add' | 'remove'>
 }
 
 /** What came back. `body` is `undefined` unless it was one JSON object. */
@@ -51,29 +52,29 @@ const SPARE_MS = 30_000
 export function createTransport(options: TransportOptions = {}): Transport {
   const secure = new HttpsAgent(AGENT_OPTIONS)
   const plain = new HttpAgent(AGENT_OPTIONS)
-  const agentFor = (url: URL) => (url.protocol === 'https:' ? secure : plain)
-
-  async function request(upstream: UpstreamRequest): Promise<UpstreamAnswer> {
-    const agent = options.agent ?? agentFor(upstream.url)
-    try {
-      return await send(upstream, agent)
-    } catch (error) {
-      // A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never.
-      if (upstream.method === 'GET' && error instanceof StaleConnection) return send(upstream, agent).catch(fail)
-      return fail(error)
-    }
-  }
+  const agentFor = ({ client }: Target) => (client === https ? secure : plain)
 
   return {
-    request,
+    request(upstream) {
+      const target = targetOf(upstream.url)
+      const own = options.agent ? undefined : agentFor(target)
+      own?.pool.dropStale(own, target)
+      const agent = options.agent ?? agentFor(target)
+      return send(upstream, target, agent).catch((error) => {
+        // A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never.
+        if (upstream.method !== 'GET' || !(error instanceof StaleConnection)) return fail(error)
+        return send(upstream, target, agent).catch(fail)
+      })
+    },
     preconnect(url, count) {
       if (options.preconnect === false || options.agent) return
-      const agent = agentFor(url)
-      agent.spares.warm(agent, url, count)
+      const target = targetOf(url)
+      const agent = agentFor(target)
+      agent.pool.warm(agent, target, count)
     },
     close() {
       for (const agent of [secure, plain]) {
-        agent.spares.close()
+        agent.pool.close()
         agent.destroy()
       }
     },
@@ -92,7 +93,8 @@ class StaleConnection extends Error {}
 /** Where a request goes, in the words of `node:http`. */
 interface Target {
   readonly client: typeof http | typeof https
-  readonly target: { readonly host: string; readonly port: number; readonly path: string }
+  readonly place: { readonly host: string; readonly port: number; readonly servername?: string }
+  readonly path: string
   /** The `Host` header. */
   readonly host: string
 }
@@ -106,78 +108,88 @@ function targetOf(url: URL): Target {
     const secure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = Number(url.port) || (secure ? 443 : 80)
-    const target = { host, port, path: `${url.pathname}${url.search}` }
-    found = { client: secure ? https : http, target, host: url.host }
+    found = {
+      client: secure ? https : http,
+      place: { host, port, ...(secure && { servername: isIP(host) ? '' : host }) },
+      path: `${url.pathname}${url.search}`,
+      host: url.host,
+    }
     targets.set(url, found)
   }
   return found
 }
 
-function send(upstream: UpstreamRequest, agent: http.Agent): Promise<UpstreamAnswer> {
-  const { url, signal, body } = upstream
+function send(upstream: UpstreamRequest, target: Target, agent: http.Agent): Promise<UpstreamAnswer> {
+  const { deadline, body, method } = upstream
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(reasonOf(signal))
-    const { client, target, host } = targetOf(url)
-    const request = client.request({
-      ...target,
-      method: upstream.method,
+    if (deadline.reason) return reject(deadline.reason)
+    const request = target.client.request({
+      ...target.place,
+      path: target.path,
+      method,
       agent,
-      headers: {
-        host,
-        accept: 'application/json',
-        'accept-encoding': 'identity',
-        ...(body !== undefined && { 'content-length': Buffer.byteLength(body).toString() }),
-        ...upstream.headers,
-      },
+      headers: headersOf(upstream, target),
     })
-    const onAbort = () => settle(() => reject(reasonOf(signal)))
+    let response: http.IncomingMessage | undefined
     let settled = false
-    /** Settles once; a request that has not ended by itself is torn down, so no byte of it is read any more. */
-    function settle(outcome: () => void, keep = false) {
+    /** A request that is given up is torn down, so no byte of it is read any more. */
+    const giveUp = (error: unknown) => {
       if (settled) return
       settled = true
-      signal.removeEventListener('abort', onAbort)
-      if (!keep) request.destroy()
-      outcome()
+      deadline.remove(giveUp)
+      request.destroy()
+      reject(error)
     }
-    signal.addEventListener('abort', onAbort)
+    deadline.add(giveUp)
 
-    let answered = false
     request.on('error', (error: NodeJS.ErrnoException) => {
       const reset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
-      if (reset && answered) return settle(() => reject(brokenOff()))
-      settle(() => reject(reset ? new StaleConnection() : networkFault(error)))
+      if (reset && response) return giveUp(brokenOff())
+      giveUp(reset ? new StaleConnection() : networkFault(error))
     })
-    request.on('response', (response) => {
-      answered = true
+    // Comes last, and always: also when an answer broke off or turned into another protocol.
+    request.on('close', () => {
+      if (!response?.complete) giveUp(response ? brokenOff() : new StaleConnection())
+    })
+    request.on('response', (incoming) => {
+      response = incoming
       const chunks: Buffer[] = []
       let bytes = 0
-      response.on('data', (chunk: Buffer) => {
+      incoming.on('data', (chunk: Buffer) => {
         bytes += chunk.length
         chunks.push(chunk)
-        if (bytes > MAX_BODY_BYTES) settle(() => reject(fault('answered with more than 1 MiB')))
+        if (bytes > MAX_BODY_BYTES) giveUp(fault('answered with more than 1 MiB'))
       })
-      response.on('end', () =>
-        settle(() => {
-          const encoded = (response.headers['content-encoding'] ?? 'identity') !== 'identity'
-          if (encoded) reject(fault('compressed an answer that was asked for as it is'))
-          else {
-            const { statusCode = 0, headers } = response
-            resolve({ status: statusCode, headers, body: parseObject(Buffer.concat(chunks, bytes)) })
-          }
-        }, true),
-      )
-      response.on('error', () => settle(() => reject(brokenOff())))
-      response.on('close', () => settle(() => reject(brokenOff())))
+      incoming.on('end', () => {
+        if (settled) return
+        settled = true
+        deadline.remove(giveUp)
+        const { statusCode: status = 0, headers } = incoming
+        if (request.socket) keepFor(request.socket, headers['keep-alive'])
+        if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
+          return reject(fault('compressed an answer that was asked for as it is'))
+        }
+        resolve({ status, headers, body: parseObject(chunks, bytes) })
+      })
     })
-    // 1xx answers and upgrades are not answers to anything we asked.
-    request.on('upgrade', () => settle(() => reject(fault('tried to switch protocols'))))
     request.end(body)
   })
 }
 
+function headersOf({ headers, body }: UpstreamRequest, { host }: Target): Record<string, string> {
+  return {
+    host,
+    accept: 'application/json',
+    'accept-encoding': 'identity',
+    ...(body !== undefined && { 'content-length': Buffer.byteLength(body).toString() }),
+    ...headers,
+  }
+}
+
 /** Whole body at once, so a character split across two packets stays whole; anything but one JSON object is nothing. */
-function parseObject(body: Buffer): JsonObject | undefined {
+function parseObject(chunks: readonly Buffer[], bytes: number): JsonObject | undefined {
+  const [only, ...more] = chunks
+  const body = only && more.length === 0 ? only : Buffer.concat(chunks, bytes)
   try {
     const value: unknown = JSON.parse(utf8.decode(body))
     return isJsonObject(value) ? value : undefined
@@ -187,12 +199,6 @@ function parseObject(body: Buffer): JsonObject | undefined {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function reasonOf(signal: AbortSignal): BitbucketSignInError {
-  return signal.reason instanceof BitbucketSignInError
-    ? signal.reason
-    : new BitbucketSignInError('upstream_timeout', 'The sign-in was given up before Bitbucket answered.')
-}
 
 function fault(what: string): BitbucketSignInError {
   return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}.`)
@@ -212,32 +218,41 @@ function networkFault(error: NodeJS.ErrnoException): BitbucketSignInError {
 type Open = (options: AgentOptions) => Duplex | null | undefined
 type AgentOptions = http.ClientRequestArgs & { readonly servername?: string }
 
+/** Connections to one host: how the agent calls them, and those that were opened ahead of need. */
+interface HostPool {
+  readonly name: string
+  readonly spares: Set<Socket>
+}
+
 /**
- * Connections opened ahead of need. A sign-in starts seconds before its callback: opened at the start, the TLS
- * handshakes are over when the code comes back, at the price of no request at all.
+ * What the agents of `node:http` leave open: connections ahead of need, and an end to those that idled for too long.
+ *
+ * A sign-in starts seconds before its callback: opened at the start, the TLS handshakes are over when the code comes
+ * back, at the price of no request at all.
  */
-class Spares {
+class Pool {
   readonly #open: Open
-  readonly #byHost = new Map<string, { name: string; target: AgentOptions; sockets: Set<Socket> }>()
+  readonly #byHost = new Map<string, HostPool>()
 
   constructor(open: Open) {
     this.#open = open
   }
 
   /** Opens `count` connections, unless one is already free, being opened or waiting. */
-  warm(agent: http.Agent, url: URL, count: number): void {
-    const host = this.#hostOf(agent, url)
-    if (host.sockets.size > 0 || (agent.freeSockets[host.name]?.length ?? 0) > 0) return
+  warm(agent: http.Agent, target: Target, count: number): void {
+    this.dropStale(agent, target)
+    const { spares, name } = this.#hostOf(agent, target)
+    if (spares.size > 0 || hasFree(agent, name)) return
     for (let opened = 0; opened < count; opened++) {
-      const socket = this.#open({ ...host.target }) as Socket | null | undefined
-      if (socket) keepSpare(socket, host.sockets)
+      const socket = this.#open({ ...AGENT_OPTIONS, ...target.place }) as Socket | null | undefined
+      if (socket) keepSpare(socket, spares)
     }
   }
 
   /** A waiting connection to this host, ready for its first request. */
-  take(options: http.ClientRequestArgs): Socket | undefined {
-    const sockets = this.#byHost.get(`${options.host}:${options.port}`)?.sockets
-    for (const socket of sockets ?? []) {
+  take({ host, port }: http.ClientRequestArgs): Socket | undefined {
+    const spares = this.#byHost.get(`${host}:${port}`)?.spares
+    for (const socket of spares ?? []) {
       releaseSpare(socket)
       // What came before anything was asked, such as the 408 of a balancer, would pass for the answer.
       if (!socket.destroyed && socket.readableLength === 0) return socket
@@ -246,22 +261,33 @@ class Spares {
     return undefined
   }
 
+  /**
+   * The agent takes the connection that was used last: when even that one has idled for too long, all have. A timer
+   * for each, as `timeout` of the agent sets it, costs more than anything else that can be left out of a request.
+   */
+  dropStale(agent: http.Agent, target: Target): void {
+    const free = agent.freeSockets[this.#hostOf(agent, target).name]
+    if (free?.length && !isFresh(free.at(-1))) for (const socket of free) socket.destroy()
+  }
+
   close(): void {
-    for (const { sockets } of this.#byHost.values()) for (const socket of sockets) socket.destroy()
+    for (const { spares } of this.#byHost.values()) for (const socket of spares) socket.destroy()
     this.#byHost.clear()
   }
 
-  #hostOf(agent: http.Agent, url: URL) {
-    const { client, target: place } = targetOf(url)
-    const { host, port } = place
-    const key = `${host}:${port}`
-    const known = this.#byHost.get(key)
-    if (known) return known
-    const target = { ...AGENT_OPTIONS, host, port, ...(client === https && { servername: isIP(host) ? '' : host }) }
-    const added = { name: agent.getName(target), target, sockets: new Set<Socket>() }
-    this.#byHost.set(key, added)
-    return added
+  #hostOf(agent: http.Agent, { place }: Target): HostPool {
+    const key = `${place.host}:${place.port}`
+    let pool = this.#byHost.get(key)
+    if (!pool) {
+      pool = { name: agent.getName({ ...AGENT_OPTIONS, ...place }), spares: new Set() }
+      this.#byHost.set(key, pool)
+    }
+    return pool
   }
+}
+
+function hasFree(agent: http.Agent, name: string): boolean {
+  return agent.freeSockets[name]?.some((socket) => !socket.destroyed) ?? false
 }
 
 const SPARE = Symbol('spare')
@@ -280,7 +306,7 @@ function keepSpare(socket: Socket & { [SPARE]?: () => void }, sockets: Set<Socke
   socket[SPARE] = () => {
     sockets.delete(socket)
     for (const event of LOST) socket.off(event, drop)
-    socket.setTimeout(IDLE_SOCKET_MS)
+    socket.setTimeout(0)
     socket.ref()
   }
 }
@@ -289,21 +315,34 @@ function releaseSpare(socket: Socket & { [SPARE]?: () => void }): void {
   socket[SPARE]?.()
 }
 
-const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST, timeout: IDLE_SOCKET_MS } as const
+const FRESH_UNTIL = Symbol('fresh until')
+type KeptSocket = Socket & { [FRESH_UNTIL]?: number }
+
+/** How long this connection may idle: 15 seconds, or as long as the server says, less a second for the way. */
+function keepFor(socket: KeptSocket, hint: string | string[] | undefined): void {
+  const seconds = Number(/^timeout=(\d+)/.exec(String(hint))?.[1] ?? Number.POSITIVE_INFINITY)
+  socket[FRESH_UNTIL] = performance.now() + Math.min(IDLE_SOCKET_MS, seconds * 1000 - 1000)
+}
+
+function isFresh(socket: KeptSocket | undefined): boolean {
+  return (socket?.[FRESH_UNTIL] ?? 0) > performance.now()
+}
+
+const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST } as const
 
 class HttpAgent extends http.Agent {
-  readonly spares: Spares = new Spares((options) => super.createConnection(options))
+  readonly pool: Pool = new Pool((options) => super.createConnection(options))
 
   override createConnection(options: http.ClientRequestArgs, callback?: Connected): Duplex | null | undefined {
-    return this.spares.take(options) ?? super.createConnection(options, callback)
+    return this.pool.take(options) ?? super.createConnection(options, callback)
   }
 }
 
 class HttpsAgent extends https.Agent {
-  readonly spares: Spares = new Spares((options) => super.createConnection(options))
+  readonly pool: Pool = new Pool((options) => super.createConnection(options))
 
   override createConnection(options: https.RequestOptions, callback?: Connected): Duplex | null | undefined {
-    return this.spares.take(options) ?? super.createConnection(options, callback)
+    return this.pool.take(options) ?? super.createConnection(options, callback)
   }
 }
 

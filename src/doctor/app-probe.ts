@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Request, Response, Router } from 'express'
 import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
 import type { ActiveConnection, ConnectionSource } from '../connection'
+import { ExchangeDeadline } from '../deadline'
 import { exercise, MARK, type SessionTrial, sessionOf, settled, spyOnPassport } from './session-trial'
 import { connectionSeen, type RequestSighting, sightingOf } from './sighting'
 
@@ -117,16 +118,18 @@ async function openSite({ app, router, transport, connection, tlsAt }: ProbePart
     async ask(look, cookie) {
       const key = randomBytes(16).toString('hex')
       looks.set(key, look)
+      const deadline = new ExchangeDeadline(DEADLINE_MS, undefined)
       try {
         return await transport.request({
           method: 'GET',
           url: new URL(`${connection.basePath}/doctor/${key}?code=doctor`, origin),
           headers: { ...headers, connection: 'close', ...(cookie !== undefined && { cookie }) },
-          signal: AbortSignal.timeout(DEADLINE_MS),
+          deadline,
         })
       } catch {
         return { fault: `no answer within ${DEADLINE_MS / 1000} s, or a broken connection` }
       } finally {
+        deadline.end()
         looks.delete(key)
       }
     },

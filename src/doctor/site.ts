@@ -1,4 +1,5 @@
 import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { type DoctorFinding, ok, problem, warning } from './finding'
 
@@ -59,18 +60,19 @@ export async function readSite(transport: Transport, site: Site): Promise<SiteRe
   }
 }
 
-function ask(transport: Transport, url: URL, cookie?: string): Promise<UpstreamAnswer> {
-  return transport.request({
-    method: 'GET',
-    url,
-    headers: {
-      accept: 'application/json',
-      'sec-fetch-site': 'same-origin',
-      connection: 'close',
-      ...(cookie !== undefined && { cookie }),
-    },
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  })
+async function ask(transport: Transport, url: URL, cookie?: string): Promise<UpstreamAnswer> {
+  const deadline = new ExchangeDeadline(DEADLINE_MS, undefined)
+  const headers = {
+    accept: 'application/json',
+    'sec-fetch-site': 'same-origin',
+    connection: 'close',
+    ...(cookie !== undefined && { cookie }),
+  }
+  try {
+    return await transport.request({ method: 'GET', url, headers, deadline })
+  } finally {
+    deadline.end()
+  }
 }
 
 function sentOf({ searchParams }: URL): SentToBitbucket {

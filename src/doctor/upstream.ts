@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type ApiClient, type Exchange, requestToken } from '../bitbucket/api'
 import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
 import { readOAuthError, readTokenAnswer } from '../bitbucket/wire'
+import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 
@@ -11,6 +12,7 @@ export interface UpstreamClient extends ApiClient {
   readonly scope: string | undefined
 }
 
+/** For all questions together. */
 const DEADLINE_MS = 10_000
 const CONSOLE = 'workspace settings, OAuth clients'
 
@@ -24,16 +26,16 @@ export async function upstreamFindings(
   { hasSecret = true }: { readonly hasSecret?: boolean } = {},
 ): Promise<readonly DoctorFinding[]> {
   const dates: string[] = []
-  const exchange = (): Exchange => ({ transport, signal: AbortSignal.timeout(DEADLINE_MS), timings: [] })
+  const exchange: Exchange = { transport, deadline: new ExchangeDeadline(DEADLINE_MS, undefined), timings: [] }
   const noting = (answer: UpstreamAnswer) => {
     if (answer.headers.date) dates.push(answer.headers.date)
     return answer
   }
   try {
-    const consent = readConsent(noting(await askConsent(transport, client)), client)
-    const credentials = hasSecret ? await askCredentials(exchange(), client, noting) : []
+    const consent = readConsent(noting(await askConsent(exchange, client)), client)
+    const credentials = hasSecret ? await askCredentials(exchange, client, noting) : []
     const rejected = credentials.some(({ verdict }) => verdict === 'problem')
-    const scopes = hasSecret && !rejected ? await askScopes(exchange(), client, noting) : null
+    const scopes = hasSecret && !rejected ? await askScopes(exchange, client, noting) : null
     return [...consent.findings, ...credentials, scopeFinding(consent.scopes, scopes, client), ...clockFindings(dates)]
   } catch (error) {
     if (!(error instanceof BitbucketSignInError)) throw error
@@ -44,11 +46,13 @@ export async function upstreamFindings(
         'Check name resolution, firewall and proxy; give `http.agent` when requests must leave through a proxy.',
       ),
     ]
+  } finally {
+    exchange.deadline.end()
   }
 }
 
 /** The first step as a browser that is not signed in at Bitbucket. */
-function askConsent(transport: Transport, client: UpstreamClient): Promise<UpstreamAnswer> {
+function askConsent({ transport, deadline }: Exchange, client: UpstreamClient): Promise<UpstreamAnswer> {
   const url = new URL(client.authorizationURL)
   url.searchParams.set('response_type', 'code')
   url.searchParams.set('client_id', client.clientID)
@@ -59,7 +63,7 @@ function askConsent(transport: Transport, client: UpstreamClient): Promise<Upstr
     method: 'GET',
     url,
     headers: { accept: 'text/html' },
-    signal: AbortSignal.timeout(DEADLINE_MS),
+    deadline,
   })
 }
 

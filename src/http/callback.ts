@@ -110,7 +110,7 @@ export async function exchangeFor<User>(
 ): Promise<SignInResult> {
   const { res, services, connection } = visit
   openConnections(visit)
-  const { exchange, end } = openExchange(services.transport, services.timeoutMs, res)
+  const exchange = openExchange(services.transport, services.timeoutMs, res)
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(exchange, taken)
@@ -119,7 +119,7 @@ export async function exchangeFor<User>(
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()
     return result
   } finally {
-    end()
+    exchange.deadline.end()
     visit.timings.push(...exchange.timings)
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type ApiClient, type Exchange, exchangeCode, fetchPerson, refreshTokens } from '../../src/bitbucket/api'
 import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/transport'
+import { ExchangeDeadline } from '../../src/deadline'
 import { BitbucketSignInError } from '../../src/errors'
 import { Secret } from '../../src/secret'
 
@@ -26,7 +27,7 @@ function exchange(reply: (request: UpstreamRequest) => Reply | Promise<Reply>) {
   const requests: UpstreamRequest[] = []
   const timings: Exchange['timings'] = []
   const given: Exchange = {
-    signal: new AbortController().signal,
+    deadline: new ExchangeDeadline(5000, undefined),
     timings,
     transport: {
       preconnect: () => {},

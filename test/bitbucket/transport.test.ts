@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createTransport, type Transport, type TransportOptions } from '../../src/bitbucket/transport'
+import { ExchangeDeadline } from '../../src/deadline'
 import { BitbucketSignInError } from '../../src/errors'
 import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
 import { answerOf, type RawServer, startRawServer } from './raw-server'
@@ -15,6 +16,12 @@ const closers: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
+
+function deadlineOf(timeoutMs = 5000): ExchangeDeadline {
+  const deadline = new ExchangeDeadline(timeoutMs, undefined)
+  closers.push(() => deadline.end())
+  return deadline
+}
 
 function transportOf(options?: TransportOptions): Transport {
   const transport = createTransport(options)
@@ -30,17 +37,17 @@ async function serverOf(...given: Parameters<typeof startRawServer>): Promise<Ra
 
 interface Sending {
   readonly transport?: Transport
-  readonly signal?: AbortSignal
+  readonly deadline?: ExchangeDeadline
   readonly method?: 'GET' | 'POST'
   readonly body?: string
 }
 
-function send(server: { url: URL }, { transport = transportOf(), signal, method = 'GET', body }: Sending = {}) {
+function send(server: { url: URL }, { transport = transportOf(), deadline = deadlineOf(), method = 'GET', body }: Sending = {}) {
   return transport.request({
     method,
     url: server.url,
     headers: { authorization: 'Bearer T0ken' },
-    signal: signal ?? AbortSignal.timeout(5000),
+    deadline,
     ...(body !== undefined && { body }),
   })
 }
@@ -295,11 +302,11 @@ describe('the deadline', () => {
 
   test.each(stalling)('ends an answer that stalls %s, and the connection with it', async (_where, stall) => {
     const server = await serverOf((socket) => stall(socket))
-    const controller = new AbortController()
-    const work = refusal(send(server, { signal: controller.signal }))
+    const deadline = deadlineOf()
+    const work = refusal(send(server, { deadline }))
     await vi.waitFor(() => expect(server.requests).toHaveLength(1))
     await wait(30)
-    controller.abort(TIMEOUT)
+    deadline.cancel(TIMEOUT)
     const start = performance.now()
     expect(await work).toBe('upstream_timeout')
     expect(performance.now() - start).toBeLessThan(500)
@@ -309,13 +316,10 @@ describe('the deadline', () => {
 
   test('that is over already sends nothing', async () => {
     const server = await serverOf((socket) => socket.write(OK))
-    expect(await refusal(send(server, { signal: AbortSignal.abort(TIMEOUT) }))).toBe('upstream_timeout')
+    const deadline = deadlineOf()
+    deadline.cancel(TIMEOUT)
+    expect(await refusal(send(server, { deadline }))).toBe('upstream_timeout')
     expect(server.opened).toBe(0)
-  })
-
-  test('without a reason of ours is a timeout', async () => {
-    const server = await serverOf(() => {})
-    expect(await refusal(send(server, { signal: AbortSignal.timeout(20) }))).toBe('upstream_timeout')
   })
 
   test('ends a request that still waits for a connection; 50 are open at once', async () => {
@@ -324,25 +328,26 @@ describe('the deadline', () => {
     const transport = transportOf()
     const running = Array.from({ length: 50 }, () => send(server, { transport }))
     await vi.waitFor(() => expect(server.requests).toHaveLength(50))
-    const controller = new AbortController()
-    const queued = refusal(send(server, { transport, signal: controller.signal }))
+    const deadline = deadlineOf()
+    const queued = refusal(send(server, { transport, deadline }))
     await wait(30)
     expect(server.opened).toBe(50)
-    controller.abort(TIMEOUT)
+    deadline.cancel(TIMEOUT)
     expect(await queued).toBe('upstream_timeout')
     for (const socket of held) socket.write(OK)
     expect((await Promise.all(running)).every(({ status }) => status === 200)).toBe(true)
     expect(server.requests).toHaveLength(50)
   })
 
-  test('leaves no listener on a signal that serves many requests', async () => {
-    const server = await serverOf((socket) => socket.write(OK))
+  test('is left by every request that has ended', async () => {
+    const server = await serverOf((socket, { number }) => (number === 3 ? socket.end('x') : socket.write(OK)))
     const transport = transportOf()
-    const controller = new AbortController()
-    const added = vi.spyOn(controller.signal, 'addEventListener')
-    const removed = vi.spyOn(controller.signal, 'removeEventListener')
-    for (let request = 0; request < 5; request++) await send(server, { transport, signal: controller.signal })
-    expect(removed.mock.calls.length).toBeGreaterThanOrEqual(added.mock.calls.length)
+    const deadline = deadlineOf()
+    const added = vi.spyOn(deadline, 'add')
+    const removed = vi.spyOn(deadline, 'remove')
+    for (let request = 0; request < 5; request++) await send(server, { transport, deadline }).catch(() => {})
+    expect(added).toHaveBeenCalledTimes(5)
+    for (const [cancel] of added.mock.calls) expect(removed).toHaveBeenCalledWith(cancel)
   })
 })
 
@@ -380,12 +385,12 @@ describe('a reset before the answer', () => {
   })
 
   test('after the deadline nothing is sent again', async () => {
-    const controller = new AbortController()
+    const deadline = deadlineOf()
     const server = await serverOf((socket) => {
-      controller.abort(new BitbucketSignInError('upstream_timeout', 'too late'))
+      deadline.cancel(new BitbucketSignInError('upstream_timeout', 'too late'))
       socket.resetAndDestroy()
     })
-    expect(await refusal(send(server, { signal: controller.signal }))).toBe('upstream_timeout')
+    expect(await refusal(send(server, { deadline }))).toBe('upstream_timeout')
     expect(server.requests).toHaveLength(1)
   })
 })
