@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import { authorizationCode, checkIssuer, readCallback, stateInvalid } from './bitbucket/callback'
 import {
@@ -87,7 +87,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
           const codeVerifier = randomBytes(32).toString('base64url')
           const start = { intent: 'sign-in', context, origin, codeVerifier, returnTo: null, login: null } as const
           const state = transactions.begin(req, res, jar, start, null)
-          return { client, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }
+          return { client, state, codeChallenge: hash('sha256', codeVerifier, 'base64url') }
         },
 
         async finish(run, req, res) {

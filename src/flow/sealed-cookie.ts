@@ -85,15 +85,18 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
   const prefix = `${secure ? '__Host-' : ''}${pluginName}.`
   const attributes = `; Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
 
-  function* pairs(req: Request): Generator<[suffix: string, value: string]> {
+  /** Every cookie of the request whose name begins so, as what follows `start` and its value. */
+  function pairs(req: Request, start: string): [rest: string, value: string][] {
     const header = req.headers.cookie
-    if (!header?.includes(prefix)) return
+    const found: [string, string][] = []
+    if (!header?.includes(start)) return found
     for (const pair of header.split(';')) {
       const trimmed = pair.trim()
       const equals = trimmed.indexOf('=')
-      if (equals > 0 && trimmed.startsWith(prefix))
-        yield [trimmed.slice(prefix.length, equals), trimmed.slice(equals + 1)]
+      if (equals > 0 && trimmed.startsWith(start))
+        found.push([trimmed.slice(start.length, equals), trimmed.slice(equals + 1)])
     }
+    return found
   }
 
   const clear = (res: Response, suffix: string) => {
@@ -102,7 +105,7 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
 
   const all = (req: Request) => {
     const found = new Map<string, string>()
-    for (const [suffix, value] of pairs(req)) if (!found.has(suffix)) found.set(suffix, value)
+    for (const [suffix, value] of pairs(req, prefix)) if (!found.has(suffix)) found.set(suffix, value)
     return found
   }
 
@@ -121,7 +124,10 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
     all,
     clear,
     nameOf: (suffix) => prefix + suffix,
-    read: (req, suffix) => [...pairs(req)].flatMap(([name, value]) => (name === suffix ? [value] : [])),
+    read: (req, suffix) =>
+      pairs(req, prefix + suffix)
+        .filter(([rest]) => rest === '')
+        .map(([, value]) => value),
     set(req, res, suffix, value, maxAgeMs) {
       dropOldest(req, res, suffix, value.length)
       res.appendHeader('Set-Cookie', `${prefix}${suffix}=${value}${attributes}; Max-Age=${Math.floor(maxAgeMs / 1000)}`)

@@ -143,6 +143,7 @@ export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Li
 
 /** A random free slot, so that two tabs opened at the same moment rarely meet; else the oldest. */
 function chooseSlot(present: ReadonlyMap<string, string>): number {
+  if (present.size === 0) return randomBytes(1).readUInt8() % SLOTS
   const ages = Array.from({ length: SLOTS }, (_, slot) => {
     const value = present.get(`t${slot}`)
     return value === undefined ? 0 : peekIssuedAt(value)

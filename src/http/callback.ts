@@ -75,8 +75,8 @@ function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInE
 }
 
 /** The parameters as Bitbucket sent them, here or by way of the central callback. */
-function receivedParameters<User>({ req, services, origin }: Visit<User>): CallbackParameters {
-  const parameters = readCallback(req.query)
+function receivedParameters<User>({ query, services, origin }: Visit<User>): CallbackParameters {
+  const parameters = readCallback(query)
   if (parameters.handover === undefined) return parameters
   const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
@@ -91,8 +91,8 @@ function parseState<User>({ services }: Visit<User>, { state }: CallbackParamete
 }
 
 /** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */
-function needsResume<User>({ req }: Visit<User>): boolean {
-  return isStrictSession(req) && req.headers['sec-fetch-site'] !== 'same-origin' && req.query[RESUMED] === undefined
+function needsResume<User>({ req, query }: Visit<User>): boolean {
+  return isStrictSession(req) && req.headers['sec-fetch-site'] !== 'same-origin' && query[RESUMED] === undefined
 }
 
 /** An inert page of ours that loads the same callback once more: that request comes from this site. */

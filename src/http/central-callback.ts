@@ -14,25 +14,34 @@ import { noConnection, openVisit, type Visit, visitOf } from './visit'
  * tenant's domains.
  */
 export async function openCallback<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
-  const from = startingPoint(services, req)
-  if (!from) return openVisit(services, req, res)
+  if (req.method !== 'GET') throw onlyGet(res)
+  const { query } = req
+  const from = startingPoint(services, query)
+  if (!from) return openVisit(services, req, res, query)
   const startedAt = performance.now()
   const connection = await services.source.resolveFor(req, from)
   if (!connection) throw noConnection()
-  const visit = visitOf(services, req, res, connection, requestOrigin(req, connection) ?? '', startedAt)
-  return goesOnElsewhere(visit) ? visit : openVisit(services, req, res)
+  const origin = requestOrigin(req, connection) ?? ''
+  const visit = visitOf({ services, req, res, query, connection, origin, startedAt })
+  return goesOnElsewhere(visit) ? visit : openVisit(services, req, res, query)
+}
+
+/** Nothing is spent by a HEAD, a POST or an OPTIONS: link previews and scanners send them. */
+function onlyGet(res: Response): BitbucketSignInError {
+  res.setHeader('Allow', 'GET')
+  return new BitbucketSignInError('method_not_allowed', 'The callback answers GET only.')
 }
 
 /** Whether this callback came to the central origin for a sign-in that started, and must end, at another one. */
-export function goesOnElsewhere<User>({ services, req, connection, origin }: Visit<User>): boolean {
-  const from = startingPoint(services, req)
+export function goesOnElsewhere<User>({ services, query, connection, origin }: Visit<User>): boolean {
+  const from = startingPoint(services, query)
   return from !== null && origin === connection.origin && origin !== from.origin
 }
 
 /** Sends the sign-in on to where it started, sealed for that origin alone, which must still be configured. */
-export function handOver<User>({ req, res, services, connection }: Visit<User>): void {
-  const { state = '', code = null, error = null, iss } = readCallback(req.query)
-  const origin = startingPoint(services, req)?.origin ?? ''
+export function handOver<User>({ req, res, query, services, connection }: Visit<User>): void {
+  const { state = '', code = null, error = null, iss } = readCallback(query)
+  const origin = startingPoint(services, query)?.origin ?? ''
   checkIssuer(iss, connection.authorizationURL)
   if (!connection.origins.includes(origin)) {
     throw new BitbucketSignInError(
@@ -46,7 +55,7 @@ export function handOver<User>({ req, res, services, connection }: Visit<User>):
 }
 
 /** Where the sign-in of this callback started, if its `state` says so; what is odd about it, the callback refuses. */
-function startingPoint<User>({ transactions }: Services<User>, { query }: Request): StartingPoint | null {
+function startingPoint<User>({ transactions }: Services<User>, query: Request['query']): StartingPoint | null {
   if (Object.hasOwn(query, 'handover') || typeof query.state !== 'string') return null
   return transactions.parseState(query.state)?.from ?? null
 }

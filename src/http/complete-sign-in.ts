@@ -35,21 +35,18 @@ export async function completeSignIn<User>(
     throw person.emailsFailed
   }
   const subject: Subject = { identity, profile, email: judgeEmail(profile.emails, connection.trustedProvider) }
-  const pending = newPending(visit, subject, {
-    returnTo: transaction.returnTo,
-    workspaces,
-    login: loginOf(req, current),
-  })
+  const { returnTo } = transaction
+  const pending = () => newPending(visit, subject, { returnTo, workspaces, login: loginOf(req, current) })
 
   if (current) {
     const next = decideSignedIn(ownerOf(found, current))
     if (next === 'refuse-disabled') throw refusal('account_disabled')
-    if (next !== 'continue') return wait(visit, { ...pending, step: next })
+    if (next !== 'continue') return wait(visit, { ...pending(), step: next })
     await assertSessionUnchanged(req)
   }
   const carry: Carry = current ? 'everything' : { keys: services.keep }
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
-  await finishSignIn(visit, { subject, hooks, resolution, pending, tokens, carry })
+  await finishSignIn(visit, { subject, hooks, resolution, returnTo, pending, tokens, carry })
 }
 
 /** A sign-in that has been resolved, with what it takes to end it. */
@@ -57,8 +54,9 @@ export interface Finish<User> {
   readonly subject: Subject
   readonly hooks: GuardedHooks<User>
   readonly resolution: Resolution<User>
+  readonly returnTo: string | null
   /** What to remember if it has to wait. */
-  readonly pending: Pending
+  readonly pending: () => Pending
   /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
   readonly tokens: Tokens | null
   /** What the new session takes over: everything of the same user, nothing of another one. */
@@ -67,20 +65,20 @@ export interface Finish<User> {
 
 /** Carries a resolution to the browser. */
 export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User>): Promise<void> {
-  const { subject, hooks, resolution, pending, tokens } = finish
+  const { subject, hooks, resolution, tokens } = finish
   switch (resolution.type) {
     case 'refused':
       throw refusal(resolution.code)
     case 'wait':
       return resolution.step === 'code'
-        ? keepOrSendCode(visit, { ...pending, step: 'code' })
-        : wait(visit, { ...pending, step: resolution.step })
+        ? keepOrSendCode(visit, { ...finish.pending(), step: 'code' })
+        : wait(visit, { ...finish.pending(), step: resolution.step })
     case 'signed-in': {
       await followUp(visit, hooks, resolution, subject, tokens)
       await dropWaiting(visit)
       await signIn(visit.req, resolution, finish.carry, stampNow())
       tell(visit, resolution.how, { userId: resolution.id, identityId: subject.identity.id })
-      return leave(visit, pending.returnTo, 'signed_in', tokens === null)
+      return leave(visit, finish.returnTo, 'signed_in', tokens === null)
     }
   }
 }

@@ -146,8 +146,15 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   const subject = { identity, profile, email }
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
   if (resolution.type === 'wait') await signOut(visit.req)
-  const next: Pending = { ...pending, handle: randomHandle(), login: NOBODY }
-  await finishSignIn(visit, { subject, hooks, resolution, pending: next, tokens: null, carry: { keys: [] } })
+  await finishSignIn(visit, {
+    subject,
+    hooks,
+    resolution,
+    returnTo: pending.returnTo,
+    pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
+    tokens: null,
+    carry: { keys: [] },
+  })
 }
 
 function requireUser<User>({ req, services, about }: Visit<User>): KnownUser<User> {

@@ -79,13 +79,13 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
   const subject = { identity, profile: withAddress(pending, email.address), email: proven }
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
-  // Should it have to wait again, it is another record: this one is used up.
-  const next: Pending = { ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }
   await finishSignIn(visit, {
     subject,
     hooks,
     resolution,
-    pending: next,
+    returnTo: pending.returnTo,
+    // Should it have to wait again, it is another record: this one is used up.
+    pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,
     carry: { keys: visit.services.keep },
   })

@@ -13,12 +13,12 @@ import { hooksOf, returnToOf, tell, type Visit } from './visit'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, services, connection } = visit
+  const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
   const hooks = hooksOf(visit, 'link')
   const description = await hooks.describe(current.user)
   const identities = (await hooks.listIdentities(current.user)) ?? []
-  const returnTo = returnToOf(visit, req.query.returnTo)
+  const returnTo = returnToOf(visit, query.returnTo)
   const back = returnTo ?? services.paths.signedIn
   const fields = returnTo === null ? {} : { returnTo }
   const ours = identities.filter(({ issuer }) => issuer === connection.issuer)
@@ -78,9 +78,9 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
 
 /** `GET /reauthenticate`: the page whose form confirms with Bitbucket who one is. */
 export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, services, connection } = visit
+  const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
-  const returnTo = returnToOf(visit, req.query.returnTo)
+  const returnTo = returnToOf(visit, query.returnTo)
   const description = await hooksOf(visit, 'reauthenticate').describe(current.user)
   await sendPage(
     services,

@@ -8,8 +8,10 @@ import type { Visit } from './visit'
 
 /** Whether this client wants JSON rather than pages. */
 export function wantsJson(req: Request): boolean {
-  // What browsers send, told without reading it all.
-  if (req.headers.accept?.startsWith('text/html,')) return false
+  const { accept } = req.headers
+  // What browsers and command lines send, told without reading it all.
+  if (accept === undefined || accept === '*/*' || accept === 'text/html' || accept.startsWith('text/html,'))
+    return false
   return req.accepts(['html', 'json']) === 'json'
 }
 
@@ -19,6 +21,8 @@ export function setCommonHeaders(res: Response): void {
   res.setHeader('Referrer-Policy', 'no-referrer')
   res.setHeader('X-Content-Type-Options', 'nosniff')
 }
+
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/
 
 /** What a JSON client is told besides where to go. */
 export type OutcomeName = 'redirect' | 'signed_in' | 'pending' | 'linked' | 'unlinked' | 'reauthenticated' | 'cancelled'
@@ -32,7 +36,7 @@ export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: 
   }
   res.statusCode = req.method === 'GET' || req.method === 'HEAD' ? 302 : 303
   // Byte for byte, but for what a header line cannot hold. Without a body the headers wait for the end.
-  res.setHeader('Location', next.replace(/[^\x21-\x7e]+/gu, encodeURIComponent))
+  res.setHeader('Location', VISIBLE_ASCII.test(next) ? next : next.replace(/[^\x21-\x7e]+/gu, encodeURIComponent))
   res.setHeader('Content-Length', '0')
   res.end()
 }

@@ -26,7 +26,7 @@ export function createRouter<User>(services: Services<User>): Router {
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
   get('/', startSignIn)
-  router.all('/callback', onlyGet(services), handler(services, endCallback, openCallback))
+  router.all('/callback', handler(services, endCallback, openCallback))
   get('/email', showEmailPage)
   post('/email/address', submitAddress)
   post('/email/code', resendCode)
@@ -99,22 +99,6 @@ const UPSTREAM: ReadonlySet<string> = new Set([
 function withoutVisit({ code }: BitbucketSignInError) {
   const nothing = { connection: null, tenant: null, application: null, userId: null, identityId: null }
   return { type: 'refused', time: new Date(), ...nothing, code, durationMs: 0, upstream: [] } as const
-}
-
-/** Nothing is spent by a HEAD, a POST or an OPTIONS: link previews and scanners send them. */
-function onlyGet<User>(services: Services<User>): RequestHandler {
-  return (req, res, next) => {
-    if (req.method === 'GET') return next()
-    res.setHeader('Allow', 'GET')
-    answer(
-      services,
-      req,
-      res,
-      next,
-      new BitbucketSignInError('method_not_allowed', 'The callback answers GET only.'),
-      null,
-    )
-  }
 }
 
 /** What the body parser refuses is answered like everything else. */

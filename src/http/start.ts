@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Intent } from '../accounts/hooks'
 import type { StartedLeg } from '../bitbucket/strategy'
 import { randomBytes } from '../flow/random'
@@ -15,7 +15,7 @@ export interface Start {
 
 /** `GET /`: starts a sign-in. Its only parameter is `returnTo`. */
 export function startSignIn<User>(visit: Visit<User>): void {
-  sendToBitbucket(visit, { intent: 'sign-in', returnTo: returnToOf(visit, visit.req.query.returnTo), login: null })
+  sendToBitbucket(visit, { intent: 'sign-in', returnTo: returnToOf(visit, visit.query.returnTo), login: null })
 }
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
@@ -39,7 +39,7 @@ export function begin<User>(visit: Visit<User>, start: Start): StartedLeg {
     hasCustomDomains ? { origin, tenant, application } : null,
   )
   openConnections(visit)
-  return { client: connection, state, codeChallenge: createHash('sha256').update(codeVerifier).digest('base64url') }
+  return { client: connection, state, codeChallenge: hash('sha256', codeVerifier, 'base64url') }
 }
 
 /** One connection for the token, two for user and e-mails; two in all where one host serves both. */

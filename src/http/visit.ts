@@ -14,6 +14,8 @@ export interface Visit<User> {
   readonly req: Request
   readonly res: Response
   readonly services: Services<User>
+  /** Parsed once: Express 5 parses it anew at every reading. */
+  readonly query: Request['query']
   readonly connection: ActiveConnection
   /** Where the person is, one of the connection's origins. */
   readonly origin: string
@@ -25,7 +27,12 @@ export interface Visit<User> {
 }
 
 /** Resolves connection and origin; refuses where there is none. */
-export async function openVisit<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
+export async function openVisit<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  query: Request['query'] = req.query,
+): Promise<Visit<User>> {
   const startedAt = performance.now()
   const found = services.source.resolve(req)
   const connection = found instanceof Promise ? await found : found
@@ -37,19 +44,12 @@ export async function openVisit<User>(services: Services<User>, req: Request, re
       'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
     )
   }
-  return visitOf(services, req, res, connection, origin, startedAt)
+  return visitOf({ services, req, res, query, connection, origin, startedAt })
 }
 
 /** A visit with nothing known of the person yet. */
-export function visitOf<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
-  connection: ActiveConnection,
-  origin: string,
-  startedAt: number,
-): Visit<User> {
-  return { req, res, services, connection, origin, startedAt, timings: [], about: { userId: null, identityId: null } }
+export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {
+  return { ...known, timings: [], about: { userId: null, identityId: null } }
 }
 
 /** Switched off, not for this application, or an unknown tenant: one answer for all. */
