@@ -209,7 +209,7 @@ async function registeredClient<User>(services: Services<User>, tenant: string |
 
 /** The one place where everything is made. */
 function createServices<User>(options: BitbucketSignInOptions<User>): Services<User> {
-  const { name = 'bitbucket', paths, policy, http } = options
+  const { name = 'bitbucket', accounts, paths, policy, http } = options
   const secrets = options.secrets.map((secret) => new Secret(secret ?? ''))
   const keys = (purpose: KeyPurpose) => deriveKeys(secrets, name, purpose)
   const limits = createLimits(name, limiterOf(options.limiter))
@@ -220,7 +220,7 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
   return {
     name,
     source: connectionSource(options.connection, name, options.basePath),
-    accounts: options.accounts,
+    accounts,
     userId: options.userId ?? defaultUserId,
     signedInAt: options.signedInAt,
     sendEmailCode: options.sendEmailCode,
@@ -231,6 +231,9 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
       codeOpensAccount: policy?.codeOpensAccount ?? false,
       linkUnverified: policy?.linkUnverified ?? false,
       identitiesPerUser: policy?.identitiesPerUser ?? 'one',
+      signUp: true,
+      canClaim: accounts.claimAddress !== undefined,
+      canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
     },
     paths: { signedIn: paths?.signedIn ?? '/', signIn: paths?.signIn ?? '/login', failed: paths?.failed },
     keep: options.session?.keep ?? [],

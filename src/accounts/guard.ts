@@ -123,7 +123,9 @@ export function guardHooks<User>(
     },
 
     async findByIdentity(identity) {
-      const found = await call<User | null | 'orphaned'>('getUserByIdentity', { identity: frozen(identity) })
+      const { issuer, id } = identity
+      const asked = Object.freeze({ issuer, id })
+      const found = await call<User | null | 'orphaned'>('getUserByIdentity', { identity: asked })
       if (found === null) return { type: 'nobody' }
       if (found === 'orphaned') return { type: 'orphaned' }
       return { type: 'user', ...known('getUserByIdentity', found) }

@@ -210,14 +210,9 @@ function get(
   url: URL,
 ): Promise<UpstreamAnswer> {
   if (url.origin !== urlsOf(client).origin) throw new TypeError('An access token leaves for the API only.')
-  return timed(exchange, endpoint, () =>
-    exchange.transport.request({
-      method: 'GET',
-      url,
-      headers: { authorization: `Bearer ${accessToken}` },
-      deadline: exchange.deadline,
-    }),
-  )
+  const { transport, deadline } = exchange
+  const headers = { authorization: `Bearer ${accessToken}` }
+  return timed(exchange, endpoint, transport.request({ method: 'GET', url, headers, deadline }))
 }
 
 /** The one place that attaches the client secret: as HTTP Basic, to the token endpoint. */
@@ -227,34 +222,33 @@ export function requestToken(
   form: Record<string, string>,
 ): Promise<UpstreamAnswer> {
   const credentials = `${client.clientID}:${client.clientSecret.reveal()}`
-  return timed(exchange, 'token', () =>
-    exchange.transport.request({
-      method: 'POST',
-      url: client.tokenURL,
-      headers: {
-        authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-        'content-type': 'application/x-www-form-urlencoded',
-      },
-      body: new URLSearchParams(form).toString(),
-      deadline: exchange.deadline,
-    }),
-  )
+  const { transport, deadline } = exchange
+  const headers = {
+    authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+    'content-type': 'application/x-www-form-urlencoded',
+  }
+  const body = new URLSearchParams(form).toString()
+  return timed(exchange, 'token', transport.request({ method: 'POST', url: client.tokenURL, headers, body, deadline }))
 }
 
-async function timed(
-  exchange: Exchange,
+function timed(
+  { timings }: Exchange,
   endpoint: UpstreamTiming['endpoint'],
-  request: () => Promise<UpstreamAnswer>,
+  request: Promise<UpstreamAnswer>,
 ): Promise<UpstreamAnswer> {
   const start = performance.now()
-  let status: number | null = null
-  try {
-    const answer = await request()
-    status = answer.status
-    return answer
-  } finally {
-    exchange.timings.push({ endpoint, durationMs: Math.round(performance.now() - start), status })
-  }
+  const note = (status: number | null) =>
+    timings.push({ endpoint, durationMs: Math.round(performance.now() - start), status })
+  return request.then(
+    (answer) => {
+      note(answer.status)
+      return answer
+    },
+    (error) => {
+      note(null)
+      throw error
+    },
+  )
 }
 
 function tokensOf(answer: UpstreamAnswer): Tokens {

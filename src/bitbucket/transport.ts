@@ -57,14 +57,10 @@ export function createTransport(options: TransportOptions = {}): Transport {
   return {
     request(upstream) {
       const target = targetOf(upstream.url)
-      const own = options.agent ? undefined : agentFor(target)
-      own?.pool.dropStale(own, target)
-      const agent = options.agent ?? agentFor(target)
-      return send(upstream, target, agent).catch((error) => {
-        // A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never.
-        if (upstream.method !== 'GET' || !(error instanceof StaleConnection)) return fail(error)
-        return send(upstream, target, agent).catch(fail)
-      })
+      if (options.agent) return send(upstream, target, options.agent)
+      const agent = agentFor(target)
+      agent.pool.dropStale(agent, target)
+      return send(upstream, target, agent)
     },
     preconnect(url, count) {
       if (options.preconnect === false || options.agent) return
@@ -80,15 +76,6 @@ export function createTransport(options: TransportOptions = {}): Transport {
     },
   }
 }
-
-function fail(error: unknown): never {
-  if (error instanceof StaleConnection) {
-    throw new BitbucketSignInError('upstream_failed', 'Bitbucket closed the connection before it answered.')
-  }
-  throw error
-}
-
-class StaleConnection extends Error {}
 
 /** Where a request goes, in the words of `node:http`. */
 interface Target {
@@ -119,37 +106,41 @@ function targetOf(url: URL): Target {
   return found
 }
 
-function send(upstream: UpstreamRequest, target: Target, agent: http.Agent): Promise<UpstreamAnswer> {
+function send(upstream: UpstreamRequest, target: Target, agent: http.Agent, isSecond = false): Promise<UpstreamAnswer> {
   const { deadline, body, method } = upstream
   return new Promise((resolve, reject) => {
     if (deadline.reason) return reject(deadline.reason)
-    const request = target.client.request({
-      ...target.place,
-      path: target.path,
-      method,
-      agent,
-      headers: headersOf(upstream, target),
-    })
+    const { client, place, path } = target
+    const request = client.request({ ...place, path, method, agent, headers: headersOf(upstream, target) })
     let response: http.IncomingMessage | undefined
     let settled = false
-    /** A request that is given up is torn down, so no byte of it is read any more. */
-    const giveUp = (error: unknown) => {
-      if (settled) return
+    /** Who is first settles; a request that has not ended by itself is torn down, so no byte of it is read any more. */
+    const settle = (): boolean => {
+      if (settled) return false
       settled = true
       deadline.remove(giveUp)
+      return true
+    }
+    const giveUp = (error: BitbucketSignInError): void => {
+      if (!settle()) return
       request.destroy()
       reject(error)
+    }
+    /** A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never. */
+    const breakOff = (): void => {
+      if (response) return giveUp(fault('broke off in the middle of an answer'))
+      if (method !== 'GET' || isSecond) return giveUp(fault('closed the connection before it answered'))
+      if (settle()) resolve(send(upstream, target, agent, true))
     }
     deadline.add(giveUp)
 
     request.on('error', (error: NodeJS.ErrnoException) => {
-      const reset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
-      if (reset && response) return giveUp(brokenOff())
-      giveUp(reset ? new StaleConnection() : networkFault(error))
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') breakOff()
+      else giveUp(networkFault(error))
     })
     // Comes last, and always: also when an answer broke off or turned into another protocol.
     request.on('close', () => {
-      if (!response?.complete) giveUp(response ? brokenOff() : new StaleConnection())
+      if (!response?.complete) breakOff()
     })
     request.on('response', (incoming) => {
       response = incoming
@@ -161,15 +152,14 @@ function send(upstream: UpstreamRequest, target: Target, agent: http.Agent): Pro
         if (bytes > MAX_BODY_BYTES) giveUp(fault('answered with more than 1 MiB'))
       })
       incoming.on('end', () => {
-        if (settled) return
-        settled = true
-        deadline.remove(giveUp)
+        if (!settle()) return
         const { statusCode: status = 0, headers } = incoming
         if (request.socket) keepFor(request.socket, headers['keep-alive'])
-        if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
-          return reject(fault('compressed an answer that was asked for as it is'))
+        if ((headers['content-encoding'] ?? 'identity') === 'identity') {
+          resolve({ status, headers, body: parseObject(chunks, bytes) })
+        } else {
+          reject(fault('compressed an answer that was asked for as it is'))
         }
-        resolve({ status, headers, body: parseObject(chunks, bytes) })
       })
     })
     request.end(body)
@@ -202,10 +192,6 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function fault(what: string): BitbucketSignInError {
   return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}.`)
-}
-
-function brokenOff(): BitbucketSignInError {
-  return fault('broke off in the middle of an answer')
 }
 
 function networkFault(error: NodeJS.ErrnoException): BitbucketSignInError {
@@ -328,7 +314,7 @@ function isFresh(socket: KeptSocket | undefined): boolean {
   return (socket?.[FRESH_UNTIL] ?? 0) > performance.now()
 }
 
-const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_HOST } as const
+const AGENT_OPTIONS = { keepAlive: true, noDelay: true, maxSockets: MAX_SOCKETS_PER_HOST } as const
 
 class HttpAgent extends http.Agent {
   readonly pool: Pool = new Pool((options) => super.createConnection(options))

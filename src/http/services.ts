@@ -23,7 +23,8 @@ export interface Services<User> {
   readonly userId: (user: User) => string | null
   readonly signedInAt: ((req: Request) => Date | null) | undefined
   readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
-  readonly policy: Omit<SignInPolicy, 'signUp' | 'canClaim' | 'canProve'> & LinkPolicy
+  /** As it holds where the connection does not close sign-up. */
+  readonly policy: SignInPolicy & LinkPolicy
   readonly paths: { readonly signedIn: string; readonly signIn: string; readonly failed: string | undefined }
   /** Session keys carried across rotation. */
   readonly keep: readonly string[]

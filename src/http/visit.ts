@@ -93,15 +93,9 @@ export function contextOf<User>(
   })
 }
 
-/** The policy as it holds for this connection and these hooks. */
-export function policyOf<User>({ services, connection }: Visit<User>): SignInPolicy {
-  const { policy, accounts } = services
-  return {
-    ...policy,
-    signUp: connection.signUp,
-    canClaim: accounts.claimAddress !== undefined,
-    canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
-  }
+/** The policy as it holds for this connection. */
+export function policyOf<User>({ services: { policy }, connection: { signUp } }: Visit<User>): SignInPolicy {
+  return policy.signUp === signUp ? policy : { ...policy, signUp }
 }
 
 /** A path to go back to that is safe to remember or to go to. */

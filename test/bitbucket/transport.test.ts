@@ -42,7 +42,10 @@ interface Sending {
   readonly body?: string
 }
 
-function send(server: { url: URL }, { transport = transportOf(), deadline = deadlineOf(), method = 'GET', body }: Sending = {}) {
+function send(
+  server: { url: URL },
+  { transport = transportOf(), deadline = deadlineOf(), method = 'GET', body }: Sending = {},
+) {
   return transport.request({
     method,
     url: server.url,
@@ -456,11 +459,31 @@ describe('connections', () => {
     expect(server.opened).toBe(3)
   })
 
-  test('are not used beyond the server’s own hint', async () => {
+  test.each([
+    ['15 seconds', {}, 14_900, 15_100],
+    ['the server’s own hint, less a second', { 'Keep-Alive': 'timeout=3' }, 1900, 2100],
+    ['15 seconds, where the server would wait longer', { 'Keep-Alive': 'timeout=60' }, 14_900, 15_100],
+  ])('are not used after %s', async (_what, headers, stillMs, tooLateMs) => {
+    const server = await serverOf((socket) => socket.write(answerOf('{}', headers)))
+    const transport = transportOf()
+    const now = vi.spyOn(performance, 'now')
+    closers.push(() => now.mockRestore())
+    now.mockReturnValue(0)
+    await Promise.all([send(server, { transport }), send(server, { transport })])
+    expect(server.opened).toBe(2)
+    now.mockReturnValue(stillMs)
+    await send(server, { transport, method: 'POST', body: 'code=c0de' })
+    expect(server.opened).toBe(2)
+    now.mockReturnValue(stillMs + tooLateMs)
+    await send(server, { transport, method: 'POST', body: 'code=c0de' })
+    expect(server.opened).toBe(3)
+    await vi.waitFor(() => expect(server.open).toBe(1))
+  })
+
+  test('are not kept at all where the server would close them within a second', async () => {
     const server = await serverOf((socket) => socket.write(answerOf('{}', { 'Keep-Alive': 'timeout=1' })))
     const transport = transportOf()
     await send(server, { transport })
-    await wait(1100)
     await send(server, { transport, method: 'POST', body: 'code=c0de' })
     expect(server.opened).toBe(2)
   })
