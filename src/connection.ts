@@ -180,7 +180,7 @@ export function activateConnection(
     origin: callback.origin,
     origins: Object.freeze([...new Set([callback.origin, ...custom])]),
     hasCustomDomains: custom.length > 0,
-    basePath: (basePath ?? callback.pathname.replace(/\/callback$/, '')).replace(/\/+$/, ''),
+    basePath: basePathOf(connection, basePath),
     digest: createHash('sha256')
       .update(
         JSON.stringify([
@@ -198,6 +198,11 @@ export function activateConnection(
       .slice(0, 22),
     jar: cookieJar(pluginName, callback.protocol === 'https:'),
   })
+}
+
+/** Public path of the router, without trailing slash; `''` is the root. */
+export function basePathOf({ callbackURL }: Connection, basePath: string | undefined): string {
+  return (basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, '')).replace(/\/+$/, '')
 }
 
 /**

@@ -4,7 +4,7 @@ import { defaultUserId } from './accounts/guard'
 import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
 import { ProtocolStrategy } from './bitbucket/strategy'
 import { createTransport } from './bitbucket/transport'
-import { type ActiveConnection, activateConnection, connectionSource, requestOrigin } from './connection'
+import { type ActiveConnection, activateConnection, basePathOf, connectionSource, requestOrigin } from './connection'
 import { ExchangeDeadline } from './deadline'
 import { type DoctorOptions, examine } from './doctor/doctor'
 import type { DoctorReport } from './doctor/finding'
@@ -107,6 +107,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   validateOptions(options)
   const services = createServices(options)
   warnOfMissingHooks(options)
+  warnOfLoop(options)
   const router = createRouter(services)
   const start = handler(services, startSignIn)
   const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
@@ -287,4 +288,14 @@ function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): v
       'BitbucketSignInWarning',
     )
   }
+}
+
+/** Where an app that puts a page of its own in front of the router ends well, every other one goes round in circles. */
+function warnOfLoop<User>({ connection, basePath, paths }: BitbucketSignInOptions<User>): void {
+  if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
+  if ((paths?.signedIn ?? '/') !== '/') return
+  process.emitWarning(
+    'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` in front of the router.',
+    'BitbucketSignInWarning',
+  )
 }

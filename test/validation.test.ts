@@ -426,3 +426,33 @@ describe('missing hooks', () => {
     expect(process.emitWarning).not.toHaveBeenCalled()
   })
 })
+
+describe('a router at the root', () => {
+  const described = {
+    accounts: {
+      ...HOOKS,
+      listIdentities: () => [],
+      describeUser: () => ({ label: 'x', email: null, emailVerified: false }),
+    },
+  }
+  const atRoot = { ...described, connection: { ...CONNECTION, callbackURL: 'https://app.example/callback' } }
+
+  test.each([
+    ['by its callback', atRoot],
+    ['by its base path', { ...described, basePath: '/' }],
+    ['with the landing page spelt out', { ...atRoot, paths: { signedIn: '/' } }],
+  ])('that ends sign-ins where it starts them is warned of: %s', (_how, options) => {
+    construct(options)
+    expect(process.emitWarning).toHaveBeenCalledTimes(1)
+    expect(process.emitWarning).toHaveBeenCalledWith(
+      expect.stringContaining('paths.signedIn'),
+      'BitbucketSignInWarning',
+    )
+  })
+
+  test('with a landing page of its own is not, nor is one somewhere else', () => {
+    construct({ ...atRoot, paths: { signedIn: '/home' } })
+    construct(described)
+    expect(process.emitWarning).not.toHaveBeenCalled()
+  })
+})

@@ -6,6 +6,20 @@ const ENCODED_SEPARATOR = /%(?:2f|5c|[01][0-9a-f]|7f)/i
 const DOT_SEGMENT = /^(?:\.|%2e){1,2}$/i
 const SIGN_OUT = new Set(['logout', 'log-out', 'signout', 'sign-out'])
 const BASE = 'https://return-to.invalid'
+/** What a router at `/` answers itself; everything beside it is the app's. Without trailing slash, so `''` is the start. */
+const ROUTES_AT_ROOT = new Set([
+  '',
+  '/callback',
+  '/email',
+  '/email/address',
+  '/email/code',
+  '/email/verify',
+  '/continue',
+  '/link',
+  '/unlink',
+  '/reauthenticate',
+  '/cancel',
+])
 
 /** Where the app must not send people back to. */
 export interface ReturnToRules {
@@ -37,19 +51,28 @@ export function parseReturnTo(value: unknown, rules: ReturnToRules): string | un
 /** Our own routes, the sign-in page and sign-out routes: returning there loops or undoes the sign-in. */
 function isForbiddenRoute(path: string, rules: ReturnToRules): boolean {
   const route = comparablePath(path)
-  const base = comparablePath(rules.basePath)
-  if (base !== '' && (route === base || route.startsWith(`${base}/`))) return true
-  if (route === comparablePath(rules.signInPath)) return true
+  if (isOwnRoute(route, comparablePath(rules.basePath)) || route === comparablePath(rules.signInPath)) return true
   return SIGN_OUT.has(route.slice(route.lastIndexOf('/') + 1))
 }
 
-/** Express matches paths in any case, decoded and with or without a trailing slash; so must this comparison. */
+function isOwnRoute(route: string, base: string): boolean {
+  return base === '' ? ROUTES_AT_ROOT.has(route) : route === base || route.startsWith(`${base}/`)
+}
+
+/**
+ * Express matches paths in any case and with or without a trailing slash; proxies in front of it decode letters and
+ * drop what stands behind a `;`. A path that is ours for any of them is compared as ours.
+ */
 function comparablePath(path: string): string {
-  let decoded = path
+  return path.split('/').map(comparableSegment).join('/').replace(/\/+$/, '')
+}
+
+function comparableSegment(segment: string): string {
+  let decoded = segment
   try {
-    decoded = decodeURIComponent(path)
+    decoded = decodeURIComponent(segment)
   } catch {
-    // A path that does not decode matches no route; it is compared as it is.
+    // What does not decode is compared as it is; the segments beside it decode all the same.
   }
-  return decoded.toLowerCase().replace(/\/+$/, '')
+  return decoded.toLowerCase().replace(/;.*$/s, '')
 }

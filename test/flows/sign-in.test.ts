@@ -58,3 +58,30 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
     expect(await app.me(browser)).toBe(user.id)
   })
 })
+
+test('a sign-in through a router at the root ends at the page of the app, whichever of our routes it was to go back to', async () => {
+  app = await startTestApp({
+    resolver: (defaults) => () => ({
+      ...defaults,
+      callbackURL: defaults.callbackURL.replace('/auth/bitbucket', ''),
+    }),
+    options: { paths: { signedIn: '/home' } },
+    routes: (express, bitbucket) => express.use(bitbucket.router),
+    behindSession: (express) => {
+      express.get('/home', (_req, res) => {
+        res.send('the page of the app')
+      })
+    },
+  })
+  const ends = async (returnTo: string) => {
+    const browser = new TestBrowser()
+    const started = await browser.get(`${app.url}/?returnTo=${encodeURIComponent(returnTo)}`)
+    return (await browser.get(await app.fake.signIn(started.location, { person: 'alice' }))).location
+  }
+  expect(await ends('/dash?tab=1')).toBe('/dash?tab=1')
+  const routes = app.bitbucket.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
+  expect(routes).toContain('/')
+  for (const route of routes) {
+    expect({ route, location: await ends(route) }).toEqual({ route, location: '/home' })
+  }
+})

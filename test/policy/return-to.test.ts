@@ -208,16 +208,25 @@ describe('routes that are not gone back to', () => {
     '/auth/bitbucket#x',
     '/auth/%62itbucket',
     '/%61uth/bitbucket/link',
+    '/%61uth/%42itbucket/%E0%A4%A',
+    '/auth/bitbucket;x',
+    '/auth;x=1/bitbucket;y/email',
+    '/auth/bitbucket%3Bx',
+    '/auth/bitbucket;/email',
   ])('%s is ours', (value) => {
     expect(accepts(value)).toBe(false)
   })
 
-  test.each(['/auth', '/auth/bitbucketx', '/auth/bitbucket-report', '/x/auth/bitbucket', '/x?/auth/bitbucket'])(
-    '%s is not',
-    (value) => {
-      expect(accepts(value)).toBe(true)
-    },
-  )
+  test.each([
+    '/auth',
+    '/auth/bitbucketx',
+    '/auth/bitbucket-report',
+    '/x/auth/bitbucket',
+    '/x?/auth/bitbucket',
+    '/auth;/bitbucket-report;v=1',
+  ])('%s is not', (value) => {
+    expect(accepts(value)).toBe(true)
+  })
 
   test('a base path with a trailing slash means the same', () => {
     const rules = { ...RULES, basePath: '/Auth/BitBucket/' }
@@ -230,14 +239,51 @@ describe('routes that are not gone back to', () => {
     expect(accepts('/login', { ...RULES, signInPath: '/login//' })).toBe(false)
   })
 
-  test('a router at the root leaves the app its other paths', () => {
-    const rules = { ...RULES, basePath: '' }
-    expect(accepts('/dash', rules)).toBe(true)
-    expect(accepts('/', rules)).toBe(true)
-    expect(accepts('/login', rules)).toBe(false)
+  describe.each(['', '/'])('of a router at the root (%j)', (basePath) => {
+    const rules = { ...RULES, basePath }
+    // A test of the whole flow compares these with the router's own table.
+    const routes = [
+      '/',
+      '/callback',
+      '/email',
+      '/email/address',
+      '/email/code',
+      '/email/verify',
+      '/continue',
+      '/link',
+      '/unlink',
+      '/reauthenticate',
+      '/cancel',
+    ]
+
+    test.each(routes)('%s is refused, however it is written', (route) => {
+      const bare = route.replace(/^\/$/, '')
+      const encoded = route.replace(/[a-z]/, (letter) => `%${letter.charCodeAt(0).toString(16)}`)
+      const spellings = [route, `${bare}/`, `${route}?x`, `${route}#x`, `${route};x`, `${bare}/;x`]
+      for (const value of [...spellings, route.toUpperCase(), encoded]) {
+        expect({ value, accepted: accepts(value, rules) }).toEqual({ value, accepted: false })
+      }
+    })
+
+    test.each(['/dash', '/callbacks', '/callback/x', '/email/x', '/links', '/x/link', '/x?/callback'])(
+      '%s is left to the app',
+      (value) => {
+        expect(accepts(value, rules)).toBe(true)
+      },
+    )
+
+    test('the sign-in page and the sign-out are refused as anywhere', () => {
+      expect(accepts('/login', rules)).toBe(false)
+      expect(accepts('/logout', rules)).toBe(false)
+    })
   })
 
-  test.each(['/login', '/LOGIN/', '/login?error=x', '/%6cogin'])('%s is the sign-in page', (value) => {
+  test('a landing page at / is the app’s as long as the router is somewhere else', () => {
+    expect(accepts('/')).toBe(true)
+    expect(accepts('/?tab=1')).toBe(true)
+  })
+
+  test.each(['/login', '/LOGIN/', '/login?error=x', '/%6cogin', '/login;x'])('%s is the sign-in page', (value) => {
     expect(accepts(value)).toBe(false)
   })
 
@@ -254,6 +300,7 @@ describe('routes that are not gone back to', () => {
     '/account/logout?now=1',
     '/a/b/sign-out#x',
     '/%6Cogout',
+    '/logout;now',
   ])('%s signs out', (value) => {
     expect(accepts(value)).toBe(false)
   })
