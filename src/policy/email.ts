@@ -19,18 +19,20 @@ export type SignInEmail =
 
 const LOCAL_PART = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/
 const DOMAIN_LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
+/** No top level domain begins with a digit; a host that ends in a number is an IP address (`1.2.3.4`, `0x7f.1`). */
+const TOP_LEVEL_LABEL = /\.[A-Za-z][^.]*$/
 
 /**
  * Whether this is an address we mail to and compare: ASCII, dot-atom local part, letter-digit-hyphen domain with a
- * dot, at most 254 characters. Quoted, internationalised and bracketed forms are no addresses here: different systems
- * read them differently, and that difference is how one address becomes two.
+ * dot whose last label begins with a letter, at most 254 characters. Quoted, internationalised, bracketed and numeric
+ * forms are no addresses here: different systems read them differently, and that difference is how one address becomes
+ * two.
  */
 export function isAddress(value: string): boolean {
   if (value.length > 254) return false
   const [local, domain, ...rest] = value.split('@')
   if (!local || !domain || rest.length > 0 || local.length > 64 || !LOCAL_PART.test(local)) return false
-  const labels = domain.split('.')
-  return labels.length > 1 && labels.every((label) => DOMAIN_LABEL.test(label))
+  return TOP_LEVEL_LABEL.test(domain) && domain.split('.').every((label) => DOMAIN_LABEL.test(label))
 }
 
 /** The form in which addresses are compared: ASCII letters in lower case, nothing else folded (`K` U+212A is not `k`). */
