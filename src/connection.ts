@@ -169,7 +169,8 @@ export function activateConnection(
     issuer: issuerOf(endpoints),
     tokenURL: new URL(endpoints.tokenURL),
     apiURL,
-    workspaces: Object.freeze([...(connection.workspaces ?? [])]),
+    // Slugs and uuids are lower case at Bitbucket; written otherwise they would match nobody.
+    workspaces: Object.freeze([...new Set(connection.workspaces?.map((each) => each.toLowerCase()))]),
     signUp: connection.signUp ?? true,
     trustedProvider: connection.trustedProvider ?? false,
     visible: connection.visible ?? true,

@@ -57,7 +57,7 @@ export interface Connection {
    * stays the central one and hands over. Absent = `Host` is not consulted at all.
    */
   readonly origins?: readonly string[]
-  /** Only members of one of these workspaces may sign in: slugs or `{uuid}`s. The uuid survives a rename. */
+  /** Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename. */
   readonly workspaces?: readonly string[]
   readonly endpoints?: Endpoints
   /** Tenant for which it was resolved; `connections()` sets it. */

@@ -137,9 +137,9 @@ function makeSchemas() {
       .optional(),
     workspaces: z
       .array(
-        z
-          .string()
-          .regex(/^(?:[A-Za-z0-9_.-]{1,128}|\{[0-9a-f-]{36}\})$/, { error: 'must be workspace slugs or {uuid}s' }),
+        z.string().regex(/^(?:[\w.-]{1,128}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\})$/i, {
+          error: 'must be workspace slugs (`acme` of https://bitbucket.org/acme) or uuids in braces',
+        }),
       )
       .optional(),
     endpoints: z

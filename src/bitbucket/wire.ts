@@ -13,6 +13,8 @@ const MAX_TOKEN = 12_000
 const MAX_EMAILS_PER_PAGE = 100
 
 const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$/
+/** Wider than what Bitbucket takes today (lower-case letters, digits, `_`, `-`, `.`), because older ones remain. */
+const SLUG = /^[\w.-]{1,128}$/
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
 const PLAIN_HTTPS_URL = /^https:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*\/[\w\-./%?=&~+:,;#]*$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
@@ -113,12 +115,17 @@ export function readEmailPage(body: JsonObject) {
   return { emails, next: typeof body.next === 'string' ? body.next : undefined }
 }
 
+/** A workspace's slug as it is compared: lower case, the only case in which Bitbucket makes them. */
+function readSlug(value: unknown): string | undefined {
+  return typeof value === 'string' && SLUG.test(value) ? value.toLowerCase() : undefined
+}
+
 /** A membership in the workspace that was asked about, `undefined` for any other answer. */
 export function readMembership(body: JsonObject, asked: string) {
   const { workspace } = body
   if (body.type !== 'workspace_membership' || !isJsonObject(workspace)) return undefined
   const permission = readText(body.permission)
-  const slug = readText(workspace.slug)
+  const slug = readSlug(workspace.slug)
   const uuid = readUuid(workspace.uuid)
   if (!permission || !slug || !uuid || (asked !== uuid && asked !== slug)) return undefined
   const user = isJsonObject(body.user) ? readUuid(body.user.uuid) : undefined

@@ -334,6 +334,13 @@ describe('readMembership', () => {
     expect(readMembership(body, workspace.uuid)).toEqual(membership)
   })
 
+  test('a slug in capitals is the same slug, and one that is none is no membership', () => {
+    expect(readMembership({ ...body, workspace: { ...workspace, slug: 'Acme' } }, 'acme')?.slug).toBe('acme')
+    for (const slug of ['ac me', 'acme\u200b', 'a\u212a', 'a/b', '', 'x'.repeat(129), 7, ['acme']]) {
+      expect(readMembership({ ...body, workspace: { ...workspace, slug } }, workspace.uuid)).toBeUndefined()
+    }
+  })
+
   test('of another workspace it is none, in whatever case', () => {
     for (const asked of ['other', 'ACME', 'acme ', '', UUID]) expect(readMembership(body, asked)).toBeUndefined()
   })

@@ -82,6 +82,8 @@ describe('workspaces', () => {
   test.each([
     ['its slug', ['acme']],
     ['its uuid', [ACME]],
+    ['its slug in capitals', ['Acme']],
+    ['its uuid in capitals', [ACME.toUpperCase()]],
     ['one of several', ['nobody', ACME, 'elsewhere']],
   ])('a member gets in by %s, and hooks see the membership', async (_, workspaces) => {
     await gate(workspaces)
@@ -96,8 +98,15 @@ describe('workspaces', () => {
     expect(app.fake.count('workspace')).toBe(workspaces.length)
   })
 
-  test('who is in none of them gets a page, and no hook hears of it', async () => {
-    await gate(['acme'])
+  test('the gate asks for each workspace in lower case, once', async () => {
+    await gate(['Acme', 'acme', 'ACME'])
+    await app.signIn(new TestBrowser(), 'alice')
+    const asked = app.fake.requests.filter(({ endpoint }) => endpoint === 'workspace').map(({ path }) => path)
+    expect(asked).toEqual(['/2.0/user/workspaces/acme/permission'])
+  })
+
+  test.each(['acme', 'ACME'])('who is in none of them gets a page, and no hook hears of it: %s', async (slug) => {
+    await gate([slug])
     const browser = new TestBrowser()
     const answer = await app.signIn(browser, 'carol')
     expect(refusalOf(answer)).toEqual({ status: 403, code: 'workspace_required' })
@@ -169,7 +178,17 @@ describe('workspaces', () => {
   })
 
   test('a slug goes into the path as one segment, and odd ones are refused when they are configured', async () => {
-    for (const workspace of ['a/b', '../user', '', 'a b', '{470c176d}', 'x'.repeat(129), 'a?b', 'é']) {
+    for (const workspace of [
+      'a/b',
+      '../user',
+      '',
+      'a b',
+      '{470c176d}',
+      `{${'-'.repeat(36)}}`,
+      'x'.repeat(129),
+      'a?b',
+      'é',
+    ]) {
       await expect(startTestApp({ connection: { workspaces: [workspace] } })).rejects.toThrow('workspaces')
     }
     await gate([ACME])
