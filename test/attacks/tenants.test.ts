@@ -321,9 +321,9 @@ test('TEN-15: a hand-over between domains works once, at its domain, in its brow
   const sealed = new URL(url).searchParams.get('handover') ?? ''
   expect(openHandOver(keys, sealed, at('b'))).toMatchObject({ origin: at('b') })
   expect(openHandOver(keys, sealed, at('c'))).toBeUndefined()
-  // Changed on the way.
+  // Changed on the way. Not in the last character: some of its bits stand for nothing.
   for (const bent of [
-    `${url.slice(0, -1)}${url.endsWith('A') ? 'B' : 'A'}`,
+    `${url.slice(0, -8)}${url.at(-8) === 'A' ? 'B' : 'A'}${url.slice(-7)}`,
     `${url}x`,
     `${url}&handover=x`,
     `${url}&state=x`,
