@@ -15,13 +15,16 @@ export type MailOutcome = 'sent' | 'paused' | 'too_many_codes' | 'code_not_sent'
 
 /**
  * Goes to the code page with a code on its way. Somebody who came back for the same address while a code is still
- * good keeps it: signing in twice is no reason for a second mail.
+ * good keeps it: signing in twice is no reason for a second mail. Everything but the code is what Bitbucket says now,
+ * memberships above all.
  */
 export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   const open = services.pendings.read(req, connection.jar)
   if (open && continues(open.pending, pending) && (await services.pendings.isCurrent(open.pending))) {
-    services.pendings.store(req, res, connection.jar, { ...open.pending, returnTo: pending.returnTo }, open.startedAt)
+    const { handle, code, triedAt, generation } = open.pending
+    const renewed = { ...pending, handle, code, triedAt, generation }
+    services.pendings.store(req, res, connection.jar, renewed, open.startedAt)
   } else {
     const { pending: mailed } = await mailCode(visit, pending)
     services.pendings.store(req, res, connection.jar, mailed, now())

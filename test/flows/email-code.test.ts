@@ -20,6 +20,8 @@ afterEach(async () => {
 
 const BASE = '/auth/bitbucket'
 const MINUTE = 60_000
+const ACME = '{470c176d-3574-44ea-bb41-89e8638bcca4}'
+const GLOBEX = '{580c176d-3574-44ea-bb41-89e8638bcca4}'
 const WAIT = /You can ask for a code in <bdi>\d\d<\/bdi> seconds/
 
 /** An app that does not trust Bitbucket, and Alice in front of the code page with her code in the mail. */
@@ -222,6 +224,34 @@ describe('another code', () => {
     const verified = await enterCode(app, browser)
     await expectSignedIn(verified)
     expect(verified.location).toContain(encodeURIComponent('/newer'))
+  })
+
+  test('coming back with a kept code, what Bitbucket says now is what hooks see: memberships, name and picture', async () => {
+    const acme = (permission: 'owner' | 'member') => ({ slug: 'acme', permission, uuid: ACME }) as const
+    const returning = async (later: Parameters<FakeBitbucket['updatePerson']>[1]) => {
+      app = await startTestApp({ fake, connection: { trustedProvider: false, workspaces: ['acme', 'globex'] } })
+      browser = new TestBrowser()
+      fake.updatePerson('alice', { displayName: 'Alice', workspaces: [acme('owner')] })
+      await app.signIn(browser, 'alice')
+      fake.updatePerson('alice', later)
+      await app.signIn(browser, 'alice')
+      expect(app.mails).toHaveLength(1)
+      await expectSignedIn(await enterCode(app, browser))
+      const created = app.accounts.calls.find(({ name }) => name === 'createUser')?.input as {
+        context: { workspaces: object[] }
+        profile: { displayName: string }
+      }
+      return { workspaces: created.context.workspaces, name: created.profile.displayName }
+    }
+    const globex = { slug: 'globex', permission: 'member', uuid: GLOBEX } as const
+    expect(await returning({})).toEqual({ workspaces: [acme('owner')], name: 'Alice' })
+    await app.close()
+    expect(await returning({ displayName: 'Alicia', workspaces: [acme('member'), globex] })).toEqual({
+      workspaces: [acme('member'), globex],
+      name: 'Alicia',
+    })
+    await app.close()
+    expect((await returning({ workspaces: [globex] })).workspaces).toEqual([globex])
   })
 
   test('starting again right after a cancel shows how long to wait, and then a new code works', async () => {
