@@ -5,6 +5,7 @@ import {
   type Decision,
   decideSignIn,
   type Holder,
+  MAX_CLAIMED,
   type RefusalCode,
   type SignInFacts,
   type SignInPolicy,
@@ -27,8 +28,6 @@ export type Resolution<User> =
   | ({ readonly type: 'signed-in'; readonly how: SignInOrigin } & KnownUser<User>)
   | { readonly type: 'wait'; readonly step: 'address' | 'code' | 'prove' }
   | { readonly type: 'refused'; readonly code: RefusalCode }
-
-const MAX_HOLDERS = 20
 
 /**
  * Reads the facts, decides and carries the decision out: at most one write. After a lost race the facts are read once
@@ -99,7 +98,8 @@ export async function readHolders<User>(
   // Those who verified it come first: whoever fills the list with unverified accounts must not push its owner out.
   const holders = [...byUser.values()].sort((a, b) => Number(b.emailVerified) - Number(a.emailVerified))
   return Promise.all(
-    holders.slice(0, MAX_HOLDERS).map(async ({ user, id, emailVerified, autoLink }) => ({
+    // One more than can be claimed: the decision sees that there are too many.
+    holders.slice(0, MAX_CLAIMED + 1).map(async ({ user, id, emailVerified, autoLink }) => ({
       user,
       id,
       holder: {

@@ -70,6 +70,12 @@ export type RefusalCode = Extract<
 >
 
 /**
+ * From more accounts than these no address is claimed. Each of them is asked about, so without an end a squatter could
+ * make one sign-in cost any number of hooks; and a claim from some of them would leave the address with the others.
+ */
+export const MAX_CLAIMED = 20
+
+/**
  * Whether accounts may be looked up by address at all. Where this is `false` the answer is the same for every address,
  * so it tells a stranger nothing.
  */
@@ -155,6 +161,7 @@ function decideSquatters(
   policy: SignInPolicy,
 ): Decision {
   if (policy.matchingAccount === 'reject') return refuseExisting(9)
+  if (holders.length > MAX_CLAIMED) return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
   if (holders.some(({ canSignIn }) => !canSignIn)) return { type: 'refuse', row: 9, code: 'account_disabled' }
   if (policy.canClaim && level !== 'typed') return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
   const [only, ...more] = holders

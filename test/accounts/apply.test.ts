@@ -102,7 +102,7 @@ describe('what is read', () => {
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'linked', id: owner.id })
     expect(accounts.writes()).toEqual(['linkIdentity'])
     // Squatters are looked at to a limit: nobody can make one sign-in cost a thousand hooks.
-    expect(accounts.count('canSignIn')).toBe(20)
+    expect(accounts.count('canSignIn')).toBe(21)
   })
 
   test('two accounts that verified it are ambiguous, however many squatters stand between them', async () => {
@@ -150,6 +150,19 @@ describe('what is written', () => {
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed', id: holders[0]?.id })
     expect(accounts.calls.find(({ name }) => name === 'claimAddress')?.input.holders).toEqual(holders)
     expect(accounts.endedSessions).toEqual([{ userId: holders[0]?.id, reason: 'claimed' }])
+  })
+
+  test('twenty squatters are claimed together; with one more none is, for the rest would keep the address', async () => {
+    const accounts = new TestAccounts()
+    const squatters = Array.from({ length: 20 }, () => accounts.add({ email: ADDRESS }))
+    const last = accounts.add({ email: ADDRESS })
+    for (const level of ['bitbucket', 'code'] as const) {
+      expect(await resolve(accounts, level)).toEqual({ type: 'refused', code: 'account_exists_unverified' })
+    }
+    expect(accounts.writes()).toEqual([])
+    accounts.users.delete(last.id)
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed' })
+    expect(accounts.calls.find(({ name }) => name === 'claimAddress')?.input.holders).toEqual(squatters)
   })
 
   test('a question and a refusal write nothing', async () => {

@@ -249,6 +249,25 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     expect(decide({ email, holders: [UNVERIFIED, UNVERIFIED] })).toEqual({ type: 'claim', row: 9, holders: [0, 1] })
   })
 
+  test('of more than twenty none is claimed, proven or asked about', () => {
+    const many = (count: number) => Array.from({ length: count }, () => UNVERIFIED)
+    expect(decide({ email: 'code', holders: many(20) })).toMatchObject({ type: 'claim', holders: [...many(20).keys()] })
+    for (const policy of [{}, { canClaim: false }]) {
+      expect(decide({ email: 'code', holders: many(21) }, policy)).toEqual(refuse(9, 'account_exists_unverified'))
+    }
+    const disabled = { ...UNVERIFIED, canSignIn: false }
+    expect(decide({ email: 'code', holders: [...many(20), disabled] })).toEqual(refuse(9, 'account_exists_unverified'))
+    expect(decide({ email: 'code', holders: many(21) }, { matchingAccount: 'reject' })).toEqual(
+      refuse(9, 'account_exists'),
+    )
+  })
+
+  test('however many there are, one that verified it is its owner, and two are ambiguous', () => {
+    const many = Array.from({ length: 21 }, () => UNVERIFIED)
+    expect(decide({ email: 'bitbucket', holders: [VERIFIED, ...many] })).toEqual({ type: 'link', row: 8, holder: 0 })
+    expect(decide({ email: 'bitbucket', holders: [VERIFIED, VERIFIED, ...many] })).toEqual(refuse(7, 'email_ambiguous'))
+  })
+
   test('they are claimed although one has another identity: that one is taken away', () => {
     const holders = [{ ...UNVERIFIED, hasOtherIdentity: true }]
     expect(decide({ email: 'bitbucket', holders })).toEqual({ type: 'claim', row: 9, holders: [0] })
