@@ -235,7 +235,9 @@ function authorizationLocation(
   }
   for (const [name, value] of Object.entries(fixed)) url.searchParams.set(name, value)
   for (const name of ['state', 'code_challenge', 'code_challenge_method']) url.searchParams.delete(name)
-  const prefix = url.href.replaceAll('+', '%20')
+  // In a query a `+` is a space, which is written out; in a path it is a plus sign.
+  url.search = url.search.replaceAll('+', '%20')
+  const prefix = url.href
   return (state, codeChallenge) => `${prefix}&state=${state}&code_challenge=${codeChallenge}&code_challenge_method=S256`
 }
 

@@ -5,14 +5,22 @@ import { TestBrowser } from '../support/browser'
 let app: TestApp
 afterEach(() => app?.close())
 
+const gateway = (authorize: string) => ({
+  authorizationURL: `https://gateway.example${authorize}`,
+  tokenURL: 'https://gateway.example/token',
+  apiURL: 'https://gateway.example/2.0',
+})
+
 // The router builds its request itself, the strategy has passport-oauth2 build it.
 test.each([
   ['the default scopes', {}],
   ['extra scopes', { scope: ['repository', 'pullrequest:write'] }],
   ['no scope', { scope: false as const }],
+  ['a plus sign in the path and the query of the endpoint', { endpoints: gateway('/a+b/authorize?x=1+2&y=%2B') }],
 ])('with %s the route and the strategy send Bitbucket the same request', async (_case, connection) => {
   app = await startTestApp({
     connection,
+    options: { http: { preconnect: false } },
     routes: (express, bitbucket) => {
       express.get('/by-strategy', (req, res, next) => {
         const strategy = Object.assign(Object.create(bitbucket.strategy), {
@@ -33,4 +41,14 @@ test.each([
   }
   expect(sent(route)).toEqual(sent(strategy))
   expect(route.search).not.toContain('+')
+})
+
+test('a plus sign in the path of the endpoint stays one', async () => {
+  app = await startTestApp({
+    connection: { endpoints: gateway('/a+b/authorize?x=1+2&y=%2B') },
+    options: { http: { preconnect: false } },
+  })
+  const { location } = await new TestBrowser().get(`${app.url}/auth/bitbucket`)
+  expect(location.startsWith('https://gateway.example/a+b/authorize?x=1%202&y=%2B&')).toBe(true)
+  expect(location).toContain('&scope=account%20email&')
 })
