@@ -16,7 +16,8 @@ const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$
 /** Wider than what Bitbucket takes today (lower-case letters, digits, `_`, `-`, `.`), because older ones remain. */
 const SLUG = /^[\w.-]{1,128}$/
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
-const PLAIN_HTTPS_URL = /^https:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*\/[\w\-./%?=&~+:,;#]*$/
+/** The parser lets quotes and the like stand in a host. */
+const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
 /** Controls, bidi overrides, zero-width and unassigned characters: they hide or reorder text on pages and in logs. */
 const INVISIBLE = /\p{C}+/gu
@@ -37,14 +38,16 @@ export function readText(value: unknown): string | undefined {
   return text === '' ? undefined : Array.from(text).slice(0, MAX_TEXT).join('')
 }
 
-/** An https URL (http on loopback, for the fake), at most 512 characters. */
+/**
+ * An https URL (http on loopback, for the fake), at most 512 characters, as the parser writes it: `https:x` would be a
+ * path of the app's own in its pages, and a quote would end an attribute.
+ */
 export function readUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > MAX_URL || !VISIBLE_ASCII.test(value)) return undefined
-  // The address Bitbucket gives in nearly every case needs no parser; the rest is read with care.
-  if (PLAIN_HTTPS_URL.test(value)) return value
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url?.username !== '' || url.password !== '') return undefined
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined
+  if (url?.username !== '' || url.password !== '' || !PLAIN_HOST.test(url.hostname)) return undefined
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) return undefined
+  return url.href.length > MAX_URL ? undefined : url.href
 }
 
 /** Whether a host name can only mean this machine. */

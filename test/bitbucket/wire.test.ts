@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   isJsonObject,
@@ -76,12 +77,57 @@ describe('readText', () => {
 })
 
 describe('readUrl', () => {
-  test.each(['https://bitbucket.org/alice/', 'https://a.example:8443/x?y=1#z', 'http://localhost:3000/a.png'])(
-    '%s is one',
-    (value) => {
-      expect(readUrl(value)).toBe(value)
-    },
-  )
+  test.each([
+    'https://bitbucket.org/alice/',
+    'https://secure.gravatar.com/avatar/37de?d=https%3A%2F%2Favatar-management--avatars.us-west-2.prod.public.example%2FTA-2.png',
+    'https://a.example:8443/x?y=1#z',
+    'https://xn--bcher-kva.example/',
+    'https://example.com./',
+    'https://10.0.0.1/',
+    'https://[2001:db8::1]/',
+    'http://localhost:3000/a.png',
+    'http://127.0.0.1/',
+  ])('%s is one: any host, with any port', (value) => {
+    expect(readUrl(value)).toBe(value)
+  })
+
+  test.each([
+    ['https://a.example', 'https://a.example/'],
+    ['HTTPS://A.Example/X', 'https://a.example/X'],
+    ['https://ex%61mple.com/', 'https://example.com/'],
+    ['https:sign-out', 'https://sign-out/'],
+    ['https:/a.example/x', 'https://a.example/x'],
+    ['https:\\\\a.example\\x', 'https://a.example/x'],
+    ['https://a.example/x/../y', 'https://a.example/y'],
+    ['https://2130706433/', 'https://127.0.0.1/'],
+    ['https://0x7f.1/', 'https://127.0.0.1/'],
+    ['http://2130706433/', 'http://127.0.0.1/'],
+    ['https://a.example/"><svg/onload=x>', 'https://a.example/%22%3E%3Csvg/onload=x%3E'],
+    ['https://a.example/?"><b>#"><i>', 'https://a.example/?%22%3E%3Cb%3E#%22%3E%3Ci%3E'],
+  ])('%s is read as %s, so that every reader after us reads the same', (value, written) => {
+    expect(readUrl(value)).toBe(written)
+  })
+
+  test('what is accepted has one reading: parsed again it is the same, and it holds nothing that ends an attribute', () => {
+    const piece = fc.constantFrom(
+      ...['https:', 'http:', '/', '//', '\\', '@', ':', '.', '..', '%2e', '?', '#', '"', '<', '>', '`', '0x7f', '127'],
+      ...['1', 'a', 'A', 'xn--', 'xn--bcher-kva', '--', '-', '_', 'localhost', 'bitbucket.org', '8443', '[::1]', '%'],
+    )
+    let accepted = 0
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 9 }), (pieces) => {
+        const read = readUrl(`https://a.example${pieces.join('')}`) ?? readUrl(`https:${pieces.join('')}`)
+        if (read === undefined) return
+        accepted++
+        const url = new URL(read)
+        expect(read).toBe(url.href)
+        expect([url.protocol, url.username, url.password]).toEqual(['https:', '', ''])
+        expect(read).toMatch(/^https:\/\/[^/@\\"<>]+\/[^"<>\s]*$/)
+      }),
+      { seed: 20261123, numRuns: 5000 },
+    )
+    expect(accepted).toBeGreaterThan(1000)
+  })
 
   test.each([
     ...NO_STRINGS,
@@ -97,6 +143,14 @@ describe('readUrl', () => {
     'file:///etc/passwd',
     'https://user@bitbucket.org/',
     'https://user:pass@bitbucket.org/',
+    'https://bitbucket.org@evil.example/',
+    'https://:@evil.example:x/',
+    'https://xn--.example/',
+    'https://a.example"/',
+    "https://a.example'/",
+    'https://xn--a.example/avatar.png',
+    'https://a.example:99999/',
+    `https://a.example/${'"'.repeat(400)}`,
     'https://bitbucket.org/a b',
     'https://bitbucket.org/é',
     'https://bitbucket.org/\r\nX: y',

@@ -270,7 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'profile: any link is a picture',
     'bitbucket/wire.ts',
-    "return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)) ? value : undefined",
+    "if (url?.username !== '' || url.password !== '' || !PLAIN_HOST.test(url.hostname)) return undefined",
     'return value',
     'injection',
     'upstream',
