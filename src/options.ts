@@ -117,7 +117,10 @@ export interface BitbucketSignInOptions<User> {
    */
   readonly signedInAt?: (req: Request) => Date | null
   readonly session?: {
-    /** Session keys carried across rotation at sign-in, for example `cart`. Default none: what an anonymous visitor wrote stays behind. */
+    /**
+     * Session keys carried across rotation at sign-in, for example `cart`. Default none: what an anonymous visitor wrote
+     * stays behind. A lifetime that a hook gives the session (`req.session.cookie.maxAge`) goes along by itself.
+     */
     readonly keep?: readonly string[]
   }
   readonly paths?: {

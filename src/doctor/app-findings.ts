@@ -135,7 +135,7 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
     case 'cannot-rotate':
       return problem(
         'session',
-        'req.session cannot regenerate and save, so a sign-in could not rotate it (session fixation).',
+        'req.session is not kept in a store under an id, or cannot regenerate, reload and save, so a sign-in could not rotate it (session fixation).',
         'Use express-session with a store; cookie-session is not supported.',
       )
   }

@@ -5,6 +5,7 @@ interface ProbedSession {
   id: string
   cookie?: Record<string, unknown>
   regenerate?(done: (error?: unknown) => void): unknown
+  reload?(done: (error?: unknown) => void): unknown
   save?(done: (error?: unknown) => void): unknown
   destroy?(done: (error?: unknown) => void): unknown
   [key: string]: unknown

@@ -25,7 +25,8 @@ export function sightingOf(
   passport: object,
 ): Omit<RequestSighting, 'connection'> & { id: string | null } {
   const { session, sessionStore } = probed(req)
-  const canRotate = typeof session?.regenerate === 'function' && typeof session.save === 'function'
+  const methods = [session?.regenerate, session?.reload, session?.save]
+  const canRotate = sessionStore && session?.id && methods.every((method) => typeof method === 'function')
   const { secure, httpOnly, sameSite, domain } = session?.cookie ?? {}
   return {
     id: session?.id ?? null,

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
 import type { Request } from 'express'
 import type { KnownUser } from '../accounts/guard'
 import { BitbucketSignInError } from '../errors'
@@ -8,18 +9,21 @@ import { configurationError } from '../options'
 /** The part of an express-session session that is used. */
 interface AppSession {
   id: string
-  cookie: { secure?: unknown; sameSite?: unknown }
-  regenerate(done: (error?: unknown) => void): unknown
-  save(done: (error?: unknown) => void): unknown
-  reload?(done: (error?: unknown) => void): unknown
+  cookie: { secure?: unknown; sameSite?: unknown; maxAge?: unknown; originalMaxAge?: unknown }
+  regenerate(done: Done): unknown
+  save(done: Done): unknown
+  reload(done: Done): unknown
   [key: string]: unknown
 }
+
+type Done = (error?: unknown) => void
 
 /** What Passport puts on a request. */
 interface AppRequest {
   session?: AppSession | null
+  sessionID?: string | undefined
   sessionStore?: { generate?(req: Request): void }
-  logIn?(user: unknown, done: (error?: unknown) => void): void
+  logIn?(user: unknown, done: Done): void
   _sessionManager?: { _key?: string }
   _userProperty?: string
   [key: string]: unknown
@@ -36,15 +40,17 @@ export const NOBODY = 'nobody'
  * and its cookie must reach the browser. Checked before anything is sent or used up.
  */
 export function requireSession(req: Request): AppSession {
-  const { session, logIn, _sessionManager: manager } = asApp(req)
+  const { session, sessionStore, logIn, _sessionManager: manager } = asApp(req)
   if (!session) {
     throw sessionMissing(
-      'There is no req.session. Put app.use(session({ … })) of express-session in front of the router.',
+      'There is no req.session. Put app.use(session({ … })) of express-session in front of the router. If it is there, its store is disconnected, or its cookie.path leaves this route out.',
     )
   }
-  if (typeof session.regenerate !== 'function' || typeof session.save !== 'function') {
+  // A session that lives in its cookie stays good after every rotation, whatever methods were put on it.
+  const isStored = sessionStore && typeof session.id === 'string' && session.id !== ''
+  if (!isStored || METHODS.some((name) => typeof session[name] !== 'function')) {
     throw sessionMissing(
-      'req.session cannot regenerate and save, so a sign-in could not rotate it. Use express-session; cookie-session is not supported.',
+      'req.session cannot be rotated: it is not in a store under an id of its own, or lacks regenerate, reload or save. Use express-session with a store; cookie-session is not supported, with these methods added to it neither.',
     )
   }
   if (typeof logIn !== 'function' || !manager) {
@@ -58,12 +64,41 @@ export function requireSession(req: Request): AppSession {
       'The session has a user but req.user is not set. Put app.use(passport.session()) in front of the router; passport.initialize() alone does not read the session.',
     )
   }
-  if (session.cookie?.secure === true && !req.secure) {
+  if (session.cookie?.secure === true && staysBehind(req)) {
     throw configurationError(
       'The session cookie is `secure`, and Express takes this request for plain http, so the cookie would not be sent. Behind a proxy that ends TLS set app.set("trust proxy", 1).',
     )
   }
+  if (!lifetimes.has(req)) lifetimes.set(req, lifetimeOf(session))
   return session
+}
+
+const METHODS = ['regenerate', 'reload', 'save'] as const
+
+/**
+ * Whether express-session would keep a secure cookie back. It goes by the socket, then by what its option `proxy` says:
+ * absent by `req.secure`, `true` by X-Forwarded-Proto. The option cannot be read from outside, but a session can be
+ * made for nobody to see where it looks; versions before 1.19 look for `secure: 'auto'` only.
+ */
+function staysBehind(req: Request): boolean {
+  if (req.secure || (req.socket as TLSSocket).encrypted) return false
+  const { sessionStore } = asApp(req)
+  const forwarded = req.headers['x-forwarded-proto']
+  let looksAtProxy = false
+  const seen = () => {
+    looksAtProxy = true
+    return forwarded
+  }
+  const nobody = Object.create(req, {
+    secure: { value: false },
+    headers: { value: Object.create(req.headers, { 'x-forwarded-proto': { get: seen } }) },
+    session: { writable: true },
+    sessionID: { writable: true },
+  })
+  sessionStore?.generate?.(nobody)
+  // Of a cookie that is `auto` the next one follows this request, whatever the last one was.
+  if (asApp(nobody).session?.cookie.secure === false) return false
+  return !(looksAtProxy && String(forwarded).split(',', 1)[0]?.trim().toLowerCase() === 'https')
 }
 
 function sessionMissing(message: string): BitbucketSignInError {
@@ -121,54 +156,54 @@ export async function signIn<User>(
   carry: Carry,
   at: number | null,
 ): Promise<void> {
-  const old = requireSession(req)
-  const oldId = old.id
-  const kept = keptOf(old, carry, passportKey(req))
-  if (at !== null) kept[STAMP] = { at, user: id }
+  const kept = keptOf(req, requireSession(req), carry)
+  if (at !== null) kept.content[STAMP] = { at, user: id }
   try {
-    await logIn(req, user, kept)
-    // A patched Passport may have left the session as it was.
-    if (asApp(req).session?.id === oldId) {
-      await settled((done) => asApp(req).session?.regenerate(done))
-      Object.assign(asApp(req).session as AppSession, kept)
-      await logIn(req, user, kept)
-      await settled((done) => asApp(req).session?.save(done))
-    }
+    const fresh = fill(await rotate(req), kept)
+    saveOnlyChanges(fresh)
+    await logIn(req, user, fresh)
+    // A patched Passport may have made yet another session, or may not have saved this one.
+    const session = asApp(req).session === fresh ? fresh : fill(asApp(req).session, kept)
+    await settled((done) => session.save(done))
   } catch (cause) {
     abandonSession(req)
-    throw new BitbucketSignInError('store_unavailable', 'The session could not be rotated and saved; see `cause`.', {
-      cause,
-    })
+    throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
   }
 }
 
 /**
- * `req.logIn` regenerates and saves in one go. What belongs into the new session is put there between the two, so
- * that it is there from the first write, and the store is spared what changes nothing in it: deleting a session that it
- * never held, and writing the new one a second time at the end of the answer, as express-session would.
+ * `req.logIn` rotates and saves in one go. It gets a session that was rotated a moment ago and has in it what belongs
+ * there, from the first write on; rotating it once more would lose that, and a Passport that does not rotate need not.
  */
-async function logIn(req: Request, user: unknown, kept: Record<string, unknown>): Promise<void> {
-  const session = asApp(req).session as AppSession
-  const { regenerate } = session
-  const { sessionStore } = asApp(req)
-  const begin = (done: (error?: unknown) => void) => {
-    if (!isUnstored(req, session) || typeof sessionStore?.generate !== 'function') return regenerate.call(session, done)
-    sessionStore.generate(req)
+async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<void> {
+  const restore = () => Reflect.deleteProperty(fresh, 'regenerate')
+  define(fresh, 'regenerate', (done: Done) => {
+    restore()
     done()
-  }
-  define(session, 'regenerate', (done: (error?: unknown) => void) => {
-    begin((error?: unknown) => {
-      if (!error) saveOnlyChanges(Object.assign(asApp(req).session as AppSession, kept))
-      done(error)
-    })
-    return session
+    return fresh
   })
   try {
     await settled((done) => asApp(req).logIn?.(user, done))
   } finally {
-    // Only what hangs off the prototype is left.
-    Reflect.deleteProperty(session, 'regenerate')
+    restore()
   }
+}
+
+/** Ends the session and begins another one, which has another id: a layer that cannot do that is no place to sign in. */
+async function rotate(req: Request): Promise<AppSession> {
+  const { session, sessionStore } = asApp(req) as {
+    session: AppSession
+    sessionStore: { generate?(req: Request): void }
+  }
+  const { id } = session
+  // The store is spared deleting what it never held.
+  if (isUnstored(req, session) && rotatesPlainly(session, sessionStore)) sessionStore.generate?.(req)
+  else await settled((done) => session.regenerate(done))
+  const fresh = asApp(req).session
+  if (fresh && fresh.id !== id) return fresh
+  throw sessionMissing(
+    'req.session.regenerate() left the session id as it was. Let `genid` of express-session give a new id each time, and remove what replaces regenerate().',
+  )
 }
 
 /** Whether the store cannot hold this session: it was made for this very request, and nothing was put into it. */
@@ -183,13 +218,21 @@ function isUnstored(req: Request, session: AppSession): boolean {
   }
 }
 
-/** Makes a `save` of a session that was saved as it is do nothing: its lifetime was written a moment ago. */
+/** Whether rotating is what express-session does: destroy, then `generate`. A store with a `regenerate` of its own does more. */
+function rotatesPlainly(session: object, store: object & { generate?: unknown }): boolean {
+  if (Object.hasOwn(session, 'regenerate') || typeof store.generate !== 'function') return false
+  let owner: object | null = store
+  while (owner && !Object.hasOwn(owner, 'regenerate')) owner = Object.getPrototypeOf(owner) as object | null
+  // express-session's Store has these two side by side.
+  return owner !== null && Object.hasOwn(owner, 'createSession')
+}
+
+/** Makes a `save` of a session that was saved as it is do nothing: express-session would write it once more at the end. */
 function saveOnlyChanges(session: AppSession): void {
-  const contentOf = (each: AppSession) => JSON.stringify({ ...each, cookie: undefined })
   const { save } = session
   let saved: string | undefined
-  define(session, 'save', function (this: AppSession, done: (error?: unknown) => void = () => {}) {
-    const content = contentOf(this)
+  define(session, 'save', function (this: AppSession, done: Done = () => {}) {
+    const content = writtenOf(this)
     if (content === saved) {
       done()
       return this
@@ -201,18 +244,50 @@ function saveOnlyChanges(session: AppSession): void {
   })
 }
 
+/** What a write changes in the store. When a session ends moves with each touch; how long it lives does not. */
+function writtenOf(session: AppSession): string {
+  const { _expires, originalMaxAge, ...cookie } = { ...session.cookie } as Record<string, unknown>
+  return JSON.stringify({ ...session, cookie: { ...cookie, lifetime: lifetimeOf(session) } })
+}
+
+/** How long a session lives after a request, to the second: a touch may cost it a millisecond. */
+function lifetimeOf({ cookie }: AppSession): unknown {
+  const lifetime = cookie?.originalMaxAge
+  return typeof lifetime === 'number' ? Math.round(lifetime / 1000) * 1000 : lifetime
+}
+
+/** How long the session of a request was to live when the request came to us. */
+const lifetimes = new WeakMap<Request, unknown>()
+
 function define(session: AppSession, name: 'regenerate' | 'save', value: unknown): void {
   Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
 }
 
-function keptOf(session: AppSession, carry: Carry, passport: string): Record<string, unknown> {
+/** What crosses over into the new session. */
+interface Kept {
+  readonly content: Record<string, unknown>
+  /** In milliseconds, `null` = until the browser closes; `undefined` = as new sessions live. */
+  readonly lifetime: number | null | undefined
+}
+
+function keptOf(req: Request, session: AppSession, carry: Carry): Kept {
   const keys = carry === 'everything' ? Object.keys(session) : carry.keys
-  const kept: Record<string, unknown> = {}
+  const content: Record<string, unknown> = {}
   for (const key of keys) {
-    if (key === 'cookie' || key === passport || key === '__proto__' || !Object.hasOwn(session, key)) continue
-    kept[key] = session[key]
+    if (key === 'cookie' || key === passportKey(req) || key === '__proto__' || !Object.hasOwn(session, key)) continue
+    content[key] = session[key]
   }
-  return kept
+  // What a hook of this request said is meant for the sign-in; what held for an anonymous visitor ends with them.
+  const carried = carry === 'everything' || lifetimeOf(session) !== lifetimes.get(req)
+  const lifetime = session.cookie?.originalMaxAge
+  return { content, lifetime: carried && (typeof lifetime === 'number' || lifetime === null) ? lifetime : undefined }
+}
+
+function fill(session: AppSession | null | undefined, { content, lifetime }: Kept): AppSession {
+  if (!session) throw new TypeError('There is no session after the sign-in.')
+  Object.assign(session, content)
+  if (lifetime !== undefined && session.cookie) session.cookie.maxAge = lifetime
+  return session
 }
 
 function passportKey(req: Request): string {
@@ -221,13 +296,13 @@ function passportKey(req: Request): string {
 
 /** Ends the session of the signed-in user and begins an empty one. */
 export async function signOut(req: Request): Promise<void> {
-  const session = requireSession(req)
+  requireSession(req)
   try {
-    await settled((done) => session.regenerate(done))
-    await settled((done) => asApp(req).session?.save(done))
+    const session = await rotate(req)
+    await settled((done) => session.save(done))
   } catch (cause) {
     abandonSession(req)
-    throw new BitbucketSignInError('store_unavailable', 'The session could not be ended; see `cause`.', { cause })
+    throw storeFailed('The session could not be ended; see `cause`.', cause)
   }
   asApp(req)[asApp(req)._userProperty ?? 'user'] = null
 }
@@ -238,13 +313,12 @@ export async function signOut(req: Request): Promise<void> {
  */
 export async function assertSessionUnchanged(req: Request): Promise<void> {
   const session = requireSession(req)
-  if (typeof session.reload !== 'function') return
   const key = passportKey(req)
   const userIn = (each: AppSession | null | undefined) =>
     JSON.stringify((each?.[key] as { user?: unknown } | undefined)?.user)
   const before = userIn(session)
   try {
-    await settled((done) => session.reload?.(done))
+    await settled((done) => session.reload(done))
   } catch {
     abandonSession(req)
     throw sessionChanged()
@@ -259,10 +333,20 @@ export function sessionChanged(): BitbucketSignInError {
   return new BitbucketSignInError('session_changed', 'Somebody signed in or out since this step began.')
 }
 
-/** Nothing of this request's session is written or signed in any more. */
+function storeFailed(message: string, cause: unknown): BitbucketSignInError {
+  return cause instanceof BitbucketSignInError
+    ? cause
+    : new BitbucketSignInError('store_unavailable', message, { cause })
+}
+
+/**
+ * Nothing of this request's session is written or signed in any more, and what is in the store stays there: it may be
+ * somebody else's by now. With `unset: 'destroy'` express-session would end it for want of `req.session`.
+ */
 function abandonSession(req: Request): void {
   asApp(req)[asApp(req)._userProperty ?? 'user'] = null
   asApp(req).session = null
+  asApp(req).sessionID = undefined
 }
 
 /** The time of a sign-in as it is stamped. */
@@ -270,7 +354,7 @@ export function stampNow(): number {
   return now()
 }
 
-function settled(work: (done: (error?: unknown) => void) => unknown): Promise<void> {
+function settled(work: (done: Done) => unknown): Promise<void> {
   return new Promise((resolve, reject) => {
     work((error) => (error ? reject(error) : resolve()))
   })

@@ -89,6 +89,16 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     (p) => (p.before = [(req, _res, next) => next(void Object.assign(req, { session: {} }))]),
   ],
   [
+    'the session cannot rotate, as cookie-session with the methods that Passport calls',
+    'problem',
+    'session',
+    /cookie-session is not supported/,
+    (p) => {
+      const done = (callback: () => void) => callback()
+      p.before = [(req, _res, next) => next(void Object.assign(req, { session: { regenerate: done, save: done } }))]
+    },
+  ],
+  [
     'passport.session() is missing',
     'problem',
     'passport-session',

@@ -628,8 +628,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: not re-read before a change',
     'http/session.ts',
-    "if (typeof session.reload !== 'function') return\n",
-    "if (typeof session.reload === 'function') return\n",
+    'await settled((done) => session.reload(done))',
+    'void session',
     'races',
   ),
   mutant(
@@ -643,15 +643,15 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: not renewed',
     'http/session.ts',
-    '    await logIn(req, user, kept)\n    // A patched',
-    '    asApp(req).session = Object.assign(old, kept, { [passportKey(req)]: { user: id } })\n    await settled((done) => old.save(done))\n    if (kept) return\n    // A patched',
+    'fill(await rotate(req), kept)',
+    'fill(asApp(req).session, kept)',
     'sessions',
   ),
   mutant(
     'session: saved after the redirect',
     'http/session.ts',
-    '    await logIn(req, user, kept)\n    // A patched',
-    '    logIn(req, user, kept).catch(() => {})\n    if (kept) return\n    // A patched',
+    '    await logIn(req, user, fresh)\n',
+    '    logIn(req, user, fresh).catch(() => {})\n    if (kept) return\n',
     'sessions',
   ),
   mutant(
