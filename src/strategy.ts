@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import { authorizationCode, checkIssuer, readCallback, stateInvalid } from './bitbucket/callback'
+import { oauth2Members } from './bitbucket/oauth2-members'
 import {
   enterCallback,
   openExchange,
@@ -25,8 +26,11 @@ export interface BitbucketStrategyOptions
   readonly name?: string
   /** Whether `verify` gets the request first. Default `false`. */
   readonly passReqToCallback?: boolean
-  /** Do not read the person; `verify` gets no profile. Default `false`. */
-  readonly skipUserProfile?: boolean
+  /** Do not read the person; `verify` gets no profile. A function decides for each sign-in. Default `false`. */
+  readonly skipUserProfile?:
+    | boolean
+    | (() => boolean)
+    | ((accessToken: string, done: (error: unknown, skip?: boolean) => void) => void)
   /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
   readonly timeoutMs?: number
   /** Do not read the addresses; `profile.emails` is empty. Default `false`. */
@@ -64,21 +68,22 @@ const OLD_URLS = ['authorizationURL', 'tokenURL', 'userProfileURL', 'userEmailsU
  */
 export class BitbucketStrategy extends ProtocolStrategy {
   constructor(options: BitbucketStrategyOptions, verify: VerifyFunction) {
-    if (typeof verify !== 'function')
-      throw configurationError('BitbucketStrategy: give a verify callback as second argument.')
+    if (typeof options !== 'object' || options === null || typeof verify !== 'function')
+      throw configurationError('BitbucketStrategy: give options and a verify callback, in this order.')
     const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false, timeoutMs = 10_000 } = options
     const { skipEmails = false } = options
     const connection = connectionOf(options)
     const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(options.clientSecret)], name, purpose)
     const limits = createLimits(name, memoryLimiter)
     const transactions = createTransactions(keys('transaction'), keys('state'), limits)
-    const transport = createTransport()
+    let transport = createTransport()
     const client: StrategyClient = connection
+    const openLeg = () => ({ client, exchange: openExchange(transport, timeoutMs) })
     const { jar, digest: context, origin } = connection
 
     super({
       name,
-      verify,
+      verify: settledByDone(verify),
       passReqToCallback,
       skipUserProfile,
       skipEmails,
@@ -104,9 +109,29 @@ export class BitbucketStrategy extends ProtocolStrategy {
           res.once('close', () => exchange.deadline.end())
           enterCallback(run, req, taken, exchange)
         },
+
+        openLeg,
       },
     })
+    const members = oauth2Members(client, openLeg, (agent) => {
+      transport.close()
+      transport = createTransport({ agent })
+    })
+    Object.assign(this, { _oauth2: members })
   }
+}
+
+/**
+ * A verify callback may be async: what it rejects with goes where `done(error)` goes, instead of ending the process.
+ * The arity stays, because the parent chooses the arguments by it. Only promises of the language are looked at: to
+ * follow a query of some database library would run it a second time.
+ */
+function settledByDone(verify: VerifyFunction): VerifyFunction {
+  const settled = function (this: unknown, ...args: Parameters<VerifyFunction>) {
+    const result: unknown = verify.apply(this, args)
+    if (result instanceof Promise) result.catch(args.at(-1))
+  }
+  return Object.defineProperty(settled, 'length', { value: verify.length })
 }
 
 /** The options as a connection, checked; options that the old packages took and that are always on here are passed over. */

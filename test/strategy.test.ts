@@ -1,4 +1,4 @@
-import { createServer } from 'node:http'
+import { Agent, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express'
@@ -56,6 +56,10 @@ interface SiteOptions {
   /** Give the instance to `authenticate` in the place of its name. */
   readonly instance?: boolean
   readonly authenticate?: Record<string, unknown>
+  /** Makes the strategy, for subclasses. */
+  readonly make?: (...of: ConstructorParameters<typeof BitbucketStrategy>) => BitbucketStrategy
+  /** A callback for `passport.authenticate` in the place of the route. */
+  readonly done?: (...args: unknown[]) => void
 }
 
 /** A site that uses the strategy alone, as the README of any strategy says. */
@@ -65,6 +69,8 @@ async function site({
   options,
   instance,
   authenticate,
+  make = (...of) => new BitbucketStrategy(...of),
+  done,
 }: SiteOptions = {}): Promise<Site> {
   const app = express()
   const server = createServer(app)
@@ -74,7 +80,7 @@ async function site({
     server.close()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const strategy = new BitbucketStrategy(
+  const strategy = make(
     {
       clientID: FAKE_CLIENT.clientID,
       clientSecret: SECRET,
@@ -93,6 +99,7 @@ async function site({
   }) as RequestHandler
   app.use(express.urlencoded({ extended: true }))
   app.get('/start', guard)
+  if (done) app.get('/callback', passport.authenticate('bitbucket', done) as RequestHandler)
   app.all('/callback', guard, (req, res) => {
     res.json({ user: (req as Request & { user: object }).user })
   })
@@ -262,15 +269,19 @@ describe('the start', () => {
     expect(new URL(location).searchParams.get('scope')).toBe('account email repository')
   })
 
-  test('outside Express it says what is missing', () => {
+  test.each([
+    ['without a response', { query: {}, headers: {} }],
+    ['without a parsed query', { res: {}, headers: {} }],
+  ])('%s, outside Express, it says what is missing', (_what, request) => {
     const strategy = new BitbucketStrategy(
       { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' },
       idOf as () => void,
     )
     const error = vi.fn()
-    const request = { query: {}, headers: {} } as unknown as Request
-    Object.assign(Object.create(strategy), { error }).authenticate(request, {})
-    expect(error).toHaveBeenCalledWith(expect.objectContaining({ code: 'configuration_invalid' }))
+    Object.assign(Object.create(strategy), { error }).authenticate(request as unknown as Request, {})
+    expect(error).toHaveBeenCalledWith(
+      expect.objectContaining({ code: 'configuration_invalid', message: expect.stringContaining('`req.res`') }),
+    )
   })
 })
 
@@ -354,6 +365,164 @@ describe('verify', () => {
       expect((await broken.signIn(new TestBrowser(), 'alice')).status).toBe(500)
       expect(broken.faults).toEqual([expect.objectContaining({ message: 'own' })])
     }
+  })
+})
+
+describe('code of the app that throws reaches its error handler, and the process goes on', () => {
+  const own = () => {
+    throw new Error('own')
+  }
+  const accept: Verify = (_a, _r, _p, done: (e: null, u: object) => void) => done(null, { id: 'me' })
+  const acceptLater: Verify = (_a, _r, _p, done: (e: null, u: object) => void) =>
+    void setImmediate(() => done(null, { id: 'me' }))
+
+  test.each<[string, SiteOptions]>([
+    ['a callback of passport.authenticate', { verify: accept, done: own }],
+    ['such a callback long after verify was called', { verify: acceptLater, done: own }],
+    ['an async verify', { verify: (async () => own()) as Verify }],
+    ['skipUserProfile', { options: { skipUserProfile: own } }],
+    [
+      'userProfile of a subclass',
+      { make: (...of) => Object.assign(new BitbucketStrategy(...of), { userProfile: own }) },
+    ],
+    [
+      'a subclass that changes the profile',
+      {
+        make: (...of) =>
+          new (class extends BitbucketStrategy {
+            override userProfile(token: string) {
+              super.userProfile(token, () => own())
+            }
+          })(...of),
+      },
+    ],
+  ])('%s', async (_who, options) => {
+    const { signIn, faults } = await site(options)
+    expect((await signIn(new TestBrowser(), 'alice')).status).toBe(500)
+    expect(faults).toEqual([expect.objectContaining({ message: 'own' })])
+  })
+
+  test('the control: the same callback that answers is called once, with the user', async () => {
+    const done = vi.fn()
+    const { signIn } = await site({ verify: accept, done })
+    void signIn(new TestBrowser(), 'alice').catch(() => {})
+    await vi.waitFor(() => expect(done).toHaveBeenCalled())
+    expect(done.mock.calls).toEqual([[null, { id: 'me' }, {}]])
+  })
+})
+
+describe('skipUserProfile as a function', () => {
+  test.each<[string, NonNullable<BitbucketStrategyOptions['skipUserProfile']>, number]>([
+    ['that says yes', () => true, 0],
+    ['that says no', () => false, 1],
+    ['that says yes later', (_token: string, done: (e: null, skip: boolean) => void) => done(null, true), 0],
+    ['that says no later', (_token: string, done: (e: null, skip: boolean) => void) => done(null, false), 1],
+  ])('%s', async (_what, skipUserProfile, requests) => {
+    const verify: Verify = (_a, _r, profile, done: (e: null, u: object) => void) => done(null, { profile: !!profile })
+    const { signIn } = await site({ verify, options: { skipUserProfile } })
+    expect((await signIn(new TestBrowser(), 'alice')).json()).toEqual({ user: { profile: requests === 1 } })
+    expect(fake.count('user')).toBe(requests)
+  })
+})
+
+describe('a subclass', () => {
+  class Own extends BitbucketStrategy {
+    override userProfile(token: string, done: (error?: unknown, profile?: unknown) => void) {
+      super.userProfile(token, (error, profile) =>
+        done(error, profile && { id: (profile as PassportProfile).username }),
+      )
+    }
+    override authorizationParams({ prompt }: { prompt?: string }) {
+      return { prompt, state: 'own', redirect_uri: 'https://evil.example', code_challenge: 'own', scope: 'own' }
+    }
+    override tokenParams() {
+      return { extra: 'own', code_verifier: 'own', redirect_uri: 'https://evil.example' }
+    }
+  }
+  const make: SiteOptions['make'] = (...of) => new Own(...of)
+
+  test('changes the profile, and adds to both requests what belongs to nobody else', async () => {
+    const { url, signIn } = await site({ make, authenticate: { prompt: 'login' } })
+    const { searchParams } = new URL((await new TestBrowser().get(`${url}/start`)).location)
+    expect(searchParams.get('prompt')).toBe('login')
+    expect((await signIn(new TestBrowser(), 'alice')).json()).toEqual({ user: { id: 'alice' } })
+    expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({ extra: 'own' })
+  })
+
+  test('can touch nothing of the protocol', async () => {
+    const { url, signIn } = await site({ make })
+    const { location } = await new TestBrowser().get(`${url}/start`)
+    expect(location).not.toMatch(/own|evil/)
+    await signIn(new TestBrowser(), 'alice')
+    expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({
+      redirect_uri: `${url}/callback`,
+      code_verifier: expect.stringMatching(/^[\w-]{43}$/),
+    })
+  })
+})
+
+describe('outside a request', () => {
+  /** Signs alice in and answers her tokens. */
+  async function tokensOf({ signIn }: Site) {
+    return (await signIn(new TestBrowser(), 'alice')).json().user as { access: string; refresh: string }
+  }
+  const keep: Verify = (access, refresh, _p, done: (e: null, u: object) => void) => done(null, { access, refresh })
+  /** The members that a Passport strategy's OAuth client has for others; TypeScript calls them protected. */
+  const membersOf = ({ strategy }: Site) =>
+    (strategy as unknown as { _oauth2: import('../src/bitbucket/oauth2-members').OAuth2Members })._oauth2
+
+  test('userProfile reads the person behind a token', async () => {
+    const own = await site({ verify: keep })
+    const { access } = await tokensOf(own)
+    const read = (token: string) =>
+      new Promise((resolve, reject) =>
+        own.strategy.userProfile(token, (error, profile) => (error ? reject(error) : resolve(profile))),
+      )
+    await expect(read(access)).resolves.toMatchObject({ id: uuidOf('alice'), emails: [{ verified: true }] })
+    await expect(read('no-token')).rejects.toMatchObject({ code: 'upstream_failed' })
+  })
+
+  test('userProfile gives up after the deadline', async () => {
+    const { strategy } = await site({ options: { timeoutMs: 100 } })
+    fake.script('user', { delivery: 'stall' })
+    const done = vi.fn()
+    strategy.userProfile('token', done)
+    await vi.waitFor(() => expect(done).toHaveBeenCalledWith(expect.objectContaining({ code: 'upstream_timeout' })))
+  })
+
+  test('getOAuthAccessToken refreshes tokens, taken off the strategy as packages that refresh do', async () => {
+    const own = await site({ verify: keep })
+    const { refresh } = await tokensOf(own)
+    const { getOAuthAccessToken } = membersOf(own)
+    const trade = (token: string) =>
+      new Promise<unknown[]>((resolve) =>
+        getOAuthAccessToken(token, { grant_type: 'refresh_token' }, (...answer) => resolve(answer)),
+      )
+    const token = expect.stringMatching(/^\S{20,}$/)
+    expect(await trade(refresh)).toEqual([null, token, token, expect.objectContaining({ token_type: 'bearer' })])
+    expect(await trade('dead')).toEqual([expect.objectContaining({ code: 'reauthorization_required' })])
+    expect(fake.requests.filter(({ endpoint }) => endpoint === 'token').at(-1)?.form).toEqual({
+      grant_type: 'refresh_token',
+      refresh_token: 'dead',
+    })
+  })
+
+  test('setAgent sends every request through the agent', async () => {
+    const own = await site({ verify: keep })
+    class Counting extends Agent {
+      opened = 0
+      override createConnection(...args: Parameters<Agent['createConnection']>) {
+        this.opened++
+        return super.createConnection(...args)
+      }
+    }
+    const agent = new Counting()
+    await own.signIn(new TestBrowser(), 'alice')
+    expect(agent.opened).toBe(0)
+    membersOf(own).useAuthorizationHeaderforGET(true)
+    membersOf(own).setAgent(agent)
+    expect((await own.signIn(new TestBrowser(), 'alice')).status).toBe(200)
+    expect(agent.opened).toBe(3)
   })
 })
 
@@ -479,6 +648,12 @@ describe('the options', () => {
       expect(error).toMatchObject({ code: 'configuration_invalid', message: expect.stringContaining(name) })
       expect(inspect(error, { depth: 9 })).not.toContain('a-client-secret')
     }
+  })
+
+  test.each([undefined, null, 'options', () => {}])('options that are %j are refused', (wrong) => {
+    expect(() => new BitbucketStrategy(wrong as unknown as BitbucketStrategyOptions, idOf as () => void)).toThrow(
+      /give options and a verify callback/,
+    )
   })
 
   test.each([undefined, null, 'verify', {}])('a verify that is %j is refused', (verify) => {

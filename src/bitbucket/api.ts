@@ -144,6 +144,18 @@ export async function fetchPerson(
   }
 }
 
+/** Any other resource of the API, for subclasses of the strategy. Refused unless it is one JSON object. */
+export async function fetchResource(
+  exchange: Exchange,
+  client: ApiClient,
+  accessToken: string,
+  url: string,
+): Promise<JsonObject> {
+  const answer = await get(exchange, client, accessToken, 'user', new URL(url))
+  if (answer.status !== 200 || !answer.body) throw apiRefusal(answer, 'what this resource needs')
+  return answer.body
+}
+
 /** Every page of the addresses. A failure is a value: whether it matters depends on who the person is. */
 async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string) {
   const list: BitbucketEmail[] = []

@@ -5,7 +5,15 @@ import OAuth2Strategy = require('passport-oauth2')
 import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { configurationError, scopesOf } from '../options'
-import { type ApiClient, type Exchange, exchangeCode, fetchPerson, type TakenLeg, type Tokens } from './api'
+import {
+  type ApiClient,
+  type Exchange,
+  exchangeCode,
+  fetchPerson,
+  fetchResource,
+  type TakenLeg,
+  type Tokens,
+} from './api'
 import { type PassportProfile, toPassportProfile } from './profile'
 
 /** The side of a connection that the authorization request needs as well. */
@@ -27,6 +35,14 @@ export interface StrategyDriver {
   start(req: Request, res: Response): StartedLeg | Promise<StartedLeg>
   /** Takes the transaction, trades the code, and ends the request through `run`. */
   finish(run: StrategyClone, req: Request, res: Response): Promise<void>
+  /** Reaches Bitbucket outside a callback; whoever asks ends the deadline. Absent where the connection follows from the request. */
+  openLeg?(): Leg
+}
+
+/** Whom an exchange with Bitbucket is for, and how it is reached. */
+export interface Leg {
+  readonly client: ApiClient
+  readonly exchange: Exchange
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
@@ -51,19 +67,23 @@ interface RouteOptions {
 }
 
 /** The members of the parent's OAuth client that it reads; the real one has no deadline and no size limit. */
-interface OAuthClient {
+export interface OAuthClient {
   readonly _authorizeUrl: string
   readonly _accessTokenUrl: string
   readonly _clientId: string
   getOAuthAccessToken(code: string, params: Record<string, string>, done: TokenCallback): void
+  get(url: string, accessToken: string, done: ResourceCallback): void
 }
 
-type TokenCallback = (
-  error: null,
-  accessToken: string,
-  refreshToken: string | undefined,
-  params: Record<string, unknown>,
+/** Ends with the tokens and what else the token endpoint said, or with an error alone. */
+export type TokenCallback = (
+  error: unknown,
+  accessToken?: string,
+  refreshToken?: string,
+  params?: Record<string, unknown>,
 ) => void
+
+type ResourceCallback = (error: unknown, body?: string) => void
 
 /** A request's own clone of the strategy: what the parent and Passport keep on it, and what is replaced per request. */
 export interface StrategyClone {
@@ -73,8 +93,9 @@ export interface StrategyClone {
   _stateStore: object
   _verify: VerifyFunction
   _passReqToCallback: boolean
-  _leg: { readonly client: ApiClient; readonly exchange: Exchange }
+  _leg: Leg
   authorizationParams(options: unknown): object
+  tokenParams(options: unknown): object
   userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
   success(user: unknown, info?: unknown): void
   fail(challenge?: unknown, status?: number): void
@@ -103,7 +124,7 @@ export class ProtocolStrategy extends OAuth2Strategy {
   readonly driver: StrategyDriver
   readonly skipEmails: boolean
   /** Set on a request's clone for the time of its callback. */
-  declare protected readonly _leg?: { readonly client: ApiClient; readonly exchange: Exchange }
+  declare protected readonly _leg?: Leg
 
   constructor({ name, driver, verify = () => {}, ...setUp }: StrategySetUp) {
     const { passReqToCallback = false, skipUserProfile, skipEmails = false } = setUp
@@ -123,27 +144,37 @@ export class ProtocolStrategy extends OAuth2Strategy {
     this.driver = driver
     this.skipEmails = skipEmails
     Object.defineProperty(this, 'driver', { enumerable: false })
-    Object.defineProperty(this, '_oauth2', { enumerable: false, writable: true })
+    // The parent's own would send whatever it is asked to, with the placeholders above.
+    Object.defineProperty(this, '_oauth2', { enumerable: false, writable: true, value: undefined })
   }
 
   /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
   override authenticate(req: Request, options: RouteOptions = {}): void {
     const run = cloneFor(this)
-    const { res } = req
-    if (!res) return run.error(missingResponse())
+    guardActions(run, req)
+    const { res, query } = req
+    if (!res || !query) return run.error(notExpress())
     if (options.state !== undefined) return run.error(stateOptionRefused())
-    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(req.query, name))
+    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(query, name))
     const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res, options)
-    // What the app's own callback throws goes to Express: nobody else would catch it, and the process would end.
-    leg.catch((error: unknown) => report(run, error)).catch((thrown: unknown) => req.next?.(thrown))
+    leg.catch((error: unknown) => report(run, error))
   }
 
-  /** The person behind a token, in Passport's shape. Works on a request's clone during its callback only. */
+  /** The person behind a token, in Passport's shape. */
   override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
-    const leg = this._leg
+    const leg = this._leg ?? this.driver.openLeg?.()
     if (!leg)
       return done(new BitbucketSignInError('configuration_invalid', 'userProfile works during a callback only.'))
-    passportProfile(leg, accessToken, this.skipEmails).then((profile) => done(null, profile), done)
+    passportProfile(leg, accessToken, this.skipEmails)
+      .finally(() => {
+        if (!this._leg) leg.exchange.deadline.end()
+      })
+      .then((profile) => done(null, profile), done)
+      .catch((thrown: unknown) => {
+        // A subclass can throw in its own `done`; only during a callback there is somebody to tell.
+        if (!this._leg) throw thrown
+        report(this as unknown as StrategyClone, thrown)
+      })
   }
 }
 
@@ -158,7 +189,7 @@ async function startLeg(
 ): Promise<void> {
   const started = await strategy.driver.start(req, res)
   refuseOverrides(options, started.client)
-  run.redirect(locationByParent(strategy, started))
+  run.redirect(locationByParent(strategy, started, options))
 }
 
 /** What a route passes to `passport.authenticate` can widen nothing; passed over in silence it would be missed later. */
@@ -179,7 +210,11 @@ function refuseOverrides({ scope, callbackURL }: RouteOptions, client: StrategyC
 }
 
 /** Where to send the browser: the parent builds it, on a clone that knows this connection, so that subclasses have their say. */
-function locationByParent(strategy: ProtocolStrategy, { client, state, codeChallenge }: StartedLeg): string {
+function locationByParent(
+  strategy: ProtocolStrategy,
+  { client, state, codeChallenge }: StartedLeg,
+  options: RouteOptions,
+): string {
   const run = Object.create(strategy) as StrategyClone
   let location = ''
   run._oauth2 = oauthClient(client)
@@ -189,7 +224,7 @@ function locationByParent(strategy: ProtocolStrategy, { client, state, codeChall
   run._stateStore = {
     store: (_req: unknown, _state: unknown, _meta: unknown, done: StoreCallback) => done(null, state),
   }
-  const params = strategy.authorizationParams({})
+  const params = strategy.authorizationParams(options)
   run.authorizationParams = () => ({ ...params, code_challenge: codeChallenge, code_challenge_method: 'S256' })
   run.redirect = (url) => {
     location = url
@@ -214,13 +249,14 @@ export function enterCallback(
   run._oauth2 = {
     ...oauthClient(client),
     getOAuthAccessToken(code, params, done) {
-      exchangeCode(exchange, client, code, params).then(
-        (tokens) => {
-          done(null, tokens.accessToken, tokens.refreshToken ?? undefined, resultsOf(tokens))
-        },
-        // Not through `done`: the parent would wrap the error and copy the answer into its text.
-        (error: unknown) => report(run, error),
-      )
+      exchangeCode(exchange, client, code, params)
+        .then((tokens) => done(null, ...resultsOf(tokens)))
+        // Not through `done`: the parent would wrap the error and copy the answer into its text. What a subclass or
+        // `skipUserProfile` throws ends here too.
+        .catch((error: unknown) => report(run, error))
+    },
+    get(url, accessToken, done) {
+      getResource({ client, exchange }, url, accessToken, done).catch((thrown: unknown) => report(run, thrown))
     },
   }
   run._callbackURL = client.callbackURL
@@ -234,7 +270,7 @@ export function enterCallback(
 type VerifyCallback = (error: null, codeVerifier: string) => void
 
 async function passportProfile(
-  { exchange, client }: StrategyClone['_leg'],
+  { exchange, client }: Leg,
   accessToken: string,
   skipEmails: boolean,
 ): Promise<PassportProfile> {
@@ -244,7 +280,18 @@ async function passportProfile(
   return toPassportProfile(person.profile, person.json)
 }
 
-function oauthClient(client: StrategyClient): OAuthClient {
+/** node-oauth's `get`, for the `userProfile` of a subclass: on the API's own origin, with every limit of ours. */
+export async function getResource(
+  { client, exchange }: Leg,
+  url: string,
+  accessToken: string,
+  done: ResourceCallback,
+): Promise<void> {
+  await fetchResource(exchange, client, accessToken, url).then((body) => done(null, JSON.stringify(body)), done)
+}
+
+/** What the parent reads of its OAuth client to build an authorization request. */
+export function oauthClient(client: StrategyClient): OAuthClient {
   return {
     _authorizeUrl: client.authorizationURL.href,
     _accessTokenUrl: client.tokenURL.href,
@@ -252,16 +299,20 @@ function oauthClient(client: StrategyClient): OAuthClient {
     getOAuthAccessToken() {
       throw new TypeError('A start exchanges nothing.')
     },
+    get() {
+      throw new TypeError('A start reads nothing.')
+    },
   }
 }
 
-/** The `params` of Passport's longer verify callbacks. */
-function resultsOf({ expiresAt, scopes }: Tokens): Record<string, unknown> {
-  return {
+/** Both tokens, and the `params` of Passport's longer verify callbacks. */
+export function resultsOf({ accessToken, refreshToken, expiresAt, scopes }: Tokens) {
+  const params: Record<string, unknown> = {
     token_type: 'bearer',
     ...(expiresAt && { expires_in: Math.round((expiresAt.getTime() - Date.now()) / 1000) }),
     ...(scopes && { scope: scopes.join(' ') }),
   }
+  return [accessToken, refreshToken ?? undefined, params] as const
 }
 
 /**
@@ -274,6 +325,24 @@ export function cloneFor(strategy: ProtocolStrategy): StrategyClone {
   return Object.assign(Object.create(strategy), { success, fail, redirect, error, pass }) as StrategyClone
 }
 
+/**
+ * What the callback of the app's own `passport.authenticate` throws goes to Express. It can come out of a promise of
+ * ours or out of the app's database, where nobody else would catch it and the process would end.
+ */
+function guardActions(run: StrategyClone, req: Request): void {
+  for (const name of ['success', 'fail', 'redirect', 'error'] as const) {
+    const act = run[name] as (...args: unknown[]) => void
+    run[name] = (...args: unknown[]) => {
+      try {
+        act.apply(run, args)
+      } catch (thrown) {
+        if (!req.next) throw thrown
+        req.next(thrown)
+      }
+    }
+  }
+}
+
 /** Ends the request by Passport's means: refusals fail it, faults are errors. */
 export function report(run: StrategyClone, error: unknown): void {
   if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
@@ -283,8 +352,11 @@ export function report(run: StrategyClone, error: unknown): void {
   }
 }
 
-function missingResponse(): BitbucketSignInError {
-  return new BitbucketSignInError('configuration_invalid', 'The strategy needs `req.res`; use it inside Express.')
+function notExpress(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'configuration_invalid',
+    'The strategy needs `req.res` and `req.query`; use it inside Express.',
+  )
 }
 
 function stateOptionRefused(): BitbucketSignInError {
@@ -295,6 +367,6 @@ function stateOptionRefused(): BitbucketSignInError {
 }
 
 /** One deadline for all requests of an exchange; {@link ExchangeDeadline.end} it when the exchange is over. */
-export function openExchange(transport: Exchange['transport'], timeoutMs: number, res: Response): Exchange {
+export function openExchange(transport: Exchange['transport'], timeoutMs: number, res?: Response): Exchange {
   return { transport, deadline: new ExchangeDeadline(timeoutMs, res), timings: [] }
 }

@@ -174,6 +174,23 @@ describe('the differences that the guide lists', () => {
     expect(keys.ours.filter((key) => !keys.old.includes(key))).toEqual(['photos'])
   })
 
+  it('addresses with skipEmails: not there before, an empty list now', async () => {
+    for (const which of ['old', 'ours'] as const) {
+      const app = await start(which, { more: { skipEmails: true } })
+      await app.signIn()
+      expect((await app.me())?.emails).toEqual(which === 'old' ? undefined : [])
+    }
+  })
+
+  it('an id that is no uuid: taken before, refused now', async () => {
+    for (const which of ['old', 'ours'] as const) {
+      fake.script('user', { edit: (body) => ({ ...body, uuid: 'id123' }) })
+      const app = await start(which)
+      expect((await app.signIn()).status).toBe(which === 'old' ? 302 : 500)
+      expect((await app.me())?.id).toBe(which === 'old' ? 'id123' : undefined)
+    }
+  })
+
   it('requests after the code: one after the other before, the two of the API at once now', async () => {
     const gaps: Record<Which, number> = { old: 0, ours: 0 }
     for (const which of ['old', 'ours'] as const) {
