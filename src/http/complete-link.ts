@@ -31,6 +31,8 @@ export async function linkTo<User>(
   { identity, profile }: { identity: Identity; profile: Profile },
   tokens: Tokens | null,
 ): Promise<void> {
+  // The session may have been opened before the account was suspended.
+  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
   const owner = ownerOf(await hooks.findByIdentity(identity), current)
   const facts = {
     owner,

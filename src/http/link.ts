@@ -63,6 +63,7 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   if (!hooks.has.unlink || !hooks.has.list) {
     throw configurationError('Unlinking needs the hooks `unlinkIdentity` and `listIdentities`. Add them to `accounts`.')
   }
+  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
   const id = bodyField(req, 'id')
   const own = ((await hooks.listIdentities(current.user)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
   // Somebody else's identity and one that does not exist get the same answer.

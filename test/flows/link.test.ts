@@ -184,6 +184,16 @@ describe('outcomes of linking', () => {
     await expectRefused(await browser.get(await fake.signIn(location, { person: 'alice' })), 'email_unverified', 403)
   })
 
+  test('a user who was suspended while the person was at Bitbucket is refused at the callback', async () => {
+    await open()
+    const before = browser.copy()
+    const { location } = await post('/link')
+    user.disabled = true
+    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
+    await expectRefused(answer, 'account_disabled', 403)
+    expect(browser.jar(app.url).get('connect.sid')).toBe(before.jar(app.url).get('connect.sid'))
+  })
+
   test('a sign-in of more than ten minutes ago has to be repeated', async () => {
     await open()
     travel(11 * 60_000)
@@ -332,6 +342,15 @@ describe('unlinking', () => {
       expect(errorOf(await post('/unlink', { id }))).toBe('identity_not_found')
     expect(errorOf(await post('/unlink'))).toBe('identity_not_found')
     expect(app.accounts.byIdentity(identityOf('alice'))).toBeDefined()
+  })
+
+  test('a user who may not sign in any more is refused', async () => {
+    await open()
+    user.identities.push(identityOf('alice'))
+    user.disabled = true
+    await expectRefused(await post('/unlink', { id: identityOf('alice').id }), 'account_disabled', 403)
+    user.disabled = false
+    expect((await post('/unlink', { id: identityOf('alice').id })).status).toBe(303)
   })
 
   test('without unlinkIdentity the page offers none and the form says how to mend the set-up', async () => {

@@ -207,6 +207,14 @@ describe('what may refuse', () => {
     await expectUnchanged()
   })
 
+  test('an account that was suspended meanwhile does not link', async () => {
+    await open()
+    await app.signIn(browser, 'alice')
+    user.disabled = true
+    expect(errorOf(await choose(app, browser, 'link'))).toBe('account_disabled')
+    await expectUnchanged()
+  })
+
   test('an account with another Bitbucket identity is not offered the link, and the form is refused', async () => {
     await open({}, {})
     user.identities.push({ issuer: new URL(fake.url).origin, id: '{11111111-1111-4111-8111-111111111111}' })
