@@ -4,7 +4,7 @@ import type { Grant } from './grants'
 import { membershipOf, membersOf, workspaceAccess, workspaceAnswer } from './memberships'
 import { paginate } from './pagination'
 import { derivedUuid, type FakePerson } from './people'
-import { apiError, expiredToken, invalidToken, missingScope, notFound, removedEndpoint } from './refusals'
+import { expiredToken, invalidToken, methodNotAllowed, missingScope, notFound, removedEndpoint } from './refusals'
 import type { World } from './world'
 
 interface ApiEndpoint {
@@ -37,7 +37,7 @@ export function answerApi(request: FakeRequest, world: World): Answer {
   const endpoint = ENDPOINTS.find(({ pattern }) => pattern.test(path))
   const parts = endpoint && decodeParts(endpoint.pattern.exec(path))
   if (!endpoint || !parts) return notFound()
-  if (request.method !== 'GET' && request.method !== 'HEAD') return apiError(405, { message: 'Method not allowed' })
+  if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed()
   const token = world.grants.findAccessToken(bearerOf(request, world) ?? '')
   if (!token || !isStillThere(token.grant, world)) return invalidToken()
   if (token.expired) return expiredToken()

@@ -27,7 +27,7 @@ export interface FakeBehaviour {
   readonly deadRefreshToken?: 'unauthorized_client' | 'invalid_grant'
   /** What wrong client credentials are told: `unauthorized_client` with status 400 (default), `invalid_client` with 401. */
   readonly wrongClient?: 'unauthorized_client' | 'invalid_client'
-  /** `strict` (default): only the header, only `Bearer` with a capital B. `lenient`: any case, the query and the body too. */
+  /** `strict` (default): only the header, only `Bearer` with a capital B. `lenient`: any case, and the query too. */
   readonly bearer?: 'strict' | 'lenient'
   /** Whether the `account` scope opens `/2.0/user/emails` without `email`. Default `true`. */
   readonly accountGivesEmails?: boolean

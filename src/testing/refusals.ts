@@ -24,6 +24,10 @@ export function notFound(): Answer {
   })
 }
 
+export function methodNotAllowed(): Answer {
+  return jsonAnswer(405, { type: 'error', error: { message: 'Method not allowed' } }, { allow: 'GET, HEAD' })
+}
+
 /** The announcement is there twice, inside the error and beside it. */
 export function removedEndpoint(): Answer {
   const data = { announcement_url: 'https://developer.atlassian.com/cloud/bitbucket/changelog#CHANGE-2770' }

@@ -89,8 +89,10 @@ function authenticateClient(request: FakeRequest, world: World): FakeClient | An
   if (!given) {
     return oauthError(400, 'unauthorized_client', 'Requests must be authenticated using OAuth client credentials')
   }
-  const client = world.clients.find(given.clientID)
-  if (client && client.clientSecret === given.clientSecret) return client
+  for (const { clientID, clientSecret } of [given, formDecoded(given)]) {
+    const client = world.clients.find(clientID)
+    if (client?.clientSecret === clientSecret) return client
+  }
   return world.behaviour.wrongClient === 'invalid_client'
     ? oauthError(401, 'invalid_client', 'Invalid OAuth client credentials')
     : oauthError(400, 'unauthorized_client', 'Invalid OAuth client credentials')
@@ -99,6 +101,15 @@ function authenticateClient(request: FakeRequest, world: World): FakeClient | An
 function basicCredentials(header: string) {
   const [clientID = '', ...rest] = Buffer.from(header.slice('Basic '.length), 'base64').toString().split(':')
   return { clientID, clientSecret: rest.join(':') }
+}
+
+/**
+ * Some clients encode both halves of HTTP Basic as RFC 6749 says, most send them as they are. For the letters and digits
+ * of Bitbucket's own keys that is the same; for those that a test invents, both will do.
+ */
+function formDecoded(given: { clientID: string; clientSecret: string }) {
+  const decode = (value: string) => new URLSearchParams(`=${value}`).get('') ?? ''
+  return { clientID: decode(given.clientID), clientSecret: decode(given.clientSecret) }
 }
 
 function bodyCredentials(form: URLSearchParams, world: World) {

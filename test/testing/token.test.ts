@@ -184,6 +184,19 @@ describe('client authentication', () => {
     expect((await requestToken(fake, await form(), basic(FAKE_CLIENT.clientID, 'a:b:c'))).status).toBe(200)
   })
 
+  it('may be encoded in the header as RFC 6749 says, or not', async () => {
+    fake.addClient({ ...FAKE_CLIENT, clientID: 'a-b', clientSecret: 'c d+e%20' })
+    const code = () => ({
+      grant_type: 'authorization_code',
+      code: fake.issueCode({ person: 'alice', client: 'a-b', redirectUri: CALLBACK }),
+      redirect_uri: CALLBACK,
+    })
+    for (const header of [basic('a-b', 'c d+e%20'), basic('a%2Db', 'c+d%2Be%2520')]) {
+      expect((await requestToken(fake, code(), header)).status).toBe(200)
+    }
+    expect((await requestToken(fake, code(), basic('a%2Db', 'c+d+e%2520'))).json()).toMatchObject(BAD_CLIENT)
+  })
+
   it('with another scheme is answered with HTML', async () => {
     const answer = await requestToken(fake, await form(), 'Bearer x')
     expect(answer.status).toBe(400)
@@ -249,7 +262,6 @@ describe('a refresh token', () => {
 
   it('is worth nothing to another client', async () => {
     const { refresh_token } = await signedIn()
-    fake.addClient({ ...FAKE_CLIENT, clientID: 'other' })
     expect((await refresh(refresh_token, basic('other'))).json()).toEqual(BAD_CLIENT)
   })
 
