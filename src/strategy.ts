@@ -114,7 +114,6 @@ export class BitbucketStrategy extends ProtocolStrategy {
       },
     })
     const members = oauth2Members(client, openLeg, (agent) => {
-      transport.close()
       transport = createTransport({ agent })
     })
     Object.assign(this, { _oauth2: members })

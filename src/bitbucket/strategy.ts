@@ -95,7 +95,6 @@ export interface StrategyClone {
   _passReqToCallback: boolean
   _leg: Leg
   authorizationParams(options: unknown): object
-  tokenParams(options: unknown): object
   userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
   success(user: unknown, info?: unknown): void
   fail(challenge?: unknown, status?: number): void
