@@ -461,6 +461,31 @@ describe('a subclass', () => {
   })
 })
 
+test('a subclass reads more of the person with the get of its OAuth client', async () => {
+  class WithTwoFactor extends BitbucketStrategy {
+    override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
+      super.userProfile(accessToken, (error, profile) => {
+        if (error) return done(error)
+        const { get } = (this as unknown as { _oauth2: import('../src/bitbucket/oauth2-members').OAuth2Members })
+          ._oauth2
+        get(`${fake.endpoints.apiURL}/user`, accessToken, (failed, body) => {
+          if (failed) return done(failed)
+          done(null, { ...(profile as object), twoFactor: JSON.parse(body ?? '').has_2fa_enabled })
+        })
+      })
+    }
+  }
+  const verify: Verify = (
+    _a,
+    _r,
+    { id, twoFactor }: { id: string; twoFactor: unknown },
+    done: (e: null, u: object) => void,
+  ) => done(null, { id, twoFactor: typeof twoFactor })
+  const { signIn } = await site({ make: (...of) => new WithTwoFactor(...of), verify })
+  expect((await signIn(new TestBrowser(), 'alice')).json()).toMatchObject({ user: { id: uuidOf('alice') } })
+  expect(fake.count('user')).toBe(2)
+})
+
 describe('outside a request', () => {
   /** Signs alice in and answers her tokens. */
   async function tokensOf({ signIn }: Site) {
@@ -505,6 +530,21 @@ describe('outside a request', () => {
       grant_type: 'refresh_token',
       refresh_token: 'dead',
     })
+  })
+
+  test('get reads a resource of the API, and takes the token nowhere else', async () => {
+    const own = await site({ verify: keep })
+    const { access } = await tokensOf(own)
+    const { apiURL, tokenURL } = fake.endpoints
+    const read = (url: string) =>
+      new Promise<unknown[]>((resolve) => membersOf(own).get(url, access, (...answer) => resolve(answer)))
+    expect(JSON.parse(String((await read(`${apiURL}/user`))[1]))).toMatchObject({ uuid: uuidOf('alice') })
+    expect(await read(`${apiURL}/nothing/here`)).toEqual([expect.objectContaining({ code: 'upstream_failed' })])
+    const before = fake.requests.length
+    for (const url of [tokenURL.replace('127.0.0.1', 'localhost'), 'https://evil.example/user', 'no url']) {
+      expect(await read(url)).toEqual([expect.any(TypeError)])
+    }
+    expect(fake.requests.length).toBe(before)
   })
 
   test('setAgent sends every request through the agent', async () => {

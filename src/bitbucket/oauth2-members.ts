@@ -33,10 +33,9 @@ export function oauth2Members(
 
     get(url, accessToken, done) {
       const leg = openLeg()
-      getResource(leg, url, accessToken, (error, body) => {
-        leg.exchange.deadline.end()
-        done(error, body)
-      })
+      getResource(leg, url, accessToken)
+        .finally(() => leg.exchange.deadline.end())
+        .then((body) => done(null, body), done)
     },
 
     setAgent,

@@ -255,7 +255,9 @@ export function enterCallback(
         .catch((error: unknown) => report(run, error))
     },
     get(url, accessToken, done) {
-      getResource({ client, exchange }, url, accessToken, done).catch((thrown: unknown) => report(run, thrown))
+      getResource({ client, exchange }, url, accessToken)
+        .then((body) => done(null, body), done)
+        .catch((thrown: unknown) => report(run, thrown))
     },
   }
   run._callbackURL = client.callbackURL
@@ -280,13 +282,8 @@ async function passportProfile(
 }
 
 /** node-oauth's `get`, for the `userProfile` of a subclass: on the API's own origin, with every limit of ours. */
-export async function getResource(
-  { client, exchange }: Leg,
-  url: string,
-  accessToken: string,
-  done: ResourceCallback,
-): Promise<void> {
-  await fetchResource(exchange, client, accessToken, url).then((body) => done(null, JSON.stringify(body)), done)
+export async function getResource({ client, exchange }: Leg, url: string, accessToken: string): Promise<string> {
+  return JSON.stringify(await fetchResource(exchange, client, accessToken, url))
 }
 
 /** What the parent reads of its OAuth client to build an authorization request. */
