@@ -4,6 +4,7 @@ import type { SignInResult, Tokens } from '../bitbucket/api'
 import type { Identity, Profile } from '../bitbucket/profile'
 import { BitbucketSignInError } from '../errors'
 import type { Transaction } from '../flow/transaction'
+import { configurationError } from '../options'
 import { decideLink, decideReauthentication } from '../policy/linking'
 import { followUp, ownerOf, refusal } from './complete-sign-in'
 import { sendOn } from './reply'
@@ -21,6 +22,12 @@ export async function completeLink<User>(
   const hooks = hooksOf(visit, 'link', person.workspaces)
   await linkTo(visit, hooks, current, person, tokens)
   sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo))
+}
+
+/** Without these nobody can tell what the user has already, or that the account is theirs to link to. */
+export function requireLinkHooks<User>({ has }: GuardedHooks<User>): void {
+  if (has.describe && has.list) return
+  throw configurationError('Linking needs the hooks `describeUser` and `listIdentities`. Add them to `accounts`.')
 }
 
 /** Links an identity to the signed-in user, if the table allows it: one write, a new session, the other ones ended. */

@@ -6,7 +6,7 @@ import { randomHandle } from '../flow/random'
 import { maskAddress } from '../policy/email'
 import { decideSignIn } from '../policy/sign-in'
 import { bodyField } from './body'
-import { linkTo } from './complete-link'
+import { linkTo, requireLinkHooks } from './complete-link'
 import { finishSignIn, leave, refusal } from './complete-sign-in'
 import { finishPending, formOf, readPending, takeUpPending } from './pending'
 import { requireRecent } from './recent'
@@ -125,9 +125,10 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
   requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link', pending.workspaces)
+  requireLinkHooks(hooks)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
-  const hooks = hooksOf(visit, 'link', pending.workspaces)
   await linkTo(visit, hooks, current, pending, null)
   leave(visit, pending.returnTo, 'linked', true)
 }

@@ -3,6 +3,7 @@ import { BitbucketSignInError } from '../errors'
 import { configurationError } from '../options'
 import { decideUnlink } from '../policy/linking'
 import { bodyField } from './body'
+import { requireLinkHooks } from './complete-link'
 import { refusal } from './complete-sign-in'
 import { formOf } from './pending'
 import { requireRecent } from './recent'
@@ -46,9 +47,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
   const current = requireSignedIn(visit)
   requireRecent(visit, current)
   const hooks = hooksOf(visit, 'link')
-  if (!hooks.has.describe || !hooks.has.list) {
-    throw configurationError('Linking needs the hooks `describeUser` and `listIdentities`. Add them to `accounts`.')
-  }
+  requireLinkHooks(hooks)
   const { emailVerified } = (await hooks.describe(current.user)) ?? { emailVerified: false }
   if (!emailVerified && !visit.services.policy.linkUnverified) throw refusal('email_unverified')
   startFor(visit, 'link', current)

@@ -224,6 +224,24 @@ describe('what may refuse', () => {
     expect(user.identities).toHaveLength(1)
   })
 
+  test.each([
+    ['listIdentities', {}],
+    ['describeUser', {}],
+    ['listIdentities', { identitiesPerUser: 'many' }],
+    ['describeUser', { linkUnverified: true }],
+  ] as const)('without %s nobody is offered the link, and the form is refused (%j)', async (hook, policy) => {
+    await open({ without: [hook], options: { policy } })
+    await app.signIn(browser, 'alice')
+    expect((await page()).text).not.toContain('value="link"')
+    const answer = await choose(app, browser, 'link')
+    expect([answer.status, errorOf(answer)]).toEqual([500, 'configuration_invalid'])
+    expect(app.errors.at(-1)?.message).toContain('`describeUser` and `listIdentities`')
+    await expectUnchanged()
+    // Switching needs neither, and the question is still open.
+    expect((await choose(app, browser, 'switch')).status).toBe(303)
+    expect(app.accounts.writes()).toEqual(['createUser'])
+  })
+
   test('a disabled owner of the identity is refused without a question', async () => {
     await open()
     const other = await signedUp('alice')
