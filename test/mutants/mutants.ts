@@ -115,9 +115,9 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'callback: HEAD and POST accepted',
-    'http/router.ts',
-    "if (req.method === 'GET') return next()",
-    'if (res) return next()',
+    'http/central-callback.ts',
+    "if (req.method !== 'GET') throw onlyGet(res)",
+    "if (req.method === 'TRACE') throw onlyGet(res)",
     'injection',
   ),
   mutant(
@@ -205,8 +205,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'transport: compressed answers accepted',
     'bitbucket/transport.ts',
-    'if (encoded) reject',
-    'if (encoded && false) reject',
+    "if ((headers['content-encoding'] ?? 'identity') === 'identity')",
+    'if (headers)',
     'upstream',
   ),
   mutant(
@@ -227,15 +227,15 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'transport: the token request is sent again',
     'bitbucket/transport.ts',
-    "if (upstream.method === 'GET' && error instanceof StaleConnection)",
-    'if (error instanceof StaleConnection)',
+    "if (method !== 'GET' || isSecond)",
+    'if (isSecond)',
     'upstream',
   ),
   mutant(
     'transport: a browser that left is not noticed',
     'deadline.ts',
-    "res?.once('close', onClose)",
-    "res?.once('never', onClose)",
+    "res?.once('close', this.#onClose)",
+    "res?.once('never', this.#onClose)",
     'upstream',
   ),
   mutant(
