@@ -25,7 +25,7 @@ export interface ConnectionsOptions {
    * The tenant of a request; `null` = the application level itself. Anything else that is not the id of a tenant,
    * `undefined` included, is offered nothing: a host that is in no table must not end at the application level. It
    * must follow from host or mount path, the same at start and callback; never from a query parameter or a header that
-   * a browser can set. Default: always `null`.
+   * a browser can set. It is asked at the host of a central callback, too. Default: always `null`.
    */
   readonly tenant?: (req: Request) => string | null | Promise<string | null>
   /** The application of a request, for `applications`; by the rules of `tenant`. Default: always `null`. */

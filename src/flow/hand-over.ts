@@ -8,6 +8,11 @@ export interface HandOver {
   readonly state: string
   /** The only origin that may use it. */
   readonly origin: string
+  /**
+   * Whose answers the central callback takes. Bitbucket names no issuer in its answer, so a server that was asked in
+   * its place could send the browser on to Bitbucket and have the code that comes back traded at its own token endpoint.
+   */
+  readonly issuer: string
   readonly code: string | null
   readonly error: string | null
 }

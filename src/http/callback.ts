@@ -75,13 +75,26 @@ function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInE
 }
 
 /** The parameters as Bitbucket sent them, here or by way of the central callback. */
-function receivedParameters<User>({ query, services, origin }: Visit<User>): CallbackParameters {
+function receivedParameters<User>({ req, query, services, connection, origin }: Visit<User>): CallbackParameters {
   const parameters = readCallback(query)
   if (parameters.handover === undefined) return parameters
   const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
+  if (handedOver.issuer !== connection.issuer) {
+    const error = otherServer()
+    services.report(error, req)
+    throw error
+  }
   const { state, code, error } = handedOver
   return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
+}
+
+/** Someone may be trying to have another server's code sent to theirs; or a set-up that cannot work is tried out. */
+function otherServer(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'state_invalid',
+    'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with `endpoints` of its own needs a `callbackURL` on a host of its own, at which it is the connection of the request.',
+  )
 }
 
 function parseState<User>({ services }: Visit<User>, { state }: CallbackParameters): ParsedState {

@@ -4,6 +4,7 @@ import { requestOrigin } from '../connection'
 import { BitbucketSignInError } from '../errors'
 import { sealHandOver } from '../flow/hand-over'
 import type { StartingPoint } from '../flow/transaction'
+import { BITBUCKET_ISSUER } from '../options'
 import { sendOn } from './reply'
 import type { Services } from './services'
 import { noConnection, openVisit, type Visit, visitOf } from './visit'
@@ -39,7 +40,7 @@ export function goesOnElsewhere<User>({ services, query, connection, origin }: V
 }
 
 /** Sends the sign-in on to where it started, sealed for that origin alone, which must still be configured. */
-export function handOver<User>({ req, res, query, services, connection }: Visit<User>): void {
+export async function handOver<User>({ req, res, query, services, connection }: Visit<User>): Promise<void> {
   const { state = '', code = null, error = null, iss } = readCallback(query)
   const origin = startingPoint(services, query)?.origin ?? ''
   checkIssuer(iss, connection.authorizationURL)
@@ -50,8 +51,18 @@ export function handOver<User>({ req, res, query, services, connection }: Visit<
     )
   }
   const [handle = ''] = state.split('.')
-  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, code, error })
+  const issuer = await issuerHere(services, req)
+  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, issuer, code, error })
   sendOn(req, res, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
+}
+
+/**
+ * Whose answers come to this callback: those of the connection that lives here, else of the application level. What
+ * `state` says does not count, or a tenant with endpoints of its own could be sent the codes of everybody else.
+ */
+async function issuerHere<User>({ source }: Services<User>, req: Request): Promise<string> {
+  const connection = (await source.resolve(req)) ?? (await source.registered(null))
+  return connection?.issuer ?? BITBUCKET_ISSUER
 }
 
 /** Where the sign-in of this callback started, if its `state` says so; what is odd about it, the callback refuses. */

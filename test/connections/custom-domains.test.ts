@@ -180,7 +180,8 @@ test('two domains of one connection do not finish for each other, with or withou
 
 test('a sealed hand-over opens for the origin it names, in time, and for no other', () => {
   const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'hand-over')
-  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', code: 'c', error: null }
+  const issuer = 'https://bitbucket.org'
+  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', issuer, code: 'c', error: null }
   const sealed = sealHandOver(keys, handOver)
   expect(openHandOver(keys, sealed, 'https://acme.example')).toEqual(handOver)
   for (const origin of ['https://globex.example', 'http://acme.example', 'https://acme.example/', '']) {
