@@ -158,7 +158,7 @@ export function activateConnection(
   const id = connection.id ?? 'default'
   const tenant = connection.tenant ?? null
   const application = connection.application ?? null
-  const apiURL = endpoints.apiURL.replace(/\/+$/, '')
+  const apiURL = withoutSlash(endpoints.apiURL)
   return Object.freeze<ActiveConnection>({
     id,
     tenant,
@@ -203,22 +203,34 @@ export function activateConnection(
 
 /** Public path of the router, without trailing slash; `''` is the root. */
 export function basePathOf({ callbackURL }: Connection, basePath: string | undefined): string {
-  return (basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, '')).replace(/\/+$/, '')
+  return withoutSlash(basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, ''))
 }
 
 /**
  * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server has a say in
  * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
  * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
+ *
+ * On Bitbucket's own hosts the whole address counts. They also serve what anybody pushes: a file called `user` in a
+ * repository, asked for through the API, would be the answer to "who is this?".
  */
 function issuerOf(endpoints: Endpoints): string {
-  const servers = serversOf(endpoints)
-  return servers === serversOf(BITBUCKET_ENDPOINTS) ? BITBUCKET_ISSUER : servers
+  const addresses = addressesOf(endpoints)
+  if (addresses.join(' ') === addressesOf(BITBUCKET_ENDPOINTS).join(' ')) return BITBUCKET_ISSUER
+  const servers = originsOf(addresses)
+  const bitbucket = originsOf(addressesOf(BITBUCKET_ENDPOINTS))
+  return (servers.every((each) => bitbucket.includes(each)) ? addresses : servers).join(' ')
 }
 
-function serversOf({ authorizationURL, tokenURL, apiURL }: Endpoints): string {
-  return [...new Set([authorizationURL, tokenURL, apiURL].map((url) => new URL(url).origin))].join(' ')
+function addressesOf({ authorizationURL, tokenURL, apiURL }: Endpoints): readonly string[] {
+  return [authorizationURL, tokenURL, withoutSlash(apiURL)].map((url) => new URL(url).href)
 }
+
+function originsOf(addresses: readonly string[]): readonly string[] {
+  return [...new Set(addresses.map((address) => new URL(address).origin))]
+}
+
+const withoutSlash = (url: string) => url.replace(/\/+$/, '')
 
 /** Reserved names are set and not added, so that nothing in the endpoint's own query can stand beside them. */
 function authorizationLocation(

@@ -2,7 +2,7 @@ import { isJsonObject, type JsonObject, readAccountId, readLink, readText, readU
 
 /** The key of a Bitbucket person: who says it, and Bitbucket's immutable id. Store exactly these two, unique together. */
 export interface Identity {
-  /** `https://bitbucket.org`, or the origin of a connection's own `endpoints`. */
+  /** `https://bitbucket.org`, or where a connection's own `endpoints` are. */
   readonly issuer: string
   /** Bitbucket's `uuid`, with its braces. Never a name or an address: those change hands. */
   readonly id: string
