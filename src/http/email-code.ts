@@ -4,6 +4,7 @@ import { isAlive, now } from '../flow/clock'
 import { CODE_LIFETIME_MS, hashCode, makeCode } from '../flow/email-code'
 import { MAIL_PAUSE_SECONDS } from '../flow/limits'
 import type { Pending } from '../flow/pending'
+import { BITBUCKET_ISSUER } from '../options'
 import { comparableAddress, maskAddress } from '../policy/email'
 import { sendOn } from './reply'
 import { contextOf, tell, type Visit } from './visit'
@@ -60,8 +61,7 @@ export async function mailCode<User>(
   if (address === null || !services.sendEmailCode) throw new TypeError('A code needs an address and a mailer.')
   const person = `${pending.identity.issuer} ${pending.identity.id}`
   const pair = `${person} ${comparableAddress(address)}`
-  // Somebody else's attempts on an address that Bitbucket confirmed for this person are not counted against them.
-  const mailbox = pending.confirmed ? pair : comparableAddress(address)
+  const mailbox = mailboxOf(pending, comparableAddress(address))
   if (!(await services.limits.consume('mailPause', pair))) {
     // Another browser, or a record that was cancelled, asked for the last one: the pause is over a minute from now at most.
     return { pending: pending.triedAt === null ? { ...pending, triedAt: now() } : pending, outcome: 'paused' }
@@ -87,6 +87,16 @@ export async function mailCode<User>(
     pending: { ...pending, generation, triedAt: sentAt, code: sent ? { hash, sentAt } : null },
     outcome: sent ? 'sent' : 'code_not_sent',
   }
+}
+
+/**
+ * Whose mails to an address are counted together. Somebody else's attempts on an address that Bitbucket confirmed for
+ * this person are not counted against them. Whoever runs a server of their own can confirm any address, for as many
+ * people as they like: theirs are one.
+ */
+function mailboxOf({ confirmed, identity: { issuer, id } }: Pending, address: string): string {
+  if (!confirmed) return address
+  return issuer === BITBUCKET_ISSUER ? `${issuer} ${id} ${address}` : `${issuer} ${address}`
 }
 
 /** Everything the code of this record is bound to. */
