@@ -77,7 +77,9 @@ function makeSchemas() {
   const text = z.string().min(1)
   const callable = (what: string) => z.custom((value) => typeof value === 'function', { error: `must be ${what}` })
   const url = (rule: (url: URL) => boolean, error: string) =>
-    z.string({ error }).refine((value) => URL.canParse(value) && rule(new URL(value)), { error })
+    z.string({ error }).refine((value) => URL.canParse(value) && hasPlainHost(new URL(value)) && rule(new URL(value)), {
+      error,
+    })
   const endpoint = url(
     (value) => isSecure(value) && value.username === '' && value.password === '' && value.hash === '',
     'must be an absolute https URL without user name or fragment (http on loopback only)',
@@ -96,7 +98,13 @@ function makeSchemas() {
     clientSecret: text,
     callbackURL: url(
       (value) =>
-        isSecure(value) && value.username === '' && value.password === '' && value.hash === '' && value.search === '',
+        isSecure(value) &&
+        value.username === '' &&
+        value.password === '' &&
+        value.hash === '' &&
+        value.search === '' &&
+        // Our redirects begin with this path, and two slashes are the beginning of another host.
+        !value.pathname.startsWith('//'),
       'must be the absolute URL registered at Bitbucket, https (http on loopback only), without query or fragment',
     ),
     scope: z
@@ -128,9 +136,7 @@ function makeSchemas() {
             value.pathname === '/' &&
             value.search === '' &&
             value.hash === '' &&
-            value.username === '' &&
-            // A pattern would be compared as it is, and match nothing.
-            !value.hostname.includes('*'),
+            value.username === '',
           'must be origins such as https://app2.example.com (http on loopback only), without a path',
         ),
       )
@@ -283,6 +289,14 @@ const HOOK_NAMES = [
   'canSignIn',
   'endOtherSessions',
 ] as const satisfies readonly (keyof AccountHooks<unknown>)[]
+
+/**
+ * Browsers take `;`, `'` and `*` in a host. Our Content-Security-Policy lists hosts, where a semicolon begins another
+ * directive; and a pattern would be compared as it is, and match nothing.
+ */
+function hasPlainHost(url: URL): boolean {
+  return /^[\w.:[\]-]+$/.test(url.host)
+}
 
 function isSecure(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))

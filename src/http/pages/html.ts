@@ -13,7 +13,7 @@ export class Html {
   }
 }
 
-/** What may stand in a template: nothing, text to escape, or HTML. */
+/** What may stand in a template: nothing, text to escape, or HTML, or a list of them. */
 export type Insert = string | number | null | Html | readonly Html[]
 
 /** Template tag: every insert is escaped for text and for quoted attributes, unless it is `Html`. */
@@ -33,7 +33,8 @@ export function trustedHtml(source: string): Html {
 function insertSource(insert: Insert): string {
   if (insert === null) return ''
   if (insert instanceof Html) return insert.toString()
-  if (typeof insert === 'object') return insert.join('')
+  // Item by item: a list that an app passed on from a query is no HTML of ours.
+  if (Array.isArray(insert)) return insert.map(insertSource).join('')
   return escapeHtml(String(insert))
 }
 
