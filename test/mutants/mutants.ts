@@ -21,6 +21,7 @@ const mutant = (name: string, file: string, find: string, replace: string, ...ki
 
 const STA = 'csrf-and-state'
 const OTP = 'one-time-code'
+const OWN = 'combinations'
 
 export const MUTANTS: readonly Mutant[] = [
   // State and transactions
@@ -143,6 +144,20 @@ export const MUTANTS: readonly Mutant[] = [
     ') return undefined',
     'tenants',
   ),
+  mutant(
+    'hand-over: whose answers the central callback takes is not compared',
+    'http/callback.ts',
+    'if (handedOver.issuer !== connection.issuer) {',
+    'if (false) {',
+    OWN,
+  ),
+  mutant(
+    'hand-over: a central host that offers nothing belongs to Bitbucket',
+    'http/central-callback.ts',
+    ' ?? (await source.registered(null))',
+    '',
+    OWN,
+  ),
   // Protocol
   mutant('exchange: verifier not sent', 'bitbucket/api.ts', '    code_verifier: codeVerifier,\n', '', 'codes'),
   mutant(
@@ -165,6 +180,13 @@ export const MUTANTS: readonly Mutant[] = [
     "if (!Object.hasOwn(strategy, '_verify')) return",
     "if (!Object.hasOwn(strategy, 'never')) return",
     'configuration',
+  ),
+  mutant(
+    'strategy alone: what the app throws ends the process',
+    'bitbucket/strategy.ts',
+    '        if (!req.next) throw thrown\n        req.next(thrown)',
+    '        throw thrown',
+    OWN,
   ),
   mutant(
     'exchange: the same verifier for everybody',
@@ -283,6 +305,20 @@ export const MUTANTS: readonly Mutant[] = [
     'identities',
   ),
   // E-mail and accounts
+  mutant(
+    "identity: files on Bitbucket's hosts speak for it",
+    'connection.ts',
+    "if (addresses.join(' ') === addressesOf(BITBUCKET_ENDPOINTS).join(' ')) return",
+    "if (originsOf(addresses).join(' ') === originsOf(addressesOf(BITBUCKET_ENDPOINTS)).join(' ')) return",
+    OWN,
+  ),
+  mutant(
+    "identity: the site's own host speaks for Bitbucket",
+    'connection.ts',
+    'bitbucket.includes(each)) ? addresses : servers)',
+    'bitbucket.includes(each)) ? servers : servers)',
+    OWN,
+  ),
   mutant(
     'email: is_confirmed ignored',
     'bitbucket/wire.ts',
@@ -504,9 +540,16 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: strangers use up what the owner has',
     'http/email-code.ts',
-    'const mailbox = pending.confirmed ? pair : comparableAddress(address)',
-    'const mailbox = comparableAddress(address)',
+    'if (!confirmed) return address',
+    'if (address) return address',
     OTP,
+  ),
+  mutant(
+    'code: a server of its own invents people to mail',
+    'http/email-code.ts',
+    'return issuer === BITBUCKET_ISSUER ? ',
+    'return issuer ? ',
+    OWN,
   ),
   mutant(
     'code: drawn with Math.random',
@@ -579,6 +622,13 @@ export const MUTANTS: readonly Mutant[] = [
     '  if (signedInRecently(services, req, current)) return\n',
     '  if (signedInRecently(services, req, current) || current) return\n',
     'linking',
+  ),
+  mutant(
+    'link: a suspended user adds a way in',
+    'http/complete-link.ts',
+    "  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')\n  const owner",
+    '  const owner',
+    OWN,
   ),
   mutant(
     'link: unverified accounts link',
@@ -737,6 +787,7 @@ export const MUTANTS: readonly Mutant[] = [
     'return String(insert)',
     'injection',
   ),
+  mutant('pages: lists are markup', 'http/pages/html.ts', "insert.map(insertSource).join('')", "insert.join('')", OWN),
   mutant(
     'limits: a full counter forgets',
     'flow/limits.ts',
@@ -779,6 +830,13 @@ export const MUTANTS: readonly Mutant[] = [
     'value.allowPrivateHosts === true ||',
     'value.allowPrivateHosts !== null ||',
     'tenants',
+  ),
+  mutant(
+    'endpoints: a host may hold what ends a directive',
+    'validation.ts',
+    'URL.canParse(value) && hasPlainHost(new URL(value)) &&',
+    'URL.canParse(value) && hasPlainHost(new URL(value)) !== null &&',
+    OWN,
   ),
   mutant(
     'secrets: printed',
