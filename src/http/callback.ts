@@ -110,8 +110,11 @@ function needsResume<User>({ req, query }: Visit<User>): boolean {
 
 /** An inert page of ours that loads the same callback once more: that request comes from this site. */
 async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const { callbackURL, basePath } = connection
   const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
-  const href = `${new URL(connection.callbackURL).pathname}?${query}&${RESUMED}=1`
+  // The path that is registered at Bitbucket may be another one, which exists at the central host only.
+  const path = req.query.handover === undefined ? new URL(callbackURL).pathname : `${basePath}/callback`
+  const href = `${path}?${query}&${RESUMED}=1`
   await sendPage(services, req, res, { name: 'resume', href }, connection)
 }
 

@@ -178,6 +178,30 @@ test('two domains of one connection do not finish for each other, with or withou
   expect((await browser.get(end)).location).toBe('/')
 })
 
+test('a strict session cookie comes along at a custom domain, under the path of the router there', async () => {
+  await site.close()
+  const registered = '/oauth/return'
+  site = await startDomains({
+    session: { cookie: { sameSite: 'strict' } },
+    options: { basePath: '/auth/bitbucket' },
+    before: (app) =>
+      app.use((req, _res, next) => {
+        if (req.hostname === 'login.localhost') req.url = req.url.replace(registered, '/auth/bitbucket/callback')
+        next()
+      }),
+  })
+  const client = { ...clientAt(site, 'login'), callbackURL: site.at('login') + registered }
+  site.fake.addClient({ ...client, clientID: 'registered' })
+  site.rows.default = { ...(site.rows.default as Connection), ...client, clientID: 'registered' }
+  const browser = new TestBrowser()
+  const crossSite = { headers: { 'sec-fetch-site': 'cross-site' } }
+  const page = await browser.get(await atEnd(browser), crossSite)
+  const [, href = ''] = /url=([^"]*)"/.exec(page.text) ?? []
+  const target = site.at('acme') + href.replaceAll('&amp;', '&')
+  expect((await browser.get(target, { headers: { 'sec-fetch-site': 'same-origin' } })).location).toBe('/')
+  expect(await site.meAt(browser, 'acme')).toBe('u1')
+})
+
 test('a sealed hand-over opens for the origin it names, in time, and for no other', () => {
   const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'hand-over')
   const issuer = 'https://bitbucket.org'
