@@ -5,7 +5,8 @@ import type { EmailLevel } from './email'
 export interface SignInPolicy {
   /**
    * What to do with an address that nobody proved. `verify` (default): mail a code. `omit`: create without an address.
-   * `unverified`: create with the address marked unverified; this one reveals whether an account exists. `reject`.
+   * `unverified`: create with the address marked unverified; this one reveals whether an account exists, and once the
+   * address is proven to you by other means, its identities from before must go: they may be a stranger's. `reject`.
    */
   readonly untrustedEmail: 'verify' | 'unverified' | 'omit' | 'reject'
   /** What to do without any address. `ask` (default): ask for one and mail a code. `allow`: create without. `reject`. */
