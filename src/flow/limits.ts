@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { withDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
+import { now } from './clock'
 
 /** The part of a `rate-limiter-flexible` limiter that is used. */
 export interface Limiter {
@@ -132,10 +133,11 @@ export const memoryLimiter: LimiterFactory = (options) => {
   return {
     get: (key) => limiter.get(key),
     async consume(key) {
-      if (Date.now() >= windowEnd) {
-        lastWindow = Date.now() - windowEnd < windowMs ? thisWindow : 0
+      const time = now()
+      if (time >= windowEnd) {
+        lastWindow = time - windowEnd < windowMs ? thisWindow : 0
         thisWindow = 0
-        windowEnd = Date.now() + windowMs
+        windowEnd = time + windowMs
       }
       // Keys live for one window, so those of this and the last one bound all that are alive.
       if (thisWindow + lastWindow >= MAX_KEYS && (await limiter.get(key)) === null) {

@@ -17,6 +17,9 @@ const MAX_SEALED = 4096
 /** All of ours travel with every request; many or large cookies end in status 431 before Express sees anything. */
 const MAX_TOTAL = 4096
 
+/** Suffixes of transactions and of what is pending. */
+const OURS = /^(?:t\d|p)$/
+
 /** What was in a sealed value. */
 export interface Opened {
   /** When it was sealed, in milliseconds since 1970. */
@@ -110,7 +113,8 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
   }
 
   function dropOldest(req: Request, res: Response, suffix: string, added: number): void {
-    const others = [...all(req)].filter(([other]) => other !== suffix)
+    // An app may have a cookie of its own whose name begins like ours.
+    const others = [...all(req)].filter(([other]) => other !== suffix && OURS.test(other))
     let total = others.reduce((sum, [, value]) => sum + value.length, added)
     if (total <= MAX_TOTAL) return
     for (const [other, value] of others.sort(([, a], [, b]) => peekIssuedAt(a) - peekIssuedAt(b))) {

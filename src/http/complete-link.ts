@@ -51,11 +51,12 @@ export async function linkTo<User>(
   if (decision.type === 'link') {
     const linked = await hooks.link({ user: current.user, identity, profile })
     if (linked === 'taken') await settleLostRace(hooks, identity, current)
-    await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
   }
+  // What is stored is told, whatever becomes of the session.
+  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
+  if (decision.type === 'link') await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
   await followUp(visit, hooks, current, { identity, profile }, tokens)
   await signIn(visit.req, current, 'everything', null)
-  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
 }
 
 /** Somebody stored the identity first: fine when it was this same user in another tab. */

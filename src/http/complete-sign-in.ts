@@ -74,10 +74,13 @@ export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User
         ? keepOrSendCode(visit, { ...finish.pending(), step: 'code' })
         : wait(visit, { ...finish.pending(), step: resolution.step })
     case 'signed-in': {
+      const who = { userId: resolution.id, identityId: subject.identity.id }
+      // An account that was written is told of, whatever becomes of the session.
+      if (resolution.how !== 'signed_in') tell(visit, resolution.how, who)
       await followUp(visit, hooks, resolution, subject, tokens)
       await dropWaiting(visit)
       await signIn(visit.req, resolution, finish.carry, stampNow())
-      tell(visit, resolution.how, { userId: resolution.id, identityId: subject.identity.id })
+      if (resolution.how === 'signed_in') tell(visit, 'signed_in', who)
       return leave(visit, finish.returnTo, 'signed_in', tokens === null)
     }
   }

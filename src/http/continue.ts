@@ -114,9 +114,9 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
     const found = await hooks.findByIdentity(identity)
     if (found.type !== 'user' || found.id !== current.id) throw refusal('identity_linked_elsewhere')
   }
+  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
   await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
   await signIn(req, current, 'everything', null)
-  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
   leave(visit, pending.returnTo, 'linked', true)
 }
 

@@ -70,9 +70,9 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   await assertSessionUnchanged(req)
   const identity = { issuer: connection.issuer, id }
   if ((await hooks.unlink({ user: current.user, identity })) === 'last') throw refusal('last_sign_in_method')
+  tell(visit, 'unlinked', { userId: current.id, identityId: id })
   await hooks.endOtherSessions({ user: current.user, reason: 'unlinked' })
   await signIn(req, current, 'everything', null)
-  tell(visit, 'unlinked', { userId: current.id, identityId: id })
   sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
 }
 

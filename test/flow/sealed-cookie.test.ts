@@ -236,8 +236,15 @@ describe('the cookie jar', () => {
   test('what carries no time counts as the oldest', () => {
     const cookies = new Cookies()
     cookies.values.set(secure.nameOf('t0'), seal(KEYS, secure.nameOf('t0'), 'x'.repeat(840)))
-    cookies.values.set(secure.nameOf('junk'), 'A'.repeat(2500))
+    cookies.values.set(secure.nameOf('t4'), 'A'.repeat(2500))
     secure.set(cookies.req(), cookies.res, 't1', seal(KEYS, secure.nameOf('t1'), 'x'.repeat(840)), 600_000)
     expect([...cookies.values.keys()]).toEqual([secure.nameOf('t0'), secure.nameOf('t1')])
+  })
+
+  test('a cookie of the app whose name begins like ours is left alone', () => {
+    const cookies = new Cookies()
+    for (const suffix of ['prefs', 't10', 'p2']) cookies.values.set(secure.nameOf(suffix), 'A'.repeat(2500))
+    secure.set(cookies.req(), cookies.res, 't1', seal(KEYS, secure.nameOf('t1'), 'x'.repeat(840)), 600_000)
+    expect([...cookies.values.keys()]).toEqual(['prefs', 't10', 'p2', 't1'].map(secure.nameOf))
   })
 })

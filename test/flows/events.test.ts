@@ -205,6 +205,26 @@ describe('events', () => {
       expect(event).toMatchObject({ connection: 'tenant:acme', tenant: 'acme', application: 'shop' })
     }
   })
+
+  test.each<[string, () => Promise<unknown>, () => Promise<unknown>, SignInEventType]>([
+    ['a sign-up', async () => {}, () => app.signIn(browser, 'alice'), 'signed_up'],
+    [
+      'a link while signed in',
+      () => app.localSignIn(browser, local()),
+      () => link(app, browser, 'alice').catch(() => {}),
+      'linked',
+    ],
+  ])('%s whose session cannot be saved is told of, and so is the refusal', async (_what, before, happen, written) => {
+    await open()
+    await before()
+    vi.spyOn(app.store, 'set').mockImplementation((_id, _session, done) => done?.(new Error('down')))
+    app.events.length = 0
+    await happen()
+    expect(app.events.slice(1).map(({ type, code }) => [type, code])).toEqual([
+      [written, null],
+      ['refused', 'store_unavailable'],
+    ])
+  })
 })
 
 test('no secret, token or code is in any event, error, page, header, session or inspected object', async () => {
