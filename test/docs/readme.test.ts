@@ -69,13 +69,20 @@ describe('every command', () => {
     else if (words[0] === 'npm' && ['start', 'test'].includes(script)) expect(manifest.scripts).toHaveProperty(script)
     else if (words[0] === 'npm') expect(['ci', 'install', 'init', 'uninstall']).toContain(words[1])
     else if (words[0] === 'npx') await expectOwnCommand(words)
+    else if (words[0] === 'node' && words[1] === '--test') expectTestFile(words[2] ?? '')
     else if (words[0] === 'node') expect(README).toContain(`// ${words[1]}`)
     else expect(['mkdir', 'cd', 'curl', 'export']).toContain(words[0])
   })
 
+  /** The guide has the source of the compiled test that is run. */
+  function expectTestFile(file: string): void {
+    const source = file.replace(/^out\//, '').replace(/\.mjs$/, '.mts')
+    expect(allBlocks().some(({ text }) => text.startsWith(`// ${source}\n`))).toBe(true)
+  }
+
   /** The command is there, and its help knows every option. */
   async function expectOwnCommand([, program, name = '', ...rest]: string[]): Promise<void> {
-    if (program === 'vitest') return
+    if (['vitest', 'tsc', 'playwright'].includes(program ?? '')) return
     expect(program).toBe('passport-bitbucket-signin')
     let help = ''
     const terminal = {
