@@ -29,7 +29,7 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
   const found = await takeUpPending(visit, ['address', 'code'])
   const address = bodyField(visit.req, 'address')?.trim() ?? ''
   if (found.pending.step === 'code' && !found.pending.typed) return sendEmailPage(visit, found.pending, 'email_invalid')
-  if (!isAddress(address)) return sendEmailPage(visit, found.pending, 'email_invalid')
+  if (!isAddress(address)) return sendEmailPage(visit, found.pending, 'email_invalid', address)
   // The older cookie ends here, whether a mail goes out or not.
   const generation = await visit.services.pendings.advance(found.pending)
   const pending: Pending = {
@@ -110,10 +110,16 @@ async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<Er
   return 'code_wrong'
 }
 
-async function sendEmailPage<User>(visit: Visit<User>, pending: Pending, error: ErrorCode | null): Promise<void> {
+async function sendEmailPage<User>(
+  visit: Visit<User>,
+  pending: Pending,
+  error: ErrorCode | null,
+  typedAddress = '',
+): Promise<void> {
   const { req, res, services, connection } = visit
   const handle = { pending: pending.handle }
-  const common = { displayName: pending.profile.displayName, error, cancel: formOf(visit, '/cancel', handle) }
+  const { displayName } = pending.profile
+  const common = { displayName, error, typedAddress, cancel: formOf(visit, '/cancel', handle) }
   const address = formOf(visit, '/email/address', handle)
   const status = error ? ERROR_STATUS[error] : 200
   if (pending.step === 'address') {

@@ -9,7 +9,7 @@ import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { cancel, showContinuePage, submitChoice } from './continue'
 import { resendCode, showEmailPage, submitAddress, verifyCode } from './email'
 import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
-import { sendError } from './reply'
+import { sendError, sendOn } from './reply'
 import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
 import { requireSession } from './session'
@@ -21,7 +21,7 @@ type Step<User> = (visit: Visit<User>) => void | Promise<void>
 /** The table of routes, relative to the mount, and nothing else. */
 export function createRouter<User>(services: Services<User>): Router {
   const router = express.Router()
-  const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
+  const get = (path: string | string[], step: Step<User>) => router.get(path, handler(services, step))
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
@@ -31,11 +31,13 @@ export function createRouter<User>(services: Services<User>): Router {
   post('/email/address', submitAddress)
   post('/email/code', resendCode)
   post('/email/verify', verifyCode)
+  get(['/email/address', '/email/code', '/email/verify'], backTo('/email'))
   get('/continue', showContinuePage)
   post('/continue', submitChoice)
   get('/link', showLinkPage)
   post('/link', startLink)
   post('/unlink', unlink)
+  get('/unlink', backTo('/link'))
   get('/reauthenticate', showReauthenticatePage)
   post('/reauthenticate', startReauthentication)
   post('/cancel', cancel)
@@ -44,6 +46,12 @@ export function createRouter<User>(services: Services<User>): Router {
 
 /** Ends a callback here, or sends it on to the origin where the sign-in started. */
 const endCallback = <User>(visit: Visit<User>) => (goesOnElsewhere(visit) ? handOver(visit) : callback(visit))
+
+/** Where a refused form left its URL in the address bar: opened again, it leads to the page of the form. */
+const backTo =
+  (path: string) =>
+  <User>({ req, res, connection }: Visit<User>): void =>
+    sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
 
 /** Every POST comes from a page of this origin, and with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {

@@ -87,7 +87,7 @@ export function frontPage(world: World, signedIn: FakePerson | undefined): strin
     ({ clientID, name }) => `<li><code>${escapeHtml(clientID)}</code> ${escapeHtml(name)}</li>`,
   )
   return page(
-    'Fake Bitbucket',
+    'People and clients',
     `<h1>Fake Bitbucket</h1>
 <p>An app whose connection points here signs in without a Bitbucket account.</p>
 ${signedIn ? signOutForm(signedIn) : ''}

@@ -43,7 +43,7 @@ const TEXT = {
   code_wrong: 'This code is not correct',
   code_expired: 'This code is no longer valid',
   code_exhausted: 'Too many wrong codes',
-  too_many_codes: 'We cannot send another code yet',
+  too_many_codes: 'It is too early for another code',
   code_not_sent: 'We could not send you an email',
 } as const
 
@@ -91,6 +91,18 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     await expectError(answer, 'code_wrong', 400)
     expect(handleOf(answer.text)).not.toBe('')
     expect(app.events.at(-1)).toMatchObject({ type: 'code_failed', code: 'code_wrong' })
+    await expectSignedIn(await enterCode(app, browser))
+  })
+
+  test('the address of a refused form, opened again, leads back to the page and costs no try', async () => {
+    await open({ express })
+    await enterCode(app, browser, otherCode(code()))
+    for (let n = 0; n < 6; n++)
+      for (const form of ['address', 'code', 'verify']) {
+        const answer = await browser.get(`${app.url}${BASE}/email/${form}`)
+        expect([answer.status, answer.location]).toEqual([302, `${BASE}/email`])
+      }
+    expect(app.mails).toHaveLength(1)
     await expectSignedIn(await enterCode(app, browser))
   })
 
@@ -317,6 +329,17 @@ describe('a code is bound', () => {
     await expectError(await enterCode(app, browser, code(0)), 'code_wrong', 400)
     await expectSignedIn(await enterCode(app, browser))
     expect(app.accounts.users.get('u1')?.email).toBe('second@example.com')
+  })
+
+  test('to an address that can be one: what was mistyped stays in the field', async () => {
+    app = await startTestApp({ fake })
+    browser = new TestBrowser()
+    await app.signIn(browser, 'dave')
+    const answer = await giveAddress(app, browser, 'dave@"example')
+    expect(answer.status).toBe(400)
+    expect(answer.text).toContain('value="dave@&quot;example"')
+    expect(app.mails).toEqual([])
+    expect((await page()).text).not.toContain('dave@')
   })
 
   test('to its address: a named one cannot be changed in the form', async () => {

@@ -46,6 +46,12 @@ async function expectRefused(answer: Answer, code: string, status: number): Prom
   expect(app.accounts.writes()).toEqual([])
 }
 
+test('the address of a refused unlinking, opened again, leads to the page of what is linked', async () => {
+  await open()
+  const answer = await browser.get(`${app.url}${BASE}/unlink`)
+  expect([answer.status, answer.location]).toEqual([302, `${BASE}/link`])
+})
+
 describe.each([4, 5] as const)('linking while signed in, on Express %i', (express) => {
   test('stores the identity, rotates the session, ends the others, and consults no address', async () => {
     await open({ express, connection: { trustedProvider: false } })

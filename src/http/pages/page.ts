@@ -32,6 +32,8 @@ export interface EmailAddressPage extends PageBase {
   /** The Bitbucket person's display name. */
   readonly displayName: string
   readonly error: ErrorCode | null
+  /** The address that was typed and refused, to be corrected; else empty. */
+  readonly typedAddress: string
   /** Field of the person: `address`. */
   readonly submit: PageForm
   readonly cancel: PageForm
@@ -48,6 +50,8 @@ export interface EmailCodePage extends PageBase {
   /** Seconds until another code may be asked for; 0 = now. */
   readonly resendInSeconds: number
   readonly error: ErrorCode | null
+  /** The other address that was typed and refused, to be corrected; else empty. */
+  readonly typedAddress: string
   /** Field of the person: `code`. */
   readonly verify: PageForm
   readonly resend: PageForm

@@ -69,14 +69,15 @@ function renderErrorPage({ texts, code, retryHref, backHref }: ErrorPage): strin
   })
 }
 
-function renderEmailAddressPage({ texts, displayName, error, submit, cancel }: EmailAddressPage): string {
+function renderEmailAddressPage(page: EmailAddressPage): string {
+  const { texts, displayName, error, submit, cancel } = page
   const own = texts.emailAddress
   return renderDocument({
     texts,
     heading: own.heading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(own.intro, { displayName })}</p>
-${renderForm(submit, html`${addressField(own.label, error, true)}${renderSubmit('main', own.submit)}`)}
+${renderForm(submit, html`${addressField(own.label, page, true)}${renderSubmit('main', own.submit)}`)}
 <div class="stack">${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
   })
 }
@@ -130,19 +131,25 @@ function waitText({ emailCode }: Texts, waitSeconds: number): Html {
   return filled(emailCode.waitHours, { hours: Math.ceil(minutes / 60) })
 }
 
-function changeAddress({ texts, error, changeAddress: form }: EmailCodePage): Html | null {
+function changeAddress(page: EmailCodePage): Html | null {
+  const { texts, error, changeAddress: form } = page
   if (form === null) return null
   const own = texts.emailCode
   const open = error === 'email_invalid'
   return html`<details${open ? html` open` : null}><summary>${own.changeAddress}</summary>
-${renderForm(form, html`${addressField(own.addressLabel, error, open)}${renderSubmit('other', own.changeSubmit)}`)}</details>`
+${renderForm(form, html`${addressField(own.addressLabel, page, open)}${renderSubmit('other', own.changeSubmit)}`)}</details>`
 }
 
-function addressField(label: string, error: ErrorCode | null, focused: boolean): Html {
+function addressField(
+  label: string,
+  { error, typedAddress }: EmailAddressPage | EmailCodePage,
+  focused: boolean,
+): Html {
   const wrong = error === 'email_invalid'
+  const typed = typedAddress === '' ? null : html` value="${typedAddress}"`
   const described = wrong ? html` aria-describedby="${ALERT_ID}"` : null
   return html`<label for="address">${label}</label>
-<input id="address" name="address" type="email" inputmode="email" autocomplete="email" autocapitalize="none" spellcheck="false" maxlength="254" required${described}${invalid(wrong)}${focus(focused)}>`
+<input id="address" name="address" type="email" inputmode="email" autocomplete="email" autocapitalize="none" spellcheck="false" maxlength="254" required${typed}${described}${invalid(wrong)}${focus(focused)}>`
 }
 
 function invalid(wrong: boolean): Html | null {

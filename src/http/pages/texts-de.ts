@@ -15,10 +15,10 @@ export const german: Texts = {
       'Das war mehr, als dieses Formular annimmt. Bitte kürzen Sie Ihre Eingabe und versuchen Sie es noch einmal.',
     method_not_allowed: 'Diese Seite lässt sich so nicht öffnen. Bitte gehen Sie zurück und beginnen Sie neu.',
     state_invalid:
-      'Diese Anmeldung wurde nicht in diesem Browser begonnen, schon einmal verwendet, oder die Einstellungen haben sich seither geändert. Bitte beginnen Sie auf der Anmeldeseite neu.',
+      'Diese Anmeldung wurde nicht in diesem Browser begonnen oder schon einmal verwendet. Bitte beginnen Sie auf der Anmeldeseite neu.',
     state_expired: 'Diese Anmeldung hat zu lange gedauert und wurde beendet. Bitte beginnen Sie neu.',
     access_denied:
-      'Bitbucket hat keine Zustimmung erteilt, zum Beispiel weil Sie dort abgebrochen haben. Sie können es noch einmal versuchen.',
+      'Bitbucket hat diese Anmeldung nicht bestätigt, vielleicht weil Sie dort abgebrochen haben. Sie können es noch einmal versuchen.',
     scope_missing:
       'Bitbucket hat uns nicht alles mitgeteilt, was wir für Ihre Anmeldung brauchen. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
     client_rejected:
@@ -63,9 +63,9 @@ export const german: Texts = {
     session_changed:
       'Sie haben sich in der Zwischenzeit an- oder abgemeldet, daher haben wir hier angehalten. Bitte beginnen Sie neu.',
     pending_missing:
-      'Hier gibt es nichts mehr abzuschließen; vielleicht hat es zu lange gedauert. Bitte beginnen Sie neu.',
+      'Hier ist nichts mehr abzuschließen: Es ist schon erledigt, oder es hat zu lange gedauert. Falls Sie nicht angemeldet sind, beginnen Sie bitte neu.',
     pending_replaced:
-      'Sie haben inzwischen eine weitere Anmeldung begonnen, und nur die neueste lässt sich abschließen. Machen Sie dort weiter oder beginnen Sie neu.',
+      'Diese Seite gehört zu einer Anmeldung, die schon abgeschlossen oder durch eine neuere ersetzt wurde. Falls Sie nicht angemeldet sind, machen Sie bei der neuesten weiter oder beginnen Sie neu.',
     recent_sign_in_required:
       'Zum Schutz Ihres Kontos melden Sie sich bitte noch einmal an und wiederholen Sie dann diesen Schritt.',
     reauthentication_mismatch:
@@ -78,7 +78,7 @@ export const german: Texts = {
     code_exhausted:
       'Es wurden zu viele falsche Codes eingegeben. Bitte fordern Sie einen neuen Code an oder versuchen Sie es später noch einmal.',
     too_many_codes:
-      'Wir können noch keinen weiteren Code schicken. Bitte warten Sie etwas; ein Code, den Sie schon erhalten haben, gilt weiterhin.',
+      'Für einen weiteren Code ist es noch zu früh. Bitte warten Sie etwas und versuchen Sie es dann noch einmal.',
     code_not_sent: 'Wir konnten Ihnen keine E-Mail schicken. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
     cross_site_request:
       'Diese Anfrage kam nicht von einer Seite dieser Website, daher haben wir sie zu Ihrem Schutz angehalten. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',

@@ -153,9 +153,9 @@ export const english: Texts = {
     request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
     method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
     state_invalid:
-      'This sign-in was not started in this browser, has already been used, or belongs to settings that have changed since. Please start again from the sign-in page.',
+      'This sign-in was not started in this browser, or it has already been used. Please start again from the sign-in page.',
     state_expired: 'This sign-in took too long and has ended. Please start again.',
-    access_denied: 'Bitbucket did not give its consent, for example because you cancelled there. You can try again.',
+    access_denied: 'Bitbucket did not confirm this sign-in, perhaps because you cancelled it there. You can try again.',
     scope_missing:
       'Bitbucket did not tell us everything we need to sign you in. Please use another way to sign in, and tell the people who run this site.',
     client_rejected:
@@ -190,9 +190,10 @@ export const english: Texts = {
       'Your account is already connected to a different Bitbucket account. Disconnect that one first, then try again.',
     not_signed_in: 'You are not signed in. Please sign in and try again.',
     session_changed: 'You signed in or out in the meantime, so we stopped here. Please start again.',
-    pending_missing: 'There is nothing to finish here any more; perhaps it took too long. Please start again.',
+    pending_missing:
+      'There is nothing to finish here: it was finished already, or it took too long. If you are not signed in, please start again.',
     pending_replaced:
-      'You have started another sign-in since then, and only the newest one can be finished. Continue there, or start again.',
+      'This page belongs to a sign-in that was finished already, or was replaced by a newer one. If you are not signed in, continue with the newest one or start again.',
     recent_sign_in_required: 'To protect your account, please sign in again and then repeat this step.',
     reauthentication_mismatch:
       'You confirmed with a Bitbucket account that does not belong to your account here. Switch to the right one at Bitbucket and try again.',
@@ -201,8 +202,7 @@ export const english: Texts = {
     code_wrong: 'This code is not correct. Please check it, and use the newest code that we sent you.',
     code_expired: 'This code is no longer valid. Please ask for a new one.',
     code_exhausted: 'Too many wrong codes were entered. Please ask for a new code, or try again later.',
-    too_many_codes:
-      'We cannot send another code yet. Please wait a while; a code that you have already received still works.',
+    too_many_codes: 'It is too early for another code. Please wait a while and try again.',
     code_not_sent: 'We could not send you an email. Please try again in a few minutes.',
     cross_site_request:
       'This request did not come from a page of this site, so we stopped it to protect you. Please go back and try again.',

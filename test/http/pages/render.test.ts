@@ -14,6 +14,7 @@ const hostile: SampleStrings = {
   identityLabel: `'${hostileText}`,
   accountLabel: `\${7*7}${hostileText}`,
   maskedAddress: `\u202e${hostileText}`,
+  typedAddress: hostileText,
   href: 'javascript:alert(1)',
   action: 'javascript:alert(1)',
   fieldName: `" autofocus onfocus="alert(1)`,
@@ -111,6 +112,13 @@ describe('the code page', () => {
     expect(page('email-code wrong')).toContain('<title>Error: Check your email</title>')
     expect(page('email-code wrong')).toMatch(/name="code"[^>]*aria-describedby="alert code-hint" aria-invalid="true"/)
     expect(page('email-code wrong')).toMatch(/id="alert" role="alert">This code is not correct/)
+  })
+
+  it('keeps an address that was refused in its field, to be corrected', () => {
+    for (const name of ['email-address refused', 'email-code wrong address'] as const)
+      expect(page(name)).toMatch(/name="address"[^>]* value="emma@example"/)
+    for (const name of ['email-address', 'email-code wrong'] as const)
+      expect(page(name)).not.toMatch(/name="address"[^>]* value=/)
   })
 
   it('leaves the field alone when the refusal is not about the code', () => {

@@ -8,6 +8,7 @@ export interface SampleStrings {
   readonly identityLabel: string
   readonly accountLabel: string
   readonly maskedAddress: string
+  readonly typedAddress: string
   readonly href: string
   readonly action: string
   readonly fieldName: string
@@ -19,6 +20,7 @@ export const plainStrings: SampleStrings = {
   identityLabel: 'emmap1',
   accountLabel: 'emma@example.com',
   maskedAddress: 'e***@e***.com',
+  typedAddress: 'emma@example',
   href: '/login',
   action: '/auth/bitbucket/email/verify',
   fieldName: 'handle',
@@ -27,11 +29,18 @@ export const plainStrings: SampleStrings = {
 
 /** Every page in each of its forms, under a name that tells them apart. */
 export function samplePages(texts: Texts, strings: SampleStrings = plainStrings) {
-  const { displayName, identityLabel, accountLabel, maskedAddress, href } = strings
+  const { displayName, identityLabel, accountLabel, maskedAddress, typedAddress, href } = strings
   const form: PageForm = { action: strings.action, fields: { [strings.fieldName]: strings.fieldValue } }
   const person = { texts, displayName }
   const accounts = { ...person, identityLabel, accountLabel, cancel: form }
-  const address = { ...person, name: 'email-address', error: null, submit: form, cancel: form } as const
+  const address = {
+    ...person,
+    name: 'email-address',
+    error: null,
+    typedAddress: '',
+    submit: form,
+    cancel: form,
+  } as const
   const code = {
     ...person,
     name: 'email-code',
@@ -39,6 +48,7 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     codeSent: true,
     resendInSeconds: 0,
     error: null,
+    typedAddress: '',
     verify: form,
     resend: form,
     changeAddress: null,
@@ -53,12 +63,12 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     error: { texts, name: 'error', code: 'state_expired', status: 403, retryHref: href, backHref: href },
     'error without retry': errorPage(texts, 'account_disabled', href),
     'email-address': address,
-    'email-address refused': { ...address, error: 'email_invalid' },
+    'email-address refused': { ...address, error: 'email_invalid', typedAddress },
     'email-code': { ...code, resendInSeconds: 42 },
     'email-code wrong': { ...code, error: 'code_wrong', changeAddress: form },
     'email-code not sent': { ...code, codeSent: false, error: 'code_not_sent', resendInSeconds: 300 },
     'email-code too many': { ...code, error: 'too_many_codes', resendInSeconds: 40_000 },
-    'email-code wrong address': { ...code, error: 'email_invalid', changeAddress: form },
+    'email-code wrong address': { ...code, error: 'email_invalid', typedAddress, changeAddress: form },
     prove,
     'prove other account': { ...prove, error: 'account_exists' },
     'prove refused': { ...prove, error: 'session_changed' },
