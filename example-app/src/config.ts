@@ -6,6 +6,11 @@ import { z } from 'zod'
 /** Everything the app can be told from outside, checked once at the start. */
 export type Config = ReturnType<typeof readConfig>
 
+/** Who administrates the demo. */
+export const DEMO_ADMIN = 'admin@corkboard.example'
+/** The password of every account that the demo makes. Printed on the sign-in page. */
+export const DEMO_PASSWORD = 'corkboard-demo'
+
 /** Where a bad or missing setting is named; `server.ts` prints it and ends with a non-zero status. */
 export class ConfigError extends Error {}
 
@@ -27,6 +32,7 @@ const labels = z
 
 const schema = z.object({
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
+  HOST: z.string().optional(),
   PORT: port.default(3000),
   BASE_URL: url('http:', 'https:').optional(),
   SESSION_SECRET: z
@@ -96,11 +102,12 @@ function readConfig(environment: NodeJS.ProcessEnv) {
   }
 
   const dataDir = resolve(env.DATA_DIR)
-  mkdirSync(dataDir, { recursive: true })
   return {
     production,
     /** The fake Bitbucket stands in: made-up people, scenarios, a demo administrator. */
     demo: fake,
+    /** Outside production this machine alone: everybody may read the mailbox page, and knows the demo's password. */
+    host: env.HOST ?? (production ? undefined : '127.0.0.1'),
     port: env.PORT,
     baseURL,
     /** Served over https: cookies are marked so, and the session's name keeps other hosts from planting it. */
@@ -115,7 +122,7 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     redisURL: env.REDIS_URL,
     smtpURL: env.SMTP_URL,
     mailFrom: env.MAIL_FROM,
-    adminEmail: (env.ADMIN_EMAIL ?? (fake ? 'admin@corkboard.example' : undefined))?.toLowerCase(),
+    adminEmail: (env.ADMIN_EMAIL ?? (fake ? DEMO_ADMIN : undefined))?.toLowerCase(),
     tenants: env.TENANTS ?? (production ? [] : ['acme', 'globex']),
     trustProxy: env.TRUST_PROXY,
     client: hasClient ? { id: env.BITBUCKET_CLIENT_ID ?? '', secret: env.BITBUCKET_CLIENT_SECRET ?? '' } : null,
@@ -131,6 +138,7 @@ function refuse(wrong: boolean, message: string): void {
 /** Development needs no set-up: the secret is made once and kept beside the data, so that sessions outlive a restart. */
 function localSecret(dataDir: string): string {
   const file = join(dataDir, 'session-secret')
+  mkdirSync(dataDir, { recursive: true })
   try {
     writeFileSync(file, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' })
   } catch (error) {

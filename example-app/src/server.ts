@@ -45,7 +45,7 @@ async function start(config: Config): Promise<void> {
     },
     fake,
   )
-  const server = app.listen(config.port, (error?: Error) => {
+  const server = app.listen({ host: config.host, port: config.port }, (error?: Error) => {
     if (error) fail(error)
     announce(config, log, environment.clientID, fakeURL)
   })

@@ -115,6 +115,36 @@ test('a password reset ends every session and the new password works', async () 
   expect((await uma.send('/sign-in', { form: { email, password: 'another long password' } })).status).toBe(303)
 })
 
+test('a new password ends the other sessions and every copy of this one', async () => {
+  const email = 'yara@example.net'
+  const [here, there, copy] = [new Visitor(app.url), new Visitor(app.url), new Visitor(app.url)]
+  await signUp(here, email)
+  await there.visit('/sign-in', { form: { email, password: PASSWORD } })
+  const headers = { Cookie: `sid=${here.cookie('sid')}` }
+  expect((await copy.send('/me', { headers })).json.user).toMatchObject({ email })
+  const page = await here.visit('/account/password', { form: { password: 'another long password' } })
+  expect(page.text).toContain('Your password is set')
+  expect(await here.me()).toMatchObject({ email })
+  expect(await there.me()).toBeNull()
+  expect((await copy.send('/me', { headers })).json.user).toBeNull()
+})
+
+test('a refused form says what is wrong in title and field, and keeps what was typed', async () => {
+  const visitor = new Visitor(app.url)
+  const reset = await visitor.send('/reset', { form: { email: 'zoe@' } })
+  expect(reset.status).toBe(400)
+  expect(reset.text).toContain('<title>Error: Reset your password')
+  expect(reset.text).toMatch(/value="zoe@" aria-invalid="true" aria-describedby="problem" autofocus/)
+  const signUpPage = await visitor.send('/sign-up', {
+    form: { name: 'Zoe', email: 'zoe@example.net', password: 'short' },
+  })
+  expect(signUpPage.text).toMatch(/name="password"[^>]*aria-invalid="true"/)
+  expect(signUpPage.text).not.toMatch(/name="email"[^>]*aria-invalid/)
+  expect(signUpPage.text).toContain('value="Zoe"')
+  const code = await visitor.visit('/reset', { form: { email: 'zoe@example.net' } })
+  expect(code.text).not.toContain('aria-invalid')
+})
+
 test('sessions are listed and can be ended, one by one', async () => {
   const email = 'vera@example.net'
   const [here, there] = [new Visitor(app.url), new Visitor(app.url)]
@@ -127,13 +157,16 @@ test('sessions are listed and can be ended, one by one', async () => {
   expect(await here.me()).toMatchObject({ email })
 })
 
-test('deleting the account signs out and takes everything along', async () => {
+test('deleting the account wants a tick, signs out and takes everything along', async () => {
   const email = 'will@example.net'
   const will = new Visitor(app.url)
   await signUp(will, email)
   await will.visit('/notes', { form: { body: 'A note of Will <b>' } })
   expect((await will.send('/')).text).toContain('A note of Will &lt;b&gt;')
   await will.visit('/account/delete', { form: {} })
+  expect(await will.me()).toMatchObject({ email })
+  const end = await will.visit('/account/delete', { form: { sure: 'yes' } })
+  expect(end.text).toContain('Your account is deleted')
   expect(await will.me()).toBeNull()
   expect((await will.send('/')).text).not.toContain('A note of Will')
   expect((await will.send('/sign-in', { form: { email, password: PASSWORD } })).status).toBe(401)

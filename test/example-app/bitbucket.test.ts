@@ -78,7 +78,7 @@ test('a matching account, trusted: linked and signed in', async () => {
   const { visitor, consent } = await play('match-trusted')
   await visitor.decide(consent, 'carol')
   expect(await visitor.me()).toMatchObject({ email: 'carol@example.com', identities: [{ nickname: 'carol' }] })
-  expect((await visitor.send('/account')).text).toContain('linked')
+  expect((await visitor.send('/account')).text).toContain('Bitbucket connected')
 })
 
 test('a matching account, not trusted: the code, then the password, then a confirmation', async () => {
@@ -177,6 +177,25 @@ test('the administrator switches Bitbucket off and on; it is in effect at once, 
 
   const tested = await admin.submit(await admin.send('/admin/bitbucket'), '/admin/bitbucket/test')
   expect(tested.text).toContain('No problem found')
+})
+
+test('a change for a tenant that does not exist is refused, and does not end at all sites', async () => {
+  const admin = new Visitor(app.url)
+  await admin.visit('/sign-in', { form: { email: 'admin@corkboard.example', password: 'corkboard-demo' } })
+  const change = (level: string) => admin.send('/admin/bitbucket', { form: { level, signUp: 'true' } })
+  expect((await change('initech')).status).toBe(404)
+  expect((await admin.send('/admin/bitbucket?level=initech')).status).toBe(404)
+  expect((await change('acme')).status).toBe(303)
+})
+
+test('a client ID without its secret is refused, and what was typed stays', async () => {
+  const admin = new Visitor(app.url)
+  await admin.visit('/sign-in', { form: { email: 'admin@corkboard.example', password: 'corkboard-demo' } })
+  const page = await admin.send('/admin/bitbucket', {
+    form: { level: 'acme', clientID: 'typed-id', scopeChoice: 'own' },
+  })
+  expect(page.status).toBe(400)
+  expect(page.text).toContain('value="typed-id"')
 })
 
 test('tenants: acme inherits and is handed over to, globex has its own client and callback', async () => {

@@ -58,10 +58,36 @@ test('without configuration it says in the log and on the page that a fake Bitbu
   expect(await (await fetch(app.url)).text()).toContain('fake Bitbucket')
 })
 
+test('outside production nobody but this machine reaches it', async () => {
+  const app = await startExampleApp()
+  started.push(app)
+  // Another address of this machine, at which a server that listens everywhere answers.
+  await expect(fetch(`http://127.0.0.2:${app.port}/healthz`)).rejects.toThrow()
+})
+
+test('an ADMIN_EMAIL of your own gets no account with the password of the demo', async () => {
+  const app = await startExampleApp({ ADMIN_EMAIL: 'me@example.net' })
+  started.push(app)
+  const signIn = (email: string) =>
+    fetch(`${app.url}/sign-in`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { Origin: app.url },
+      body: new URLSearchParams({ email, password: 'corkboard-demo' }),
+    })
+  expect((await signIn('me@example.net')).status).toBe(401)
+  const demo = await signIn('admin@corkboard.example')
+  expect(demo.status).toBe(303)
+  const headers = { Cookie: demo.headers.get('set-cookie')?.split(';')[0] ?? '' }
+  expect((await fetch(`${app.url}/admin/bitbucket`, { headers })).status).toBe(404)
+  expect(await (await fetch(`${app.url}/sign-in`)).text()).not.toContain('The administrator signs in')
+})
+
 test('in production: secure cookies, no mailbox page, no scenarios, ended by SIGTERM with status 0', async () => {
   const app = await startExampleApp(PRODUCTION)
   const get = (path: string) => fetch(`http://127.0.0.1:${app.port}${path}`, { redirect: 'manual' })
   expect((await get('/healthz')).status).toBe(200)
+  expect((await fetch(`http://127.0.0.2:${app.port}/healthz`)).status).toBe(200)
   expect((await get('/readyz')).status).toBe(200)
   // Another host name is sent to ours.
   expect((await get('/dev/mailbox')).headers.get('location')).toBe('https://app.example.com')

@@ -86,6 +86,6 @@ async function startProxy(port: number, targets: () => readonly number[]): Promi
       pass(3)
     })
   })
-  await new Promise<void>((resolve) => server.listen(port, resolve))
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   return server
 }

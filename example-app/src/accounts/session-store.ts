@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type SessionData, Store } from 'express-session'
+import type { Selectable } from 'kysely'
 import type { Db } from '../database/database.js'
+import type { SessionsTable } from '../database/schema.js'
 
 type Callback<T = void> = (error?: unknown, value?: T) => void
 
@@ -17,11 +19,11 @@ export class SqlSessionStore extends Store {
     const now = new Date().toISOString()
     const query = this.db
       .selectFrom('sessions')
-      .select('data')
+      .select(['data', 'expires_at'])
       .where('id', '=', rowId(sid))
       .where('expires_at', '>', now)
     settle(
-      query.executeTakeFirst().then((row) => (row ? JSON.parse(row.data) : null)),
+      query.executeTakeFirst().then((row) => (row ? sessionOf(row) : null)),
       callback,
     )
   }
@@ -61,8 +63,11 @@ export class SqlSessionStore extends Store {
     const expires = expiryOf(session)
     // Called at every request; a minute more or less in a life of two weeks is not worth a write.
     const due = expires.getTime() - (this.#stored.get(session)?.getTime() ?? 0) > 60_000
-    const row = { data: JSON.stringify(session), expires_at: expires.toISOString() }
-    const query = this.db.updateTable('sessions').set(row).where('id', '=', rowId(sid))
+    // Not the data: a slow request that changed nothing would put back what a quicker one has changed meanwhile.
+    const query = this.db
+      .updateTable('sessions')
+      .set({ expires_at: expires.toISOString() })
+      .where('id', '=', rowId(sid))
     settle<unknown>(due ? query.execute() : Promise.resolve(), (error) => callback(error))
   }
 
@@ -80,6 +85,12 @@ export async function endSessions(db: Db, userId: string, exceptSid?: string): P
 /** The name of a session that may be shown: it identifies the row and opens nothing. */
 export function rowId(sid: string): string {
   return createHash('sha256').update(sid).digest('base64url')
+}
+
+/** The data with the end of its row, which moves on without the data. */
+function sessionOf({ data, expires_at }: Pick<Selectable<SessionsTable>, 'data' | 'expires_at'>): SessionData {
+  const session = JSON.parse(data)
+  return { ...session, cookie: { ...session.cookie, expires: expires_at } }
 }
 
 function expiryOf(session: SessionData): Date {

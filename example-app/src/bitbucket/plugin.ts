@@ -55,7 +55,7 @@ export function setUpBitbucket({
       mailer.send({
         to,
         subject: 'Your code for Corkboard',
-        text: `${code}\n\nSomebody signed in to Corkboard with the Bitbucket account ${maskedIdentity} and this address.\nIf that was you, type the code where you signed in; it works for 10 minutes. If not, ignore this mail.`,
+        text: `${code}\n\nType this code where you signed in to Corkboard with the Bitbucket account ${maskedIdentity}. It works for 10 minutes.\n\nIf that was not you, ignore this mail. Give the code to nobody: with it they could pass this address off as their own.`,
       }),
     signedInAt,
     paths: { signedIn: '/', signIn: '/sign-in' },

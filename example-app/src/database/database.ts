@@ -1,4 +1,5 @@
-import { join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from '@photostructure/sqlite'
 import { Kysely, PostgresDialect, type SqliteDatabase, SqliteDialect } from 'kysely'
 import pg from 'pg'
@@ -38,6 +39,7 @@ function openPool(connectionString: string, log: Log): pg.Pool {
 }
 
 function openFile(path: string): SqliteDatabase {
+  mkdirSync(dirname(path), { recursive: true })
   const file = new DatabaseSync(path, { timeout: 5000 })
   file.exec('pragma journal_mode = wal; pragma synchronous = full')
   return {

@@ -2,11 +2,8 @@ import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signi
 import { hashPassword } from '../accounts/passwords.js'
 import { findRowByEmail, insertUser } from '../accounts/users.js'
 import type { ConnectionSettings } from '../bitbucket/settings.js'
-import type { Config } from '../config.js'
+import { type Config, DEMO_ADMIN, DEMO_PASSWORD } from '../config.js'
 import { type Db, refusedBy } from '../database/database.js'
-
-/** The password of every account that the demo makes. Printed on the sign-in page. */
-export const DEMO_PASSWORD = 'corkboard-demo'
 
 /** The app's client at the fake Bitbucket. Its secret is public: it opens nothing but the fake. */
 export const DEMO_CLIENT = { clientID: 'corkboard-demo', clientSecret: 'corkboard-demo-secret' }
@@ -33,13 +30,13 @@ export function startFake(config: Config): Promise<FakeBitbucket> {
 
 /** What is there when a newcomer looks around for the first time. Processes that start together do it once. */
 export async function furnish(db: Db, settings: ConnectionSettings, config: Config): Promise<void> {
-  const admin = config.adminEmail
-  if (admin === undefined || (await findRowByEmail(db, admin))) return
+  // Never for an ADMIN_EMAIL: an account whose password everybody knows must not have an address that is somebody's.
+  if (await findRowByEmail(db, DEMO_ADMIN)) return
   const passwordHash = await hashPassword(DEMO_PASSWORD)
   const body = 'Welcome. Sign in to pin a note; the scenarios show what the sign-in can do.'
   try {
     await db.transaction().execute(async (trx) => {
-      const user = await insertUser(trx, { name: 'Ada Admin', email: admin, emailVerified: true, passwordHash })
+      const user = await insertUser(trx, { name: 'Ada Admin', email: DEMO_ADMIN, emailVerified: true, passwordHash })
       const note = { id: user.id, tenant: '', user_id: user.id, body, created_at: new Date().toISOString() }
       await trx.insertInto('notes').values(note).execute()
     })

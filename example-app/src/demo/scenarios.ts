@@ -2,8 +2,8 @@ import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { hashPassword } from '../accounts/passwords.js'
 import { insertUser } from '../accounts/users.js'
 import type { ConnectionSettings, Settings } from '../bitbucket/settings.js'
+import { DEMO_PASSWORD } from '../config.js'
 import type { Db } from '../database/database.js'
-import { DEMO_PASSWORD } from './demo.js'
 
 /** One case of the decision table: how things stand before, who signs in, what should come of it. */
 export interface Scenario {
@@ -56,7 +56,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'An account with this address exists, Bitbucket trusted',
     person: 'carol',
     choose: 'Choose Carol and allow.',
-    expect: 'Both sides have proven the address: the identity is linked to the existing account, which is signed in.',
+    expect: 'Both sides have proven the address: Bitbucket is connected to the existing account, which is signed in.',
     settings: { trustedProvider: true },
     account: 'verified',
   },
@@ -66,7 +66,7 @@ export const SCENARIOS: readonly Scenario[] = [
     person: 'carol',
     choose: `Choose Carol and allow, enter the code, then sign in as carol@example.com with “${DEMO_PASSWORD}”.`,
     expect:
-      'The code proves the mailbox, but the account belongs to whoever has its password: you prove that too, then confirm the link.',
+      'The code proves the mailbox, but the account belongs to whoever has its password: you prove that too, then confirm the connection.',
     account: 'verified',
   },
   {

@@ -23,13 +23,15 @@ ${sessionList(view)}
 ${view.events.length === 0 ? html`<p class="empty">Nothing yet.</p>` : activityList(view.events)}
 </section>
 <section class="card danger"><h2>Delete my account</h2>
-<p>Your notes, your linked identities and your sessions are deleted with it. This cannot be undone.</p>
-<form method="post" action="/account/delete"><button class="dangerous">Delete my account</button></form>
+<p>Your notes, your connection to Bitbucket and your sessions are deleted with it. This cannot be undone.</p>
+<form method="post" action="/account/delete">
+<label class="box"><input type="checkbox" name="sure" value="yes" required> Yes, delete everything</label>
+<button class="dangerous">Delete my account</button></form>
 </section>`
 }
 
 function address(user: User): Html {
-  if (user.email === null) return html`<span class="badge warn">No e-mail address</span>`
+  if (user.email === null) return html`<span class="badge warn">No email address</span>`
   return user.emailVerified
     ? html`${user.email} <span class="badge good">verified</span>`
     : html`${user.email} <span class="badge warn">not verified</span>
@@ -39,28 +41,32 @@ function address(user: User): Html {
 function waysToSignIn({ user, identities, offered }: AccountView): Html {
   return html`<section class="card"><h2>Ways to sign in</h2>
 <ul class="rows">
-<li><div><strong>Password</strong><br><small>${user.hasPassword ? 'Set' : 'Not set'}</small></div>
-<form method="post" action="/account/password" class="inline">
-<label for="password" class="hidden">New password</label>
-<input id="password" name="password" type="password" autocomplete="new-password" minlength="10" required placeholder="New password">
-<button class="second">${user.hasPassword ? 'Change' : 'Set a password'}</button></form></li>
+<li><div><strong>Password</strong><br><small>${user.hasPassword ? 'Set' : 'Not set'}${!user.emailVerified && '. Confirm your address first to choose one.'}</small></div>
+${user.emailVerified && passwordForm(user)}</li>
 ${identities.map(
   (
     identity,
-  ) => html`<li><div><strong>Bitbucket</strong> ${identity.nickname}<br><small>${identity.provider_user_id}</small></div>
+  ) => html`<li><div><strong>Bitbucket</strong><br><small>Connected: ${identity.nickname ?? JSON.parse(identity.profile).displayName}</small></div>
 <form method="post" action="/auth/bitbucket/unlink" class="inline"><input type="hidden" name="id" value="${identity.provider_user_id}"><input type="hidden" name="returnTo" value="/account">
-<button class="second">Unlink</button></form></li>`,
+<button class="second">Disconnect</button></form></li>`,
 )}
 ${
   identities.length === 0 &&
   offered &&
-  html`<li><div><strong>Bitbucket</strong><br><small>Not linked</small></div><a class="button second" href="/auth/bitbucket/link?returnTo=/account">Link Bitbucket</a></li>`
+  html`<li><div><strong>Bitbucket</strong><br><small>Not connected</small></div><a class="button second" href="/auth/bitbucket/link?returnTo=/account">Connect Bitbucket</a></li>`
 }
 </ul></section>`
 }
 
+function passwordForm({ hasPassword }: User): Html {
+  return html`<form method="post" action="/account/password" class="inline">
+<label for="password" class="hidden">New password</label>
+<input id="password" name="password" type="password" autocomplete="new-password" minlength="10" required placeholder="New password">
+<button class="second">${hasPassword ? 'Change' : 'Set a password'}</button></form>`
+}
+
 function sessionList({ sessions, thisSession }: AccountView): Html {
-  const row = (session: Selectable<SessionsTable>) => html`<li><div><strong>${session.device ?? 'This browser'}</strong>
+  const row = (session: Selectable<SessionsTable>) => html`<li><div><strong>${session.device ?? 'A browser'}</strong>
 ${session.id === thisSession && html`<span class="badge good">this one</span>`}<br><small>since ${when(session.created_at)}</small></div>
 ${
   session.id !== thisSession &&
@@ -73,8 +79,28 @@ ${sessions.length > 1 && html`<form method="post" action="/account/sessions/end"
 </section>`
 }
 
+/** What the events are called here; one that is missing says its own name. */
+const EVENTS: Readonly<Record<string, string>> = {
+  signed_in: 'Signed in',
+  signed_up: 'Signed up',
+  linked: 'Bitbucket connected',
+  unlinked: 'Bitbucket disconnected',
+  claimed: 'Address proven, account handed over',
+  code_sent: 'Code mailed',
+  code_failed: 'Code refused',
+  refused: 'Sign-in refused',
+  profile_changed: 'Bitbucket profile changed',
+  upstream_failed: 'Bitbucket did not answer',
+  password_set: 'Password set',
+  password_reset: 'Password reset',
+  sessions_ended: 'Sessions ended',
+  connection_changed: 'Connection changed',
+  connection_tested: 'Connection tested',
+  scenario: 'Scenario started',
+}
+
 export function activityList(events: readonly Selectable<ActivityTable>[]): Html {
   const row = (event: Selectable<ActivityTable>) =>
-    html`<li><div><strong>${event.type.replaceAll('_', ' ')}</strong><br><small>${event.detail}</small></div><small>${when(event.at)}</small></li>`
+    html`<li><div><strong>${EVENTS[event.type] ?? event.type}</strong><br><small>${event.detail}</small></div><small>${when(event.at)}</small></li>`
   return html`<ul class="rows">${events.map(row)}</ul>`
 }

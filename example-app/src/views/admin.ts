@@ -5,6 +5,7 @@ import type { CompleteSettings, Level } from '../bitbucket/settings.js'
 import type { ActivityTable } from '../database/schema.js'
 import { activityList } from './account.js'
 import { type Html, html } from './html.js'
+import { problemBox } from './layout.js'
 
 interface AdminView {
   readonly level: string
@@ -28,7 +29,7 @@ export function adminView(view: AdminView): Html {
     (each) =>
       html`<a href="/admin/bitbucket?level=${each}"${each === level && html` aria-current="page"`}>${each === 'default' ? 'All sites' : each}</a>`,
   )}</nav>
-${problem !== undefined && html`<p class="problem" role="alert">${problem}</p>`}
+${problemBox(problem)}
 ${report && findings(report)}
 <form method="post" action="/admin/bitbucket" class="card fields">
 <input type="hidden" name="level" value="${level}">
@@ -106,10 +107,10 @@ function findings(report: DoctorReport): Html {
 
 function registration({ callbackURLs }: AdminView): Html {
   return html`<section class="card"><h2>At Bitbucket</h2>
-<ol><li>Open your workspace › Settings › OAuth clients › Add client.</li>
-<li>Paste the callback URL. Bitbucket knows one for each client and compares it exactly.</li>
+<ol><li>Open your workspace › Settings › OAuth clients › Add OAuth client.</li>
+<li>Tick <strong>Authorization code</strong> and paste the callback URL. Bitbucket knows one for each client and compares it exactly.</li>
 <li>Tick <strong>Account: Read</strong> and <strong>Email</strong>, and the boxes of the extra scopes.</li>
-<li>Save, then copy key and secret to this page.</li></ol>
+<li>Save, then copy client ID and client secret to this page.</li></ol>
 ${callbackURLs.map(
   (
     { tenant, clientID, callbackURL },

@@ -17,7 +17,7 @@ export function sendPage(services: Services, req: Request, res: Response, title:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${title} · Corkboard</title>
+<title>${res.statusCode >= 400 && 'Error: '}${title} · Corkboard</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/app.css">
 <link rel="stylesheet" href="/bitbucket-button.css">
@@ -54,6 +54,14 @@ function demoBar(services: Services): Html {
   return html`<aside class="demo" aria-label="Demo">Demo: a <strong>fake Bitbucket</strong> at <a href="${services.authorizeOrigin}">${services.authorizeOrigin}</a> stands in for bitbucket.org.
 Mail ends in the <a href="/dev/mailbox">mailbox</a>.</aside>`
 }
+
+/** A refusal above a form. */
+export const problemBox = (problem: string | undefined) =>
+  problem !== undefined && html`<p class="problem" id="problem" role="alert">${problem}</p>`
+
+/** For the field that it is about: the person starts there, and a screen reader reads the refusal with it. */
+export const refused = (problem: string | undefined) =>
+  problem !== undefined && html` aria-invalid="true" aria-describedby="problem" autofocus`
 
 export function initials(name: string): string {
   const words = name.trim().split(/\s+/)

@@ -1,4 +1,6 @@
+import { DEMO_ADMIN, DEMO_PASSWORD } from '../config.js'
 import { type Html, html, trusted } from './html.js'
+import { problemBox, refused } from './layout.js'
 
 interface SignInView {
   /** The package's button: a finished piece of HTML, empty where Bitbucket is not offered. */
@@ -7,30 +9,31 @@ interface SignInView {
   readonly returnTo: string
   readonly problem: string | undefined
   readonly email: string
-  readonly demo: boolean
+  /** What a newcomer to the demo is told, `null` = this is no demo. */
+  readonly demo: { readonly admin: boolean } | null
 }
 
 export function signInView({ button, pending, returnTo, problem, email, demo }: SignInView): Html {
   return html`<div class="narrow card">
 <h1>Sign in</h1>
-${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is waiting. <a href="${pending.next}">Go on with it</a></p>`}
+${problemBox(problem)}
+${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is waiting. It goes on when you sign in here, or <a href="${pending.next}">go back to it</a>.</p>`}
 ${button !== '' && html`${trusted(button)}<p class="or"><span>or</span></p>`}
-${problem !== undefined && html`<p class="problem" role="alert">${problem}</p>`}
 <form method="post" action="/sign-in" class="fields">
 <input type="hidden" name="returnTo" value="${returnTo}">
-<label for="email">E-mail address</label>
+<label for="email">Email address</label>
 <input id="email" name="email" type="email" autocomplete="username" required value="${email}">
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required${refused(problem)}>
 <button>Sign in</button>
 </form>
 <p class="aside"><a href="/reset">Forgot your password?</a> <a href="/sign-up">Create an account</a></p>
 </div>
-${demo && demoAccounts()}`
+${demo && demoHint(demo)}`
 }
 
-function demoAccounts(): Html {
+function demoHint({ admin }: { admin: boolean }): Html {
   return html`<aside class="narrow hint"><h2>In this demo</h2>
 <p>The Bitbucket button leads to a fake Bitbucket with a choice of people. Try the <a href="/scenarios">scenarios</a>.</p>
-<p>The administrator signs in as <code>admin@corkboard.example</code> with the password <code>corkboard-demo</code>.</p></aside>`
+${admin && html`<p>The administrator signs in as <code>${DEMO_ADMIN}</code> with the password <code>${DEMO_PASSWORD}</code>.</p>`}</aside>`
 }

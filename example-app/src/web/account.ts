@@ -7,12 +7,13 @@ import { accountView } from '../views/account.js'
 import { sendPage } from '../views/layout.js'
 import { requireRecentSignIn, requireUser } from './guards.js'
 import type { Services } from './services.js'
+import { signInByPassword } from './sign-in.js'
 
 const newPassword = z.string().min(10).max(200)
 
 /** Everything a person can see and do about the own account. */
 export function accountRoutes(services: Services): Router {
-  const { db, activity, bitbucket, config } = services
+  const { db, activity, bitbucket } = services
   const router = Router()
   const recently = requireRecentSignIn(bitbucket)
 
@@ -26,7 +27,7 @@ export function accountRoutes(services: Services): Router {
       nickname: row.nickname,
     }))
     const { id, name, email, emailVerified } = user
-    res.json({ user: { id, name, email, emailVerified, identities } })
+    res.set('Cache-Control', 'no-store').json({ user: { id, name, email, emailVerified, identities } })
   })
 
   router.get('/account', requireUser, async (req, res) => {
@@ -37,7 +38,11 @@ export function accountRoutes(services: Services): Router {
       activity.ofUser(user.id),
       bitbucket.offered(req),
     ])
-    const body = accountView({ user, identities, sessions, thisSession: rowId(req.sessionID), events, offered })
+    const thisSession = rowId(req.sessionID)
+    // The row of a session that has just begun does not say yet what the session does.
+    const mine = sessions.find((each) => each.id === thisSession)
+    if (mine) mine.device = req.session.device ?? null
+    const body = accountView({ user, identities, sessions, thisSession, events, offered })
     sendPage(services, req, res, 'Your account', body)
   })
 
@@ -59,7 +64,9 @@ export function accountRoutes(services: Services): Router {
     } else {
       const password_hash = await hashPassword(input.data)
       await db.updateTable('users').set({ password_hash }).where('id', '=', user.id).execute()
-      await endSessions(db, user.id, req.sessionID)
+      // A new id here, and the other sessions ended: whoever has a copy of this cookie is out as well.
+      await endSessions(db, user.id)
+      await signInByPassword(req, user)
       activity.record('password_set', user.id, 'Other sessions were ended')
       req.session.notice = 'Your password is set.'
     }
@@ -68,11 +75,13 @@ export function accountRoutes(services: Services): Router {
 
   router.post('/account/delete', requireUser, recently, async (req, res) => {
     const user = req.user as User
+    if (req.body?.sure !== 'yes') return res.redirect(303, '/account')
     await bitbucket.forget(req, res)
     // Sessions go with the user, this one included.
     await deleteUser(db, user.id)
     services.log.info({ userId: user.id }, 'account deleted')
-    res.clearCookie(config.sessionCookie, { secure: config.secure })
+    await new Promise<void>((resolve, reject) => req.session.regenerate((error) => (error ? reject(error) : resolve())))
+    req.session.notice = 'Your account is deleted.'
     res.redirect(303, '/')
   })
 

@@ -12,21 +12,25 @@ export function adminRoutes(services: Services): Router {
   const router = Router()
   router.use('/admin', requireAdmin(config))
 
-  /** `default`, or a tenant we know; anything else is treated as `default`. */
-  const levelOf = (req: Request) => {
-    const asked = req.query.level ?? req.body?.level
-    return config.tenants.find((tenant) => tenant === asked) ?? 'default'
-  }
+  // A tenant that is gone must not end at `default`: what was meant for one site would change all of them.
+  router.use('/admin/bitbucket', (req, _res, next) =>
+    ['default', ...config.tenants].includes(levelOf(req)) ? next() : next('router'),
+  )
 
-  const show = async (req: Request, res: Response, extra: { problem?: string; report?: DoctorReport } = {}) => {
+  const show = async (
+    req: Request,
+    res: Response,
+    extra: { problem?: string; report?: DoctorReport; typed?: Settings } = {},
+  ) => {
     const level = levelOf(req)
-    const [own, above, callbackURLs, events] = await Promise.all([
+    const [stored, above, callbackURLs, events] = await Promise.all([
       settings.level(level),
       level === 'default' ? settings.inherited : settings.effectiveDefault(),
       bitbucket.callbackURLs(),
       activity.latest(),
     ])
-    const view = { level, own, above, callbackURLs, events, tenants: config.tenants, demo: config.demo, ...extra }
+    const own = { ...stored, settings: extra.typed ?? stored.settings }
+    const view = { level, own, above, callbackURLs, events, tenants: config.tenants, ...extra }
     sendPage(services, req, res, 'Bitbucket connection', adminView(view))
   }
 
@@ -41,7 +45,8 @@ export function adminRoutes(services: Services): Router {
     const next = readForm(req.body ?? {})
     const secret = String(req.body?.clientSecret ?? '')
     if (next.clientID !== undefined && next.clientID !== before.settings.clientID && secret === '') {
-      return show(req, res.status(400), { problem: 'A new client ID needs its secret: the two belong together.' })
+      const problem = 'A new client ID needs its secret: the two belong together.'
+      return show(req, res.status(400), { problem, typed: next })
     }
     await settings.save(level, next, next.clientID === undefined ? null : secret === '' ? undefined : secret)
     const changed = changes(before.settings, next)
@@ -59,6 +64,11 @@ export function adminRoutes(services: Services): Router {
   })
 
   return router
+}
+
+/** `default`, or a tenant. */
+function levelOf(req: Request): string {
+  return String(req.query.level ?? req.body?.level ?? 'default')
 }
 
 /** An empty choice or text means "inherit". Lists are inherited unless their own choice says `own`. */

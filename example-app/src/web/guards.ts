@@ -28,8 +28,7 @@ export function sameOrigin(config: Config): RequestHandler {
     if (req.method === 'GET' || req.method === 'HEAD') return next()
     const site = req.get('sec-fetch-site')
     const origin = req.get('origin') ?? ''
-    const same =
-      site === undefined ? ours.has(origin) && new URL(origin).host === req.get('host') : site === 'same-origin'
+    const same = site === undefined ? ours.has(origin) && new URL(origin).host === req.host : site === 'same-origin'
     if (same) return next()
     res.status(403).type('text').send('This form was sent from another site. Open the page again and retry.')
   }
@@ -50,16 +49,17 @@ export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler 
     const recent = Date.now() - (signedInAt(req)?.getTime() ?? 0) < 10 * 60_000
     if (recent) return next()
     if (req.method === 'GET' && !req.user?.hasPassword) return askBitbucket(req, res, next)
-    // What a form sent is not kept; afterwards the person presses the button again.
-    req.session.notice = 'Confirm that it is you, then do it again.'
+    // What a form sent is not kept. Seen before or after confirming, by the way that is taken.
+    req.session.notice = 'This needs a recent sign-in. Confirm that it is you, then press the button again.'
     const way = req.user?.hasPassword ? '/sign-in' : '/auth/bitbucket/reauthenticate'
-    res.redirect(303, `${way}?returnTo=/account`)
+    res.redirect(303, `${way}?returnTo=${req.path.startsWith('/admin/') ? '/admin/bitbucket' : '/account'}`)
   }
 }
 
 /** The role follows a *verified* address: claiming the administrator's address gives nobody anything. */
 export function isAdmin(user: User | undefined, config: Config): boolean {
-  return user?.emailVerified === true && user.email?.toLowerCase() === config.adminEmail
+  if (!user?.email || config.adminEmail === undefined) return false
+  return user.emailVerified && user.email.toLowerCase() === config.adminEmail
 }
 
 export function requireAdmin(config: Config): RequestHandler {

@@ -2,12 +2,13 @@ import { type Request, type Response, Router } from 'express'
 import { z } from 'zod'
 import { passwordMatches } from '../accounts/passwords.js'
 import { findRowByEmail, toUser, type User } from '../accounts/users.js'
+import { DEMO_ADMIN } from '../config.js'
 import { sendPage } from '../views/layout.js'
 import { signInView } from '../views/sign-in.js'
 import type { Services } from './services.js'
 
 const credentials = z.object({ email: z.string().max(254), password: z.string().max(200) })
-const TOO_MANY = 'Too many tries. Wait a quarter of an hour, or reset your password.'
+const TOO_MANY = 'Too many tries. Try again later, or reset your password.'
 // The same words whether the address is unknown or the password is wrong: the page tells nobody who has an account.
 const WRONG = 'This address and password do not go together.'
 
@@ -20,13 +21,8 @@ export function signInRoutes(services: Services): Router {
     const returnTo = ownPage(req.query.returnTo ?? req.body?.returnTo)
     const button = await bitbucket.button(req, { returnTo, looks: 'class' })
     const pending = bitbucket.pending(req)
-    sendPage(
-      services,
-      req,
-      res,
-      'Sign in',
-      signInView({ button, pending, returnTo, problem, email, demo: config.demo }),
-    )
+    const demo = config.demo ? { admin: config.adminEmail === DEMO_ADMIN } : null
+    sendPage(services, req, res, 'Sign in', signInView({ button, pending, returnTo, problem, email, demo }))
   }
 
   // Also for those who are signed in: this is where they confirm that it is still them.

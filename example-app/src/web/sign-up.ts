@@ -9,9 +9,10 @@ import { requireUser } from './guards.js'
 import type { Services } from './services.js'
 import { signInByPassword } from './sign-in.js'
 
-const email = z.email({ error: 'Enter an e-mail address.' }).max(254)
+const email = z.email({ error: 'Enter an email address.' }).max(254)
 const password = z.string().min(10, { error: 'Choose a password of at least 10 characters.' }).max(200)
 const signUp = z.object({ name: z.string().trim().min(1, { error: 'Enter your name.' }).max(80), email, password })
+const TOO_MANY_MAILS = 'Too many mails were asked for. Try again in an hour.'
 const WRONG_CODE: Record<'wrong' | 'gone', string> = {
   wrong: 'That is not the code we sent.',
   gone: 'This code is used up or too old. Start again to get another one.',
@@ -45,13 +46,16 @@ export function signUpRoutes(services: Services): Router {
 
   router.post('/sign-up', async (req, res) => {
     const input = signUp.safeParse(req.body)
-    const again = (status: number, problem: string) => {
-      const view = signUpView({ problem, name: req.body?.name, email: req.body?.email })
+    const again = (status: number, problem: string, field: unknown) => {
+      const view = signUpView({ problem, field, name: req.body?.name, email: req.body?.email })
       sendPage(services, req, res.status(status), 'Create an account', view)
     }
-    if (!input.success) return again(400, input.error.issues[0]?.message ?? '')
+    if (!input.success) {
+      const [issue] = input.error.issues
+      return again(400, issue?.message ?? '', issue?.path[0])
+    }
     const { data } = input
-    if (!(await mayMail(req, data.email))) return again(429, 'Too many mails to this address. Try again in an hour.')
+    if (!(await mayMail(req, data.email))) return again(429, TOO_MANY_MAILS, 'email')
     const held = (await findRowByEmail(db, data.email))?.email_verified === 1
     const request = {
       purpose: 'sign-up',
@@ -68,8 +72,11 @@ export function signUpRoutes(services: Services): Router {
 
   router.post('/account/verify', requireUser, async (req, res) => {
     const user = req.user as User
-    if (user.email === null || user.emailVerified || !(await mayMail(req, user.email)))
+    if (user.email === null || user.emailVerified) return res.redirect(303, '/account')
+    if (!(await mayMail(req, user.email))) {
+      req.session.notice = TOO_MANY_MAILS
       return res.redirect(303, '/account')
+    }
     const { id, code } = await codes.issue({ purpose: 'verify', email: user.email, user_id: user.id }, { decoy: false })
     mailCode(user.email, code, 'confirming your address')
     waitForCode(req, 'verify', user.email, id)
@@ -116,10 +123,12 @@ export function signUpRoutes(services: Services): Router {
 
   router.post('/reset', async (req, res) => {
     const input = email.safeParse(req.body?.email)
-    if (!input.success || !(await mayMail(req, input.data))) {
-      sendPage(services, req, res, 'Reset your password', resetView('Check the address, or try again in an hour.'))
-      return
+    const again = (status: number, problem: string) => {
+      const view = resetView({ problem, email: req.body?.email })
+      sendPage(services, req, res.status(status), 'Reset your password', view)
     }
+    if (!input.success) return again(400, 'Enter an email address.')
+    if (!(await mayMail(req, input.data))) return again(429, TOO_MANY_MAILS)
     const account = await findRowByEmail(db, input.data)
     const request = { purpose: 'reset', email: input.data, user_id: account?.id ?? null } as const
     const { id, code } = await codes.issue(request, { decoy: !account })
