@@ -17,10 +17,11 @@ export interface ButtonOptions {
   readonly looks?: 'inline' | 'class' | undefined
 }
 
+// The text grows with what the person has set, and does not shrink where an app has made `rem` small; the rest follows it.
 const LOOKS =
-  'display:inline-flex;align-items:center;justify-content:center;gap:10px;box-sizing:border-box;min-height:44px;' +
-  'padding:8px 18px;border:1px solid transparent;border-radius:6px;background:#0052cc;color:#fff;' +
-  'font:600 16px/1.35 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;' +
+  'display:inline-flex;align-items:center;justify-content:center;gap:.625em;box-sizing:border-box;min-height:2.75em;' +
+  'padding:.5em 1.125em;border:1px solid transparent;border-radius:6px;background:#0052cc;color:#fff;' +
+  'font:600 max(16px,1rem)/1.35 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;' +
   // The browser's own focus ring is kept, and set apart so that it does not drown in the blue.
   'text-align:center;text-decoration:none;outline-offset:3px'
 
@@ -34,7 +35,7 @@ export const buttonStyle = `.bitbucket-signin{${LOOKS}}
 @media (prefers-color-scheme:dark){.bitbucket-signin:focus-visible{outline-color:#85b8ff;box-shadow:0 0 0 3px #101214}}
 `
 
-const GLYPH = trustedHtml(bitbucketGlyph(20))
+const GLYPH = trustedHtml(bitbucketGlyph('1.25em'))
 const INLINE = html` style="${LOOKS}"`
 
 /** HTML of the "Sign in with Bitbucket" button: a link with Bitbucket's mark, no script, nothing loaded. */

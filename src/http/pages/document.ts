@@ -9,7 +9,7 @@ const HEAD = trustedHtml(
   '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">' +
     `<meta name="robots" content="noindex"><style>${PAGE_STYLE}</style>`,
 )
-const MARK = trustedHtml(bitbucketGlyph(32, 'mark'))
+const MARK = trustedHtml(bitbucketGlyph('2rem', 'mark'))
 
 /** What the frame around every page needs. */
 export interface DocumentParts {

@@ -56,7 +56,7 @@ export function renderDefaultPage(page: Page): string {
   }
 }
 
-const GLYPH = trustedHtml(bitbucketGlyph(18))
+const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
 
 function renderErrorPage({ texts, code, retryHref, backHref }: ErrorPage): string {
   const retry = retryHref === null ? null : renderLink(safeHref(retryHref), 'main', texts.error.retry)

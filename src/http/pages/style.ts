@@ -8,7 +8,7 @@ export const PAGE_STYLE = `
 html{-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:grid;align-items:center;justify-items:center;padding:1rem;background:var(--back);color:var(--text);font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
 main{width:100%;max-width:27rem;padding:clamp(1.25rem,6vw,2.25rem);background:var(--card);border:1px solid var(--line);border-radius:.75rem;box-shadow:var(--shadow)}
-.mark{display:block;width:2rem;height:2rem;margin:0 0 1.25rem;color:var(--link)}
+.mark{display:block;margin:0 0 1.25rem;color:var(--link)}
 h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:balance}
 h2{margin:1.5rem 0 .25rem;font-size:1rem;font-weight:600}
 p{margin:0 0 1rem}
@@ -43,7 +43,8 @@ dd{margin:0}
 dd .hint{margin:0}
 .hint bdi{font-weight:inherit}
 ul{list-style:none;margin:0;padding:0}
-li{display:flex;align-items:center;justify-content:space-between;gap:1rem;padding:.625rem 0;border-bottom:1px solid var(--line)}
+li{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-between;gap:1rem;padding:.625rem 0;border-bottom:1px solid var(--line)}
+li bdi{flex:1 1 6rem}
 li form{flex:none}
 summary{padding:.625rem 0;color:var(--link);font-weight:600;cursor:pointer;border-radius:.25rem}
 details form{padding-top:.5rem}

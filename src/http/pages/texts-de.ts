@@ -1,6 +1,6 @@
 import type { Texts } from './texts'
 
-/** The texts in German. */
+/** The texts in German. The hyphen of “E‑Mail” is U+2011, at which no line breaks. */
 export const german: Texts = {
   lang: 'de',
   signInButton: 'Mit Bitbucket anmelden',
@@ -40,17 +40,17 @@ export const german: Texts = {
     sign_up_disabled:
       'Sie haben hier noch kein Konto, und auf diesem Weg lässt sich keines anlegen. Bitte wenden Sie sich an den Betreiber dieser Website.',
     email_required:
-      'Bitbucket hat uns keine E-Mail-Adresse von Ihnen mitgeteilt, wir brauchen aber eine. Tragen Sie in Ihrem Bitbucket-Konto eine Adresse ein und versuchen Sie es noch einmal.',
+      'Bitbucket hat uns keine E‑Mail-Adresse von Ihnen mitgeteilt, wir brauchen aber eine. Tragen Sie in Ihrem Bitbucket-Konto eine Adresse ein und versuchen Sie es noch einmal.',
     email_unverified:
-      'Ihre E-Mail-Adresse wurde hier noch nicht bestätigt. Bitte bestätigen Sie sie zuerst oder melden Sie sich auf einem anderen Weg an.',
+      'Ihre E‑Mail-Adresse wurde hier noch nicht bestätigt. Bitte bestätigen Sie sie zuerst oder melden Sie sich auf einem anderen Weg an.',
     email_invalid:
-      'Diese E-Mail-Adresse können wir nicht verwenden. Bitte prüfen Sie sie; sie sollte aussehen wie name@example.com.',
+      'Diese E‑Mail-Adresse können wir nicht verwenden. Bitte prüfen Sie sie; sie sollte aussehen wie name@example.com.',
     email_ambiguous:
-      'Mehrere Konten verwenden hier Ihre E-Mail-Adresse, daher wissen wir nicht, welches wir öffnen sollen. Bitte melden Sie sich auf einem anderen Weg an.',
+      'Mehrere Konten verwenden hier Ihre E‑Mail-Adresse, daher wissen wir nicht, welches wir öffnen sollen. Bitte melden Sie sich auf einem anderen Weg an.',
     account_exists:
-      'Zu Ihrer E-Mail-Adresse gibt es schon ein Konto. Bitte melden Sie sich dort so an, wie Sie es sonst auch tun.',
+      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto. Bitte melden Sie sich dort so an, wie Sie es sonst auch tun.',
     account_exists_unverified:
-      'Zu Ihrer E-Mail-Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Betreiber dieser Website um Hilfe.',
+      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Betreiber dieser Website um Hilfe.',
     account_disabled:
       'Dieses Konto kann zurzeit nicht verwendet werden. Bitte wenden Sie sich an den Betreiber dieser Website.',
     identity_linked_elsewhere:
@@ -79,7 +79,7 @@ export const german: Texts = {
       'Es wurden zu viele falsche Codes eingegeben. Bitte fordern Sie einen neuen Code an oder versuchen Sie es später noch einmal.',
     too_many_codes:
       'Für einen weiteren Code ist es noch zu früh. Bitte warten Sie etwas und versuchen Sie es dann noch einmal.',
-    code_not_sent: 'Wir konnten Ihnen keine E-Mail schicken. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
+    code_not_sent: 'Wir konnten Ihnen keine E‑Mail schicken. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
     cross_site_request:
       'Diese Anfrage kam nicht von einer Seite dieser Website, daher haben wir sie zu Ihrem Schutz angehalten. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
     hook_failed: 'Bei uns ist etwas schiefgegangen. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
@@ -101,20 +101,20 @@ export const german: Texts = {
     code: 'Fehlercode: {code}',
   },
   emailAddress: {
-    heading: 'Wie lautet Ihre E-Mail-Adresse?',
+    heading: 'Wie lautet Ihre E‑Mail-Adresse?',
     intro:
-      'Hallo {displayName}, Bitbucket hat uns Ihre E-Mail-Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir schicken Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
-    label: 'E-Mail-Adresse',
+      'Hallo {displayName}, Bitbucket hat uns Ihre E‑Mail-Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir schicken Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
+    label: 'E‑Mail-Adresse',
     submit: 'Code schicken',
   },
   emailCode: {
     heading: 'Sehen Sie in Ihr Postfach',
     intro:
       'Hallo {displayName}, wir haben einen Code an {address} geschickt. Geben Sie ihn hier ein, um die Anmeldung abzuschließen.',
-    notSentHeading: 'Bestätigen Sie Ihre E-Mail-Adresse',
+    notSentHeading: 'Bestätigen Sie Ihre E‑Mail-Adresse',
     notSentIntro:
       'Hallo {displayName}, um die Anmeldung abzuschließen, brauchen Sie einen Code, den wir an {address} schicken. Bisher konnte keiner geschickt werden.',
-    label: 'Code aus der E-Mail',
+    label: 'Code aus der E‑Mail',
     hint: 'Acht Buchstaben in der Form XXXX-XXXX. Kleinbuchstaben gehen auch.',
     submit: 'Weiter',
     send: 'Code schicken',
@@ -123,7 +123,7 @@ export const german: Texts = {
     waitMinutes: 'In {minutes} Minuten können Sie einen Code anfordern.',
     waitHours: 'In {hours} Stunden können Sie einen Code anfordern.',
     changeAddress: 'Andere Adresse verwenden',
-    addressLabel: 'Neue E-Mail-Adresse',
+    addressLabel: 'Neue E‑Mail-Adresse',
     changeSubmit: 'Code an diese Adresse schicken',
   },
   prove: {

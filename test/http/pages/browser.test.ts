@@ -194,6 +194,19 @@ describe('in a browser that holds the CSP', () => {
     await tab.close()
   })
 
+  it.each([
+    ['200%', '32px'],
+    ['100%', '16px'],
+    ['62.5%', '16px'],
+  ])('where the text of the site is at %s, that of the button is %s', async (site, button) => {
+    const { tab } = await openTab(context)
+    const page = hostPage('inline').replace('<style nonce="n">', `<style nonce="n">html{font-size:${site}}`)
+    await tab.goto(serve(`/text/${site}`, page, `${APP_CSP}; style-src-attr 'unsafe-inline'`))
+    const size = () => tab.locator('.bitbucket-signin').evaluate((link) => getComputedStyle(link).fontSize)
+    expect(await size()).toBe(button)
+    await tab.close()
+  })
+
   it('the button with looks "class" is blue under a strict CSP, where "inline" would be blocked', async () => {
     const { tab, complaints } = await openTab(context)
     await tab.goto(serve('/strict', hostPage('class'), APP_CSP))
