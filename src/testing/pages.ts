@@ -135,7 +135,7 @@ function personChoice(person: FakePerson, isChosen: boolean): string {
 
 function note({ emails }: FakePerson): string {
   const first = emails.find(({ primary }) => primary) ?? emails[0]
-  if (!first) return '<span class="note">no e-mail address</span>'
+  if (!first) return '<span class="note">no email address</span>'
   const flaw = first.confirmed ? '' : ', not confirmed'
   const more = emails.length > 1 ? `, and ${emails.length - 1} more` : ''
   return `<span class="note">${escapeHtml(first.address + flaw + more)}</span>`

@@ -65,4 +65,15 @@ describe('the app on the first screen of the README', () => {
       emailVerified: true,
     })
   })
+
+  it('has the page to which a person who cancels is led back', async () => {
+    const { url } = await runFirstScreen()
+    const browser = new TestBrowser()
+    const { location } = await browser.get(`${url}/auth/bitbucket`)
+    const consent = await browser.post(location, { person: 'alice', decision: 'deny' })
+    const refusal = await browser.get(consent.location)
+    const [back = ''] = [...refusal.text.matchAll(/<a class="button" href="([^"]+)"/g)].map(([, href]) => href)
+    const { status, text } = await browser.get(`${url}${back}`)
+    expect([status, text.includes('Sign in with Bitbucket')]).toEqual([200, true])
+  })
 })
