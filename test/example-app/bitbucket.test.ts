@@ -198,7 +198,7 @@ test('a client ID without its secret is refused, and what was typed stays', asyn
   expect(page.text).toContain('value="typed-id"')
 })
 
-test('tenants: acme inherits and is handed over to, globex has its own client and callback', async () => {
+test('tenants: acme inherits and is handed over to, globex has its own client and callback, others do not exist', async () => {
   await play('trusted')
   const at = (host: string) => app.url.replace('localhost', host)
   const visitor = new Visitor(app.url)
@@ -213,8 +213,9 @@ test('tenants: acme inherits and is handed over to, globex has its own client an
   expect(await visitor.me(at('globex.localhost'))).toMatchObject({ identities: [ALICE] })
 
   const unknown = at('initech.localhost')
-  expect((await visitor.send(`${unknown}/auth/bitbucket`)).status).toBe(404)
-  expect((await visitor.send(`${unknown}/sign-in`)).text).not.toContain('bitbucket-signin"')
+  for (const path of ['/auth/bitbucket', '/sign-in', '/'])
+    expect((await visitor.send(`${unknown}${path}`)).headers.location).toBe(app.url)
+  expect((await visitor.send(`${unknown}/notes`, { form: { body: 'For nobody' } })).status).toBe(421)
 })
 
 test('no secret, token or code is in the log', async () => {

@@ -13,7 +13,7 @@ export interface Place {
 
 /**
  * The host name says it: `localhost` and `desk.localhost` are the product itself, `acme.localhost` and
- * `desk.acme.localhost` belong to the tenant acme. `null` = not a host of ours.
+ * `desk.acme.localhost` belong to the tenant acme. `null` = not a host of ours, such as that of a tenant we do not have.
  */
 export function placeOf(req: Request, config: Config): Place | null {
   const base = config.baseURL.hostname
@@ -23,7 +23,8 @@ export function placeOf(req: Request, config: Config): Place | null {
   const labels = host.slice(0, -base.length - 1).split('.')
   const application = labels[0] === 'desk' ? 'desk' : 'board'
   if (application === 'desk') labels.shift()
-  return { tenant: labels.join('.') || null, application }
+  const tenant = labels.join('.') || null
+  return tenant === null || config.tenants.includes(tenant) ? { tenant, application } : null
 }
 
 /** The origin of a place, from configuration and never from a request. */

@@ -25,6 +25,9 @@ interface Parts {
   readonly log: Log
 }
 
+/** No tenant has such a name. */
+const NOWHERE = { tenant: 'not a host of ours' }
+
 /** "Sign in with Bitbucket", wired to this app: whose connection, which accounts, how codes are mailed, what is noted. */
 export function setUpBitbucket({
   config,
@@ -47,7 +50,8 @@ export function setUpBitbucket({
     connection: connections({
       ...levels,
       tenantIds: () => config.tenants,
-      tenant: (req) => placeOf(req, config)?.tenant ?? null,
+      // Not `null` where the host is none of ours: that would be the application level, for everybody.
+      tenant: (req) => (placeOf(req, config) ?? NOWHERE).tenant,
       application: (req) => placeOf(req, config)?.application ?? null,
     }),
     accounts: config.keepTokens ? { ...accounts, storeTokens } : accounts,
