@@ -85,6 +85,7 @@ const EVENTS: Readonly<Record<string, string>> = {
   signed_up: 'Signed up',
   linked: 'Bitbucket connected',
   unlinked: 'Bitbucket disconnected',
+  reauthenticated: 'Confirmed with Bitbucket',
   claimed: 'Address proven, account handed over',
   code_sent: 'Code mailed',
   code_failed: 'Code refused',
