@@ -15,6 +15,9 @@ import { hooksOf, policyOf, tell, type Visit } from './visit'
 
 const MAX_WRONG_CODES_PER_DAY = 30
 
+/** What a typing mistake leaves, given back to be corrected. Anything that could be markup is not printed again at all. */
+const MISTYPED = /^[\p{L}\p{N}._%+@ -]{0,254}$/u
+
 /** `GET /email`: shows what the waiting sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
 export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
   const { pending } = readPending(visit)
@@ -29,7 +32,9 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
   const found = await takeUpPending(visit, ['address', 'code'])
   const address = bodyField(visit.req, 'address')?.trim() ?? ''
   if (found.pending.step === 'code' && !found.pending.typed) return sendEmailPage(visit, found.pending, 'email_invalid')
-  if (!isAddress(address)) return sendEmailPage(visit, found.pending, 'email_invalid', address)
+  if (!isAddress(address)) {
+    return sendEmailPage(visit, found.pending, 'email_invalid', MISTYPED.test(address) ? address : '')
+  }
   // The older cookie ends here, whether a mail goes out or not.
   const generation = await visit.services.pendings.advance(found.pending)
   const pending: Pending = {
