@@ -157,7 +157,7 @@ describe('the code page', () => {
     await enter(tab, last())
     expect(await tab.getByRole('alert').textContent()).toContain('Too many wrong codes')
     await press(tab, 'Send a new code')
-    expect(await tab.getByRole('alert').textContent()).toContain('cannot send another code yet')
+    expect(await tab.getByRole('alert').textContent()).toContain('too early for another code')
     travel(61_000)
     await press(tab, 'Send a new code')
     expect(app.mails).toHaveLength(2)
