@@ -63,7 +63,7 @@ export const german: Texts = {
     session_changed:
       'Sie haben sich in der Zwischenzeit an- oder abgemeldet, daher haben wir hier angehalten. Bitte beginnen Sie neu.',
     pending_missing:
-      'Hier ist nichts mehr abzuschließen: Es ist schon erledigt, oder es hat zu lange gedauert. Falls Sie nicht angemeldet sind, beginnen Sie bitte neu.',
+      'Hier ist nichts abzuschließen; vielleicht ist es schon erledigt, oder es hat zu lange gedauert. Falls Sie nicht angemeldet sind, beginnen Sie bitte neu.',
     pending_replaced:
       'Diese Seite gehört zu einer Anmeldung, die schon abgeschlossen oder durch eine neuere ersetzt wurde. Falls Sie nicht angemeldet sind, machen Sie bei der neuesten weiter oder beginnen Sie neu.',
     recent_sign_in_required:

@@ -191,7 +191,7 @@ export const english: Texts = {
     not_signed_in: 'You are not signed in. Please sign in and try again.',
     session_changed: 'You signed in or out in the meantime, so we stopped here. Please start again.',
     pending_missing:
-      'There is nothing to finish here: it was finished already, or it took too long. If you are not signed in, please start again.',
+      'There is nothing to finish here; perhaps it was finished already, or it took too long. If you are not signed in, please start again.',
     pending_replaced:
       'This page belongs to a sign-in that was finished already, or was replaced by a newer one. If you are not signed in, continue with the newest one or start again.',
     recent_sign_in_required: 'To protect your account, please sign in again and then repeat this step.',
