@@ -93,9 +93,30 @@ const NO_RETRY: ReadonlySet<ErrorCode> = new Set([
   'account_disabled',
   'sign_up_disabled',
   'not_signed_in',
+])
+
+/** Only a signed-in person meets these, who changes what is linked. */
+const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
+  'identity_linked_elsewhere',
+  'another_identity_linked',
   'identity_not_found',
   'last_sign_in_method',
 ])
+
+/** Where "Try again" and "Go back" lead from a refusal; `null` where trying again is no use. */
+function waysOn(
+  code: ErrorCode,
+  basePath: string,
+  { signIn, signedIn }: { readonly signIn: string; readonly signedIn: string },
+): { retryHref: string | null; backHref: string } {
+  const links = `${basePath}/link`
+  if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: links }
+  if (code === 'reauthentication_mismatch') return { retryHref: `${basePath}/reauthenticate`, backHref: signedIn }
+  const retryHref = NO_RETRY.has(code) ? null : basePath || '/'
+  // Signing in again is the way on, and then back to where it was asked for.
+  const backHref = code === 'recent_sign_in_required' ? `${signIn}?returnTo=${encodeURIComponent(links)}` : signIn
+  return { retryHref, backHref }
+}
 
 /** Answers a refusal or fault: JSON, the app's own page, or ours. Developers' errors say more in the log than here. */
 export async function sendError<User>(
@@ -106,7 +127,7 @@ export async function sendError<User>(
   visit: Visit<User> | null,
 ): Promise<void> {
   const { code } = error
-  const { failed, signIn } = services.paths
+  const { failed } = services.paths
   if (wantsJson(req)) {
     setCommonHeaders(res)
     res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })
@@ -123,10 +144,7 @@ export async function sendError<User>(
       name: 'error',
       code,
       status: ERROR_STATUS[code],
-      retryHref: NO_RETRY.has(code) ? null : basePath || '/',
-      // Signing in again is the way on, and then back to where it was asked for.
-      backHref:
-        code === 'recent_sign_in_required' ? `${signIn}?returnTo=${encodeURIComponent(`${basePath}/link`)}` : signIn,
+      ...waysOn(code, basePath, services.paths),
     },
     visit?.connection ?? null,
     error.status,

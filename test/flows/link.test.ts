@@ -126,6 +126,8 @@ describe('outcomes of linking', () => {
     const answer = await link(app, browser, 'alice')
     await expectRefused(answer, 'identity_linked_elsewhere', 409)
     expect(answer.text).not.toMatch(/Name of the other|secret@/)
+    // The way on is the page of what is linked: the person is signed in.
+    expect(answer.text.match(/href="\/[^"]*"/g)).toEqual([`href="${BASE}/link"`])
     expect(await app.me(browser)).toBe(user.id)
     expect(app.events.at(-1)).toMatchObject({
       type: 'refused',
@@ -385,6 +387,7 @@ describe('re-authentication', () => {
     const { location } = await post('/reauthenticate')
     const answer = await browser.get(await fake.signIn(location, { person }))
     await expectRefused(answer, 'reauthentication_mismatch', 403)
+    expect(answer.text.match(/href="\/[^"]*"/g)).toEqual([`href="${BASE}/reauthenticate"`, 'href="/"'])
     expect(await app.me(browser)).toBe(user.id)
   })
 
