@@ -247,7 +247,7 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     jars: [cookieJar(name, true), cookieJar(name, false)],
     texts: textsOf(options.texts),
     renderPage: options.renderPage,
-    hiddenFields: options.hiddenFields ?? (() => ({})),
+    hiddenFields: oncePerRequest(options.hiddenFields ?? (() => ({}))),
     emit: options.onEvent && undisturbed(options.onEvent),
     report: undisturbed(options.onError ?? ((error) => console.error(error))),
   }
@@ -266,6 +266,16 @@ function limiterOf(limiter: LimiterFactory | 'memory' | undefined): LimiterFacto
     )
   }
   return memoryLimiter
+}
+
+/** One answer for all forms of a page: a guard that makes a new token at each call takes only the last one. */
+function oncePerRequest(hiddenFields: Services<never>['hiddenFields']): Services<never>['hiddenFields'] {
+  const given = new WeakMap<Request, Readonly<Record<string, string>>>()
+  return (req) => {
+    const fields = given.get(req) ?? hiddenFields(req)
+    given.set(req, fields)
+    return fields
+  }
 }
 
 function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) => Texts {
