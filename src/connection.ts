@@ -145,13 +145,14 @@ async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<C
   return found
 }
 
-/** Validates a connection and works out everything that follows from it. */
+/** Validates a connection and works out everything that follows from it; `givenTo` names what has to be mended. */
 export function activateConnection(
   connection: Connection,
   pluginName: string,
   basePath: string | undefined,
+  givenTo?: string,
 ): ActiveConnection {
-  validateConnection(connection, basePath !== undefined)
+  validateConnection(connection, basePath !== undefined, givenTo)
   const endpoints = connection.endpoints ?? BITBUCKET_ENDPOINTS
   const callback = new URL(connection.callbackURL)
   const custom = (connection.origins ?? []).map((origin) => new URL(origin).origin)

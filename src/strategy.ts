@@ -146,7 +146,7 @@ function connectionOf(options: BitbucketStrategyOptions) {
     ...(scope !== undefined && { scope }),
     ...(endpoints && { endpoints }),
   }
-  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', '/')
+  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', '/', 'BitbucketStrategy')
 }
 
 const OWN_OPTIONS = ['name', 'passReqToCallback', 'skipUserProfile', 'skipEmails', 'timeoutMs', 'endpoints'] as const

@@ -25,14 +25,17 @@ export function validateOptions<User>(options: BitbucketSignInOptions<User>): vo
   if (typeof options.connection !== 'function') validateConnection(options.connection, options.basePath !== undefined)
 }
 
-/** Checks one connection; `hasBasePath` says that the router's path need not follow from the callback URL. */
-export function validateConnection(connection: Connection, hasBasePath: boolean): void {
+/**
+ * Checks one connection; `hasBasePath` says that the router's path need not follow from the callback URL, `givenTo` to
+ * whom the fields were given, where that was no `connection`.
+ */
+export function validateConnection(connection: Connection, hasBasePath: boolean, givenTo?: string): void {
   const { tenant } = connection
-  const where = typeof tenant === 'string' ? `connection of tenant "${tenant}"` : 'connection'
+  const where = givenTo ?? (typeof tenant === 'string' ? `connection of tenant "${tenant}"` : 'connection')
   check(schemas().connection, connection, where)
   if (!hasBasePath && !new URL(connection.callbackURL).pathname.endsWith('/callback')) {
     throw configurationError(
-      `${where}: \`callbackURL\` must end in /callback, the route of the router (for example https://app.example.com/auth/bitbucket/callback), or give \`basePath\`.`,
+      `${where}: \`callbackURL\` must end in /callback, the route of the router, without a slash after it (for example https://app.example.com/auth/bitbucket/callback), or give \`basePath\`.`,
     )
   }
 }
@@ -75,6 +78,10 @@ function makeSchemas() {
   const { z } = require('zod') as typeof import('zod')
 
   const text = z.string().min(1)
+  // The mistake that everybody makes once: the value comes from an environment that lacks it.
+  const fromEnvironment = z
+    .string({ error: 'is not a string; is the environment variable set?' })
+    .min(1, { error: 'is empty; is the environment variable set?' })
   const callable = (what: string) => z.custom((value) => typeof value === 'function', { error: `must be ${what}` })
   const url = (rule: (url: URL) => boolean, error: string) =>
     z.string({ error }).refine((value) => URL.canParse(value) && hasPlainHost(new URL(value)) && rule(new URL(value)), {
@@ -94,8 +101,8 @@ function makeSchemas() {
 
   const connection = z.strictObject({
     id: text.optional(),
-    clientID: text,
-    clientSecret: text,
+    clientID: fromEnvironment,
+    clientSecret: fromEnvironment,
     callbackURL: url(
       (value) =>
         isSecure(value) &&
@@ -193,6 +200,7 @@ function makeSchemas() {
           error:
             'must have at least 32 characters; make one with `node -p "crypto.randomBytes(32).toString(\'base64url\')"`',
         }),
+        { error: 'must be a list, for example [process.env.SESSION_SECRET]' },
       )
       .min(1, { error: 'must hold at least one secret of 32 characters or more' }),
     // A resolver's answers are checked one by one as they come; a fixed connection by validateConnection.
@@ -334,20 +342,58 @@ function isPrivateHost(hostname: string): boolean {
 }
 
 function check(schema: ZodObject, value: unknown, where: string): void {
-  const result = schema.safeParse(value)
-  const issue = result.error?.issues[0]
+  const issues = schema.safeParse(value).error?.issues ?? []
+  // A misspelt option is also a missing one; what was written is what has to be mended.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
   if (!issue) return
   const path = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys') {
-    const key = issue.keys[0] ?? ''
-    const guess = closest(key, knownKeys(schema, issue.path))
     const at = path === '' ? where : `${where}: ${path}`
-    throw configurationError(`${at}: unknown option \`${key}\`. ${guess ? `Did you mean \`${guess}\`?` : 'Remove it.'}`)
+    const key = issue.keys[0] ?? ''
+    throw configurationError(`${at}: unknown option \`${key}\`. ${adviceOn(key, schema, issue.path)}`)
   }
-  const subject = path === '' ? where : `${where}: \`${path}\``
+  const given = issue.path.reduce<unknown>((inner, step) => (inner as Record<PropertyKey, unknown>)?.[step], value)
+  const fact = factOf(issue, given)
   throw configurationError(
-    `${subject} ${issue.message.startsWith('must') || issue.message.startsWith('is ') ? issue.message : `is not valid (${issue.message})`}.`,
+    `${path === '' ? `${where}: the argument` : `${where}: \`${path}\``} ${fact}${fact.endsWith('?') ? '' : '.'}`,
   )
+}
+
+/** What to do about an option that does not exist. */
+function adviceOn(key: string, schema: ZodObject, path: readonly PropertyKey[]): string {
+  const { connection, options } = schemas()
+  if (schema === options && path.length === 0 && Object.hasOwn(connection.shape, key)) {
+    return 'It belongs into `connection`.'
+  }
+  const guess = closest(key, knownKeys(schema, path))
+  return guess ? `Did you mean \`${guess}\`?` : 'Remove it.'
+}
+
+type Issue = NonNullable<ReturnType<ZodObject['safeParse']>['error']>['issues'][number]
+
+/** What is wrong with a value, in our words: those of the library speak of its own inside. */
+function factOf(issue: Issue, given: unknown): string {
+  if (/^(?:must|is) /.test(issue.message)) return issue.message
+  if (given === undefined) return 'is missing'
+  if (issue.code === 'invalid_type') return `must be ${KINDS[issue.expected] ?? issue.expected}, not ${kindOf(given)}`
+  if (issue.code === 'invalid_value')
+    return `must be one of ${issue.values.map((each) => `'${String(each)}'`).join(', ')}`
+  return `is not valid (${issue.message})`
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  array: 'a list',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+  string: 'a text',
+}
+
+function kindOf(given: unknown): string {
+  if (given === null) return 'null'
+  if (Array.isArray(given)) return 'a list'
+  return KINDS[typeof given] ?? `a ${typeof given}`
 }
 
 /** The keys allowed where an unknown one was found: walks the schema along the path. */

@@ -63,6 +63,8 @@ test('the controls are accepted', () => {
 describe('a misspelt option is named, with what was meant', () => {
   test.each([
     [{ secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
+    [{ secrets: undefined, secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
+    [{ connection: undefined, clientID: 'key' }, 'unknown option `clientID`. It belongs into `connection`.'],
     [{ pasport: {} }, 'bitbucketSignIn: unknown option `pasport`. Did you mean `passport`?'],
     [{ onevent: () => {} }, 'bitbucketSignIn: unknown option `onevent`. Did you mean `onEvent`?'],
     [{ path: {} }, 'bitbucketSignIn: unknown option `path`. Did you mean `paths`?'],
@@ -86,6 +88,8 @@ describe('a misspelt option is named, with what was meant', () => {
 
   test.each([
     [{ clientId: 'key' }, 'connection: unknown option `clientId`. Did you mean `clientID`?'],
+    [{ clientID: undefined, clientId: 'key' }, 'connection: unknown option `clientId`. Did you mean `clientID`?'],
+    [{ policy: {} }, 'connection: unknown option `policy`. Remove it.'],
     [{ callbackUrl: 'x' }, 'Did you mean `callbackURL`?'],
     [{ trustedProviders: true }, 'Did you mean `trustedProvider`?'],
     [{ signup: false }, 'Did you mean `signUp`?'],
@@ -111,9 +115,9 @@ describe('a misspelt option is named, with what was meant', () => {
 describe('what is missing is named', () => {
   test.each([
     ['passport', "Passport instance: `import passport from 'passport'`"],
-    ['secrets', 'secrets'],
+    ['secrets', '`secrets` must be a list, for example [process.env.SESSION_SECRET].'],
     ['connection', 'connection'],
-    ['accounts', 'accounts'],
+    ['accounts', 'bitbucketSignIn: `accounts` is missing.'],
     ['sendEmailCode', '`sendEmailCode` is missing'],
   ])('%s', (name, words) => {
     expect(refusal(() => construct({ [name]: undefined }))).toContain(words)
@@ -129,6 +133,31 @@ describe('what is missing is named', () => {
     for (const value of [undefined, null, '', 7, {}]) {
       expect(refusal(() => connect({ [name]: value }))).toContain(`connection: \`${name}\``)
     }
+  })
+
+  test.each(['clientID', 'clientSecret'])('connection.%s, most often for want of an environment variable', (name) => {
+    expect(refusal(() => connect({ [name]: undefined }))).toBe(
+      `connection: \`${name}\` is not a string; is the environment variable set?`,
+    )
+    expect(refusal(() => connect({ [name]: '' }))).toBe(
+      `connection: \`${name}\` is empty; is the environment variable set?`,
+    )
+  })
+
+  test.each([
+    [{ connection: { ...CONNECTION, enabled: 'false' } }, 'connection: `enabled` must be true or false, not a text.'],
+    [{ http: { timeoutMs: '10' } }, 'bitbucketSignIn: `http.timeoutMs` must be a number, not a text.'],
+    [{ policy: [] }, 'bitbucketSignIn: `policy` must be an object, not a list.'],
+    [
+      { policy: { missingEmail: 'skip' } },
+      "bitbucketSignIn: `policy.missingEmail` must be one of 'ask', 'allow', 'reject'.",
+    ],
+  ])('what has the wrong type is told in plain words: %j', (changes, message) => {
+    expect(refusal(() => construct(changes))).toBe(message)
+  })
+
+  test('the options themselves', () => {
+    expect(refusal(() => bitbucketSignIn(undefined as never))).toBe('bitbucketSignIn: the argument is missing.')
   })
 
   test('sendEmailCode may be left out where no policy can ask for a code', () => {

@@ -294,7 +294,8 @@ describe('options that an old app may pass', () => {
       },
       'not both',
     ],
-    ['a typing mistake', { clientId: 'key' }, 'Did you mean `clientID`?'],
+    ['a typing mistake', { clientId: 'key' }, 'BitbucketStrategy: unknown option `clientId`. Did you mean `clientID`?'],
+    ['a variable that is not set', { clientSecret: undefined }, 'BitbucketStrategy: `clientSecret` is not a string'],
   ])('%s is refused with the way to mend it', (_name, options, words) => {
     expect(make(options as never)).toThrow(words)
   })
