@@ -103,11 +103,12 @@ export function guardHooks<User>(
     }
   }
 
-  function known(name: string, user: User): KnownUser<User> {
-    const id: unknown = isUser(user) ? idOf(user) : null
+  function known(name: string, user: User, others = ''): KnownUser<User> {
+    if (!isUser(user)) throw hookFailed(name, `must return a user${others}, not ${kindOf(user)}`)
+    const id: unknown = idOf(user)
     // An id that is an object would be another one at each reading.
     if (typeof id !== 'string' || id === '') {
-      throw hookFailed(name, 'must return a user for whom `userId` gives a non-empty string')
+      throw hookFailed(name, 'must return a user with an id: `user.id`, or what the option `userId` makes of a user')
     }
     return { user, id }
   }
@@ -128,7 +129,8 @@ export function guardHooks<User>(
       const found = await call<User | null | 'orphaned'>('getUserByIdentity', { identity: asked })
       if (found === null) return { type: 'nobody' }
       if (found === 'orphaned') return { type: 'orphaned' }
-      return { type: 'user', ...known('getUserByIdentity', found) }
+      // Not `undefined` for nobody: it is also what a forgotten `return` gives, and everybody would be new each time.
+      return { type: 'user', ...known('getUserByIdentity', found, ", null for nobody (`?? null`) or 'orphaned'") }
     },
 
     async findByEmail(address) {
@@ -136,7 +138,10 @@ export function guardHooks<User>(
       if (!Array.isArray(found)) throw hookFailed('getAccountsByEmail', 'must return an array')
       const accountsFound = found.map((each) => {
         if (!isAccount<User>(each)) {
-          throw hookFailed('getAccountsByEmail', 'must return { user, email, emailVerified } for each account')
+          throw hookFailed(
+            'getAccountsByEmail',
+            'must return { user, email, emailVerified } for each account, `email` a text and `emailVerified` true or false itself',
+          )
         }
         return { ...each, ...known('getAccountsByEmail', each.user) }
       })
@@ -161,7 +166,10 @@ export function guardHooks<User>(
       if (!accounts.describeUser) return null
       const description = await call<UserDescription | undefined>('describeUser', { user })
       if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
-        throw hookFailed('describeUser', 'must return { label, email, emailVerified }')
+        throw hookFailed(
+          'describeUser',
+          'must return { label, email, emailVerified }, `label` a text and `emailVerified` true or false itself',
+        )
       }
       return description
     },
@@ -224,6 +232,11 @@ function isTaken(error: unknown): boolean {
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : typeof value
 }
 
 function isUser(value: unknown): boolean {

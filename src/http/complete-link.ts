@@ -8,7 +8,7 @@ import { configurationError } from '../options'
 import { decideLink, decideReauthentication } from '../policy/linking'
 import { followUp, ownerOf, refusal } from './complete-sign-in'
 import { sendOn } from './reply'
-import { assertSessionUnchanged, currentUser, loginOf, sessionChanged, signIn, stampNow } from './session'
+import { assertSessionUnchanged, currentUser, loginOf, otherLogin, signIn, stampNow } from './session'
 import { destinationOf, hooksOf, tell, type Visit } from './visit'
 
 /** Ends a callback that was started to link. */
@@ -91,7 +91,7 @@ async function sameUser<User>(visit: Visit<User>, transaction: Transaction): Pro
   const current = currentUser(req, services.userId)
   if (!current) throw new BitbucketSignInError('not_signed_in', 'Nobody is signed in any more.')
   visit.about.userId = current.id
-  if (transaction.login !== loginOf(req, current)) throw sessionChanged()
+  if (transaction.login !== loginOf(req, current)) throw otherLogin(req, current)
   await assertSessionUnchanged(req)
   return current
 }

@@ -11,7 +11,16 @@ import { finishSignIn, leave, refusal } from './complete-sign-in'
 import { finishPending, formOf, readPending, takeUpPending } from './pending'
 import { requireRecent } from './recent'
 import { sendOn, sendPage } from './reply'
-import { assertSessionUnchanged, currentUser, loginOf, NOBODY, sessionChanged, signIn, signOut } from './session'
+import {
+  assertSessionUnchanged,
+  currentUser,
+  loginOf,
+  NOBODY,
+  otherLogin,
+  sessionChanged,
+  signIn,
+  signOut,
+} from './session'
 import { hooksOf, policyOf, tell, type Visit } from './visit'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
@@ -26,7 +35,7 @@ export async function showContinuePage<User>(visit: Visit<User>): Promise<void> 
       return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending, null)
     case 'choose':
     case 'switch': {
-      if (!current || pending.login !== loginOf(visit.req, current)) throw sessionChanged()
+      if (!current || pending.login !== loginOf(visit.req, current)) throw otherLogin(visit.req, current)
       return sendChoicePage(visit, pending, current)
     }
   }

@@ -3,7 +3,7 @@ import type { FoundPending, Pending, PendingStep } from '../flow/pending'
 import { isAdmitted } from '../policy/connection'
 import { bodyField } from './body'
 import type { PageForm } from './pages/page'
-import { currentUser, loginOf, NOBODY, sessionChanged } from './session'
+import { currentUser, loginOf, NOBODY, otherLogin } from './session'
 import { type Visit, workspaceRequired } from './visit'
 
 /** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
@@ -40,9 +40,10 @@ export async function takeUpPending<User>(visit: Visit<User>, steps: readonly Pe
 
 /** The one change of login that is allowed: nobody was signed in, and proving needs somebody to be. */
 function checkLogin<User>({ req, services }: Visit<User>, pending: Pending): void {
-  const login = loginOf(req, currentUser(req, services.userId))
+  const current = currentUser(req, services.userId)
+  const login = loginOf(req, current)
   if (login === pending.login || (pending.step === 'prove' && pending.login === NOBODY)) return
-  throw sessionChanged()
+  throw otherLogin(req, current)
 }
 
 /** Uses the record up before anything is changed by it. */

@@ -66,7 +66,7 @@ export function requireSession(req: Request): AppSession {
   }
   if (session.cookie?.secure === true && staysBehind(req)) {
     throw configurationError(
-      'The session cookie is `secure`, and Express takes this request for plain http, so the cookie would not be sent. Behind a proxy that ends TLS set app.set("trust proxy", 1).',
+      'The session cookie is `secure`, and Express takes this request for plain http, so the cookie would not be sent. Behind a proxy that ends TLS set app.set("trust proxy", 1); for plain http on your own machine use cookie: { secure: \'auto\' }.',
     )
   }
   if (!lifetimes.has(req)) lifetimes.set(req, lifetimeOf(session))
@@ -124,7 +124,7 @@ export function currentUser<User>(req: Request, idOf: (user: User) => string | n
   if (typeof id !== 'string' || id === '') {
     throw new BitbucketSignInError(
       'hook_failed',
-      '`userId` must give a non-empty string for req.user, or null for a guest.',
+      'req.user has no id. Give the option `userId`: a non-empty string for a user, null for a guest.',
     )
   }
   return { user, id }
@@ -167,8 +167,17 @@ export async function signIn<User>(
     await settled((done) => session.save(done))
   } catch (cause) {
     abandonSession(req)
+    if (isUnserialized(cause)) throw configurationError(NO_SERIALIZER, cause)
     throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
   }
+}
+
+const NO_SERIALIZER =
+  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
+
+/** Passport's own words where no serializer took the user; a serializer that throws has others. */
+function isUnserialized(cause: unknown): boolean {
+  return cause instanceof Error && cause.message === 'Failed to serialize user into session'
 }
 
 /**
@@ -326,6 +335,17 @@ export async function assertSessionUnchanged(req: Request): Promise<void> {
   if (userIn(asApp(req).session) === before) return
   abandonSession(req)
   throw sessionChanged()
+}
+
+/** A record is tied to another session or user than the ones of this request. */
+export function otherLogin<User>(req: Request, current: KnownUser<User> | null): BitbucketSignInError {
+  const kept = asApp(req).session?.[passportKey(req)] as { user?: unknown } | undefined
+  // Nobody signed in or out: such a user is tied to no session at all, so trying again cannot help.
+  return current && kept?.user === undefined
+    ? configurationError(
+        'req.user is set, and the session has no user, so nothing can wait for this user. Sign users in by req.logIn; where req.user is a guest, let the option `userId` give null.',
+      )
+    : sessionChanged()
 }
 
 /** The sign-in was tied to a session or user that is no longer there. */

@@ -153,6 +153,18 @@ describe('wrong answers', () => {
     expect(await guarded().findByIdentity(IDENTITY)).toEqual({ type: 'user', user: ALICE, id: 'u1' })
   })
 
+  test('getUserByIdentity: what a database library gives for "no row" is told apart from a user without an id', async () => {
+    const message = async (answer: unknown) =>
+      (await failed(guarded({ getUserByIdentity: () => answer }).findByIdentity(IDENTITY))).message
+    expect(await message(undefined)).toBe(
+      "accounts.getUserByIdentity must return a user, null for nobody (`?? null`) or 'orphaned', not undefined.",
+    )
+    expect(await message([ALICE])).toContain('not an array')
+    expect(await message({ _id: 'u1' })).toBe(
+      'accounts.getUserByIdentity must return a user with an id: `user.id`, or what the option `userId` makes of a user.',
+    )
+  })
+
   test.each([...noUser, null])('createUser: %j is hook_failed', async (answer) => {
     await failed(CALLS.createUser(guarded({ createUser: () => answer })))
   })

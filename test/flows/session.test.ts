@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { Passport } from 'passport'
 import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
@@ -73,6 +74,14 @@ describe.each([4, 5] as const)('sessions on Express %i', (express) => {
     expect((await browser.get(callback)).location).toBe('/there')
     expect(await app.me(browser)).toBe('u1')
   })
+})
+
+test('a Passport without serializers: the fault names them, and nobody is signed in', async () => {
+  await open({ passportMiddleware: new Passport().session() })
+  const answer = await app.signIn(browser, 'alice')
+  expect([answer.status, answer.text.includes('configuration_invalid')]).toEqual([500, true])
+  expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('passport.serializeUser') })])
+  expect(sessions()).toEqual([])
 })
 
 describe('a session layer that cannot be signed in to', () => {

@@ -311,6 +311,23 @@ test('a guest, for whom userId says null, is nobody: the sign-in goes through, a
   expect(await app.me(browser)).toBe('u2')
 })
 
+test('a guest whom the app puts on the request, and userId takes for a user: the fault names userId', async () => {
+  const guest = { id: 'guest' }
+  app = await startTestApp({
+    fake,
+    behindSession: (behind) => {
+      behind.use((req, _res, next) => {
+        req.user ??= guest
+        next()
+      })
+    },
+  })
+  browser = new TestBrowser()
+  expect((await app.signIn(browser, 'alice')).location).toBe(`${BASE}/continue`)
+  expect(errorOf(await page())).toBe('configuration_invalid')
+  expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('`userId` give null') })])
+})
+
 test('signing up in the middle of a question from before leaves nothing waiting', async () => {
   await open()
   await app.signIn(browser, 'alice')
