@@ -16,6 +16,7 @@ import { deriveKeys, type KeyPurpose } from './flow/keys'
 import { createLimits, memoryLimiter } from './flow/limits'
 import { randomBytes } from './flow/random'
 import { createTransactions } from './flow/transaction'
+import { english } from './http/pages/texts'
 import { BITBUCKET_ENDPOINTS, type Connection, configurationError, type Endpoints } from './options'
 import { Secret } from './secret'
 
@@ -111,6 +112,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
         },
 
         openLeg,
+        describe: (code) => english.errors[code],
       },
     })
     const members = oauth2Members(client, openLeg, (agent) => {

@@ -10,6 +10,7 @@ import {
   BitbucketSignInError,
   BitbucketStrategy,
   type BitbucketStrategyOptions,
+  english,
   type PassportProfile,
 } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
@@ -564,6 +565,15 @@ describe('outside a request', () => {
     expect((await own.signIn(new TestBrowser(), 'alice')).status).toBe(200)
     expect(agent.opened).toBe(3)
   })
+})
+
+test('a refusal is told in words for people and as a code, as failureFlash and failureMessage hand on', async () => {
+  const { url, strategy } = await site()
+  const fail = vi.fn()
+  const req = { method: 'GET', query: { code: 'x', state: 'y' }, headers: {}, res: {}, url } as unknown as Request
+  Object.assign(Object.create(strategy), { fail }).authenticate(req)
+  await vi.waitFor(() => expect(fail).toHaveBeenCalled())
+  expect(fail).toHaveBeenCalledWith({ code: 'state_invalid', message: english.errors.state_invalid }, 403)
 })
 
 describe('what goes wrong at Bitbucket', () => {

@@ -3,7 +3,7 @@ import type { Request, Response } from 'express'
 import OAuth2Strategy = require('passport-oauth2')
 
 import { ExchangeDeadline } from '../deadline'
-import { BitbucketSignInError } from '../errors'
+import { BitbucketSignInError, type ErrorCode } from '../errors'
 import { configurationError, scopesOf } from '../options'
 import {
   type ApiClient,
@@ -35,6 +35,8 @@ export interface StrategyDriver {
   start(req: Request, res: Response): StartedLeg | Promise<StartedLeg>
   /** Takes the transaction, trades the code, and ends the request through `run`. */
   finish(run: StrategyClone, req: Request, res: Response): Promise<void>
+  /** What a person is told of a refusal: apps show it, by `failureFlash` or `failureMessage`. */
+  describe(code: ErrorCode, req: Request): string
   /** Reaches Bitbucket outside a callback; whoever asks ends the deadline. Absent where the connection follows from the request. */
   openLeg?(): Leg
 }
@@ -94,6 +96,7 @@ export interface StrategyClone {
   _verify: VerifyFunction
   _passReqToCallback: boolean
   _leg: Leg
+  _describe(code: ErrorCode): string
   authorizationParams(options: unknown): object
   userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
   success(user: unknown, info?: unknown): void
@@ -151,6 +154,7 @@ export class ProtocolStrategy extends OAuth2Strategy {
   override authenticate(req: Request, options: RouteOptions = {}): void {
     const run = cloneFor(this)
     guardActions(run, req)
+    run._describe = (code) => this.driver.describe(code, req)
     const { res, query } = req
     if (!res || !query) return run.error(notExpress())
     if (options.state !== undefined) return run.error(stateOptionRefused())
@@ -342,7 +346,7 @@ function guardActions(run: StrategyClone, req: Request): void {
 /** Ends the request by Passport's means: refusals fail it, faults are errors. */
 export function report(run: StrategyClone, error: unknown): void {
   if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
-    run.fail({ message: error.code }, error.status)
+    run.fail({ code: error.code, message: run._describe(error.code) }, error.status)
   } else {
     run.error(error)
   }

@@ -37,5 +37,7 @@ export function passportDriver<User>(services: Services<User>): StrategyDriver {
       tell(visit, 'signed_in', { userId: known.id, identityId: person.identity.id })
       run.success(known.user)
     },
+
+    describe: (code, req) => services.texts(req).errors[code],
   }
 }
