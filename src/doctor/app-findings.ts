@@ -6,18 +6,20 @@ import type { RequestSighting } from './sighting'
 /** What the findings depend on besides what was seen. */
 export interface AppExpectation {
   readonly callbackURL: string
-  /** Public path of the router. */
-  readonly basePath: string
+  /** Path at which the router is mounted. */
+  readonly mount: string
   readonly hasCustomDomains: boolean
+  /** Whether the site of the callback passes sign-ins on to other origins, and may be nobody's own. */
+  readonly passesOn: boolean
   readonly production: boolean
 }
 
 /** Turns what was seen of an app into verdicts. */
 export function appFindings(seen: AppSighting, expected: AppExpectation): readonly DoctorFinding[] {
   const { first } = seen
-  if (!first) return [mountMissing(seen.answer, expected)]
+  if (!first) return [mountMissing(seen, expected)]
   return [
-    ok('mount', `The router answers at ${expected.basePath || '/'}.`),
+    ok('mount', `The router answers at ${expected.mount || '/'}.`),
     ...connectionFindings(first, expected),
     queryFinding(first),
     proxyFinding(first, expected),
@@ -29,8 +31,8 @@ export function appFindings(seen: AppSighting, expected: AppExpectation): readon
   ]
 }
 
-function mountMissing(answer: AppSighting['answer'], { basePath, callbackURL }: AppExpectation): DoctorFinding {
-  const path = basePath || '/'
+function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }: AppExpectation): DoctorFinding {
+  const path = mount || '/'
   if ('fault' in answer) {
     return problem('mount', `A request to ${path} was not answered: ${answer.fault}.`, 'See the log of the app.')
   }
@@ -51,6 +53,14 @@ function mountMissing(answer: AppSighting['answer'], { basePath, callbackURL }: 
         : 'Look at what is mounted in front of the router; it answers first.',
     )
   }
+  if (elsewhere !== null) {
+    const found = elsewhere || '/'
+    return problem(
+      'mount',
+      `The router answers at ${found}, and not at ${path}, where the callback URL ${callbackURL} points.`,
+      `Mount it there: app.use('${path}', bitbucket.router). Where a proxy in front takes ${mount.slice(0, mount.length - elsewhere.length)} off the path, it is right as it is: call doctor(app, { mountedAt: '${found}' }).`,
+    )
+  }
   return problem(
     'mount',
     `The router does not answer at ${path}, where the callback URL ${callbackURL} points.`,
@@ -58,9 +68,20 @@ function mountMissing(answer: AppSighting['answer'], { basePath, callbackURL }: 
   )
 }
 
-function connectionFindings({ connection }: RequestSighting, { callbackURL }: AppExpectation): DoctorFinding[] {
+function connectionFindings(
+  { connection }: RequestSighting,
+  { callbackURL, passesOn }: AppExpectation,
+): DoctorFinding[] {
   if (connection === 'offered') return []
   const { origin } = new URL(callbackURL)
+  if (connection === 'none' && passesOn) {
+    return [
+      unknown(
+        'connection',
+        `No connection is offered at ${origin} itself, which passes sign-ins on to other origins. Whether one is offered there cannot be seen from here.`,
+      ),
+    ]
+  }
   if (connection === 'none') {
     return [
       problem(
@@ -244,7 +265,7 @@ function sameSiteFinding(value: unknown): DoctorFinding {
 }
 
 function storeFindings(
-  { storeName }: RequestSighting,
+  { storeName, passport }: RequestSighting,
   trial: SessionTrial,
   cameBack: boolean | null,
   { production }: AppExpectation,
@@ -276,7 +297,8 @@ function storeFindings(
       ),
     )
   }
-  if (cameBack === false) {
+  // A foreign passport.session() stumbles over the user of ours, so the request ends before it can be seen.
+  if (cameBack === false && passport !== 'another-instance') {
     found.push(
       problem(
         'session-store',

@@ -17,6 +17,8 @@ export interface AppSighting {
   readonly answer: { readonly status: number; readonly location: string | null } | { readonly fault: string }
   /** `null` = the router was not reached. */
   readonly first: RequestSighting | null
+  /** Where it was reached instead: the end of the path, as it is left by a proxy that takes the beginning off. */
+  readonly elsewhere: string | null
   /** Whether a visitor who did nothing got a session cookie. */
   readonly storesUnasked: boolean
   readonly trial: SessionTrial | null
@@ -35,6 +37,8 @@ export interface ProbeParts {
   readonly transport: Transport
   /** The callback whose site is played. */
   readonly connection: ActiveConnection
+  /** Path at which the router ought to be mounted, without a slash at its end. */
+  readonly mount: string
   readonly tlsAt: TlsAt
 }
 
@@ -60,6 +64,7 @@ export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
       ...NOTHING,
       first: first ?? null,
       answer: { status: answer.status, location: answer.headers.location ?? null },
+      elsewhere: first || answer.status !== 404 ? null : await findElsewhere(site, parts.mount),
       storesUnasked: first?.id !== null && first?.id !== undefined && cookieFor(first.id, answer) !== undefined,
     }
     if (first?.session !== 'usable') return seen
@@ -79,6 +84,7 @@ export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
 
 const NOTHING = {
   first: null,
+  elsewhere: null,
   storesUnasked: false,
   trial: null,
   cameBack: null,
@@ -86,12 +92,12 @@ const NOTHING = {
 } as const
 
 interface Site {
-  /** Sends a request to the probe's route and looks at it there. */
-  ask(look: Look, cookie?: string): Promise<UpstreamAnswer | { fault: string }>
+  /** Sends a request to the probe's route and looks at it there; `at` in place of where the router ought to be. */
+  ask(look: Look, options?: { cookie?: string; at?: string }): Promise<UpstreamAnswer | { fault: string }>
   close(): Promise<void>
 }
 
-async function openSite({ app, router, transport, connection, tlsAt }: ProbeParts): Promise<Site> {
+async function openSite({ app, router, transport, connection, mount, tlsAt }: ProbeParts): Promise<Site> {
   const server = createServer(app)
   const isSecure = new URL(connection.callbackURL).protocol === 'https:'
   if (isSecure && tlsAt === 'app') {
@@ -115,14 +121,14 @@ async function openSite({ app, router, transport, connection, tlsAt }: ProbePart
   const looks = lookoutOf(router)
 
   return {
-    async ask(look, cookie) {
+    async ask(look, { cookie, at = mount } = {}) {
       const key = randomBytes(16).toString('hex')
       looks.set(key, look)
       const deadline = new ExchangeDeadline(DEADLINE_MS, undefined)
       try {
         return await transport.request({
           method: 'GET',
-          url: new URL(`${connection.basePath}/doctor/${key}?code=doctor`, origin),
+          url: new URL(`${at}/doctor/${key}?code=doctor`, origin),
           headers: { ...headers, connection: 'close', ...(cookie !== undefined && { cookie }) },
           deadline,
         })
@@ -169,6 +175,23 @@ async function lookAround(site: Site, { source, passport }: ProbeParts) {
   return { first: seen.first, answer }
 }
 
+/** Leaves the beginning of the path off, one part more at a time. */
+async function findElsewhere(site: Site, mount: string): Promise<string | null> {
+  for (let at = mount; at !== ''; ) {
+    at = at.replace(/^\/[^/]*/, '')
+    let reached = false
+    await site.ask(
+      async () => {
+        reached = true
+        return 'answered'
+      },
+      { at },
+    )
+    if (reached) return at
+  }
+  return null
+}
+
 async function trySession(site: Site, marker: string) {
   let trial: SessionTrial = {
     fault: 'The app did not answer.',
@@ -187,12 +210,15 @@ async function trySession(site: Site, marker: string) {
 
 async function comeBack(site: Site, marker: string, cookie: string): Promise<boolean> {
   let found = false
-  await site.ask(async (req) => {
-    const session = sessionOf(req)
-    found = session?.[MARK] === marker
-    if (found) await settled((done) => session?.destroy?.(done)).catch(() => undefined)
-    return 'answered'
-  }, cookie)
+  await site.ask(
+    async (req) => {
+      const session = sessionOf(req)
+      found = session?.[MARK] === marker
+      if (found) await settled((done) => session?.destroy?.(done)).catch(() => undefined)
+      return 'answered'
+    },
+    { cookie },
+  )
   return found
 }
 

@@ -3,7 +3,7 @@ import type { Router } from 'express'
 import { type ActiveConnection, activateConnection } from '../connection'
 import type { Services } from '../http/services'
 import type { BitbucketSignInOptions, Connection } from '../options'
-import { appFindings } from './app-findings'
+import { type AppExpectation, appFindings } from './app-findings'
 import { probeApp, type TlsAt } from './app-probe'
 import { type DoctorFinding, type DoctorReport, reportOf, unknown } from './finding'
 import { installationFindings } from './installation'
@@ -16,6 +16,11 @@ export interface DoctorOptions {
   readonly connection?: Connection
   /** Who ends TLS when the callback URL is https: a `proxy` in front (default), or the `app` itself. */
   readonly tlsAt?: TlsAt
+  /**
+   * Where the router is mounted in the app, when a proxy in front takes a part of the public path off. Default: the
+   * public path itself.
+   */
+  readonly mountedAt?: string
   /** Whether to ask Bitbucket about callback URL, credentials, permissions and time. Default `true`. */
   readonly bitbucket?: boolean
 }
@@ -34,7 +39,7 @@ const MOST_CLIENTS = 10
 export async function examine<User>(
   { options, services, router, strategy }: Patient<User>,
   app: RequestListener,
-  { connection, tlsAt = 'proxy', bitbucket = true }: DoctorOptions = {},
+  { connection, tlsAt = 'proxy', mountedAt, bitbucket = true }: DoctorOptions = {},
 ): Promise<DoctorReport> {
   const given = connection && activateConnection({ id: 'doctor', ...connection }, services.name, options.basePath)
   const connections = given ? [given] : await services.source.list()
@@ -46,8 +51,9 @@ export async function examine<User>(
   if (first) {
     const { passport } = options
     const { source, transport } = services
-    const seen = await probeApp({ app, router, passport, source, transport, connection: first, tlsAt })
-    findings.push(...appFindings(seen, expectationOf(first)))
+    const mount = (mountedAt ?? first.basePath).replace(/\/+$/, '')
+    const seen = await probeApp({ app, router, passport, source, transport, connection: first, mount, tlsAt })
+    findings.push(...appFindings(seen, expectationOf(first, mount, connections)))
   } else {
     findings.push(
       unknown(
@@ -64,8 +70,13 @@ export async function examine<User>(
   return reportOf(findings)
 }
 
-function expectationOf({ callbackURL, basePath, hasCustomDomains }: ActiveConnection) {
-  return { callbackURL, basePath, hasCustomDomains, production: process.env.NODE_ENV === 'production' }
+function expectationOf(
+  { callbackURL, origin, hasCustomDomains }: ActiveConnection,
+  mount: string,
+  all: readonly ActiveConnection[],
+): AppExpectation {
+  const passesOn = all.some((each) => each.hasCustomDomains && each.origin === origin)
+  return { callbackURL, mount, hasCustomDomains, passesOn, production: process.env.NODE_ENV === 'production' }
 }
 
 function distinctClients(connections: readonly ActiveConnection[]): readonly ActiveConnection[] {

@@ -93,6 +93,13 @@ function startFailed({ status, body, headers }: UpstreamAnswer, { path }: Site):
       'Give the public https address with --url and the path with --path; let requests to the router pass a sign-in guard.',
     )
   }
+  if (status >= 500) {
+    return problem(
+      'mount',
+      `${path} answers with status ${status}, not with the start of a sign-in.`,
+      'See the error in the log of the app. Most often passport.session() found no req.session: express-session is missing or comes later.',
+    )
+  }
   return problem(
     'mount',
     `${path} answers with status ${status}, not with the start of a sign-in.`,

@@ -43,6 +43,20 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     (p) => (p.mount = '/login'),
   ],
   [
+    'the router is mounted at the end of its path alone',
+    'problem',
+    'mount',
+    /app\.use\('\/auth\/bitbucket', .*takes \/auth off the path.*mountedAt: '\/bitbucket'/,
+    (p) => (p.mount = '/bitbucket'),
+  ],
+  [
+    'the router is mounted at the root',
+    'problem',
+    'mount',
+    /takes \/auth\/bitbucket off the path.*mountedAt: '\/'/,
+    (p) => (p.mount = '/'),
+  ],
+  [
     'a guard redirects in front of the router',
     'problem',
     'mount',
@@ -442,6 +456,39 @@ describe('bitbucket.doctor', () => {
       parts.doctor = { tlsAt: 'app' }
     })
     expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  })
+
+  it('is silent behind a proxy that takes a part of the path off, when told so', async () => {
+    for (const mount of ['/auth/bitbucket', '/']) {
+      const report = await examine(fake, (parts) => {
+        register(parts, 'https://app.example.com/app/auth/bitbucket/callback')
+        Object.assign(parts, { mount, doctor: { mountedAt: mount } })
+      })
+      expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+      expect(String(report)).toContain(`The router answers at ${mount}.`)
+    }
+  })
+
+  it('leaves to doubt whether a connection is offered where the callback only passes sign-ins on', async () => {
+    const origins = ['https://acme.example.com']
+    const report = await examine(fake, (parts) => {
+      parts.resolver = (connection) =>
+        connections({ default: connection, tenants: { acme: { origins } }, tenant: () => 'nobody' })
+    })
+    expect(report.ok).toBe(true)
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([
+      expect.objectContaining({ check: 'connection', verdict: 'unknown' }),
+    ])
+  })
+
+  it('blames a foreign Passport instance alone, and not the session store', async () => {
+    const report = await examine(fake, (parts) => {
+      const foreign = new Passport()
+      parts.before = ['session', foreign.session() as never]
+    })
+    expect(report.findings.filter(({ verdict }) => verdict === 'problem').map(({ check }) => check)).toEqual([
+      'passport-session',
+    ])
   })
 
   it.each(FAULTS)('finds that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, spoil) => {
