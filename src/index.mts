@@ -38,6 +38,7 @@ export type {
   PassportProfile,
   Profile,
   ProvenEmail,
+  RecentSignInOptions,
   RefusalCode,
   RenderPage,
   SignInEvent,

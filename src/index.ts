@@ -21,6 +21,7 @@ export { buttonStyle } from './http/pages/button'
 export type { Page, PageForm, PageName, RenderPage } from './http/pages/page'
 export { english, type PartialTexts, type Texts } from './http/pages/texts'
 export { german } from './http/pages/texts-de'
+export type { RecentSignInOptions } from './http/recent'
 export type {
   BitbucketSignInOptions,
   Connection,

@@ -18,7 +18,7 @@ import { createTransactions } from './flow/transaction'
 import { renderButton } from './http/pages/button'
 import { english, mergeTexts, type Texts } from './http/pages/texts'
 import { passportDriver } from './http/passport-driver'
-import { requireRecentSignIn } from './http/recent'
+import { type RecentSignInOptions, requireRecentSignIn } from './http/recent'
 import { createRouter, handler } from './http/router'
 import type { Services } from './http/services'
 import { startSignIn } from './http/start'
@@ -72,7 +72,7 @@ export interface BitbucketSignIn {
   /** Ends everything of ours that is open in this browser. The app's sign-out calls it before it ends the session. */
   forget(req: Request, res: Response): Promise<void>
   /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
-  requireRecentSignIn(options?: { readonly maxAgeMs?: number }): RequestHandler
+  requireRecentSignIn(options?: RecentSignInOptions): RequestHandler
   /**
    * Trades a refresh token for new tokens; store the new refresh token, the old one ends. Calls for the same token are
    * one request within a process; between several processes take a lock, as `docs/refreshing-tokens.md` shows. Of
@@ -173,8 +173,8 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       }
     },
 
-    requireRecentSignIn({ maxAgeMs } = {}) {
-      return requireRecentSignIn(services, maxAgeMs)
+    requireRecentSignIn(recent = {}) {
+      return requireRecentSignIn(services, recent)
     },
 
     async refreshTokens({ refreshToken, tenant = null, connection }) {

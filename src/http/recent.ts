@@ -8,6 +8,17 @@ import type { Services } from './services'
 import { currentUser, stampOf } from './session'
 import { hooksOf, openVisit, type Visit } from './visit'
 
+/** Options of `requireRecentSignIn`. */
+export interface RecentSignInOptions {
+  /** How long ago the sign-in may be, in milliseconds. Default 600000 (= 10 minutes). */
+  readonly maxAgeMs?: number
+  /**
+   * Where to come back to, as the browser sees it. Default: the URL of the request, which lacks what a proxy took off
+   * the path.
+   */
+  readonly returnTo?: (req: Request) => string
+}
+
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
 export function signedInRecently<User>(
   services: Services<User>,
@@ -44,7 +55,10 @@ function warnOfMissingClock(services: object): void {
  * Middleware for the app's own sensitive pages. Whoever signed in too long ago confirms with Bitbucket and comes back;
  * who has no Bitbucket identity, or is not signed in at all, is sent to the app's own sign-in page.
  */
-export function requireRecentSignIn<User>(services: Services<User>, maxAgeMs: number | undefined): RequestHandler {
+export function requireRecentSignIn<User>(
+  services: Services<User>,
+  { maxAgeMs, returnTo = ({ originalUrl }) => originalUrl }: RecentSignInOptions,
+): RequestHandler {
   return async (req, res, next) => {
     try {
       const current = currentUser(req, services.userId)
@@ -55,7 +69,7 @@ export function requireRecentSignIn<User>(services: Services<User>, maxAgeMs: nu
       }
       const connection = await services.source.resolve(req)
       const target = current && connection ? await confirmationPage(services, req, res, current) : services.paths.signIn
-      sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(req.originalUrl)}`)
+      sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(returnTo(req))}`)
     } catch (error) {
       next(error)
     }

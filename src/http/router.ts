@@ -25,7 +25,10 @@ export function createRouter<User>(services: Services<User>): Router {
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
-  get('/', startSignIn)
+  get('/', (visit) => {
+    warnOfOtherMount(visit)
+    return startSignIn(visit)
+  })
   router.all('/callback', handler(services, endCallback, openCallback))
   get('/email', showEmailPage)
   post('/email/address', submitAddress)
@@ -52,6 +55,22 @@ const backTo =
   (path: string) =>
   <User>({ req, res, connection }: Visit<User>): void =>
     sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
+
+const warned = new WeakSet<object>()
+
+/**
+ * Bitbucket will send people to a path at which this router does not answer. Said once per plugin, and not where a
+ * proxy may have taken the beginning of the path off, or `basePath` says that paths differ.
+ */
+function warnOfOtherMount<User>({ req, services, connection: { basePath, callbackURL } }: Visit<User>): void {
+  if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase()) || warned.has(services)) return
+  if (new URL(callbackURL).pathname !== `${basePath}/callback`) return
+  warned.add(services)
+  process.emitWarning(
+    `bitbucketSignIn: the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`,
+    'BitbucketSignInWarning',
+  )
+}
 
 /** Every POST comes from a page of this origin, and with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {

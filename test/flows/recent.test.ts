@@ -33,6 +33,20 @@ test('somebody without a Bitbucket identity who signed in long ago is sent to th
   expect((await browser.get(`${app.url}/sensitive`)).location).toBe('/login?returnTo=%2Fsensitive')
 })
 
+test('behind a proxy that takes the beginning of the path off, the app says where to come back to', async () => {
+  app = await startTestApp({
+    options: { signedInAt: () => new Date(0), paths: { signIn: '/app/login' } },
+    routes: (express, bitbucket) => {
+      const returnTo = ({ originalUrl }: { originalUrl: string }) => `/app${originalUrl}`
+      express.get('/sensitive', bitbucket.requireRecentSignIn({ returnTo }))
+    },
+  })
+  const browser = new TestBrowser()
+  expect((await browser.get(`${app.url}/sensitive?x=1`)).location).toBe(
+    '/app/login?returnTo=%2Fapp%2Fsensitive%3Fx%3D1',
+  )
+})
+
 test('linking after a sign-in of long ago shows the way to sign in again and back to the link page', async () => {
   await appWithSensitivePage()
   const browser = new TestBrowser()

@@ -1,0 +1,46 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { TestBrowser } from '../support/browser'
+
+let app: TestApp
+let warnings: string[]
+beforeEach(() => {
+  warnings = []
+  vi.spyOn(process, 'emitWarning').mockImplementation((warning) => {
+    warnings.push(String(warning))
+  })
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await app.close()
+})
+
+/** Starts sign-ins where the router is mounted a second time. */
+async function startAt(path: string, options: TestAppOptions['options'] = {}): Promise<void> {
+  app = await startTestApp({ options, routes: (express, bitbucket) => express.use(path, bitbucket.router) })
+  const browser = new TestBrowser()
+  for (const _twice of [1, 2]) expect((await browser.get(`${app.url}${path}`)).status).toBe(302)
+}
+
+test('a router at a path to which Bitbucket sends nobody back warns once, and names both', async () => {
+  await startAt('/login/bitbucket')
+  expect(warnings).toEqual([expect.stringMatching(/mounted at \/login\/bitbucket, .*Mount it at \/auth\/bitbucket/)])
+})
+
+test('a router below the callback warns: Bitbucket would send everybody round in a circle', async () => {
+  app = await startTestApp({
+    before: (express, bitbucket) => express.use('/auth/bitbucket/callback', bitbucket.router),
+  })
+  await new TestBrowser().get(`${app.url}/auth/bitbucket/callback`)
+  expect(warnings).toEqual([expect.stringContaining('mounted at /auth/bitbucket/callback')])
+})
+
+test.each([
+  ['the path of the callback', '/auth/bitbucket', {}],
+  ['the same in other letters', '/Auth/Bitbucket', {}],
+  ['what a proxy leaves of it', '/bitbucket', {}],
+  ['another path with basePath', '/elsewhere', { basePath: '/public' }],
+])('a router at %s warns of nothing', async (_what, path, options) => {
+  await startAt(path, options)
+  expect(warnings).toEqual([])
+})
