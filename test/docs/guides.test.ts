@@ -26,7 +26,7 @@ describe('the tests of docs/testing.md', () => {
   }
 
   it('pass with supertest', { timeout: 60_000 }, async () => {
-    expect((await run('sign-in.test.mts')).stdout).toMatch(/pass 5/)
+    expect((await run('sign-in.test.mts')).stdout).toMatch(/pass 6/)
   })
 
   it('pass in a browser', { timeout: 60_000 }, async () => {
