@@ -153,8 +153,8 @@ export interface AccountHooks<User> {
     },
   ): unknown
 
-  /** `true`, or a reason (any string, for your log) why this user may not sign in: suspended, deleted. */
-  canSignIn?(input: HookInput & { readonly user: User }): true | string | Promise<true | string>
+  /** `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. */
+  canSignIn?(input: HookInput & { readonly user: User }): boolean | string | Promise<boolean | string>
 
   /** Ends the user's other sessions; called after an identity was linked, unlinked or an address claimed. */
   endOtherSessions?(
