@@ -75,7 +75,8 @@ async function isGone(store: ProbedRequest['sessionStore'], id: string): Promise
   await settled((done) =>
     store.get?.(id, (error, session) => {
       found = session
-      done(error)
+      // To express-session this is not an error either: stores on files say so for "no such session".
+      done((error as { code?: unknown } | null)?.code === 'ENOENT' ? undefined : error)
     }),
   )
   return !found

@@ -31,6 +31,13 @@ class HoardingStore extends session.MemoryStore {
   }
 }
 
+/** As stores on files do. */
+class FileLikeStore extends session.MemoryStore {
+  override get(id: string, done: (error: unknown, session?: session.SessionData | null) => void): void {
+    super.get(id, (_error, found) => (found ? done(null, found) : done({ code: 'ENOENT' })))
+  }
+}
+
 type Spoiled = (parts: Parts) => unknown
 
 /** Each fault as people make it, the check that must find it, and words of the fix. */
@@ -497,6 +504,13 @@ describe('bitbucket.doctor', () => {
     expect(found.map((each) => each.fix).join('\n'), String(report)).toMatch(fix)
     expect(report.ok).toBe(!report.findings.some((each) => each.verdict === 'problem'))
     expect(JSON.stringify(report)).not.toContain(CLIENT.clientSecret)
+  })
+
+  it('is silent on a store that answers ENOENT for a session that is gone', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.session.store = new FileLikeStore()
+    })
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
   })
 
   it('leaves no session behind', async () => {
