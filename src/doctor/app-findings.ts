@@ -69,7 +69,7 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
 }
 
 function connectionFindings(
-  { connection }: RequestSighting,
+  { connection, trustsOthers }: RequestSighting,
   { callbackURL, passesOn }: AppExpectation,
 ): DoctorFinding[] {
   if (connection === 'offered') return []
@@ -90,6 +90,9 @@ function connectionFindings(
         'Let the connection function answer for this host and path; check `enabled`, `applications` and that the tenant is known.',
       ),
     ]
+  }
+  if (connection === 'origin-not-allowed' && trustsOthers) {
+    return [unknown('connection', 'Whether one is offered depends on what Express believes of your proxy.')]
   }
   if (connection === 'origin-not-allowed') {
     return [
@@ -126,6 +129,12 @@ function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }:
     const fix =
       'Set it to the number of proxies in front of the app, as in app.set("trust proxy", 1), or to their addresses.'
     return hasCustomDomains ? problem('trust-proxy', message, fix) : warning('trust-proxy', message, fix)
+  }
+  if (isSecure && !first.secure && first.trustsOthers) {
+    return unknown(
+      'trust-proxy',
+      'trust proxy names addresses, and none of this machine, so whether it covers your proxy cannot be seen from here. `npx passport-bitbucket-signin doctor --url` comes through the proxy.',
+    )
   }
   if (isSecure && !first.secure) {
     return problem(

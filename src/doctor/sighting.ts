@@ -15,6 +15,8 @@ export interface RequestSighting {
   readonly passport: 'missing' | 'too-old' | 'another-instance' | 'present'
   readonly secure: boolean
   readonly trustProxy: unknown
+  /** Whether `trust proxy` names addresses, and the doctor's is none of them. */
+  readonly trustsOthers: boolean
   readonly readsQuery: boolean
   readonly connection: 'offered' | 'none' | 'origin-not-allowed' | { readonly fault: string }
 }
@@ -36,8 +38,15 @@ export function sightingOf(
     passport: passportSeen(probed(req), passport),
     secure: req.secure,
     trustProxy: req.app.get('trust proxy'),
+    trustsOthers: trustsOthers(req),
     readsQuery: req.query.code === 'doctor',
   }
+}
+
+function trustsOthers({ app, socket }: Request): boolean {
+  if (['boolean', 'number', 'undefined'].includes(typeof app.get('trust proxy'))) return false
+  const trusts: unknown = app.get('trust proxy fn')
+  return typeof trusts === 'function' && !trusts(socket.remoteAddress, 0)
 }
 
 function passportSeen(req: ProbedRequest, passport: object): RequestSighting['passport'] {

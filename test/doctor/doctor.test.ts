@@ -506,6 +506,25 @@ describe('bitbucket.doctor', () => {
     expect(JSON.stringify(report)).not.toContain(CLIENT.clientSecret)
   })
 
+  it('leaves to doubt whether a proxy is trusted that is not this machine', async () => {
+    for (const trusted of [
+      '10.0.0.0/8',
+      ['10.0.0.0/8', '192.168.0.0/16'],
+      (address: string) => address === '10.0.0.1',
+    ]) {
+      const report = await examine(fake, (parts) => {
+        parts.app.set('trust proxy', trusted)
+        parts.connection = { ...parts.connection, origins: ['https://other.example.com'] }
+      })
+      expect(report.ok).toBe(true)
+      expect(report.findings.filter(({ verdict }) => verdict !== 'ok').map(({ check }) => check)).toEqual([
+        'connection',
+        'trust-proxy',
+        'passport-session',
+      ])
+    }
+  })
+
   it('is silent on a store that answers ENOENT for a session that is gone', async () => {
     const report = await examine(fake, (parts) => {
       parts.session.store = new FileLikeStore()
