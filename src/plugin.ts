@@ -108,7 +108,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   const services = createServices(options)
   warnOfMissingHooks(options)
   warnOfLoop(options)
-  const router = createRouter(services)
+  const router = createRouter(services, options.basePath !== undefined)
   const start = handler(services, startSignIn)
   const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
   const inFlight = new Map<string, Promise<Tokens>>()

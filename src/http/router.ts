@@ -18,15 +18,15 @@ import { openVisit, tell, type Visit } from './visit'
 
 type Step<User> = (visit: Visit<User>) => void | Promise<void>
 
-/** The table of routes, relative to the mount, and nothing else. */
-export function createRouter<User>(services: Services<User>): Router {
+/** The table of routes, relative to the mount, and nothing else. `hasBasePath`: the app says that paths differ. */
+export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
   const router = express.Router()
   const get = (path: string | string[], step: Step<User>) => router.get(path, handler(services, step))
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
   get('/', (visit) => {
-    warnOfOtherMount(visit)
+    if (!hasBasePath) warnOfOtherMount(visit)
     return startSignIn(visit)
   })
   router.all('/callback', handler(services, endCallback, openCallback))
@@ -60,11 +60,10 @@ const warned = new WeakSet<object>()
 
 /**
  * Bitbucket will send people to a path at which this router does not answer. Said once per plugin, and not where a
- * proxy may have taken the beginning of the path off, or `basePath` says that paths differ.
+ * proxy may have taken the beginning of the path off.
  */
 function warnOfOtherMount<User>({ req, services, connection: { basePath, callbackURL } }: Visit<User>): void {
   if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase()) || warned.has(services)) return
-  if (new URL(callbackURL).pathname !== `${basePath}/callback`) return
   warned.add(services)
   process.emitWarning(
     `bitbucketSignIn: the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`,

@@ -39,7 +39,7 @@ test.each([
   ['the path of the callback', '/auth/bitbucket', {}],
   ['the same in other letters', '/Auth/Bitbucket', {}],
   ['what a proxy leaves of it', '/bitbucket', {}],
-  ['another path with basePath', '/elsewhere', { basePath: '/public' }],
+  ['another path with basePath', '/elsewhere', { basePath: '/auth/bitbucket' }],
 ])('a router at %s warns of nothing', async (_what, path, options) => {
   await startAt(path, options)
   expect(warnings).toEqual([])
