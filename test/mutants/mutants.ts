@@ -612,7 +612,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'link: login not compared',
     'http/complete-link.ts',
-    'if (transaction.login !== loginOf(req, current)) throw sessionChanged()',
+    'if (transaction.login !== loginOf(req, current)) throw otherLogin(req, current)',
     'void loginOf',
     'linking',
   ),
