@@ -57,7 +57,10 @@ export interface Connection {
    * stays the central one and hands over. Absent = `Host` is not consulted at all.
    */
   readonly origins?: readonly string[]
-  /** Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename. */
+  /**
+   * Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename.
+   * An empty list is refused, but for a tenant's, which lifts what the application level asks.
+   */
   readonly workspaces?: readonly string[]
   readonly endpoints?: Endpoints
   /** Tenant for which it was resolved; `connections()` sets it. */

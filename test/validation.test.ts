@@ -342,6 +342,7 @@ describe('other values of a connection', () => {
     ['origins', ['https://*.example']],
     ['origins', ['*']],
     ['workspaces', 'acme'],
+    ['workspaces', []],
     ['workspaces', ['']],
     ['workspaces', ['a/b']],
     ['workspaces', ['../x']],

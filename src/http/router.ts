@@ -14,6 +14,7 @@ import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
 import { requireSession } from './session'
 import { startSignIn } from './start'
+import { warnOfPlace } from './start-place'
 import { openVisit, tell, type Visit } from './visit'
 
 type Step<User> = (visit: Visit<User>) => void | Promise<void>
@@ -21,12 +22,12 @@ type Step<User> = (visit: Visit<User>) => void | Promise<void>
 /** The table of routes, relative to the mount, and nothing else. `hasBasePath`: the app says that paths differ. */
 export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
   const router = express.Router()
-  const get = (path: string | string[], step: Step<User>) => router.get(path, handler(services, step))
+  const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
   get('/', (visit) => {
-    if (!hasBasePath) warnOfOtherMount(visit)
+    warnOfPlace(visit, hasBasePath)
     return startSignIn(visit)
   })
   router.all('/callback', handler(services, endCallback, openCallback))
@@ -34,7 +35,7 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   post('/email/address', submitAddress)
   post('/email/code', resendCode)
   post('/email/verify', verifyCode)
-  get(['/email/address', '/email/code', '/email/verify'], backTo('/email'))
+  for (const path of ['/email/address', '/email/code', '/email/verify']) get(path, backTo('/email'))
   get('/continue', showContinuePage)
   post('/continue', submitChoice)
   get('/link', showLinkPage)
@@ -55,21 +56,6 @@ const backTo =
   (path: string) =>
   <User>({ req, res, connection }: Visit<User>): void =>
     sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
-
-const warned = new WeakSet<object>()
-
-/**
- * Bitbucket will send people to a path at which this router does not answer. Said once per plugin, and not where a
- * proxy may have taken the beginning of the path off.
- */
-function warnOfOtherMount<User>({ req, services, connection: { basePath, callbackURL } }: Visit<User>): void {
-  if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase()) || warned.has(services)) return
-  warned.add(services)
-  process.emitWarning(
-    `bitbucketSignIn: the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`,
-    'BitbucketSignInWarning',
-  )
-}
 
 /** Every POST comes from a page of this origin, and with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {

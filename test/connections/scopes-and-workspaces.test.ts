@@ -198,9 +198,9 @@ describe('workspaces', () => {
   })
 
   test('a sign-in that waits is over once its workspace no longer opens the gate', async () => {
-    let workspaces = ['acme']
+    let workspaces: string[] | null = ['acme']
     app = await startTestApp({
-      resolver: (defaults) => () => ({ ...defaults, trustedProvider: false, workspaces }),
+      resolver: (defaults) => () => ({ ...defaults, trustedProvider: false, ...(workspaces && { workspaces }) }),
     })
     const browser = new TestBrowser()
     await app.signIn(browser, 'alice')
@@ -211,7 +211,7 @@ describe('workspaces', () => {
     const code = app.mails[0]?.code ?? ''
     const verified = await browser.post(`${app.url}/auth/bitbucket/email/verify`, { code })
     expect(refusalOf(verified)).toEqual({ status: 403, code: 'workspace_required' })
-    workspaces = []
+    workspaces = null
     await app.submit(browser, '/auth/bitbucket/email', '/email/verify', { code })
     expect(await app.me(browser)).toBe('u1')
   })

@@ -35,6 +35,19 @@ test('a router below the callback warns: Bitbucket would send everybody round in
   expect(warnings).toEqual([expect.stringContaining('mounted at /auth/bitbucket/callback')])
 })
 
+test('a sign-in that starts at another name of this machine warns: the callback would not see its cookie', async () => {
+  app = await startTestApp({ resolver: (defaults) => () => ({ ...defaults, id: 'default' }) })
+  const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
+  const { port } = new URL(app.url)
+  for (const host of [`127.0.0.1:${port}`, '127.0.0.1:1', 'app.example', 'nonsense host', '']) await start(host)
+  expect(warnings).toEqual([])
+  await start(`localhost:${port}`)
+  await start(`localhost:${port}`)
+  expect(warnings).toEqual([
+    expect.stringMatching(/started at localhost and comes back to (http:\/\/127\.0\.0\.1:\d+), .* Open \1 instead/),
+  ])
+})
+
 test.each([
   ['the path of the callback', '/auth/bitbucket', {}],
   ['the same in other letters', '/Auth/Bitbucket', {}],
