@@ -14,6 +14,7 @@ import {
   english,
   type Limiter,
   type LimiterFactory,
+  type LimiterOptions,
 } from 'passport-bitbucket-signin'
 import { afterEach, expect, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
@@ -357,29 +358,42 @@ export function goodAnswer(path: string, socket: net.Socket): void {
 export function testLimiter(): {
   readonly factory: LimiterFactory
   readonly keys: Set<string>
+  /** The counters that were made, by name, with their points and lifetime. */
+  readonly made: Map<string, LimiterOptions>
   intercept: (call: 'consume' | 'get', key: string) => unknown
+  clear(): void
 } {
-  const counts = new Map<string, number>()
+  const counts = new Map<string, { consumedPoints: number; until: number }>()
+  const found = (full: string) => {
+    const count = counts.get(full)
+    return count && count.until > Date.now() ? count : undefined
+  }
   const lab = {
     keys: new Set<string>(),
+    made: new Map<string, LimiterOptions>(),
     intercept: (_call: 'consume' | 'get', _key: string): unknown => undefined,
-    factory: ({ keyPrefix, points }: { keyPrefix: string; points: number }): Limiter => ({
-      async consume(key) {
-        const full = `${keyPrefix}:${key}`
-        lab.keys.add(full)
-        await lab.intercept('consume', full)
-        const consumedPoints = (counts.get(full) ?? 0) + 1
-        counts.set(full, consumedPoints)
-        if (consumedPoints > points) throw { consumedPoints }
-        return { consumedPoints }
-      },
-      async get(key) {
-        const full = `${keyPrefix}:${key}`
-        await lab.intercept('get', full)
-        const consumedPoints = counts.get(full)
-        return consumedPoints === undefined ? null : { consumedPoints }
-      },
-    }),
+    clear: () => counts.clear(),
+    factory: (options: LimiterOptions): Limiter => {
+      const { keyPrefix, points, duration } = options
+      lab.made.set(keyPrefix.slice(keyPrefix.indexOf('.') + 1), options)
+      return {
+        async consume(key) {
+          const full = `${keyPrefix}:${key}`
+          lab.keys.add(full)
+          await lab.intercept('consume', full)
+          const before = found(full) ?? { consumedPoints: 0, until: Date.now() + duration * 1000 }
+          const count = { ...before, consumedPoints: before.consumedPoints + 1 }
+          counts.set(full, count)
+          if (count.consumedPoints > points) throw { consumedPoints: count.consumedPoints }
+          return count
+        },
+        async get(key) {
+          const full = `${keyPrefix}:${key}`
+          await lab.intercept('get', full)
+          return found(full) ?? null
+        },
+      }
+    },
   }
   return lab
 }

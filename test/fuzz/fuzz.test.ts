@@ -340,7 +340,7 @@ for (const version of [4, 5] as const) {
       await lab.verify(proving, (await lab.pendingCode(proving, 'alice')).code)
       const user = await lab.member(member)
       user.identities.push({ issuer: lab.fake.url, id: lab.fake.person('carol').uuid })
-      const handles = []
+      const handles: string[] = []
       for (const [browser, page] of [
         [waiting, '/email'],
         [coding, '/email'],

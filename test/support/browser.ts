@@ -28,9 +28,12 @@ export class TestBrowser {
   readonly cookies = new Map<string, Map<string, string>>()
   /** Further hosts to look up on loopback, as DNS would: `acme.localhost` and the like. */
   readonly connectTo: string
+  readonly #agent: http.Agent | false
 
-  constructor(connectTo = '127.0.0.1') {
+  /** An `agent` keeps connections open, where a new one for each request would cost more than the request. */
+  constructor(connectTo = '127.0.0.1', agent: http.Agent | false = false) {
     this.connectTo = connectTo
+    this.#agent = agent
   }
 
   jar(url: string): Map<string, string> {
@@ -42,7 +45,7 @@ export class TestBrowser {
 
   /** An independent copy: another browser with the same cookies, or the past of this one. */
   copy(): TestBrowser {
-    const copy = new TestBrowser(this.connectTo)
+    const copy = new TestBrowser(this.connectTo, this.#agent)
     for (const [host, jar] of this.cookies) copy.cookies.set(host, new Map(jar))
     return copy
   }
@@ -96,7 +99,7 @@ export class TestBrowser {
           method,
           headers: sent as http.OutgoingHttpHeaders,
           rejectUnauthorized: false,
-          agent: false,
+          agent: this.#agent,
         },
         (response) => {
           const chunks: Buffer[] = []
