@@ -61,6 +61,7 @@ const ends: Readonly<Record<string, (socket: Socket, bytes: Buffer) => unknown>>
   ends: (socket, bytes) => socket.end(bytes),
   'stays open': (socket, bytes) => socket.write(bytes),
   'is reset': (socket, bytes) => socket.write(bytes, () => socket.resetAndDestroy()),
+  'never begins': (socket) => socket.resetAndDestroy(),
 }
 
 test(
@@ -87,7 +88,7 @@ test(
       fc.asyncProperty(
         fc.constantFrom<Endpoint>('token', 'user', 'emails'),
         fc.array(change, { minLength: 1, maxLength: 2 }),
-        fc.constantFrom('ends', 'ends', 'ends', 'stays open', 'is reset'),
+        fc.constantFrom('ends', 'ends', 'ends', 'ends', 'stays open', 'is reset', 'never begins'),
         async (endpoint, changes, end) => {
           lab.accounts.users.clear()
           bitbucket.requests.length = 0

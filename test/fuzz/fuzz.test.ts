@@ -93,7 +93,7 @@ for (const version of [4, 5] as const) {
       const extra = fc.tuple(
         key,
         suffix,
-        fc.oneof(nasty, fc.constantFrom('access_denied', 'server_error', 'GENUINE CODE', 'ISSUER', 'x'.repeat(2100))),
+        fc.oneof(nasty, fc.constantFrom('access_denied', 'server_error', 'CODE', 'ISS', 'x'.repeat(2100))),
       )
       const base = fc.constantFrom<readonly string[]>(
         ...[
@@ -114,11 +114,10 @@ for (const version of [4, 5] as const) {
             code: lab.code('alice'),
             iss: lab.fake.url,
           }
-          const words: Record<string, string> = { 'GENUINE CODE': genuine.code, ISSUER: genuine.iss }
-          const texts = { ...genuine, error: 'access_denied', guess: 'guessed' } as Record<string, string>
-          const pairs = names.map((name) => `${name === 'guess' ? 'code' : name}=${encoded(texts[name] ?? '')}`)
+          const words = new Map([...Object.entries(genuine), ['error', 'access_denied'], ['guess', 'guessed']])
+          const pairs = names.map((name) => `${name === 'guess' ? 'code' : name}=${encoded(words.get(name) ?? '')}`)
           for (const [at, [name, end, text]] of extras) {
-            pairs.splice(at, 0, `${name}${end}=${encoded(words[text] ?? text)}`)
+            pairs.splice(at, 0, `${name}${end}=${encoded(words.get(text.toLowerCase()) ?? text)}`)
           }
           const search = pairs.join('&')
           lab.fake.clearRequests()
@@ -138,7 +137,7 @@ for (const version of [4, 5] as const) {
           const { location } = await ask(`${lab.base}/callback?${again}`, { headers: { cookie } })
           expect([outcome, location]).toEqual([outcome, outcome === 'untouched' ? '/' : ''])
         }),
-        60,
+        100,
         3000,
       )
       expect([...seen.keys()].sort()).toEqual(['exchanged', 'signed in', 'spent', 'untouched'])
@@ -207,9 +206,10 @@ test(
       stranger = ourCookies(other, lab.url).get(name)
     }
     await check(
-      fc.asyncProperty(hurt([value, stranger]), fc.boolean(), async (bad, twice) => {
+      fc.asyncProperty(hurt([value, stranger]), fc.constantFrom('alone', 'first', 'last'), async (bad, where) => {
         fc.pre(!sameBytes(bad, value))
-        const cookie = twice ? `${name}=${bad}; ${name}=${value}` : `${name}=${bad}`
+        const both = where === 'first' ? [bad, value] : [value, bad]
+        const cookie = (where === 'alone' ? [bad] : both).map((each) => `${name}=${each}`).join('; ')
         const { status } = await ask(genuine.href, { headers: { cookie } })
         expect(status).toBe(403)
       }),
