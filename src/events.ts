@@ -59,8 +59,8 @@ export type ErrorListener = (error: BitbucketSignInError, req: Request) => unkno
 export function undisturbed<Told extends unknown[]>(listener: (...told: Told) => unknown): (...told: Told) => void {
   return (...told) => {
     try {
-      const result = listener(...told)
-      if (result instanceof Promise) result.catch(() => {})
+      // A promise of another library or realm is no instance of this one's `Promise`, and would end the process.
+      Promise.resolve(listener(...told)).catch(() => {})
     } catch {
       // A broken log must not decide who signs in.
     }

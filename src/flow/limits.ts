@@ -80,36 +80,53 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
 
   // Memory answers at once; a store may hang.
   const inTime = <T>(answer: Promise<T>) =>
-    factory === memoryLimiter ? answer : withDeadline(answer, STORE_DEADLINE_MS, 'The limiter')
+    factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
 
-  const ask = async <T>(call: () => Promise<T>): Promise<T> => {
+  /** The count that the store answers, `null` = over the points. Whatever else it does is a failure of the store. */
+  async function ask(call: () => ReturnType<Limiter['get']>): Promise<number | null> {
+    let answer: Awaited<ReturnType<Limiter['get']>>
     try {
-      return await inTime(call())
+      answer = await inTime(call())
     } catch (error) {
-      if (!(error instanceof Error)) throw error
-      throw new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', {
-        cause: error,
-      })
+      if (error instanceof Error) throw unavailable(error)
+      return null
     }
+    const count: unknown = answer === null ? 0 : answer?.consumedPoints
+    if (typeof count === 'number' && count >= 0) return count
+    throw uncounted()
+  }
+
+  async function add(counter: Counter, key: string): Promise<number | null> {
+    const count = await ask(() => limiterOf(counter).consume(shortKey(key)))
+    if (count === 0) throw uncounted()
+    return count
   }
 
   return {
     async consume(counter, key) {
-      try {
-        await ask(() => limiterOf(counter).consume(shortKey(key)))
-        return true
-      } catch (error) {
-        if (error instanceof Error) throw error
-        return false
-      }
+      const count = await add(counter, key)
+      return count !== null && count <= COUNTERS[counter].points
     },
     async increment(counter, key) {
-      return (await ask(() => limiterOf(counter).consume(shortKey(key)))).consumedPoints
+      const count = await add(counter, key)
+      if (count === null) throw uncounted()
+      return count
     },
     async read(counter, key) {
-      return (await ask(() => limiterOf(counter).get(shortKey(key))))?.consumedPoints ?? 0
+      const count = await ask(() => limiterOf(counter).get(shortKey(key)))
+      if (count === null) throw uncounted()
+      return count
     },
   }
+}
+
+function unavailable(cause: Error): BitbucketSignInError {
+  return new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause })
+}
+
+/** What is not counted is not limited, so an answer without a count must not pass for "within the points". */
+function uncounted(): BitbucketSignInError {
+  return unavailable(new TypeError('The limiter must answer with its count, `{ consumedPoints: number }`.'))
 }
 
 /** Keys hold addresses and identities: they are hashed, short, and do not change when a secret is rotated. */

@@ -1,58 +1,175 @@
-import type { Socket } from 'node:net'
+import https = require('node:https')
+
+import { createServer, type Socket } from 'node:net'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, describe, expect, test } from 'vitest'
-import { GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, goodAnswer, jsonBytes, type Lab, startRawLab, until } from '../attacks/lab'
+import {
+  afterwards,
+  GOOD_EMAILS,
+  GOOD_TOKEN,
+  GOOD_USER,
+  jsonBytes,
+  type Lab,
+  startLab,
+  startRawBitbucket,
+  startRawLab,
+  until,
+} from '../attacks/lab'
 import { TestBrowser } from '../support/browser'
+import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
 
-const ENDPOINTS = { token: '/token', user: '/2.0/user', emails: '/2.0/user/emails' } as const
-type Endpoint = keyof typeof ENDPOINTS
-const GOOD = { token: GOOD_TOKEN, user: GOOD_USER, emails: GOOD_EMAILS } as const
+const WORKSPACE = { slug: 'acme', uuid: '{99999999-2222-4333-8444-555555555555}' }
+const GOOD = {
+  token: GOOD_TOKEN,
+  user: GOOD_USER,
+  emails: GOOD_EMAILS,
+  workspace: { type: 'workspace_membership', permission: 'member', workspace: WORKSPACE },
+} as const
+type Endpoint = keyof typeof GOOD
+const ENDPOINTS = Object.keys(GOOD) as Endpoint[]
 
-/** What can go wrong on the wire, by the place in the answer. `ok` = the answer is complete before it happens. */
-const FAULTS: readonly {
-  readonly place: 'before the headers' | 'in the headers' | 'in the body' | 'after the body'
+/** Which endpoint a path is for. */
+function endpointOf(path: string): Endpoint {
+  if (path === '/token') return 'token'
+  if (path.startsWith('/2.0/user/emails')) return 'emails'
+  return path.startsWith('/2.0/user/workspaces/') ? 'workspace' : 'user'
+}
+
+interface Fault {
   readonly name: string
+  /** Whether the answer is good all the same. */
   readonly ok?: boolean
   play(socket: Socket, good: string): void
-}[] = [
-  { place: 'before the headers', name: 'silence', play: () => {} },
-  { place: 'before the headers', name: 'a closed connection', play: (socket) => socket.end() },
-  { place: 'before the headers', name: 'a reset connection', play: (socket) => socket.resetAndDestroy() },
-  { place: 'before the headers', name: 'noise', play: (socket) => socket.write('\u0000\u0001\u0002 no http\r\n\r\n') },
-  { place: 'in the headers', name: 'silence', play: (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Ty') },
-  { place: 'in the headers', name: 'the end', play: (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Ty') },
-  { place: 'in the headers', name: 'a reset', play: (socket) => cut(socket, 'HTTP/1.1 200 OK\r\nContent-Ty') },
+}
+
+const HEAD = 'HTTP/1.1 200 OK\r\nContent-Ty'
+const HINT = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'
+
+/** What can go wrong on the wire, by the place in the answer. */
+const PLACES: Readonly<Record<string, readonly Fault[]>> = {
+  'before the headers': [
+    { name: 'silence', play: () => {} },
+    { name: 'a closed connection', play: (socket) => socket.end() },
+    { name: 'a reset connection', play: (socket) => socket.resetAndDestroy() },
+    { name: 'noise', play: (socket) => socket.write('\u0000\u0001\u0002 no http\r\n\r\n') },
+    { name: 'a hint each millisecond for ever', play: (socket) => drip(socket, HINT) },
+    { name: 'five hundred hints at once', ok: true, play: (socket, good) => socket.write(HINT.repeat(500) + good) },
+    { name: 'another protocol', play: (socket) => socket.write(UPGRADE) },
+  ],
+  'in the headers': [
+    { name: 'silence', play: (socket) => socket.write(HEAD) },
+    { name: 'the end', play: (socket) => socket.end(HEAD) },
+    { name: 'a reset', play: (socket) => cut(socket, HEAD) },
+    { name: 'one byte at a time for ever', play: (socket) => drip(socket, 'x', HEAD) },
+    { name: 'noise', play: (socket) => socket.write('HTTP/1.1 200 OK\r\n\u0000\u0001: no header\r\n\r\n{}') },
+    { name: 'a flood', play: (socket) => socket.write(`HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(9000)}`) },
+    { name: 'one of 20 kB', play: (socket, good) => socket.write(withHeader(good, `x: ${'y'.repeat(20_000)}`)) },
+    {
+      name: 'a thousand',
+      ok: true,
+      play: (socket, good) => socket.write(withHeader(good, 'a: b\r\n'.repeat(1000).trim())),
+    },
+    { name: 'two lengths', play: (socket, good) => socket.write(withHeader(good, 'content-length: 1')) },
+    {
+      name: 'a length and chunks',
+      play: (socket, good) => socket.write(withHeader(good, 'transfer-encoding: chunked')),
+    },
+  ],
+  'in the body': [
+    { name: 'silence', play: (socket, good) => socket.write(good.slice(0, -20)) },
+    { name: 'the end', play: (socket, good) => socket.end(good.slice(0, -20)) },
+    { name: 'a reset', play: (socket, good) => cut(socket, good.slice(0, -20)) },
+    {
+      name: 'noise',
+      play: (socket, good) => socket.write(good.replace(/\{.*/, (body) => '\u0000'.repeat(body.length))),
+    },
+    {
+      name: 'a chunk that is none',
+      play: (socket) => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}'),
+    },
+    { name: 'a flood', play: (socket) => flood(socket) },
+    {
+      name: 'one byte at a time for ever',
+      play: (socket) => drip(socket, 'x', 'HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{"a":"'),
+    },
+  ],
+  'after the body': [
+    { name: 'no last chunk', play: (socket, good) => socket.write(chunked(good).slice(0, -5)) },
+    { name: 'no length and no end', play: (socket, good) => socket.write(good.replace(/content-length: .*\r\n/, '')) },
+    { name: 'a reset in the place of the last chunk', play: (socket, good) => cut(socket, chunked(good).slice(0, -5)) },
+    { name: 'the end', ok: true, play: (socket, good) => socket.end(good) },
+    { name: 'a reset', ok: true, play: (socket, good) => cut(socket, good) },
+    { name: 'a second answer', ok: true, play: (socket, good) => socket.write(good + good) },
+    { name: 'noise', play: (socket, good) => socket.write(`${good}\u0000\u0001noise`) },
+  ],
+}
+
+/** Whole answers that are none, or that are good in spite of how they look. */
+const ANSWERS: readonly Fault[] = [
+  ...[201, 202, 203, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 410, 418, 429].map(withStatus),
+  ...[500, 501, 502, 503, 504, 599].map(withStatus),
+  ...['[]', 'null', 'true', '1', '"x"', '', '{', '{}{}', '{}'].map((body) => ({
+    name: `the JSON ${body || '(none)'}`,
+    play: (socket: Socket) => socket.write(answer(body)),
+  })),
   {
-    place: 'in the headers',
-    name: 'a flood',
-    play: (socket) => socket.write(`HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(9000)}`),
+    name: 'a page',
+    play: (socket) => socket.write(answer('<html>&access_token=T&token_type=bearer</html>', 'text/html')),
   },
   {
-    place: 'in the headers',
-    name: 'two lengths',
-    play: (socket, good) => socket.write(good.replace('content-length', 'content-length: 1\r\ncontent-length')),
+    name: 'a form',
+    play: (socket) => socket.write(answer('access_token=T&token_type=bearer', 'application/x-www-form-urlencoded')),
   },
-  { place: 'in the body', name: 'silence', play: (socket, good) => socket.write(good.slice(0, -20)) },
-  { place: 'in the body', name: 'the end', play: (socket, good) => socket.end(good.slice(0, -20)) },
-  { place: 'in the body', name: 'a reset', play: (socket, good) => cut(socket, good.slice(0, -20)) },
   {
-    place: 'in the body',
-    name: 'a chunk that is none',
-    play: (socket) => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}'),
+    name: 'wrong types',
+    play: (socket, good) => socket.write(answer(bodyOf(good).replace(/"[^"]*"(?=[,}\]])/g, '7'))),
   },
-  { place: 'in the body', name: 'a flood', play: (socket) => flood(socket) },
-  { place: 'in the body', name: 'one byte at a time for ever', play: (socket) => drip(socket) },
-  { place: 'after the body', name: 'no last chunk', play: (socket, good) => socket.write(chunked(good).slice(0, -5)) },
-  { place: 'after the body', name: 'the end', ok: true, play: (socket, good) => socket.end(good) },
-  { place: 'after the body', name: 'a second answer', ok: true, play: (socket, good) => socket.write(good + good) },
-  { place: 'after the body', name: 'noise', play: (socket, good) => socket.write(`${good}\u0000\u0001noise`) },
+  { name: 'an error with status 200', play: (socket) => socket.write(answer('{"type":"error","error":"x"}')) },
+  ...Object.entries({ gzip: gzipSync, br: brotliCompressSync, deflate: deflateSync }).map(([encoding, compress]) => ({
+    name: `compression by ${encoding}`,
+    play: (socket: Socket, good: string) => {
+      const body = compress(bodyOf(good))
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-encoding: ${encoding}\r\ncontent-length: ${body.length}\r\n\r\n`)
+      socket.write(body)
+    },
+  })),
+  { name: 'another content type', ok: true, play: (socket, good) => socket.write(answer(bodyOf(good), 'text/html')) },
+  { name: 'no content type', ok: true, play: (socket, good) => socket.write(good.replace(/content-type: .*\r\n/, '')) },
 ]
+
+const UPGRADE = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'
+
+function bodyOf(good: string): string {
+  return good.slice(good.indexOf('\r\n\r\n') + 4)
+}
+
+function answer(body: string, type = 'application/json'): string {
+  return `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+}
+
+function withHeader(good: string, line: string): string {
+  return good.replace('\r\n', `\r\n${line}\r\n`)
+}
+
+/** The good body, but with this status: nothing of it counts. */
+function withStatus(status: number): Fault {
+  const none = status === 204 || status === 304
+  return {
+    name: `status ${status}`,
+    play: (socket, good) => {
+      const whole = none ? 'HTTP/1.1 200 OK\r\n\r\n' : withHeader(good, 'location: http://127.0.0.1:1/')
+      socket.write(whole.replace('200 OK', `${status} Status`))
+    },
+  }
+}
 
 function cut(socket: Socket, bytes: string): void {
   socket.write(bytes, () => socket.resetAndDestroy())
 }
 
 function chunked(good: string): string {
-  const body = good.slice(good.indexOf('\r\n\r\n') + 4)
+  const body = bodyOf(good)
   return `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
 }
 
@@ -64,16 +181,10 @@ function flood(socket: Socket): void {
   more()
 }
 
-function drip(socket: Socket): void {
-  socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{"a":"')
-  const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write('x')), 10)
+function drip(socket: Socket, each: string, first = ''): void {
+  socket.write(first)
+  const timer = setInterval(() => (socket.destroyed ? clearInterval(timer) : socket.write(each)), 1)
   socket.on('close', () => clearInterval(timer))
-}
-
-/** Which endpoint a path is for. */
-function endpointOf(path: string): Endpoint {
-  if (path === ENDPOINTS.token) return 'token'
-  return path.startsWith(ENDPOINTS.emails) ? 'emails' : 'user'
 }
 
 /** Nothing is left of a sign-in that failed. */
@@ -88,55 +199,191 @@ async function expectNothing(lab: Lab, browser: TestBrowser): Promise<void> {
 let openAtStart = 0
 const openResources = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
 
-describe.each(Object.keys(ENDPOINTS) as Endpoint[])('%s', (endpoint) => {
-  test.each(FAULTS.map((fault) => [`${fault.place}: ${fault.name}`, fault] as const))('%s', async (_name, fault) => {
-    openAtStart ||= openResources()
-    let broken = true
-    const { lab, browser, bitbucket, call } = await startRawLab(
-      (path, socket) => {
-        const here = endpointOf(path)
-        if (broken && here === endpoint) fault.play(socket, jsonBytes(GOOD[here]))
-        else goodAnswer(path, socket)
-      },
-      { options: { http: { timeoutMs: 250 } } },
-    )
-    const start = performance.now()
-    const answer = await call()
-    expect(performance.now() - start).toBeLessThan(3000)
-    if (fault.ok) {
-      expect([answer.status, answer.location]).toEqual([302, '/'])
-      expect(await lab.me(browser)).toBe('u1')
-    } else {
-      expect([502, 504]).toContain(answer.status)
-      await expectNothing(lab, browser)
-      // No request is left hanging at Bitbucket.
-      await until(() => [...bitbucket.sockets].filter(({ readyState }) => readyState === 'open').length <= 3)
+/** A lab whose one endpoint has this fault for as long as `broken` says; members of a workspace alone may enter. */
+async function startFaulty(endpoint: Endpoint) {
+  openAtStart ||= openResources()
+  const state: { fault: Fault | null } = { fault: null }
+  const raw = await startRawLab(
+    (path, socket) => {
+      const here = endpointOf(path)
+      const good = jsonBytes(GOOD[here])
+      if (state.fault && here === endpoint) state.fault.play(socket, good)
+      else socket.write(good)
+    },
+    { options: { http: { timeoutMs: 250 } }, connection: { workspaces: ['acme'] } },
+  )
+  return Object.assign(raw, { state })
+}
+
+/** What somebody new is told: who cannot be shown to be a member is none; whose addresses may not be read has none. */
+function expectRefusal(
+  { name }: Fault,
+  endpoint: Endpoint,
+  { status, location }: { status: number; location: string },
+) {
+  if (endpoint === 'workspace') expect([name, status]).toEqual([name, 403])
+  else if (endpoint === 'emails' && (name === 'status 403' || name === 'the JSON {}' || name.startsWith('wrong')))
+    expect([name, location]).toEqual([name, '/auth/bitbucket/email'])
+  else if (endpoint === 'emails' && name === 'an error with status 200') expect(location).toBe('/auth/bitbucket/email')
+  else expect([name, status >= 500 && status <= 504]).toEqual([name, true])
+}
+
+describe.each(ENDPOINTS)('%s', (endpoint) => {
+  test.each(Object.entries(PLACES))('%s', async (_place, faults) => {
+    for (const fault of faults) {
+      const { lab, browser, bitbucket, call, state } = await startFaulty(endpoint)
+      state.fault = fault
+      const start = performance.now()
+      const answer = await call()
+      expect([fault.name, performance.now() - start < 3000]).toEqual([fault.name, true])
+      if (fault.ok) {
+        expect([fault.name, answer.status, answer.location]).toEqual([fault.name, 302, '/'])
+        expect(await lab.me(browser)).toBe('u1')
+      } else {
+        expectRefusal(fault, endpoint, answer)
+        await expectNothing(lab, browser)
+        // No request is left hanging at Bitbucket.
+        await until(() => [...bitbucket.sockets].filter(({ readyState }) => readyState === 'open').length <= 3)
+      }
+      state.fault = null
+      const again = new TestBrowser()
+      await again.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(again) }))
+      expect([fault.name, await lab.me(again)]).toEqual([fault.name, 'u1'])
     }
-    broken = false
-    const again = new TestBrowser()
-    await again.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(again) }))
-    expect(await lab.me(again)).toBe('u1')
+  })
+
+  test('whole answers that are none', async () => {
+    const { lab, call, state } = await startFaulty(endpoint)
+    for (const fault of ANSWERS) {
+      lab.accounts.users.clear()
+      lab.accounts.calls.length = 0
+      lab.store.clear()
+      state.fault = fault
+      const browser = new TestBrowser()
+      const answer = await browser.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(browser) }))
+      if (fault.ok) {
+        expect([fault.name, answer.location, lab.accounts.users.size]).toEqual([fault.name, '/', 1])
+      } else {
+        expectRefusal(fault, endpoint, answer)
+        await expectNothing(lab, browser)
+      }
+      state.fault = null
+      const again = new TestBrowser()
+      await again.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(again) }))
+      expect([fault.name, (await lab.me(again)) !== null]).toEqual([fault.name, true])
+    }
+    await call()
   })
 })
 
-test('somebody known signs in although the addresses cannot be read', async () => {
-  for (const fault of FAULTS.filter(({ ok }) => !ok)) {
-    let broken = false
-    const { lab, call } = await startRawLab(
-      (path, socket) => {
-        if (broken && endpointOf(path) === 'emails') fault.play(socket, jsonBytes(GOOD_EMAILS))
-        else goodAnswer(path, socket)
-      },
-      { options: { http: { timeoutMs: 250 } } },
-    )
-    await call()
-    broken = true
-    const { status, location } = await call()
-    // Where the addresses never come, the deadline of the whole exchange ends it; else they do not matter.
-    expect([fault.name, status === 504 || location === '/']).toEqual([fault.name, true])
-    expect(lab.accounts.users.size).toBe(1)
+test('somebody known signs in although the addresses cannot be read, at the latest when the time is over', async () => {
+  const { lab, call, state } = await startFaulty('emails')
+  await call()
+  for (const fault of [...Object.values(PLACES).flat(), ...ANSWERS]) {
+    state.fault = fault
+    const start = performance.now()
+    const { location } = await call()
+    expect([fault.name, location]).toEqual([fault.name, '/'])
+    expect(performance.now() - start).toBeLessThan(2000)
+  }
+  expect(lab.accounts.users.size).toBe(1)
+  expect(lab.accounts.writes()).toEqual(['createUser'])
+})
+
+/** Hosts with whom no connection comes about: where each is, and whether it costs the whole time to find out. */
+async function startUnreachable(): Promise<Record<string, { url: string; slow?: boolean }>> {
+  const listening = async (onConnection: (socket: Socket) => void) => {
+    const open = new Set<Socket>()
+    const server = createServer((socket) => {
+      open.add(socket)
+      socket.on('error', () => {})
+      onConnection(socket)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    afterwards(() => {
+      for (const socket of open) socket.destroy()
+      return new Promise((resolve) => server.close(resolve))
+    })
+    return `https://127.0.0.1:${(server.address() as { port: number }).port}`
+  }
+  const selfSigned = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
+  afterwards(() => selfSigned.close())
+  return {
+    'nobody listens': { url: 'http://127.0.0.1:1' },
+    'half a handshake': { url: await listening(() => {}), slow: true },
+    'a handshake that is closed': { url: await listening((socket) => socket.once('data', () => socket.end())) },
+    'a handshake that is reset': {
+      url: await listening((socket) => socket.once('data', () => socket.resetAndDestroy())),
+    },
+    'a handshake with noise': { url: await listening((socket) => void socket.write('\u0000'.repeat(100))) },
+    'http where TLS is expected': {
+      url: await listening((socket) => socket.once('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))),
+    },
+    'a certificate that nobody vouches for': { url: selfSigned.url },
+  }
+}
+
+test.each(['token', 'api'] as const)('no connection to the %s server comes about', async (server) => {
+  const good = await startRawBitbucket((path, socket) => void socket.write(jsonBytes(GOOD[endpointOf(path)])))
+  for (const [name, { url, slow }] of Object.entries(await startUnreachable())) {
+    const at = { token: good.url, api: good.url, [server]: url }
+    const endpoints = {
+      authorizationURL: `${good.url}/authorize`,
+      tokenURL: `${at.token}/token`,
+      apiURL: `${at.api}/2.0`,
+    }
+    const lab = await startLab({
+      connection: { endpoints, workspaces: ['acme'] },
+      options: { http: { timeoutMs: slow ? 250 : 5000 } },
+    })
+    const browser = new TestBrowser()
+    const start = performance.now()
+    const { status } = await browser.get(lab.callbackURL({ code: 'x', state: await lab.state(browser) }))
+    expect([name, status]).toEqual([name, slow ? 504 : 502])
+    expect(performance.now() - start).toBeLessThan(2000)
+    await expectNothing(lab, browser)
+    expect(good.requests.some((request) => request.includes('Bearer'))).toBe(false)
+    // Connections opened ahead of need fail as quietly.
+    lab.bitbucket.close()
   }
 })
+
+test.each(['token', 'api'] as const)(
+  'a certificate of another name, or no address for the %s server',
+  async (server) => {
+    const fake = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
+    afterwards(() => fake.close())
+    const answers: Record<string, (done: (...result: unknown[]) => void, all: boolean) => void> = {
+      'another name': (done, all) =>
+        all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4),
+      'no address': (done) => done(Object.assign(new Error('no such host'), { code: 'ENOTFOUND' })),
+    }
+    for (const [name, look] of Object.entries(answers)) {
+      const lookup = (host: string, options: unknown, done: (...result: unknown[]) => void) =>
+        (host === 'other.localhost' ? look : answers['another name'])?.(
+          done,
+          (options as { all?: boolean }).all === true,
+        )
+      const agent = new https.Agent({ ca: CERTIFICATE, lookup: lookup as never })
+      afterwards(() => agent.destroy())
+      const moved = (url: string) => url.replace('127.0.0.1', 'other.localhost')
+      const { authorizationURL, tokenURL, apiURL } = fake.endpoints
+      const endpoints = {
+        authorizationURL,
+        tokenURL: server === 'token' ? moved(tokenURL) : tokenURL,
+        apiURL: server === 'api' ? moved(apiURL) : apiURL,
+      }
+      const lab = await startLab({ fake, connection: { endpoints }, options: { http: { agent } } })
+      const browser = new TestBrowser()
+      const { status } = await browser.get(await lab.callback(browser, 'alice'))
+      expect([name, status]).toEqual([name, 502])
+      await expectNothing(lab, browser)
+      const control = await startLab({ fake, options: { http: { agent } } })
+      await control.signIn(browser, 'alice')
+      expect(await control.me(browser)).toBe('u1')
+    }
+  },
+)
 
 test('a plugin that is closed in the middle of an exchange ends it, once and quietly', async () => {
   let asked = false

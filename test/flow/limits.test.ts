@@ -159,6 +159,39 @@ describe('through a limiter of the app', () => {
     }
   })
 
+  const nonsense: readonly unknown[] = [
+    ...[undefined, true, 1, 'OK', [], {}, { consumedPoints: '1' }, { consumedPoints: Number.NaN }],
+    ...[{ consumedPoints: -1 }, { remainingPoints: 4 }],
+  ]
+
+  test.each(nonsense.map((answer) => [answer]))(
+    'an answer of %j has no count, and what is not counted is refused',
+    async (answer) => {
+      const { limits } = limiter({ consume: () => answer as never, get: async () => answer as never })
+      for (const call of [
+        limits.consume('taken', 'key'),
+        limits.increment('generation', 'key'),
+        limits.read('done', 'key'),
+      ]) {
+        await expect(call).rejects.toMatchObject({ code: 'store_unavailable', cause: expect.any(TypeError) })
+      }
+    },
+  )
+
+  test('nothing consumed is nothing counted, and reading or counting on cannot be over the points', async () => {
+    const { limits } = limiter({ consume: async () => ({ consumedPoints: 0 }), get: () => Promise.reject(undefined) })
+    await expect(limits.consume('taken', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
+    await expect(limits.read('done', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
+    const over = limiter({ consume: () => Promise.reject({ consumedPoints: 2 }) })
+    await expect(over.limits.increment('generation', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
+  })
+
+  test('a limiter that tells of too many points without rejecting is over them all the same', async () => {
+    const { limits } = limiter({ consume: async () => ({ consumedPoints: 2 }) })
+    expect(await limits.consume('taken', 'key')).toBe(false)
+    expect(await limits.consume('tries', 'key')).toBe(true)
+  })
+
   test('a store that cannot be made is store_unavailable', async () => {
     const broken = createLimits('bitbucket', () => {
       throw new Error('no store')
