@@ -59,7 +59,7 @@ export interface Connection {
   readonly origins?: readonly string[]
   /**
    * Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename.
-   * An empty list is refused, but for a tenant's, which lifts what the application level asks.
+   * An empty list admits everybody, and lifts what the application level asks.
    */
   readonly workspaces?: readonly string[]
   readonly endpoints?: Endpoints

@@ -95,7 +95,7 @@ export interface BitbucketSignIn {
    * process.exitCode = report.ok ? 0 : 1
    */
   doctor(app: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
-  /** Closes idle connections to Bitbucket. */
+  /** Closes the connections to Bitbucket. A sign-in that is under way ends with `upstream_failed`. */
   close(): void
 }
 

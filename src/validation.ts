@@ -33,12 +33,6 @@ export function validateConnection(connection: Connection, hasBasePath: boolean,
   const { tenant } = connection
   const where = givenTo ?? (typeof tenant === 'string' ? `connection of tenant "${tenant}"` : 'connection')
   check(schemas().connection, connection, where)
-  // A tenant says so on purpose, to lift what the application level asks; a list that is worked out comes out empty by mistake.
-  if (typeof tenant !== 'string' && connection.workspaces?.length === 0) {
-    throw configurationError(
-      `${where}: \`workspaces\` is empty, which would let everybody in. Name a workspace, or leave it out to admit everybody.`,
-    )
-  }
   if (!hasBasePath && !new URL(connection.callbackURL).pathname.endsWith('/callback')) {
     throw configurationError(
       `${where}: \`callbackURL\` must end in /callback, the route of the router, without a slash after it (for example https://app.example.com/auth/bitbucket/callback), or give \`basePath\`.`,

@@ -342,7 +342,6 @@ describe('other values of a connection', () => {
     ['origins', ['https://*.example']],
     ['origins', ['*']],
     ['workspaces', 'acme'],
-    ['workspaces', []],
     ['workspaces', ['']],
     ['workspaces', ['a/b']],
     ['workspaces', ['../x']],

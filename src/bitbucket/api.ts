@@ -3,7 +3,7 @@ import { BitbucketSignInError } from '../errors'
 import type { UpstreamTiming } from '../events'
 import type { Secret } from '../secret'
 import { type BitbucketEmail, type Identity, type Profile, readProfile } from './profile'
-import type { Transport, UpstreamAnswer } from './transport'
+import type { Transport, UpstreamAnswer } from './upstream'
 import { type JsonObject, readEmailPage, readMembership, readOAuthError, readTokenAnswer } from './wire'
 
 /** What the requests need to know of a connection. */

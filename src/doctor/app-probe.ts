@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Request, Response, Router } from 'express'
-import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream'
 import type { ActiveConnection, ConnectionSource } from '../connection'
 import { ExchangeDeadline } from '../deadline'
 import { exercise, MARK, type SessionTrial, sessionOf, settled, spyOnPassport } from './session-trial'
@@ -224,6 +224,6 @@ async function comeBack(site: Site, marker: string, cookie: string): Promise<boo
 
 /** The session cookie among the answer's, as a browser would send it back. */
 function cookieFor(id: string, answer: UpstreamAnswer): string | undefined {
-  const pairs = (answer.headers['set-cookie'] ?? []).map((line) => line.split(';', 1)[0] ?? '')
+  const pairs = setCookiesOf(answer).map((line) => line.split(';', 1)[0] ?? '')
   return pairs.find((pair) => pair.includes(encodeURIComponent(id)))
 }

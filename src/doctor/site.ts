@@ -1,4 +1,4 @@
-import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream'
 import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'
 import { type DoctorFinding, ok, problem, warning } from './finding'
@@ -134,8 +134,8 @@ interface FlowCookie {
   readonly attributes: string
 }
 
-function flowCookie({ headers }: UpstreamAnswer): FlowCookie | undefined {
-  for (const line of headers['set-cookie'] ?? []) {
+function flowCookie(answer: UpstreamAnswer): FlowCookie | undefined {
+  for (const line of setCookiesOf(answer)) {
     const [pair = '', ...attributes] = line.split(';')
     const name = pair.slice(0, pair.indexOf('='))
     if (/\.t\d$/.test(name)) return { name, pair, attributes: attributes.join(';').toLowerCase() }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type ApiClient, type Exchange, requestToken } from '../bitbucket/api'
-import type { Transport, UpstreamAnswer } from '../bitbucket/transport'
+import type { Transport, UpstreamAnswer } from '../bitbucket/upstream'
 import { readOAuthError, readTokenAnswer } from '../bitbucket/wire'
 import { ExchangeDeadline } from '../deadline'
 import { BitbucketSignInError } from '../errors'

@@ -136,33 +136,40 @@ function shortKey(key: string): string {
 
 const MAX_KEYS = 100_000
 
-/** Counters in this process's memory. Bounded: a full counter refuses, because forgetting would revive used handles. */
-export const memoryLimiter: LimiterFactory = (options) => {
-  // Only the memory limiter is loaded; the package's entry would load every store it knows.
-  const RateLimiterMemory = require('rate-limiter-flexible/lib/RateLimiterMemory') as new (
-    options: LimiterOptions,
-  ) => Limiter
-  const limiter = new RateLimiterMemory(options)
-  const windowMs = options.duration * 1000
-  let windowEnd = 0
-  let thisWindow = 0
-  let lastWindow = 0
+/**
+ * Counters in this process's memory, without a timer for each key. Bounded: a full counter refuses, because forgetting
+ * would revive used handles.
+ */
+export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
+  /** In the order in which they end: all live equally long. */
+  const counts = new Map<string, { count: number; readonly endsAt: number }>()
+
+  function find(key: string) {
+    const time = now()
+    for (const [oldest, { endsAt }] of counts) {
+      if (endsAt > time) break
+      counts.delete(oldest)
+    }
+    return counts.get(key)
+  }
+
+  function begin(key: string) {
+    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys; give a limiter on PostgreSQL or Redis.`)
+    const begun = { count: 0, endsAt: now() + duration * 1000 }
+    counts.set(key, begun)
+    return begun
+  }
+
   return {
-    get: (key) => limiter.get(key),
+    async get(key) {
+      const found = find(key)
+      return found ? { consumedPoints: found.count } : null
+    },
     async consume(key) {
-      const time = now()
-      if (time >= windowEnd) {
-        lastWindow = time - windowEnd < windowMs ? thisWindow : 0
-        thisWindow = 0
-        windowEnd = time + windowMs
-      }
-      // Keys live for one window, so those of this and the last one bound all that are alive.
-      if (thisWindow + lastWindow >= MAX_KEYS && (await limiter.get(key)) === null) {
-        throw new Error(`More than ${MAX_KEYS} keys; give a limiter on PostgreSQL or Redis.`)
-      }
-      const result = await limiter.consume(key)
-      if (result.consumedPoints === 1) thisWindow++
-      return result
+      const counter = find(key) ?? begin(key)
+      const answer = { consumedPoints: ++counter.count }
+      if (answer.consumedPoints > points) throw answer
+      return answer
     },
   }
 }

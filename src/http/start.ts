@@ -42,9 +42,10 @@ export function begin<User>(visit: Visit<User>, start: Start): StartedLeg {
   return { client: connection, state, codeChallenge: hash('sha256', codeVerifier, 'base64url') }
 }
 
-/** One connection for the token, two for user and e-mails; two in all where one host serves both. */
+/** One connection for the token, two for user and e-mails. */
 export function openConnections<User>({ services: { transport }, connection }: Visit<User>): void {
   const { api, tokenURL } = connection
-  if (api.host !== tokenURL.host) transport.preconnect(tokenURL, 1)
+  if (api.host === tokenURL.host) return transport.preconnect(api, 3)
+  transport.preconnect(tokenURL, 1)
   transport.preconnect(api, 2)
 }

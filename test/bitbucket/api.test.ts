@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type ApiClient, type Exchange, exchangeCode, fetchPerson, refreshTokens } from '../../src/bitbucket/api'
-import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/transport'
+import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/upstream'
 import { ExchangeDeadline } from '../../src/deadline'
 import { BitbucketSignInError } from '../../src/errors'
 import { Secret } from '../../src/secret'

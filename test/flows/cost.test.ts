@@ -57,17 +57,17 @@ describe('requests to Bitbucket', () => {
   test('the connections of a callback are opened at its start, and a later sign-in uses them again', async () => {
     const browser = new TestBrowser()
     const started = await app.start(browser)
-    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(2))
+    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(3))
     await browser.get(await fake.signIn(started, { person: 'alice' }))
-    expect(fake.connectionsOpened).toBe(2)
+    expect(fake.connectionsOpened).toBe(3)
     await app.signIn(new TestBrowser(), 'bob')
-    expect(fake.connectionsOpened).toBe(2)
-    expect(fake.requests.every(({ connection }) => connection <= 2)).toBe(true)
+    expect(fake.connectionsOpened).toBe(3)
+    expect(fake.requests.every(({ connection }) => connection <= 3)).toBe(true)
   })
 
-  test('any number of starts opens no more than two connections to one host', async () => {
+  test('any number of starts opens no more than three connections, site and API together', async () => {
     for (let round = 0; round < 10; round++) await app.start(new TestBrowser())
-    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(2))
+    await vi.waitFor(() => expect(fake.connectionsOpened).toBe(3))
   })
 })
 
@@ -87,12 +87,12 @@ describe('what an import costs', () => {
     return JSON.parse(stdout) as string[]
   }
 
-  test('importing the package loads neither zod, nor rate limiters, nor the fake', async () => {
+  test('importing the package loads neither zod, nor undici, nor the fake', async () => {
     app = undefined as never
     fake = undefined as never
     const files = await loadedBy("require('passport-bitbucket-signin')")
     expect(files.some((file) => file.includes('/dist/plugin.js'))).toBe(true)
-    for (const absent of ['/zod/', '/rate-limiter-flexible/', '/dist/testing/', '/dist/cli/', '/express-session/']) {
+    for (const absent of ['/zod/', '/undici/', '/dist/testing/', '/dist/cli/', '/express-session/']) {
       expect(files.filter((file) => file.includes(absent))).toEqual([])
     }
   })

@@ -1,0 +1,297 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { connect as connectSecure } from 'node:tls'
+import type { Dispatcher, Pool } from 'undici'
+import type { BitbucketSignInError } from '../errors'
+import {
+  endedEarly,
+  failureOf,
+  headersOf,
+  MAX_BODY_BYTES,
+  MAX_SOCKETS_PER_HOST,
+  readAnswer,
+  type Transport,
+  type UpstreamAnswer,
+  type UpstreamRequest,
+} from './upstream'
+
+/** A connection idle longer than this may be closed at the other end at the very moment it is used again. */
+const IDLE_MS = 15_000
+/** How long a connection may be opening or wait for its first request. */
+const SPARE_MS = 30_000
+
+const POOL_OPTIONS = {
+  connections: MAX_SOCKETS_PER_HOST,
+  pipelining: 1,
+  keepAliveTimeout: IDLE_MS,
+  // The server's own hint counts where it is shorter, less a second for the way.
+  keepAliveMaxTimeout: IDLE_MS,
+  keepAliveTimeoutThreshold: 1000,
+  maxResponseSize: MAX_BODY_BYTES,
+  // One deadline for the whole exchange is over all of these.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const
+
+/** A request's way: the host with its connections, and the path. */
+interface Place {
+  readonly host: Host
+  readonly path: string
+}
+
+/** Connections of our own to each host, kept open between sign-ins and opened ahead of need. */
+export function pooledTransport(preconnect: boolean): Transport {
+  // Loaded with the first plugin and not with the package: it takes as long to load as all the rest.
+  const { Pool: PoolClass } = require('undici') as typeof import('undici')
+  const hosts = new Map<string, Host>()
+  // Taken apart once for each URL object; those of a connection live as long as it does.
+  let places = new WeakMap<URL, Place>()
+
+  function placeOf(url: URL): Place {
+    let place = places.get(url)
+    if (!place) {
+      let host = hosts.get(url.origin)
+      if (!host) {
+        host = new Host(PoolClass, url)
+        hosts.set(url.origin, host)
+      }
+      place = { host, path: `${url.pathname}${url.search}` }
+      places.set(url, place)
+    }
+    return place
+  }
+
+  return {
+    request(upstream) {
+      if (upstream.deadline.reason) return Promise.reject(upstream.deadline.reason)
+      const { host, path } = placeOf(upstream.url)
+      return new Promise((resolve, reject) => {
+        new Call(host, path, upstream, resolve, reject).send()
+      })
+    },
+    preconnect(url, count) {
+      if (preconnect) placeOf(url).host.warm(count)
+    },
+    close() {
+      for (const host of hosts.values()) host.close()
+      hosts.clear()
+      places = new WeakMap()
+    },
+  }
+}
+
+/** One request and its answer, as undici tells of it. */
+class Call implements Dispatcher.DispatchHandler {
+  readonly #host: Host
+  readonly #path: string
+  readonly #upstream: UpstreamRequest
+  readonly #resolve: (answer: UpstreamAnswer) => void
+  readonly #reject: (error: unknown) => void
+  /** A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never. */
+  #mayRetry: boolean
+  #controller: Dispatcher.DispatchController | undefined
+  #isWaiting = false
+  /** Of the answer that has begun, `0` = none has. */
+  #status = 0
+  #headers: IncomingHttpHeaders = {}
+  #chunks: Buffer[] = []
+  #settled = false
+
+  constructor(
+    host: Host,
+    path: string,
+    upstream: UpstreamRequest,
+    resolve: (answer: UpstreamAnswer) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#host = host
+    this.#path = path
+    this.#upstream = upstream
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#mayRetry = upstream.method === 'GET'
+    upstream.deadline.add(this.#giveUp)
+  }
+
+  send(): void {
+    const { method, body = null } = this.#upstream
+    this.#waits(true)
+    this.#host.pool.dispatch({ method, path: this.#path, headers: headersOf(this.#upstream), body }, this)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    // It waited for a connection until after its deadline: it is not sent, and the connection is for the next one.
+    if (this.#settled) throw endedEarly()
+    this.#waits(false)
+    this.#controller = controller
+  }
+
+  onResponseStart(_controller: unknown, status: number, headers: IncomingHttpHeaders): void {
+    // 1xx answers are not answers to anything we asked.
+    if (status < 200) return
+    this.#status = status
+    this.#headers = headers
+  }
+
+  onResponseData(_controller: unknown, chunk: Buffer): void {
+    this.#chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    if (!this.#settle()) return
+    try {
+      this.#resolve(readAnswer(this.#status, this.#headers, this.#chunks))
+    } catch (error) {
+      this.#reject(error)
+    }
+  }
+
+  onResponseError(_controller: unknown, error: NodeJS.ErrnoException): void {
+    if (this.#settled) return
+    const failure = failureOf(error, this.#status !== 0)
+    if (failure !== 'retry') return this.#giveUp(failure)
+    if (!this.#mayRetry) return this.#giveUp(endedEarly())
+    this.#mayRetry = false
+    this.send()
+  }
+
+  /** Rejects, and tears the request down, so no byte of it is read any more. */
+  readonly #giveUp = (error: BitbucketSignInError): void => {
+    if (!this.#settle()) return
+    this.#controller?.abort(error)
+    this.#reject(error)
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false
+    this.#settled = true
+    this.#waits(false)
+    this.#upstream.deadline.remove(this.#giveUp)
+    return true
+  }
+
+  #waits(isWaiting: boolean): void {
+    if (this.#isWaiting === isWaiting) return
+    this.#isWaiting = isWaiting
+    this.#host.waiting += isWaiting ? 1 : -1
+  }
+}
+
+/** One host: its pool, and connections that were opened ahead of need. */
+class Host {
+  readonly pool: Pool
+  /** Requests that wait for a connection. */
+  waiting = 0
+  readonly #url: URL
+  readonly #spares = new Set<Line>()
+
+  constructor(PoolClass: typeof Pool, url: URL) {
+    this.#url = url
+    this.pool = new PoolClass(url.origin, {
+      ...POOL_OPTIONS,
+      connect: (_options, done) => this.#connect(done),
+    })
+  }
+
+  /**
+   * Opens `count` connections, unless one is already free, being opened or waiting. A sign-in starts seconds before its
+   * callback: opened at the start, the TLS handshakes are over when the code comes back, at the price of no request.
+   */
+  warm(count: number): void {
+    const { connected, running } = this.pool.stats
+    if (this.#spares.size > 0 || connected > running) return
+    for (let opened = 0; opened < count; opened++) this.#spares.add(this.#open())
+  }
+
+  close(): void {
+    for (const line of this.#spares) line.drop()
+    void this.pool.destroy()
+  }
+
+  /** undici opens a new connection after a request that was torn down, whether somebody wants one or not. */
+  #connect(done: Taker): void {
+    if (this.waiting === 0) queueMicrotask(() => done(endedEarly(), null))
+    else (this.#spare() ?? this.#open()).take(done)
+  }
+
+  #open(): Line {
+    return new Line(this.#url, (line) => this.#spares.delete(line))
+  }
+
+  #spare(): Line | undefined {
+    for (const line of this.#spares) {
+      this.#spares.delete(line)
+      if (line.isUsable()) return line
+      line.drop()
+    }
+    return undefined
+  }
+}
+
+type Taker = (...outcome: [error: Error, socket: null] | [error: null, socket: Socket]) => void
+
+const LOST = ['error', 'end', 'close', 'timeout'] as const
+
+/** A connection from the moment it is begun until it is handed to its first request. Keeps no process alive. */
+class Line {
+  readonly #socket: Socket
+  readonly #onLost: (line: Line) => void
+  #isOpen = false
+  #taker: Taker | null = null
+
+  constructor(url: URL, onLost: (line: Line) => void) {
+    const isSecure = url.protocol === 'https:'
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const port = Number(url.port) || (isSecure ? 443 : 80)
+    this.#onLost = onLost
+    this.#socket = isSecure
+      ? connectSecure({ host, port, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] })
+      : connectPlain({ host, port })
+    this.#socket.setNoDelay(true)
+    this.#socket.setKeepAlive(true, IDLE_MS)
+    this.#socket.setTimeout(SPARE_MS)
+    this.#socket.unref()
+    this.#socket.once(isSecure ? 'secureConnect' : 'connect', this.#onOpen)
+    for (const event of LOST) this.#socket.on(event, this.drop)
+  }
+
+  /** What came before anything was asked, such as the 408 of a balancer, would pass for the answer. */
+  isUsable(): boolean {
+    return !this.#socket.destroyed && this.#socket.readableLength === 0
+  }
+
+  /** Hands it over as soon as it is open; never before this returns, which undici would not notice. */
+  take(taker: Taker): void {
+    this.#taker = taker
+    this.#socket.ref()
+    if (this.#isOpen) queueMicrotask(this.#handOver)
+  }
+
+  readonly drop = (error?: Error | boolean): void => {
+    this.#onLost(this)
+    this.#release()
+    // What a torn-down connection still says is of no interest, and must find a listener.
+    this.#socket.on('error', () => {})
+    this.#socket.destroy()
+    const reason = error instanceof Error ? error : Object.assign(new Error('not opened'), { code: 'ETIMEDOUT' })
+    this.#taker?.(reason, null)
+    this.#taker = null
+  }
+
+  readonly #onOpen = (): void => {
+    this.#isOpen = true
+    this.#handOver()
+  }
+
+  readonly #handOver = (): void => {
+    if (!this.#taker) return
+    this.#release()
+    this.#socket.setTimeout(0)
+    this.#taker(null, this.#socket)
+    this.#taker = null
+  }
+
+  #release(): void {
+    for (const event of LOST) this.#socket.off(event, this.drop)
+  }
+}
