@@ -70,6 +70,12 @@ export class BitbucketSignInError extends Error {
   }
 }
 
+/** What Express is handed: `next` takes nothing, and some texts, for "go on", and those can be thrown as well. */
+export function thrownError(thrown: unknown): object {
+  if (typeof thrown === 'object' && thrown !== null) return thrown
+  return new Error('Something was thrown that is no error; see `cause`.', { cause: thrown })
+}
+
 /**
  * Throw it from `createUser`, `linkIdentity` or `claimAddress` when the unique key on (issuer, id) refuses the row:
  * another request stored that identity first. The package then reads once more and signs in by identity, or refuses.

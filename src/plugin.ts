@@ -5,7 +5,7 @@ import { refreshTokens as refresh, type Tokens } from './bitbucket/api'
 import { ProtocolStrategy } from './bitbucket/strategy'
 import { createTransport } from './bitbucket/transport'
 import { type ActiveConnection, activateConnection, basePathOf, connectionSource, requestOrigin } from './connection'
-import { ExchangeDeadline } from './deadline'
+import { ExchangeDeadline, withDeadline } from './deadline'
 import { type DoctorOptions, examine } from './doctor/doctor'
 import type { DoctorReport } from './doctor/finding'
 import { BitbucketSignInError } from './errors'
@@ -16,6 +16,7 @@ import { createPendingSignIns } from './flow/pending'
 import { cookieJar } from './flow/sealed-cookie'
 import { createTransactions } from './flow/transaction'
 import { renderButton } from './http/pages/button'
+import type { RenderPage } from './http/pages/page'
 import { english, mergeTexts, type Texts } from './http/pages/texts'
 import { passportDriver } from './http/passport-driver'
 import { type RecentSignInOptions, requireRecentSignIn } from './http/recent'
@@ -222,8 +223,8 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     name,
     source: connectionSource(options.connection, name, options.basePath),
     accounts,
-    userId: options.userId ?? defaultUserId,
-    signedInAt: options.signedInAt,
+    userId: options.userId ? atOnce('userId', options.userId) : defaultUserId,
+    signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
     sendEmailCode: options.sendEmailCode,
     policy: {
       untrustedEmail: policy?.untrustedEmail ?? 'verify',
@@ -246,8 +247,8 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     timeoutMs: http?.timeoutMs ?? 10_000,
     jars: [cookieJar(name, true), cookieJar(name, false)],
     texts: textsOf(options.texts),
-    renderPage: options.renderPage,
-    hiddenFields: oncePerRequest(options.hiddenFields ?? (() => ({}))),
+    renderPage: options.renderPage && checkedPages(options.renderPage),
+    hiddenFields: oncePerRequest(options.hiddenFields ? atOnce('hiddenFields', options.hiddenFields) : () => ({})),
     emit: options.onEvent && undisturbed(options.onEvent),
     report: undisturbed(options.onError ?? ((error) => console.error(error))),
   }
@@ -279,9 +280,40 @@ function oncePerRequest(hiddenFields: Services<never>['hiddenFields']): Services
 }
 
 function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) => Texts {
-  if (typeof texts === 'function') return (req) => mergeTexts(english, texts(req))
+  if (typeof texts === 'function') {
+    const chosen = atOnce('texts', texts)
+    return (req) => mergeTexts(english, chosen(req))
+  }
   const merged = mergeTexts(english, texts)
   return () => merged
+}
+
+/** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */
+function atOnce<Asked extends unknown[], Answer>(
+  name: string,
+  given: (...asked: Asked) => Answer,
+): (...asked: Asked) => Answer {
+  return (...asked) => {
+    const answer = given(...asked)
+    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
+    Promise.resolve(answer).catch(() => {})
+    throw configurationError(
+      `${name}: it must answer at once and gave a promise. Have ready what it needs, for example on \`req.user\`.`,
+    )
+  }
+}
+
+const PAGE_DEADLINE_MS = 15_000
+
+/** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
+function checkedPages(renderPage: RenderPage): RenderPage {
+  return async (name, page) => {
+    const given = Promise.resolve(renderPage(name, page))
+    const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
+    if (typeof html === 'string') return html
+    if (html === undefined || html === null) return undefined
+    throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
+  }
 }
 
 function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): void {

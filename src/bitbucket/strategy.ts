@@ -3,7 +3,7 @@ import type { Request, Response } from 'express'
 import OAuth2Strategy = require('passport-oauth2')
 
 import { ExchangeDeadline } from '../deadline'
-import { BitbucketSignInError, type ErrorCode } from '../errors'
+import { BitbucketSignInError, type ErrorCode, thrownError } from '../errors'
 import { configurationError, scopesOf } from '../options'
 import {
   type ApiClient,
@@ -337,7 +337,7 @@ function guardActions(run: StrategyClone, req: Request): void {
         act.apply(run, args)
       } catch (thrown) {
         if (!req.next) throw thrown
-        req.next(thrown)
+        req.next(thrownError(thrown))
       }
     }
   }
@@ -348,7 +348,7 @@ export function report(run: StrategyClone, error: unknown): void {
   if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
     run.fail({ code: error.code, message: run._describe(error.code) }, error.status)
   } else {
-    run.error(error)
+    run.error(thrownError(error))
   }
 }
 

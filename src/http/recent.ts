@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express'
 import type { KnownUser } from '../accounts/guard'
-import { BitbucketSignInError } from '../errors'
+import { BitbucketSignInError, thrownError } from '../errors'
 import { now } from '../flow/clock'
 import { isRecent } from '../policy/linking'
 import { sendError, sendOn, wantsJson } from './reply'
@@ -71,7 +71,7 @@ export function requireRecentSignIn<User>(
       const target = current && connection ? await confirmationPage(services, req, res, current) : services.paths.signIn
       sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(returnTo(req))}`)
     } catch (error) {
-      next(error)
+      next(thrownError(error))
     }
   }
 }

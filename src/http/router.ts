@@ -2,7 +2,7 @@ import type { NextFunction, Request, RequestHandler, Response, Router } from 'ex
 
 import express = require('express')
 
-import { BitbucketSignInError } from '../errors'
+import { BitbucketSignInError, thrownError } from '../errors'
 import { readBody } from './body'
 import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
@@ -91,13 +91,13 @@ function answer<User>(
   error: unknown,
   visit: Visit<User> | null,
 ): void {
-  if (!(error instanceof BitbucketSignInError)) return next(error)
+  if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
   if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
   else services.emit?.(withoutVisit(error))
   // The answer below hides it from the person, so nobody else would ever read what is wrong and how to mend it.
   if (error.status >= 500) services.report(error, req)
   if (res.headersSent) return next(error)
-  sendError(services, req, res, error, visit).catch(next)
+  sendError(services, req, res, error, visit).catch((thrown: unknown) => next(thrownError(thrown)))
 }
 
 const UPSTREAM: ReadonlySet<string> = new Set([

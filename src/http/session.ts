@@ -157,6 +157,7 @@ export async function signIn<User>(
   at: number | null,
 ): Promise<void> {
   const kept = keptOf(req, requireSession(req), carry)
+  requireBrowser(req)
   if (at !== null) kept.content[STAMP] = { at, user: id }
   try {
     const fresh = fill(await rotate(req), kept)
@@ -303,9 +304,20 @@ function passportKey(req: Request): string {
   return asApp(req)._sessionManager?._key ?? 'passport'
 }
 
+/**
+ * Whoever stopped loading or clicked twice does not receive this answer. The new session would be nobody's, and the
+ * one that the browser still has would be gone.
+ */
+function requireBrowser({ res }: Request): void {
+  if (res?.destroyed) {
+    throw new BitbucketSignInError('session_changed', 'The browser went away before it could get its new session.')
+  }
+}
+
 /** Ends the session of the signed-in user and begins an empty one. */
 export async function signOut(req: Request): Promise<void> {
   requireSession(req)
+  requireBrowser(req)
   try {
     const session = await rotate(req)
     await settled((done) => session.save(done))

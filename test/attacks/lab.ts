@@ -221,9 +221,9 @@ export function travel(ms: number, { wallOnly = false } = {}): void {
 export const SECOND = 1000
 export const MINUTE: number = 60 * SECOND
 
-/** Waits until something is so; fails after two seconds. */
-export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+/** Waits until something is so; fails after two seconds, or after as many milliseconds. */
+export async function until(condition: () => boolean, what = 'the condition', withinMs = 2000): Promise<void> {
+  for (let tries = 0; tries < withinMs / 5; tries++) {
     if (condition()) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
