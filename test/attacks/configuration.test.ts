@@ -9,7 +9,7 @@ import { type BitbucketSignInOptions, BitbucketStrategy, bitbucketSignIn } from 
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
 import { guardHooks } from '../../src/accounts/guard'
-import { TestAccounts, type TestUser } from '../support/accounts'
+import { NOTHING, TestAccounts, type TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
 import { afterwards, browsers, codesOf, MINUTE, startLab, startStrategyApp, travel } from './lab'
 
@@ -107,12 +107,10 @@ test('CFG-04: a hook that answers nonsense signs nobody in', async () => {
         lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
       const { victim } = browsers()
       const url = await lab.callback(victim, 'alice')
-      // `undefined` from the interceptor means "go on", so it is wrapped.
       const original = lab.accounts.intercept
-      lab.accounts.intercept = (name) => (name === hook ? (answer === undefined ? null : answer) : undefined)
+      lab.accounts.intercept = (name) => (name === hook ? (answer === undefined ? NOTHING : answer) : undefined)
       const got = await victim.get(url)
-      const harmless =
-        (hook === 'canSignIn' && answer === true) || (hook === 'getUserByIdentity' && answer === undefined)
+      const harmless = hook === 'canSignIn' && answer === true
       const empty = Array.isArray(answer) && (hook === 'getAccountsByEmail' || hook === 'listIdentities')
       if (harmless || empty) continue
       const status = hook === 'canSignIn' ? 403 : 500
@@ -180,6 +178,19 @@ test('CFG-06: switches of the wrong type are refused', () => {
   expect(complaint({ policy: { matchingAccount: true } })).toContain('matchingAccount')
   expect(complaint({ session: { keep: ['passport'] } })).toContain('passport')
   expect(complaint({ session: { keep: ['__proto__'] } })).toContain('prototype')
+  for (const value of [true, false]) {
+    expect(complaint({}, { trustedProvider: value, enabled: value, signUp: value, visible: value })).toBe('accepted')
+    expect(complaint({ policy: { codeOpensAccount: value, linkUnverified: value } })).toBe('accepted')
+  }
+  expect(complaint({ session: { keep: ['cart'] } })).toBe('accepted')
+})
+
+test('CFG-06: one of several processes does not count by itself, unless the app says that it serves alone', () => {
+  vi.stubEnv('pm_id', '0')
+  expect(complaint({})).toContain('limiter')
+  expect(complaint({ limiter: 'memory' })).toBe('accepted')
+  vi.unstubAllEnvs()
+  expect(complaint({})).toBe('accepted')
 })
 
 test('CFG-07: without a session, or without Passport on it, the callback refuses before anything is spent', async () => {

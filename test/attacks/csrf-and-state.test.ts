@@ -1,8 +1,10 @@
 import http = require('node:http')
 
+import type { RequestHandler } from 'express'
+import { Passport } from 'passport'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   afterwards,
@@ -49,6 +51,14 @@ test('STA-02: an invented or altered state is refused without a request to Bitbu
     const hostile = lab.callbackURL({ code: lab.code('bob'), state: guess })
     await lab.refused(victim, () => victim.get(hostile), { code: 'state_invalid', upstream: 0 })
   }
+  // The cookie itself in the place of another slot, with the state that goes with that.
+  const [[name = '', value = ''] = []] = [...ourCookies(victim, lab.url)]
+  const moved = victim.copy()
+  moved.jar(lab.url).delete(name)
+  moved.jar(lab.url).set(`${name.slice(0, -1)}${otherSlot[0]}`, value)
+  genuine.searchParams.set('state', otherSlot)
+  await lab.refused(moved, () => moved.get(genuine.href), { code: 'state_invalid', upstream: 0 })
+  genuine.searchParams.set('state', state)
   await victim.get(genuine.href)
   expect(await lab.me(victim)).toBe('u1')
 })
@@ -74,7 +84,8 @@ test("STA-03: the attacker's code and state do nothing in the victim's browser, 
 })
 
 test('STA-04: a callback that succeeded cannot be played again, also after sign-out and by somebody else', async () => {
-  const lab = await startLab()
+  const limiter = testLimiter()
+  const lab = await startLab({ options: { limiter: limiter.factory } })
   const { victim, attacker } = browsers()
   const cookiesBefore = victim
   const url = await lab.callback(cookiesBefore, 'alice')
@@ -85,6 +96,11 @@ test('STA-04: a callback that succeeded cannot be played again, also after sign-
   await lab.refused(attacker, () => attacker.get(url), { code: 'state_invalid', upstream: 0 })
   // The transaction's cookie as it was before the callback: only the counter knows that it was used.
   await lab.refused(past, () => past.get(url), { code: 'state_invalid', upstream: 0 })
+  // As long as the cookie lives, a copy of it, and five minutes more.
+  travel(10 * MINUTE - 2 * SECOND)
+  await lab.refused(past, () => past.get(url), { code: 'state_invalid', upstream: 0 })
+  travel(0)
+  expect(limiter.made.get('taken')?.duration).toBeGreaterThanOrEqual(15 * 60)
   await victim.post(`${lab.url}/logout`, {})
   await lab.refused(victim, () => victim.get(url), { code: 'state_invalid', upstream: 0 })
 })
@@ -115,6 +131,27 @@ test('STA-09: a sign-in that took more than ten minutes is refused, one second l
   travel(10 * MINUTE - 2 * SECOND)
   await victim.get(early)
   expect(await lab.me(victim)).toBe('u1')
+})
+
+test('STA-09: the age of a sign-in cannot be rewritten in its cookie, and one from the future is refused', async () => {
+  const lab = await startLab()
+  const { victim, attacker } = browsers()
+  const late = await lab.callback(victim, 'alice')
+  const [[name = '', value = ''] = []] = [...ourCookies(victim, lab.url)]
+  travel(11 * MINUTE)
+  const bytes = Buffer.from(value, 'base64url')
+  bytes.writeUIntBE(bytes.readUIntBE(5, 6) + 11 * MINUTE, 5, 6)
+  victim.jar(lab.url).set(name, bytes.toString('base64url'))
+  await lab.refused(victim, () => victim.get(late), { code: 'state_invalid', upstream: 0 })
+  // Sealed by a process whose clock is wrong: it would live as much longer.
+  const early = await lab.callback(attacker, 'carol')
+  travel(0)
+  await lab.refused(attacker, () => attacker.get(early), { code: 'state_expired', upstream: 0 })
+  travel(30 * SECOND)
+  const near = await lab.callback(attacker, 'carol')
+  travel(0)
+  await attacker.get(near)
+  expect(await lab.me(attacker)).toBe('u1')
 })
 
 test('STA-11: a sign-in that started at one domain cannot end at the other with the same cookies', async () => {
@@ -238,13 +275,30 @@ test('STA-17: where the store of used handles fails, nobody is signed in and Bit
   const answer = await lab.refused(victim, () => victim.get(url), { code: 'store_unavailable', upstream: 0 })
   expect(answer.status).toBe(503)
   expect(answer.text).not.toContain('the store is down')
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  let asked = false
+  limiter.intercept = () => {
+    asked = true
+    return new Promise(() => {})
+  }
+  const waiting = victim.get(url)
+  while (!asked) await new Promise((resolve) => setImmediate(resolve))
+  await vi.advanceTimersByTimeAsync(5001)
+  expect((await waiting).status).toBe(503)
+  vi.useRealTimers()
   limiter.intercept = () => undefined
-  const { get } = lab.store
-  lab.store.get = (_id, done) => done(new Error('sessions are down'))
-  expect((await victim.copy().get(url, { headers: { cookie: 'connect.sid=s%3Aabc.def' } })).status).toBeLessThan(600)
-  lab.store.get = get
+  expect(lab.upstream()).toBe(0)
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe('u1')
+  // Where sessions cannot be read, the callback is not even looked at.
+  const again = await lab.callback(victim, 'alice')
+  const { get } = lab.store
+  lab.fake.clearRequests()
+  lab.store.get = (_id, done) => done(new Error('sessions are down'))
+  expect((await victim.get(again)).status).toBe(500)
+  lab.store.get = get
+  expect(lab.upstream()).toBe(0)
+  expect((await victim.get(again)).location).toBe('/')
 })
 
 test('STA-18: three thousand handles are distinct, 128 bits wide and without a pattern', async () => {
@@ -322,10 +376,46 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     const planted = await fake.signIn((await attacker.get(`${app.url}/start`)).location, { person: 'alice' })
     expect((await victim.get(planted)).status).toBe(403)
     expect(fake.count('token')).toBe(0)
+    expect((await attacker.get(planted, { method: 'POST' })).status).not.toBe(302)
+    expect((await attacker.get(planted, { method: 'HEAD' })).status).toBe(403)
+    expect(fake.count('token')).toBe(0)
     await attacker.get(planted)
     expect((await attacker.get(`${app.url}/me`)).json().user).toBe('u1')
     expect((await attacker.get(planted)).status).toBe(403)
     expect(fake.count('token')).toBe(1)
+    // It signs in whom the app knows and lets in, and makes nobody.
+    const signIn = async (person: string) => {
+      const browser = new TestBrowser()
+      const { location } = await browser.get(`${app.url}/start`)
+      return (await browser.get(await fake.signIn(location, { person }))).status
+    }
+    expect(await signIn('carol')).toBe(403)
+    expect(lab.accounts.users.size).toBe(1)
+    const [alice] = lab.accounts.users.values()
+    if (alice) alice.disabled = true
+    expect(await signIn('alice')).toBe(403)
+    if (alice) alice.disabled = false
+    expect(await signIn('alice')).toBe(302)
+  })
+
+  test("STA-20: what was started to link or to confirm signs nobody in through the plugin's strategy", async () => {
+    const lab = await startLab({
+      behindSession: (app, bitbucket) => {
+        // The same path, but Passport's way.
+        app.get('/auth/bitbucket/callback', (req, res, next) => {
+          if (req.query.through === undefined) return next()
+          ;(new Passport().authenticate(bitbucket.strategy) as RequestHandler)(req, res, next)
+        })
+      },
+    })
+    const { victim } = browsers()
+    const user = await lab.member(victim)
+    const link = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
+    expect((await victim.get(`${link}&through=passport`)).status).toBe(403)
+    expect([user.identities, lab.upstream()]).toEqual([[], 0])
+    const again = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
+    await victim.get(again)
+    expect(user.identities).toHaveLength(1)
   })
 })
 

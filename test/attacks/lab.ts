@@ -103,8 +103,7 @@ const BASE = '/auth/bitbucket'
 
 /** Starts the laboratory; it is closed after the test. */
 export async function startLab(options: TestAppOptions = {}): Promise<Lab> {
-  // `ATTACKS_EXPRESS=4` runs all of them on Express 4.
-  const app = await startTestApp({ ...(process.env.ATTACKS_EXPRESS === '4' && { express: 4 }), ...options })
+  const app = await startTestApp(options)
   afterwards(() => app.close())
   const lab: Lab = {
     ...app,

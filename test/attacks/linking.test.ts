@@ -46,6 +46,25 @@ test('LNK-02: a POST from another site starts no link', async () => {
   expect(genuine.status).toBe(303)
 })
 
+test('LNK-02: a POST from one domain of the app to another is a POST from another site', async () => {
+  const lab = await startLab({
+    resolver: (defaults) => {
+      const { port } = new URL(defaults.callbackURL)
+      const connection = { ...defaults, origins: [`http://b.localhost:${port}`, `http://c.localhost:${port}`] }
+      return () => connection
+    },
+  })
+  const { port } = new URL(lab.url)
+  const at = (name: string) => `http://${name}.localhost:${port}`
+  const { victim } = browsers()
+  const user = lab.accounts.add({ email: 'member@example.com', emailVerified: true })
+  await victim.post(`${at('b')}/local/${user.id}`, {})
+  const post = (origin: string) =>
+    victim.post(`${at('b')}/auth/bitbucket/link`, {}, { headers: { 'sec-fetch-site': undefined, origin } })
+  for (const origin of [at('c'), lab.url, 'https://evil.example']) expect((await post(origin)).status).toBe(403)
+  expect((await post(at('b'))).status).toBe(303)
+})
+
 test('LNK-03: what the browser says of the site counts, also against a matching Origin, on every route that changes something', async () => {
   const lab = await startLab()
   const { victim } = browsers()
@@ -146,6 +165,42 @@ test('LNK-09: linking and unlinking need a sign-in of the last ten minutes', asy
   }
   travel(10 * MINUTE - 5 * SECOND)
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
+})
+
+test("LNK-09: another user's recent sign-in is none of one's own, nor is one that is still to come", async () => {
+  const lab = await startLab({ options: { signedInAt: () => null } })
+  const { victim } = browsers()
+  await lab.signIn(victim, 'alice')
+  const other = lab.accounts.add({ email: 'other@example.com', emailVerified: true })
+  // The app signs somebody else in and carries the session's content over, stamp and all.
+  const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
+  const id = sessionIdOf(victim, lab) ?? ''
+  const session = JSON.parse(sessions[id] ?? '{}')
+  const write = (changes: object) => {
+    sessions[id] = JSON.stringify({ ...session, ...changes })
+  }
+  expect(session.bitbucketSignIn.user).toBe('u1')
+  write({ passport: { user: other.id } })
+  await lab.refused(victim, () => lab.post(victim, '/link'), { code: 'recent_sign_in_required' })
+  write({ bitbucketSignIn: { at: Date.now() + 5 * MINUTE, user: 'u1' } })
+  await lab.refused(victim, () => lab.post(victim, '/link'), { code: 'recent_sign_in_required' })
+  write({})
+  expect((await lab.post(victim, '/link')).status).toBe(303)
+})
+
+test('LNK-09: the choice to link that the sign-in button led to needs a recent sign-in as well', async () => {
+  const lab = await startLab()
+  const { victim } = browsers()
+  const user = await lab.member(victim)
+  await lab.signIn(victim, 'alice')
+  const form = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'link')
+  travel(10 * MINUTE + SECOND)
+  await lab.refused(victim, () => lab.post(victim, '/continue', form?.fields ?? {}), {
+    code: 'recent_sign_in_required',
+  })
+  travel(0)
+  expect((await lab.post(victim, '/continue', form?.fields ?? {})).status).toBe(303)
+  expect(user.identities).toHaveLength(1)
 })
 
 test('LNK-09: confirming who one is takes an identity of that account, not any at Bitbucket', async () => {

@@ -126,11 +126,18 @@ test('SES-08: a sign-in that fails leaves an old session as it was, and one that
   const denied = await lab.fake.signIn(await lab.start(victim), { person: 'alice', decision: 'deny' })
   await lab.refused(victim, () => victim.get(denied), { code: 'access_denied', upstream: 0 })
   expect(await lab.me(victim)).toBe(user.id)
-  // A cookie of a session that is gone.
-  const stale = new TestBrowser()
-  stale.jar(lab.url).set('connect.sid', 's%3Agone.signature')
-  await lab.signIn(stale, 'alice')
-  expect(await lab.me(stale)).toBe('u2')
+  // A genuine cookie of a session that is over, and one that nobody signed.
+  const over = victim.copy()
+  await victim.post(`${lab.url}/logout`, {})
+  expect(await lab.me(over)).toBeNull()
+  const forged = new TestBrowser()
+  forged.jar(lab.url).set('connect.sid', 's%3Agone.signature')
+  for (const stale of [over, forged]) {
+    const before = sessionOf(stale, lab)
+    await lab.signIn(stale, 'alice')
+    expect(await lab.me(stale)).toBe('u2')
+    expect(sessionOf(stale, lab)).not.toBe(before)
+  }
 })
 
 test('SES-09: sign-out ends what was open: sign-ins, codes and links', async () => {
@@ -265,11 +272,41 @@ test("SES-16: with Passport's custom callback the session is renewed as well", a
       },
     },
   )
-  const { victim } = browsers()
-  victim.jar(app.url).set('connect.sid', 's%3Aplanted.signature')
-  await victim.get(await fake.signIn((await victim.get(`${app.url}/start`)).location, { person: 'alice' }))
+  const { victim, attacker } = browsers()
+  const signIn = async (browser: TestBrowser, person: string) =>
+    browser.get(await fake.signIn((await browser.get(`${app.url}/start`)).location, { person }))
+  await signIn(attacker, 'carol')
+  // The attacker's own session, genuine, planted in the victim's browser before the sign-in.
+  victim.jar(app.url).set('connect.sid', sessionOf(attacker, app) ?? '')
+  await signIn(victim, 'alice')
   expect((await victim.get(`${app.url}/me`)).json().user).toBe(fake.person('alice').uuid)
-  expect(victim.jar(app.url).get('connect.sid')).not.toContain('planted')
+  expect(sessionOf(victim, app)).not.toBe(sessionOf(attacker, app))
+  expect((await attacker.get(`${app.url}/me`)).json().user).toBeNull()
+})
+
+test('SES-16: a Passport that was patched not to renew the session does not keep ours from it', async () => {
+  const patched: Handler = (req, _res, next) => {
+    const asked = req as unknown as {
+      logIn(user: { id: string }, done: (error?: unknown) => void): void
+      user: unknown
+    }
+    asked.logIn = (user, done) => {
+      ;(req.session as unknown as { passport: unknown }).passport = { user: user.id }
+      asked.user = user
+      req.session.save(done)
+    }
+    next()
+  }
+  const lab = await startLab({
+    session: { saveUninitialized: true },
+    behindSession: (app) => void app.use('/auth', patched as never),
+  })
+  const { victim, attacker } = browsers()
+  await attacker.get(`${lab.url}/`)
+  victim.jar(lab.url).set('connect.sid', sessionOf(attacker, lab) ?? '')
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+  expect(await lab.me(attacker)).toBeNull()
 })
 
 test('SES-17: before the code is checked there is nobody: not on the request, not in the session, not in the hooks', async () => {

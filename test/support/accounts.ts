@@ -22,7 +22,10 @@ export interface TestUser {
   identities: StoredIdentity[]
 }
 
-/** Called in front of every hook; may delay or throw. */
+/** From an interceptor: the hook answers nothing at all. */
+export const NOTHING: unique symbol = Symbol('nothing')
+
+/** Called in front of every hook; may delay or throw. What it gives is the hook's answer, `undefined` = go on. */
 export type HookInterceptor = (name: string, input: unknown) => unknown
 
 /** Users in memory, with the unique keys a database would have. Records each call of a hook. */
@@ -134,6 +137,7 @@ export class TestAccounts {
         async (input: never) => {
           this.calls.push({ name, input })
           const instead = await this.intercept(name, input)
+          if (instead === NOTHING) return undefined
           return instead === undefined ? (hook as (input: never) => unknown)(input) : instead
         },
       ]),
