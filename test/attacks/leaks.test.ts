@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { homedir, hostname } from 'node:os'
 import { inspect } from 'node:util'
 import { BitbucketSignInError } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
@@ -218,6 +220,11 @@ test('LEK-13: the published package holds no tests, no certificates and no path 
   expect(paths.length).toBeGreaterThan(20)
   expect(paths.filter((path) => !/^(?:dist\/|src\/|package\.json$|[A-Z]+(?:\.md)?$)/.test(path))).toEqual([])
   expect(paths.filter((path) => /\.(?:pem|key|env|log|sqlite|tgz)$|test\//.test(path))).toEqual([])
+  const marked = ['PRIVATE KEY', process.cwd(), homedir(), hostname()].filter((text) => text.length > 3)
+  for (const path of paths) {
+    const text = readFileSync(path, 'utf8')
+    expect([path, marked.filter((each) => text.includes(each))]).toEqual([path, []])
+  }
 })
 
 test('LEK-14: who else has the identity is not told', async () => {

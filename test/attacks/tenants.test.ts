@@ -4,7 +4,7 @@ import { expect, test, vi } from 'vitest'
 import { openHandOver } from '../../src/flow/hand-over'
 import { deriveKeys } from '../../src/flow/keys'
 import { Secret } from '../../src/secret'
-import { TestBrowser } from '../support/browser'
+import { formsOf, TestBrowser } from '../support/browser'
 import { browsers, type Lab, SECOND, startEvil, startLab, travel } from './lab'
 
 type Tenants = Record<string, ConnectionOverride>
@@ -77,6 +77,8 @@ test('TEN-04: a code that was issued to one tenant buys nothing at another', asy
   const form = lab.fake.requests.filter(({ endpoint }) => endpoint === 'token').at(-1)
   const basic = Buffer.from(form?.headers.authorization?.slice(6) ?? '', 'base64').toString()
   expect(basic).toBe(`${FAKE_CLIENT.clientID}:${FAKE_CLIENT.clientSecret}`)
+  await victim.get(await callbackOf(lab, victim, 't2'), as('t2'))
+  expect(await lab.me(victim)).toBe('u1')
 })
 
 test("TEN-06: odd tenants are no tenants, and least of all the application's own", async () => {
@@ -286,11 +288,82 @@ test('TEN-14: a resolver that throws, hangs or changes its mind refuses in bound
   expect(await lab.me(victim)).toBe('u1')
 })
 
-async function startDomains() {
+test('TEN-13: what waits ends with the trust, the workspace or the client under which it began', async () => {
+  let change: Partial<Connection> = {}
+  const lab = await startLab({ resolver: (defaults) => () => ({ ...defaults, ...change }) })
+  const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true, autoLink: false })
+  lab.fake.addClient(SECOND_CLIENT)
+  const { victim } = browsers()
+  // Confirmed by a trusted provider, and waiting for the owner's own sign-in.
+  expect((await lab.signIn(victim, 'alice')).location).toBe('/auth/bitbucket/continue')
+  await lab.localSignIn(victim, owner)
+  const [form] = formsOf((await lab.get(victim, '/continue')).text)
+  for (const [changed, code] of [
+    [{ trustedProvider: false }, 'pending_missing'],
+    [{ workspaces: ['elsewhere'] }, 'workspace_required'],
+    [second, 'pending_missing'],
+  ] as const) {
+    change = changed
+    await lab.refused(victim, () => lab.post(victim, '/continue', { ...form?.fields, choice: 'confirm' }), { code })
+  }
+  change = {}
+  expect((await lab.post(victim, '/continue', { ...form?.fields, choice: 'confirm' })).status).toBe(303)
+  expect(owner.identities).toHaveLength(1)
+})
+
+test("TEN-13: whoever is no member of the workspace, or shows somebody else's membership, is not let in, known or new", async () => {
+  const lab = await startLab({ connection: { workspaces: ['acme'] } })
+  const { victim, attacker } = browsers()
+  const stranger = await lab.callback(attacker, 'carol')
+  await lab.refused(attacker, () => attacker.get(stranger), { code: 'workspace_required' })
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+  await victim.post(`${lab.url}/logout`, {})
+  const [{ slug = '', uuid = '' } = {}] = lab.fake.person('alice').workspaces
+  const membership = (change: object) => ({
+    json: { type: 'workspace_membership', permission: 'member', workspace: { slug, uuid }, ...change },
+  })
+  for (const answer of [
+    membership({ user: { uuid: lab.fake.person('alice').uuid } }),
+    membership({ workspace: { slug: 'other', uuid } }),
+    membership({ type: 'workspace' }),
+    membership({ permission: '' }),
+    { status: 201, ...membership({}) },
+    { status: 500 },
+    { delivery: 'truncate' } as const,
+  ]) {
+    lab.fake.script('workspace', answer)
+    const url = await lab.callback(attacker, 'carol')
+    await lab.refused(attacker, () => attacker.get(url), { code: 'workspace_required' })
+  }
+  lab.fake.clearScripts()
+  // Gone since the last sign-in.
+  lab.fake.updatePerson('alice', { workspaces: [] })
+  const gone = await lab.callback(victim, 'alice')
+  await lab.refused(victim, () => victim.get(gone), { code: 'workspace_required' })
+  lab.fake.updatePerson('alice', { workspaces: [{ slug }] })
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
+})
+
+test('TEN-15: what waits at one domain does not go on at another with the same cookies', async () => {
+  const { lab, at, handOver } = await startDomains({ trustedProvider: false })
+  const { victim } = browsers()
+  expect((await victim.get(await handOver(victim, 'b'))).location).toBe('/auth/bitbucket/email')
+  for (const [name, value] of victim.jar(at('b'))) victim.jar(at('c')).set(name, value)
+  const { code = '' } = lab.mails[0] ?? {}
+  const verify = (name: string) => victim.post(`${at(name)}/auth/bitbucket/email/verify`, { code })
+  expect((await verify('c')).status).toBe(404)
+  expect((await verify('b')).status).toBe(303)
+  expect((await victim.get(`${at('b')}/me`)).json().user).toBe('u1')
+})
+
+async function startDomains(change: Partial<Connection> = {}) {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
-      const connection = { ...defaults, origins: [`http://b.localhost:${port}`, `http://c.localhost:${port}`] }
+      const origins = [`http://b.localhost:${port}`, `http://c.localhost:${port}`]
+      const connection = { ...defaults, ...change, origins }
       return () => connection
     },
   })

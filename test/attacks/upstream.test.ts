@@ -50,6 +50,11 @@ async function signsIn(lab: Lab): Promise<void> {
 }
 
 test('UPS-01: an upstream that never answers ends at the deadline, and nothing is left open', async () => {
+  const silent = await startRawLab(() => {}, { options: { http: { timeoutMs: 150, preconnect: false } } })
+  const start = performance.now()
+  expect((await silent.call()).status).toBe(504)
+  expect(performance.now() - start).toBeLessThan(2000)
+  await until(() => [...silent.bitbucket.sockets].every(({ readyState }) => readyState !== 'open'), 'no socket')
   const lab = await startLab({ options: { http: { timeoutMs: 150 } } })
   for (const delivery of ['stall', 'stall-in-body'] as const) {
     await refusedAtEach(lab, () => ({ delivery }), 'upstream_timeout')
