@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, test } from 'vitest'
-import { TestBrowser } from '../support/browser'
-import { afterwards, browsers, ourCookies, startLab, startStrategyApp } from './lab'
+import { formsOf, TestBrowser } from '../support/browser'
+import { afterwards, browsers, ourCookies, sessionIdOf, startLab, startStrategyApp } from './lab'
 
 test('COD-01: a stolen code in a sign-in of the thief fails where Bitbucket enforces PKCE', async () => {
   const lab = await startLab()
@@ -126,6 +126,9 @@ test('COD-08: tokens in the query of the callback are ignored, and without a cod
       upstream: 0,
     })
   }
+  // A code with an error beside it is neither; the state is used up by it.
+  const both = await lab.callback(victim, 'alice')
+  await lab.refused(victim, () => victim.get(`${both}&error=access_denied`), { code: 'state_invalid', upstream: 0 })
   const genuine = await lab.callback(victim, 'alice')
   await victim.get(`${genuine}&access_token=evil&token_type=bearer&expires_in=1&id_token=evil&scope=evil`)
   expect(await lab.me(victim)).toBe('u1')
@@ -164,6 +167,10 @@ test("COD-11: somebody who is signed in and comes back as another user's identit
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe('u2')
   const sid = victim.jar(lab.url).get('connect.sid')
+  const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
+  const old = sessionIdOf(victim, lab) ?? ''
+  sessions[old] = JSON.stringify({ ...JSON.parse(sessions[old] ?? '{}'), basket: 'of the first user' })
+  const past = victim.copy()
   const answer = await lab.signIn(victim, 'carol')
   expect(answer.location).toBe('/auth/bitbucket/continue')
   expect(await lab.me(victim)).toBe('u2')
@@ -175,6 +182,23 @@ test("COD-11: somebody who is signed in and comes back as another user's identit
   expect(victim.jar(lab.url).get('connect.sid')).not.toBe(sid)
   expect(lab.accounts.writes()).toHaveLength(2)
   expect(lab.accounts.users.get('u2')?.identities).toHaveLength(1)
+  expect(JSON.stringify(sessions)).not.toContain('of the first user')
+  expect(await lab.me(past)).toBeNull()
+})
+
+test('COD-11: who switches to somebody that still has to prove an address is signed out meanwhile', async () => {
+  const lab = await startLab({ connection: { trustedProvider: false } })
+  const { victim } = browsers()
+  await lab.member(victim)
+  await lab.signIn(victim, 'alice')
+  const past = victim.copy()
+  const form = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'switch')
+  const answer = await lab.post(victim, '/continue', form?.fields ?? {})
+  expect(answer.location).toBe('/auth/bitbucket/email')
+  expect(await lab.me(victim)).toBeNull()
+  expect(await lab.me(past)).toBeNull()
+  await lab.verify(victim, lab.mails[0]?.code ?? '')
+  expect(await lab.me(victim)).toBe('u2')
 })
 
 test('COD-12: a code that somebody else redeemed first ends the sign-in, once and with an event', async () => {

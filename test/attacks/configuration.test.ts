@@ -1,4 +1,4 @@
-import type { Request, Response } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 
 import express = require('express')
 
@@ -166,6 +166,32 @@ test('CFG-04: a hook that never ends is given up, and nobody is signed in', asyn
   expect(await lab.me(victim)).toBe('u1')
 })
 
+test('CFG-04: what another function of the app throws or gives by mistake ends the request, not the process', async () => {
+  const { fake } = await startLab()
+  const mistakes: Partial<BitbucketSignInOptions<TestUser>>[] = [
+    {
+      userId: () => {
+        throw undefined
+      },
+    },
+    { userId: (() => Promise.reject(new Error('the database is down'))) as never },
+    { renderPage: () => 42 as never },
+  ]
+  for (const mistake of mistakes) {
+    const lab = await startLab({ fake, options: { ...mistake, policy: { missingEmail: 'reject' } } })
+    const { attacker } = browsers()
+    const member = lab.accounts.add({ email: 'member@example.com', emailVerified: true })
+    await lab.localSignIn(attacker, member)
+    // A page of ours, or a step for whoever is signed in.
+    const answers = [await lab.get(attacker, '/link'), await lab.get(new TestBrowser(), '/email')]
+    expect(answers.some(({ status }) => status === 500)).toBe(true)
+    expect(answers.some(({ text }) => text === 'home')).toBe(false)
+    expect(lab.accounts.writes()).toEqual([])
+  }
+  const control = await startLab({ fake, options: { userId: ({ id }) => id, renderPage: () => 'mine' } })
+  expect((await control.get(new TestBrowser(), '/email')).text).toBe('mine')
+})
+
 test('CFG-06: switches of the wrong type are refused', () => {
   for (const value of ['false', 1, {}, null]) {
     for (const name of ['trustedProvider', 'enabled', 'signUp', 'visible']) {
@@ -219,6 +245,23 @@ test('CFG-07: without a session, or without Passport on it, the callback refuses
   expect(accounts.calls).toEqual([])
   const post = await browser.post(`${url}/auth/bitbucket/link`, {})
   expect(post.text).toContain('session_missing')
+})
+
+test('CFG-07: a session without Passport in it, or with one that does not read it, is found before Bitbucket is asked', async () => {
+  const lab = await startLab({ passportMiddleware: null })
+  const { victim } = browsers()
+  const url = await lab.callback(victim, 'alice')
+  await lab.refused(victim, () => victim.get(url), { code: 'session_missing', upstream: 0 })
+  const passport = new Passport()
+  const half = await startLab({ passportMiddleware: passport.initialize() as RequestHandler })
+  const { sessions } = half.store as unknown as { sessions: Record<string, string> }
+  const browser = new TestBrowser()
+  const other = await startLab({ fake: half.fake })
+  await other.signIn(browser, 'carol')
+  Object.assign(sessions, (other.store as unknown as { sessions: object }).sessions)
+  const late = await half.callback(browser, 'alice')
+  await half.refused(browser, () => browser.get(late), { code: 'session_missing' })
+  expect(half.accounts.calls).toEqual([])
 })
 
 test('CFG-07: a secure session cookie behind an undeclared proxy is found before Bitbucket is asked', async () => {
@@ -308,6 +351,38 @@ test('CFG-12: two plugins in one process, and one mounted twice, do not meet', a
   expect(await twice.me(browser)).toBe('u1')
   expect(twice.accounts.count('createUser')).toBe(1)
   expect(twice.faults).toEqual([])
+})
+
+test('CFG-12: what one strategy started another one does not end, though both have the same client', async () => {
+  const fake = await startFakeBitbucket()
+  afterwards(() => fake.close())
+  const { clientID, clientSecret } = FAKE_CLIENT
+  const verified: string[] = []
+  const app = await startStrategyApp(
+    (callbackURL, verify) =>
+      new BitbucketStrategy({ clientID, clientSecret, callbackURL, endpoints: fake.endpoints }, verify),
+    {
+      before: (express) => {
+        express.get('/other/callback', (req, res, next) => {
+          const callbackURL = `${req.protocol}://${req.get('host')}/other/callback`
+          const other = new BitbucketStrategy(
+            { clientID, clientSecret, callbackURL, endpoints: fake.endpoints },
+            (_access: string, _refresh: string, profile: { id: string }, done: (error: null, user: false) => void) => {
+              verified.push(profile.id)
+              done(null, false)
+            },
+          )
+          ;(new Passport().authenticate(other as never) as RequestHandler)(req, res, next)
+        })
+      },
+    },
+  )
+  const { victim } = browsers()
+  const url = await fake.signIn((await victim.get(`${app.url}/start`)).location, { person: 'alice' })
+  expect((await victim.get(url.replace('/callback', '/other/callback'))).status).toBe(403)
+  expect([fake.count('token'), verified]).toEqual([0, []])
+  await victim.get(url)
+  expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
 test('CFG-12: one strategy instance serves several people at once without mixing them up', async () => {

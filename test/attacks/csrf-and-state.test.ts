@@ -269,7 +269,7 @@ type BitbucketStrategyOptionsEndpoints = NonNullable<ConstructorParameters<typeo
 test('STA-17: where the store of used handles fails, nobody is signed in and Bitbucket is not asked', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
-  const { victim } = browsers()
+  const { victim, attacker } = browsers()
   const url = await lab.callback(victim, 'alice')
   limiter.intercept = () => Promise.reject(new Error('the store is down'))
   const answer = await lab.refused(victim, () => victim.get(url), { code: 'store_unavailable', upstream: 0 })
@@ -290,6 +290,15 @@ test('STA-17: where the store of used handles fails, nobody is signed in and Bit
   expect(lab.upstream()).toBe(0)
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe('u1')
+  // A store that answers, but says nothing.
+  for (const nothing of [undefined, true, 'OK', {}, { consumedPoints: '0' }]) {
+    const mute = await startLab({
+      fake: lab.fake,
+      options: { limiter: () => ({ consume: async () => nothing as never, get: async () => null }) },
+    })
+    const other = await mute.callback(attacker, 'carol')
+    await mute.refused(attacker, () => attacker.get(other), { code: 'store_unavailable', upstream: 0 })
+  }
   // Where sessions cannot be read, the callback is not even looked at.
   const again = await lab.callback(victim, 'alice')
   const { get } = lab.store

@@ -32,13 +32,22 @@ test('DOS-03: every cookie of ours fits, and all together stay within four kilob
     emails: [{ address, primary: true, confirmed: true }],
     user: { links: { avatar: { href: `https://x.example/${'y'.repeat(480)}` } } },
   })
+  const fits = () => {
+    const cookies = [...ourCookies(browser, lab.url)]
+    for (const [name, value] of cookies) {
+      expect([name, value.length <= (name.endsWith('.p') ? 3072 : 1228)]).toEqual([name, true])
+    }
+    expect(cookies.reduce((sum, [, value]) => sum + value.length, 0)).toBeLessThanOrEqual(4096 + 1228)
+  }
   for (let tab = 0; tab < 8; tab++) {
     const answer = await lab.signIn(browser, 'long', { returnTo: `/${'z'.repeat(505)}` })
     expect(answer.location).toBe('/auth/bitbucket/email')
-    await lab.get(browser, `?returnTo=/${'é'.repeat(250)}`)
-    const cookies = [...ourCookies(browser, lab.url)]
-    for (const [name, value] of cookies) expect(name.length + value.length).toBeLessThanOrEqual(4096)
-    expect(cookies.reduce((sum, [, value]) => sum + value.length, 0)).toBeLessThanOrEqual(4096 + 1228)
+    fits()
+    // A quotation mark takes twice the room inside.
+    for (const path of ['é'.repeat(250), '"'.repeat(505)]) {
+      await lab.get(browser, `?returnTo=/${encodeURIComponent(path)}`)
+      fits()
+    }
   }
   travel(61 * MINUTE)
   const control = new TestBrowser()

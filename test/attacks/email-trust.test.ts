@@ -191,6 +191,20 @@ test('EML-15: an account that has a Bitbucket identity keeps it when another one
   expect(owner?.identities).toEqual([identity])
 })
 
+test('EML-15: an account that may not sign in is neither entered nor emptied by its address', async () => {
+  for (const emailVerified of [true, false]) {
+    const lab = await startLab()
+    const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified, disabled: true })
+    const { attacker } = browsers()
+    const url = await lab.callback(attacker, 'alice')
+    await lab.refused(attacker, () => attacker.get(url), { code: 'account_disabled' })
+    expect(owner).toMatchObject({ password: 'secret', identities: [] })
+    owner.disabled = false
+    await lab.signIn(attacker, 'alice')
+    expect(await lab.me(attacker)).toBe(owner.id)
+  }
+})
+
 test('EML-16: no combination of policies lets an unproven address into an account', async () => {
   for (const untrustedEmail of ['verify', 'unverified', 'omit', 'reject'] as const) {
     for (const matchingAccount of ['link', 'prove', 'reject'] as const) {

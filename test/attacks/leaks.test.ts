@@ -7,7 +7,7 @@ import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
 import { Secret } from '../../src/secret'
 import { TestBrowser } from '../support/browser'
-import { browsers, ourCookies, startLab } from './lab'
+import { browsers, codesOf, ourCookies, startLab } from './lab'
 
 const SEAL = 'test-secret-test-secret-test-secret'
 
@@ -136,7 +136,10 @@ test('LEK-07: pages show no stack and no word of upstream or hooks, in productio
       lab.accounts.intercept = (name) => {
         if (name === hook) throw new Error(marked)
       }
-      answers.push(await victim.get(await lab.callback(victim, 'alice')))
+      const answer = await victim.get(await lab.callback(victim, 'alice'))
+      // Ours, and not whatever the app makes of an error of the database.
+      expect(codesOf(answer)).toContain('hook_failed')
+      answers.push(answer)
     }
     for (const { status, text } of answers) {
       expect(status).toBeGreaterThanOrEqual(500)

@@ -107,6 +107,15 @@ test('LNK-05: a link that was started by one user does not end with another one 
   past.jar(lab.url).delete('connect.sid')
   await lab.refused(past, () => past.get(signedOut), { code: 'not_signed_in' })
   expect(second.identities).toEqual([])
+  // Somebody else in the very same session, in an app that does not renew it.
+  const kept = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
+  const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
+  const id = sessionIdOf(victim, lab) ?? ''
+  const whole = sessions[id] ?? ''
+  sessions[id] = whole.replace(`"user":"${second.id}"`, '"user":"u1"')
+  expect(sessions[id]).not.toBe(whole)
+  await lab.refused(victim, () => victim.get(kept), { code: 'session_changed' })
+  sessions[id] = whole
   await linkAs(lab, victim, 'alice')
   expect(second.identities).toHaveLength(1)
 })
@@ -215,6 +224,10 @@ test('LNK-09: confirming who one is takes an identity of that account, not any a
     const url = await reauthenticateAs(person)
     await lab.refused(victim, () => victim.get(url), { code: 'reauthentication_mismatch' })
   }
+  const disabled = await reauthenticateAs('alice')
+  user.disabled = true
+  await lab.refused(victim, () => victim.get(disabled), { code: 'account_disabled' })
+  user.disabled = false
   expect((await victim.get(await reauthenticateAs('alice'))).location).toBe('/')
   expect(await lab.me(victim)).toBe(user.id)
 })

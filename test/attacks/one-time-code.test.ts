@@ -458,6 +458,29 @@ test('OTP-25: a code proves an address but opens no account, unless the app says
   }
 })
 
+test('OTP-25: an address that a person typed opens no account and empties none, also with the right code', async () => {
+  for (const emailVerified of [true, false]) {
+    const lab = await startLab({ ...UNTRUSTED, options: { policy: { codeOpensAccount: true } } })
+    const owner = lab.accounts.add({ email: 'typed@example.com', emailVerified })
+    const { attacker } = browsers()
+    await lab.signIn(attacker, 'dave')
+    await lab.press(attacker, '/email', '/email/address', { address: 'typed@example.com' })
+    const answer = await lab.verify(attacker, lab.mails[0]?.code ?? '')
+    expect(answer.location).toBe('/auth/bitbucket/continue')
+    expect(await lab.me(attacker)).toBeNull()
+    expect(lab.accounts.writes()).toEqual([])
+    expect(owner).toMatchObject({ password: 'secret', identities: [] })
+    // The same address, named by Bitbucket.
+    lab.fake.addPerson({
+      key: 'named',
+      emails: [{ address: 'typed@example.com', primary: true, confirmed: true }],
+    })
+    const control = new TestBrowser()
+    await lab.verify(control, (await lab.pendingCode(control, 'named')).code)
+    expect(await lab.me(control)).toBe(owner.id)
+  }
+})
+
 test('OTP-27: no other step can be reached before the code', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()

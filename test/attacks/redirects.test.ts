@@ -168,7 +168,10 @@ test('RED-06: in JSON, pages and hidden fields the way back is checked and escap
 
 test('RED-07: ways back that loop or act end on the default page', async () => {
   const lab = await startLab()
-  for (const payload of [...ACTIONS, ...ENDINGS]) expect([payload, await endOf(lab, payload)]).toEqual([payload, '/'])
+  // Browsers take the dots out before they ask.
+  const dotted = ['/x/../auth/bitbucket', '/x/%2e%2e/auth/bitbucket/callback?code=x', '/x/.%2E/login', '/./login']
+  for (const payload of [...ACTIONS, ...ENDINGS, ...dotted])
+    expect([payload, await endOf(lab, payload)]).toEqual([payload, '/'])
   expect(await endOf(lab, '/logout-history')).toBe('/logout-history')
   expect(await endOf(lab, '/auth/bitbucketx')).toBe('/auth/bitbucketx')
 })
@@ -218,6 +221,15 @@ test('RED-09: ways back of odd size or type end on the default page, and nothing
     else expect([query.slice(0, 30), answer.location]).toEqual([query.slice(0, 30), '/'])
   }
   expect(await endOf(lab, `/${'x'.repeat(500)}`)).toBe(`/${'x'.repeat(500)}`)
+  const { victim } = browsers()
+  await lab.member(victim)
+  for (const [length, shown] of [
+    [500, true],
+    [600, false],
+  ] as const) {
+    const { text } = await lab.get(victim, `/link?returnTo=/${'x'.repeat(length)}`)
+    expect(text.includes('x'.repeat(length))).toBe(shown)
+  }
 })
 
 test('RED-10: the way back is decoded once', async () => {

@@ -105,6 +105,16 @@ test("TEN-06: odd tenants are no tenants, and least of all the application's own
   }
   await victim.get(await callbackOf(lab, victim, 't1'), as('t1'))
   expect(await lab.me(victim)).toBe('u1')
+  // A table that answers with what every object has: an empty override would inherit everything.
+  const table: Tenants = { t1: {} }
+  const careless = await startLab({
+    resolver: (given) =>
+      connections({ default: given, tenants: (id) => table[id] ?? null, tenant: (req) => req.get('x-tenant') ?? null }),
+  })
+  for (const tenant of ['__proto__', 'constructor', 'toString', '..', ' ']) {
+    expect([tenant, (await careless.get(victim, '', as(tenant))).status]).toEqual([tenant, 404])
+  }
+  expect((await careless.get(victim, '', as('t1'))).status).toBe(302)
 })
 
 test('TEN-08: an issuer that was not asked is refused; the right one and none are fine', async () => {
@@ -442,6 +452,22 @@ test('TEN-15: a state cannot be made to lead to a domain of choice', async () =>
   }
   const genuine = await attacker.get(lab.callbackURL({ code: 'x', state }))
   expect(genuine.location.startsWith(at('b'))).toBe(true)
+})
+
+test('TEN-15: a domain that is no longer configured gets no code handed over', async () => {
+  let origins: string[] = []
+  const lab = await startLab({ resolver: (defaults) => () => ({ ...defaults, origins }) })
+  const { port } = new URL(lab.url)
+  const [b, c] = [`http://b.localhost:${port}`, `http://c.localhost:${port}`]
+  origins = [b, c]
+  const { victim } = browsers()
+  const begin = async () => lab.fake.signIn((await victim.get(`${b}/auth/bitbucket`)).location, { person: 'alice' })
+  const late = await begin()
+  origins = [c]
+  const refused = await victim.get(late)
+  expect([refused.status, refused.location]).toEqual([403, ''])
+  origins = [b, c]
+  expect((await victim.get(await begin())).location.startsWith(`${b}/`)).toBe(true)
 })
 
 test('TEN-16: a domain that is not configured starts nothing, and nothing is built from its name', async () => {

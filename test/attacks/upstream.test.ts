@@ -9,6 +9,7 @@ import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
 import {
   afterwards,
   browsers,
+  door,
   GOOD_EMAILS,
   GOOD_TOKEN,
   GOOD_USER,
@@ -506,6 +507,40 @@ test('UPS-34: when the browser gives up, the requests to Bitbucket end and nobod
   expect(lab.accounts.users.size).toBe(0)
   expect(lab.signedIn()).toEqual([])
   await signsIn(lab)
+})
+
+test('UPS-34: a browser that leaves while the app works gets no session, and keeps the one it has', async () => {
+  const lab = await startLab()
+  const { connect } = await import('node:net')
+  const leave = async (browser: TestBrowser, url: URL, hook: string) => {
+    const gate = door()
+    let inside = false
+    lab.accounts.intercept = (name) => {
+      if (name !== hook || inside) return undefined
+      inside = true
+      return gate.opened
+    }
+    const cookie = [...browser.jar(lab.url)].map(([name, value]) => `${name}=${value}`).join('; ')
+    const socket = connect(Number(url.port), '127.0.0.1')
+    socket.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\nHost: ${url.host}\r\nCookie: ${cookie}\r\n\r\n`)
+    await until(() => inside, hook)
+    const before = lab.events.length
+    socket.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    gate.open()
+    await until(() => lab.events.length > before, 'the end of the step')
+    lab.accounts.intercept = () => {}
+  }
+  const { victim } = browsers()
+  await leave(victim, new URL(await lab.callback(victim, 'alice')), 'storeTokens')
+  expect(lab.signedIn()).toEqual([])
+  const member = new TestBrowser()
+  const user = await lab.member(member)
+  await leave(member, new URL(await lab.fake.signIn(await lab.link(member), { person: 'carol' })), 'linkIdentity')
+  expect(await lab.me(member)).toBe(user.id)
+  expect(lab.signedIn()).toEqual([user.id])
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u1')
 })
 
 test('UPS-35: many callbacks in front of a hanging Bitbucket hold a bounded number of connections, and the app answers', async () => {
