@@ -250,7 +250,22 @@ export const MUTANTS: readonly Mutant[] = [
     "  if (!found) throw new BitbucketSignInError('state_expired', 'x')\n  const { transaction } = found",
     'leaks',
   ),
+  mutant(
+    'callback: goes on before the transaction is used up',
+    'http/callback.ts',
+    'const { transaction } = await takeTransaction(visit, found)',
+    'takeTransaction(visit, found).catch(() => {})\n  const { transaction } = found',
+    STA,
+    'races',
+  ),
   // Protocol
+  mutant(
+    'exchange: the secret in the form as well',
+    'bitbucket/api.ts',
+    'body: new URLSearchParams(form).toString(),',
+    'body: new URLSearchParams({ ...form, client_secret: client.clientSecret.reveal() }).toString(),',
+    'leaks',
+  ),
   mutant('exchange: verifier not sent', 'bitbucket/api.ts', '    code_verifier: codeVerifier,\n', '', 'codes'),
   mutant(
     'strategy alone: verifier not sent',
@@ -1361,8 +1376,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'limits: a broken store lets through',
     'flow/limits.ts',
-    '      if (error instanceof Error) throw unavailable(error)\n      return null',
-    '      return error instanceof Error ? 1 : null',
+    'if (error instanceof Error) throw unavailable(error)',
+    'if (error instanceof Error) return 1',
     STA,
   ),
   mutant('body: any size', 'http/body.ts', "const LIMIT = '8kb'", "const LIMIT = '8mb'", 'denial-of-service'),
