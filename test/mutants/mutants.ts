@@ -262,8 +262,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'exchange: the secret in the form as well',
     'bitbucket/api.ts',
-    'body: new URLSearchParams(form).toString(),',
-    'body: new URLSearchParams({ ...form, client_secret: client.clientSecret.reveal() }).toString(),',
+    'const body = new URLSearchParams(form).toString()',
+    'const body = new URLSearchParams({ ...form, client_secret: client.clientSecret.reveal() }).toString()',
     'leaks',
   ),
   mutant('exchange: verifier not sent', 'bitbucket/api.ts', '    code_verifier: codeVerifier,\n', '', 'codes'),
@@ -291,7 +291,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'strategy alone: what the app throws ends the process',
     'bitbucket/strategy.ts',
-    '        if (!req.next) throw thrown\n        req.next(thrown)',
+    '        if (!req.next) throw thrown\n        req.next(thrownError(thrown))',
     '        throw thrown',
     OWN,
   ),
@@ -455,22 +455,22 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'transport: bytes that are no text',
-    'bitbucket/transport.ts',
+    'bitbucket/upstream.ts',
     '{ fatal: true, ignoreBOM: true }',
     '{ fatal: false, ignoreBOM: false }',
     'upstream',
   ),
   mutant(
     'transport: any number of connections',
-    'bitbucket/transport.ts',
+    'bitbucket/upstream.ts',
     'const MAX_SOCKETS_PER_HOST = 50',
     'const MAX_SOCKETS_PER_HOST = 5000',
     'upstream',
   ),
   mutant(
     'transport: failed requests stay open',
-    'bitbucket/transport.ts',
-    '      if (!keep) request.destroy()\n',
+    'bitbucket/pooled-transport.ts',
+    '    this.#controller?.abort(error)\n',
     '',
     'upstream',
   ),
@@ -1109,15 +1109,15 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: a patched Passport keeps it',
     'http/session.ts',
-    '    if (asApp(req).session?.id === oldId) {',
-    "    if (asApp(req).session?.id === oldId && oldId === '') {",
+    'const session = asApp(req).session === fresh ? fresh : fill(asApp(req).session, kept)',
+    'const session = fresh',
     'sessions',
   ),
   mutant(
     'session: after a failed save somebody is signed in',
     'http/session.ts',
-    "  } catch (cause) {\n    abandonSession(req)\n    throw new BitbucketSignInError('store_unavailable', 'The session could not be rotated",
-    "  } catch (cause) {\n    if (cause) return\n    throw new BitbucketSignInError('store_unavailable', 'The session could not be rotated",
+    '  } catch (cause) {\n    abandonSession(req)\n    if (isUnserialized',
+    '  } catch (cause) {\n    if (cause) return\n    if (isUnserialized',
     'sessions',
   ),
   mutant(
@@ -1165,8 +1165,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: a secure cookie over http',
     'http/session.ts',
-    'if (session.cookie?.secure === true && !req.secure) {',
-    'if (session.cookie?.secure === true && req.secure) {',
+    'if (session.cookie?.secure === true && staysBehind(req)) {',
+    'if (session.cookie?.secure === true && !staysBehind(req)) {',
     'configuration',
   ),
   mutant(
@@ -1179,7 +1179,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: one that cannot renew',
     'http/session.ts',
-    "if (typeof session.regenerate !== 'function' || typeof session.save !== 'function') {",
+    "if (!isStored || METHODS.some((name) => typeof session[name] !== 'function')) {",
     "if (typeof session === 'function') {",
     'sessions',
   ),
@@ -1271,15 +1271,15 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'switch: what the old user had crosses over',
     'http/continue.ts',
-    'carry: { keys: [] } })',
-    "carry: 'everything' })",
+    'carry: { keys: [] },',
+    "carry: 'everything',",
     'codes',
   ),
   mutant(
     'reauthentication: disabled users',
     'http/complete-link.ts',
-    "  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')\n",
-    '',
+    "throw refusal('reauthentication_mismatch')\n  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')\n",
+    "throw refusal('reauthentication_mismatch')\n",
     'linking',
   ),
   mutant(
@@ -1482,8 +1482,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'returnTo: compared without decoding',
     'policy/return-to.ts',
-    '    decoded = decodeURIComponent(path)\n',
-    '    decodeURIComponent(path)\n',
+    '    decoded = decodeURIComponent(segment)\n',
+    '    decodeURIComponent(segment)\n',
     'redirects',
   ),
   mutant(
@@ -1594,8 +1594,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'limits: a store without a deadline',
     'flow/limits.ts',
-    "await withDeadline(Promise.resolve(call()), STORE_DEADLINE_MS, 'The limiter')",
-    'await call(); void [withDeadline, STORE_DEADLINE_MS]',
+    "withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')",
+    'answer',
     STA,
   ),
   mutant('options: short secrets', 'validation.ts', '.min(32, {', '.min(1, {', 'configuration'),
