@@ -118,6 +118,8 @@ test('RED-01: no way back leaves the site: whatever is hostile ends on the defau
     expect(decodeURIComponent(location)).toBe(decodeURIComponent(path))
     expect(staysOnSite(location)).toBe(true)
   }
+  // Byte for byte: what is parsed and written again is another string.
+  for (const path of ["/it's/a|b?q='x'&r={y}", '/a%7eb?c=%3d#%41']) expect(await endOf(lab, path)).toBe(path)
 })
 
 test('RED-02: a way back that is given to the callback is ignored', async () => {
@@ -180,12 +182,30 @@ test('RED-08: a configured further domain is matched exactly and never by prefix
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
-      const connection = { ...defaults, origins: [`http://b.localhost:${port}`] }
+      const connection = { ...defaults, origins: [`http://b.localhost:${port}`, 'https://app2.example.com'] }
       return () => connection
     },
+    before: (app) => void app.set('trust proxy', true),
   })
   const { port } = new URL(lab.url)
   const { victim } = browsers()
+  const proxied = async (host: string, proto = 'https') => {
+    const headers = { 'x-forwarded-host': host, 'x-forwarded-proto': proto }
+    return (await lab.get(victim, '', { headers })).status
+  }
+  for (const host of [
+    `app2.example.com.${EVIL}`,
+    `app2.example.comx`,
+    'xapp2.example.com',
+    'app2.example.com:444',
+    'app2.example.com.',
+    'u@app2.example.com',
+    'example.com',
+  ]) {
+    expect([host, await proxied(host)]).toEqual([host, 403])
+  }
+  expect(await proxied('app2.example.com', 'http')).toBe(403)
+  expect(await proxied('app2.example.com')).toBe(302)
   const hosts = [
     `b.localhost.${EVIL}:${port}`,
     `xb.localhost:${port}`,

@@ -1,13 +1,17 @@
 /** The app of the soak test, in a process of its own so that its memory is nobody else's. Everything in it is bounded. */
 import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import express from 'express'
 import session from 'express-session'
 import { Passport } from 'passport'
 import { bitbucketSignIn, IdentityTakenError } from 'passport-bitbucket-signin'
+import { memoryLimiter } from '../../dist/flow/limits.js'
 
-const MAX_USERS = 2000
-const MAX_SESSIONS = 2000
-const { endpoints } = JSON.parse(process.env.SOAK)
+/** Reached within the first minute, so that what grows afterwards is a leak. */
+const MAX_USERS = 300
+const MAX_SESSIONS = 300
+const MAX_COUNTER_SECONDS = 20
+const { endpoints, leak } = JSON.parse(process.env.SOAK)
 
 /** Sessions in memory, the oldest dropped: `MemoryStore` would grow for ever, and that is not what is measured here. */
 class BoundedStore extends session.Store {
@@ -66,7 +70,20 @@ const accounts = {
   linkIdentity: async () => {},
   listIdentities: async ({ user }) => [user.identity],
   describeUser: async ({ user }) => ({ label: user.id, email: user.email, emailVerified: user.emailVerified }),
-  storeTokens: async () => {},
+  storeTokens: async ({ tokens }) => leakOn('heap', () => kept.push(tokens)),
+}
+
+/** What a leak would keep; `--leak` plants one on purpose. */
+const kept = []
+let calls = 0
+function leakOn(kind, keep) {
+  if (leak === kind && calls++ % LEAKS[kind] === 0) keep()
+}
+const LEAKS = { heap: 1, sockets: 50, timers: 50, rejections: 100 }
+const leakAnything = () => {
+  leakOn('sockets', () => kept.push(connect(Number(new URL(endpoints.apiURL).port), '127.0.0.1')))
+  leakOn('timers', () => kept.push(setInterval(() => {}, 60_000)))
+  leakOn('rejections', () => void Promise.reject(new Error('planted')))
 }
 
 const app = express()
@@ -91,9 +108,11 @@ const bitbucket = bitbucketSignIn({
     codes.set(to, code)
     if (codes.size > MAX_USERS) codes.delete(codes.keys().next().value)
   },
-  onEvent: () => {},
+  onEvent: leakAnything,
   onError: () => {},
   http: { timeoutMs: 2000 },
+  // The package's own counters, but short-lived: theirs remember for a quarter of an hour, some for a day.
+  limiter: (options) => memoryLimiter({ ...options, duration: Math.min(options.duration, MAX_COUNTER_SECONDS) }),
 })
 app.use(session({ secret: 'soak', resave: false, saveUninitialized: false, store: new BoundedStore() }))
 app.use(passport.session())
@@ -114,8 +133,15 @@ for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
 function figures() {
   globalThis.gc()
   const open = (name) => process.getActiveResourcesInfo().filter((each) => each === name).length
-  const { rss, heapUsed } = process.memoryUsage()
-  return { rss, heapUsed, sockets: open('TCPSocketWrap'), timers: open('Timeout'), failures: failures.splice(0) }
+  const { rss, heapUsed, external } = process.memoryUsage()
+  return {
+    rss,
+    heapUsed,
+    external,
+    sockets: open('TCPSocketWrap'),
+    timers: open('Timeout'),
+    failures: failures.splice(0),
+  }
 }
 
 process.on('message', (id) => process.send({ id, figures: figures() }))
