@@ -90,7 +90,8 @@ class Call implements Dispatcher.DispatchHandler {
   /** A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never. */
   #mayRetry: boolean
   #controller: Dispatcher.DispatchController | undefined
-  #isWaiting = false
+  /** Where the host counts this request. */
+  #counted: 'waiting' | 'running' | null = null
   /** Of the answer that has begun, `0` = none has. */
   #status = 0
   #headers: IncomingHttpHeaders = {}
@@ -115,14 +116,14 @@ class Call implements Dispatcher.DispatchHandler {
 
   send(): void {
     const { method, body = null } = this.#upstream
-    this.#waits(true)
+    this.#count('waiting')
     this.#host.pool.dispatch({ method, path: this.#path, headers: headersOf(this.#upstream), body }, this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // It waited for a connection until after its deadline: it is not sent, and the connection is for the next one.
     if (this.#settled) throw endedEarly()
-    this.#waits(false)
+    this.#count('running')
     this.#controller = controller
   }
 
@@ -165,23 +166,26 @@ class Call implements Dispatcher.DispatchHandler {
   #settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
-    this.#waits(false)
+    this.#count(null)
     this.#upstream.deadline.remove(this.#giveUp)
     return true
   }
 
-  #waits(isWaiting: boolean): void {
-    if (this.#isWaiting === isWaiting) return
-    this.#isWaiting = isWaiting
-    this.#host.waiting += isWaiting ? 1 : -1
+  #count(as: 'waiting' | 'running' | null): void {
+    if (this.#counted) this.#host[this.#counted]--
+    if (as) this.#host[as]++
+    this.#counted = as
   }
 }
 
 /** One host: its pool, and connections that were opened ahead of need. */
 class Host {
   readonly pool: Pool
-  /** Requests that wait for a connection. */
+  /** Requests that wait for a connection, and those that have one. */
   waiting = 0
+  running = 0
+  /** Connections of the pool. It could count them itself, by asking each at every start. */
+  #connected = 0
   readonly #url: URL
   readonly #spares = new Set<Line>()
 
@@ -191,6 +195,8 @@ class Host {
       ...POOL_OPTIONS,
       connect: (_options, done) => this.#connect(done),
     })
+    this.pool.on('connect', () => this.#connected++)
+    this.pool.on('disconnect', () => this.#connected--)
   }
 
   /**
@@ -198,8 +204,7 @@ class Host {
    * callback: opened at the start, the TLS handshakes are over when the code comes back, at the price of no request.
    */
   warm(count: number): void {
-    const { connected, running } = this.pool.stats
-    if (this.#spares.size > 0 || connected > running) return
+    if (this.#spares.size > 0 || this.#connected > this.running) return
     for (let opened = 0; opened < count; opened++) this.#spares.add(this.#open())
   }
 
