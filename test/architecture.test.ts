@@ -29,8 +29,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
   'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],
   'node:https': ['bitbucket/agent-transport'],
-  'node:net': ['bitbucket/pooled-transport', 'validation'],
-  'node:tls': ['bitbucket/pooled-transport'],
+  'node:net': ['bitbucket/line', 'validation'],
+  'node:tls': ['bitbucket/line'],
 }
 
 interface Module {

@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { connect as connectPlain, isIP, type Socket } from 'node:net'
-import { connect as connectSecure } from 'node:tls'
 import type { Dispatcher, Pool } from 'undici'
 import type { BitbucketSignInError } from '../errors'
+import { Line, type Taker } from './line'
 import {
   endedEarly,
   failureOf,
@@ -17,8 +16,6 @@ import {
 
 /** A connection idle longer than this may be closed at the other end at the very moment it is used again. */
 const IDLE_MS = 15_000
-/** How long a connection may be opening or wait for its first request. */
-const SPARE_MS = 30_000
 
 const POOL_OPTIONS = {
   connections: MAX_SOCKETS_PER_HOST,
@@ -230,73 +227,5 @@ class Host {
       line.drop()
     }
     return undefined
-  }
-}
-
-type Taker = (...outcome: [error: Error, socket: null] | [error: null, socket: Socket]) => void
-
-const LOST = ['error', 'end', 'close', 'timeout'] as const
-
-/** A connection from the moment it is begun until it is handed to its first request. Keeps no process alive. */
-class Line {
-  readonly #socket: Socket
-  readonly #onLost: (line: Line) => void
-  #isOpen = false
-  #taker: Taker | null = null
-
-  constructor(url: URL, onLost: (line: Line) => void) {
-    const isSecure = url.protocol === 'https:'
-    const host = url.hostname.replace(/^\[|\]$/g, '')
-    const port = Number(url.port) || (isSecure ? 443 : 80)
-    this.#onLost = onLost
-    this.#socket = isSecure
-      ? connectSecure({ host, port, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] })
-      : connectPlain({ host, port })
-    this.#socket.setNoDelay(true)
-    this.#socket.setKeepAlive(true, IDLE_MS)
-    this.#socket.setTimeout(SPARE_MS)
-    this.#socket.unref()
-    this.#socket.once(isSecure ? 'secureConnect' : 'connect', this.#onOpen)
-    for (const event of LOST) this.#socket.on(event, this.drop)
-  }
-
-  /** What came before anything was asked, such as the 408 of a balancer, would pass for the answer. */
-  isUsable(): boolean {
-    return !this.#socket.destroyed && this.#socket.readableLength === 0
-  }
-
-  /** Hands it over as soon as it is open; never before this returns, which undici would not notice. */
-  take(taker: Taker): void {
-    this.#taker = taker
-    this.#socket.ref()
-    if (this.#isOpen) queueMicrotask(this.#handOver)
-  }
-
-  readonly drop = (error?: Error | boolean): void => {
-    this.#onLost(this)
-    this.#release()
-    // What a torn-down connection still says is of no interest, and must find a listener.
-    this.#socket.on('error', () => {})
-    this.#socket.destroy()
-    const reason = error instanceof Error ? error : Object.assign(new Error('not opened'), { code: 'ETIMEDOUT' })
-    this.#taker?.(reason, null)
-    this.#taker = null
-  }
-
-  readonly #onOpen = (): void => {
-    this.#isOpen = true
-    this.#handOver()
-  }
-
-  readonly #handOver = (): void => {
-    if (!this.#taker) return
-    this.#release()
-    this.#socket.setTimeout(0)
-    this.#taker(null, this.#socket)
-    this.#taker = null
-  }
-
-  #release(): void {
-    for (const event of LOST) this.#socket.off(event, this.drop)
   }
 }

@@ -14,7 +14,7 @@ import { isAdmitted } from '../policy/connection'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { sendPage } from './reply'
-import { isStrictSession, requireSession } from './session'
+import { isStrictSession, requireSession } from './session-layer'
 import { openConnections } from './start'
 import { type Visit, workspaceRequired } from './visit'
 

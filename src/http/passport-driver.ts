@@ -4,7 +4,7 @@ import { BitbucketSignInError } from '../errors'
 import { exchangeFor, findTransaction, takeTransaction } from './callback'
 import { followUp, refusal } from './complete-sign-in'
 import type { Services } from './services'
-import { requireSession } from './session'
+import { requireSession } from './session-layer'
 import { begin } from './start'
 import { hooksOf, openVisit, tell } from './visit'
 

@@ -12,7 +12,7 @@ import { showLinkPage, showReauthenticatePage, startLink, startReauthentication,
 import { sendError, sendOn } from './reply'
 import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
-import { requireSession } from './session'
+import { requireSession } from './session-layer'
 import { startSignIn } from './start'
 import { warnOfPlace } from './start-place'
 import { openVisit, tell, type Visit } from './visit'
