@@ -90,6 +90,9 @@ test('DOS-06: long hostile texts are read in linear time', async () => {
     ' '.repeat(100_000),
     `${'a'.repeat(60)}@${'a.'.repeat(97)}`,
   )
+  // Nearly right, so that what backtracks has much to go back on.
+  bait.push(`${'a'.repeat(100_000)}!`, `${' '.repeat(100_000)}x`, `/${'a'.repeat(400)}!${'/a'.repeat(50_000)}%`)
+  bait.push(`${'a'.repeat(64)}@${'a-'.repeat(90)}!`, `${'\u200b'.repeat(100_000)}x`, `/${'//'.repeat(250)}x`)
   const rules = { basePath: '/auth/bitbucket', signInPath: '/login' }
   for (const text of bait) {
     const start = performance.now()
@@ -158,7 +161,12 @@ test('DOS-09: large bodies and headers are refused early', async () => {
 test('DOS-10: no request from another site signs anybody out or in as somebody else', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
+  await lab.signIn(new TestBrowser(), 'carol')
   await lab.signIn(victim, 'alice')
+  const user = await lab.me(victim)
+  // Everything is open: the question whether to switch, and an identity to unlink.
+  expect((await lab.signIn(victim, 'carol')).location).toBe('/auth/bitbucket/continue')
+  const { uuid } = lab.fake.person('alice')
   const sid = victim.jar(lab.url).get('connect.sid')
   const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }
   const planted = await lab.callback(attacker, 'carol')
@@ -166,8 +174,11 @@ test('DOS-10: no request from another site signs anybody out or in as somebody e
   await victim.get(planted, { headers })
   await lab.get(victim, '/callback?error=access_denied', { headers })
   for (const path of ['/cancel', '/unlink', '/continue', '/link', '/reauthenticate', '/email/verify']) {
-    await lab.post(victim, path, { id: 'x', choice: 'switch' }, { headers })
+    await lab.post(victim, path, { id: uuid, choice: 'switch' }, { headers })
   }
-  expect(await lab.me(victim)).toBe('u1')
+  expect(await lab.me(victim)).toBe(user)
   expect(victim.jar(lab.url).get('connect.sid')).toBe(sid)
+  expect(lab.accounts.users.get(user ?? '')?.identities).toHaveLength(1)
+  await lab.post(victim, '/continue', { choice: 'switch' })
+  expect(await lab.me(victim)).toBe('u1')
 })

@@ -244,6 +244,11 @@ test('LEK-14: who else has the identity is not told', async () => {
   if (owner) owner.disabled = true
   const again = await lab.fake.signIn(await lab.link(attacker), { person: 'alice' })
   await lab.refused(attacker, () => attacker.get(again), { code: 'identity_linked_elsewhere', reflected })
+  // So does one who is gone.
+  const third = await lab.fake.signIn(await lab.link(attacker), { person: 'alice' })
+  lab.accounts.intercept = (name) => (name === 'getUserByIdentity' ? 'orphaned' : undefined)
+  await lab.refused(attacker, () => attacker.get(third), { code: 'identity_linked_elsewhere', reflected })
+  lab.accounts.intercept = () => {}
   const own = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
   expect((await attacker.get(own)).location).toBe('/')
   expect(ourCookies(attacker, lab.url).size).toBe(0)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, type Lab, MINUTE, SECOND, sessionIdOf, startLab, travel } from './lab'
+import { browsers, door, type Lab, MINUTE, SECOND, sessionIdOf, startLab, travel } from './lab'
 
 /** A member who came all the way back from Bitbucket to the callback of a link. */
 async function linkAs(lab: Lab, browser: TestBrowser, person: string) {
@@ -132,6 +132,14 @@ test('LNK-07: linking the same identity twice, also at once, stores it once', as
   const urls = []
   for (let tab = 0; tab < 4; tab++)
     urls.push(await parallel.fake.signIn(await parallel.link(victim), { person: 'alice' }))
+  // None writes before all have read that nobody has the identity.
+  const gate = door()
+  let writing = 0
+  parallel.accounts.intercept = (name) => {
+    if (name !== 'linkIdentity') return undefined
+    if (++writing === urls.length) gate.open()
+    return gate.opened
+  }
   const answers = await Promise.all(urls.map((url) => victim.copy().get(url)))
   expect(other.identities).toHaveLength(1)
   expect(answers.every(({ status, location }) => location === '/' || status === 409)).toBe(true)

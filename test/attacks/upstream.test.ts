@@ -315,6 +315,10 @@ test('UPS-21: a token that the API refuses signs nobody in and is stored nowhere
   for (const problem of ['invalid-token', 'expired-token', 'missing-scope', 'not-found', 'removed'] as const) {
     await refusedAtEach(lab, () => ({ problem }), undefined, ['user'])
   }
+  // The refusal counts, not the person that comes with it.
+  for (const status of [400, 401, 403, 404, 410, 451]) {
+    await refusedAtEach(lab, () => ({ status, json: GOOD_USER }), undefined, ['user'])
+  }
   expect(lab.accounts.tokens.size).toBe(0)
   await signsIn(lab)
   expect(lab.accounts.tokens.size).toBe(1)
