@@ -25,6 +25,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   express: ['http/body', 'http/router'],
   'passport-oauth2': ['bitbucket/strategy'],
   undici: ['bitbucket/pooled-transport'],
+  'undici/lib/dispatcher/pool': ['bitbucket/pooled-transport'],
   zod: ['validation'],
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
   'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],

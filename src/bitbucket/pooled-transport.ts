@@ -38,8 +38,7 @@ interface Place {
 
 /** Connections of our own to each host, kept open between sign-ins and opened ahead of need. */
 export function pooledTransport(preconnect: boolean): Transport {
-  // Loaded with the first plugin and not with the package: it takes as long to load as all the rest.
-  const { Pool: PoolClass } = require('undici') as typeof import('undici')
+  const PoolClass = loadPool()
   const hosts = new Map<string, Host>()
   // Taken apart once for each URL object; those of a connection live as long as it does.
   let places = new WeakMap<URL, Place>()
@@ -74,6 +73,19 @@ export function pooledTransport(preconnect: boolean): Transport {
       hosts.clear()
       places = new WeakMap()
     },
+  }
+}
+
+/**
+ * Loaded with the first plugin and not with the package, for it takes as long to load as all the rest. Only the pool: the
+ * entry of undici takes twice as long, and puts a dispatcher of its own under the app's `fetch`.
+ */
+function loadPool(): typeof Pool {
+  try {
+    return require('undici/lib/dispatcher/pool') as typeof Pool
+  } catch {
+    // Should a later version keep it elsewhere.
+    return (require('undici') as typeof import('undici')).Pool
   }
 }
 

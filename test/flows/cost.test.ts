@@ -96,4 +96,17 @@ describe('what an import costs', () => {
       expect(files.filter((file) => file.includes(absent))).toEqual([])
     }
   })
+
+  test('a plugin loads the pool of undici alone, and leaves the fetch of the app as it was', async () => {
+    app = undefined as never
+    fake = undefined as never
+    const connection = `{ clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }`
+    const files = await loadedBy(`
+      const { BitbucketStrategy } = require('passport-bitbucket-signin')
+      new BitbucketStrategy(${connection}, () => {})
+      if (Object.getOwnPropertySymbols(globalThis).some((each) => String(each).includes('undici'))) process.exit(1)
+    `)
+    expect(files.some((file) => file.endsWith('/undici/lib/dispatcher/pool.js'))).toBe(true)
+    expect(files.some((file) => file.endsWith('/undici/index.js'))).toBe(false)
+  })
 })
