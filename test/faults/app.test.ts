@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { connections } from 'passport-bitbucket-signin'
 import { describe, expect, test, vi } from 'vitest'
 import { codesOf, door, type Lab, SECOND, startLab, startStrategyApp, testLimiter, until } from '../attacks/lab'
 import type { TestUser } from '../support/accounts'
@@ -473,6 +474,46 @@ test.each(Object.keys(FUNCTIONS))(
       if (which.startsWith('on')) expect([how, end.location]).toEqual([how, '/'])
       expectWhole(lab)
       await expectMended(lab)
+    }
+  },
+)
+
+test.each(['default', 'tenants', 'tenant', 'application'])(
+  'a broken `%s` of connections() offers nothing and signs nobody in',
+  async (which) => {
+    for (const [how, breaks] of Object.entries({ ...WAYS, hangs: () => new Promise(() => {}) })) {
+      // A row with an id of its own is a tenant that overrides nothing.
+      if (which === 'tenants' && how === 'answers a nameless user') continue
+      let broken = false
+      let called = false
+      const faulty = <Given extends unknown[], Answer>(name: string, own: (...given: Given) => Answer) => {
+        return (...given: Given): Answer => {
+          if (!broken || name !== which) return own(...given)
+          called = true
+          return breaks() as Answer
+        }
+      }
+      const lab = await startLab({
+        resolver: (defaults) =>
+          connections({
+            default: faulty('default', () => defaults),
+            tenants: faulty('tenants', (id: string) => (id === 'acme' ? {} : null)),
+            tenant: faulty('tenant', () => 'acme'),
+            application: faulty('application', () => null),
+          }),
+      })
+      const browser = new TestBrowser()
+      const url = await lab.callback(browser, 'alice')
+      broken = true
+      const start = await answerAfter(15 * SECOND + 1, lab.get(new TestBrowser(), ''), () => called)
+      called = false
+      const answer = await answerAfter(15 * SECOND + 1, browser.get(url), () => called)
+      broken = false
+      expect([how, called, start.status >= 400, answer.status >= 400]).toEqual([how, true, true, true])
+      expect(`${start.text}${answer.text}`).not.toContain(MARK)
+      expect([how, lab.upstream(), lab.faults, lab.signedIn()]).toEqual([how, 0, [], []])
+      await browser.get(url)
+      expect(await lab.me(browser)).toBe('u1')
     }
   },
 )
