@@ -202,6 +202,24 @@ test('SES-12: a session layer that cannot be renewed is refused before Bitbucket
   const control = await startLab()
   await control.signIn(victim, 'alice')
   expect(await control.me(victim)).toBe('u1')
+
+  // One that only says that it was renewed would sign the victim in under an id that the attacker may have planted.
+  const pretending = await startLab({
+    behindSession: (app) => {
+      app.use((req: Request, _res: Response, next) => {
+        Object.assign(req.session, { planted: true })
+        req.session.regenerate = (done) => {
+          done(null)
+          return req.session
+        }
+        next()
+      })
+    },
+  })
+  const other = browsers().victim
+  const answer = await other.get(await pretending.callback(other, 'alice'))
+  expect(answer.status).toBe(500)
+  expect(await pretending.me(other)).toBeNull()
 })
 
 test('SES-14: a cookie of ours that comes twice is refused, in whatever order', async () => {

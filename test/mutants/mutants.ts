@@ -1107,10 +1107,10 @@ export const MUTANTS: readonly Mutant[] = [
     'linking',
   ),
   mutant(
-    'session: a patched Passport keeps it',
+    'session: an id that stays is good',
     'http/session.ts',
-    'const session = asApp(req).session === fresh ? fresh : fill(asApp(req).session, kept)',
-    'const session = fresh',
+    'if (fresh && fresh.id !== id) return fresh',
+    'if (fresh) return fresh',
     'sessions',
   ),
   mutant(
