@@ -280,10 +280,10 @@ function slope(field) {
   return below === 0 ? 0 : (above / below) * 60
 }
 
-/** MB a minute above which the second half of a run rises; a minute alone is mostly warming up. */
+/** MB a minute above which the second half of a run rises. A minute is mostly warming up, and less says nothing. */
 const LIMITS = seconds >= 600 ? { heapUsed: 0.3, external: 0.3, rss: 1.5 } : { heapUsed: 3, external: 3, rss: 10 }
 const per = { heapUsed: 'heap after collection', external: 'outside of the heap', rss: 'rss' }
-const rising = Object.keys(per).filter((field) => slope(field) / 1024 / 1024 > LIMITS[field])
+const rising = Object.keys(per).filter((field) => seconds >= 60 && slope(field) / 1024 / 1024 > LIMITS[field])
 
 console.log(
   `\n${seconds} s at ${rate} a second (${(sum(done) / seconds).toFixed(1)} finished), at most ${mostAtOnce} at once`,
