@@ -1,3 +1,13 @@
+export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './bitbucket-sign-in'
+export { type ConnectionsOptions, connections, type TenantSource } from './connections/tenants'
+export {
+  BitbucketSignInError,
+  EmailTakenError,
+  ERROR_STATUS,
+  type ErrorCode,
+  IdentityTakenError,
+} from './contract/errors'
+export type { ErrorListener, EventListener, SignInEvent, SignInEventType, UpstreamTiming } from './contract/events'
 export type {
   AccountEmail,
   AccountHooks,
@@ -8,30 +18,22 @@ export type {
   ProvenEmail,
   StoredIdentity,
   UserDescription,
-} from './accounts/hooks'
-export type { Tokens, WorkspaceMembership } from './bitbucket/api'
-export type { BitbucketEmail, Identity, PassportProfile, Profile } from './bitbucket/profile'
-export { type ConnectionsOptions, connections, type TenantSource } from './connections'
-export type { DoctorOptions } from './doctor/doctor'
-export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
-export { BitbucketSignInError, EmailTakenError, ERROR_STATUS, type ErrorCode, IdentityTakenError } from './errors'
-export type { ErrorListener, EventListener, SignInEvent, SignInEventType, UpstreamTiming } from './events'
-export type { Limiter, LimiterFactory, LimiterOptions } from './flow/limits'
-export { buttonStyle } from './http/pages/button'
-export type { Page, PageForm, PageName, RenderPage } from './http/pages/page'
-export { english, type PartialTexts, type Texts } from './http/pages/texts'
-export { german } from './http/pages/texts-de'
-export type { RecentSignInOptions } from './http/recent'
+} from './contract/hooks'
+export type { BitbucketEmail, Identity, Profile } from './contract/identity'
+export type { Limiter, LimiterFactory, LimiterOptions } from './contract/limiter'
 export type {
   BitbucketSignInOptions,
   Connection,
   ConnectionResolver,
   EmailCodeMessage,
   Endpoints,
-} from './options'
-export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './plugin'
-export type { ConnectionOverride } from './policy/connection'
-export type { EmailLevel } from './policy/email'
+} from './contract/options'
+export type { Page, PageForm, PageName, RenderPage } from './contract/pages'
+export type { SignInPolicy } from './contract/policy'
+export { english, type PartialTexts, type Texts } from './contract/texts'
+export type { Tokens, WorkspaceMembership } from './contract/tokens'
+export type { ConnectionOverride } from './decisions/connection-levels'
+export type { EmailLevel } from './decisions/email-trust'
 export {
   type Decision,
   decideSignIn,
@@ -39,6 +41,15 @@ export {
   type Holder,
   type RefusalCode,
   type SignInFacts,
-  type SignInPolicy,
-} from './policy/sign-in'
-export { BitbucketStrategy, BitbucketStrategy as Strategy, type BitbucketStrategyOptions } from './strategy'
+} from './decisions/sign-in'
+export type { DoctorOptions } from './doctor/examine'
+export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
+export { buttonStyle } from './pages/button'
+export { german } from './pages/texts-de'
+export {
+  BitbucketStrategy,
+  BitbucketStrategy as Strategy,
+  type BitbucketStrategyOptions,
+} from './passport/bitbucket-strategy'
+export type { PassportProfile } from './passport/passport-profile'
+export type { RecentSignInOptions } from './routes/recent-sign-in'

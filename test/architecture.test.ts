@@ -5,33 +5,33 @@ import { describe, expect, test } from 'vitest'
 const SRC = join(__dirname, '../src')
 
 /**
- * The rooms, from the ground up. What stands in one line does not know of its neighbours. Everybody may import types
- * from everywhere: they are gone at run time.
+ * The modules, from the ground up. Each may import from the lines above its own, types included; those on one line do
+ * not know each other.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ['errors', 'events', 'secret'],
-  ['deadline', 'options'],
-  ['policy', 'bitbucket', 'http/pages'],
-  ['flow', 'validation'],
-  ['accounts', 'connection'],
-  ['connections', 'http', 'doctor'],
-  ['plugin', 'strategy'],
+  ['contract'],
+  ['time', 'decisions', 'pages'],
+  ['options', 'accounts', 'bitbucket', 'state'],
+  ['connections', 'session'],
+  ['routes'],
+  ['passport', 'doctor'],
+  ['bitbucket-sign-in'],
   ['index', 'cli'],
 ]
 
 /** Who may load what is not ours; types apart. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  'escape-html': ['http/pages/html'],
-  express: ['http/body', 'http/router'],
-  'passport-oauth2': ['bitbucket/strategy'],
+  'escape-html': ['pages/html'],
+  express: ['routes/body', 'routes/router'],
+  'passport-oauth2': ['passport/protocol-strategy'],
   undici: ['bitbucket/pooled-transport'],
   'undici/lib/dispatcher/pool': ['bitbucket/pooled-transport'],
-  zod: ['validation'],
+  zod: ['options/validate-options'],
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
   'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],
   'node:https': ['bitbucket/agent-transport'],
-  'node:net': ['bitbucket/line', 'validation'],
-  'node:tls': ['bitbucket/line'],
+  'node:net': ['bitbucket/spare-connection', 'options/validate-options'],
+  'node:tls': ['bitbucket/spare-connection'],
 }
 
 interface Module {
@@ -40,6 +40,8 @@ interface Module {
   readonly code: string
   /** Modules of ours that are loaded at run time. */
   readonly imports: readonly string[]
+  /** Modules of ours that are imported for types or values. */
+  readonly mentions: readonly string[]
   /** Packages and built-in modules that are loaded at run time. */
   readonly packages: readonly string[]
 }
@@ -61,8 +63,17 @@ function read(path: string): Module {
     name,
     code,
     imports: specifiers.filter((each) => each.startsWith('.')).map((each) => resolve(name, each)),
+    mentions: mentionedIn(code).map((each) => resolve(name, each)),
     packages: specifiers.filter((each) => !each.startsWith('.')),
   }
+}
+
+/** Every relative specifier, whether for types or for values. */
+function mentionedIn(code: string): string[] {
+  const found = [...code.matchAll(/(?:\bfrom\s+|\b(?:require|import)\()'(\.[^']+)'/g)].map(
+    ([, specifier = '']) => specifier,
+  )
+  return [...new Set(found)]
 }
 
 function withoutComments(code: string): string {
@@ -146,18 +157,25 @@ test('the reader of imports sees all kinds, and passes over types', () => {
     ['./a', './c', './e', './f', './h', './i', './k', './o', './side-effect', 'node:http', 'zod'].sort(),
   )
   expect(modules.size).toBeGreaterThan(60)
-  expect(modules.get('validation')?.packages).toContain('zod')
-  expect(modules.get('plugin')?.imports).toContain('http/router')
+  expect(modules.get('options/validate-options')?.packages).toContain('zod')
+  expect(modules.get('bitbucket-sign-in')?.imports).toContain('routes/router')
 })
 
 describe('the rooms', () => {
-  test('nobody imports upwards, and neighbours do not know each other', () => {
-    const breaches = core.flatMap(({ name, imports }) =>
-      imports
+  test('nobody imports upwards, types included, and neighbours do not know each other', () => {
+    const breaches = core.flatMap(({ name, mentions }) =>
+      mentions
         .filter((each) => roomOf(each) !== roomOf(name) && floorOf(roomOf(each)) >= floorOf(roomOf(name)))
         .map((each) => `${name} imports ${each}`),
     )
     expect(breaches).toEqual([])
+  })
+
+  test('a file name stands once in src', () => {
+    const names = [...modules.keys()]
+      .map((name) => name.slice(name.lastIndexOf('/') + 1))
+      .filter((each) => each !== 'index')
+    expect(names.filter((each, at) => names.indexOf(each) !== at)).toEqual([])
   })
 
   test('no module leads back to itself', () => {
@@ -178,18 +196,20 @@ describe('the rooms', () => {
   })
 
   test('pages know nothing of the flow they are shown in', () => {
-    for (const { name } of core.filter((each) => roomOf(each.name) === 'http/pages')) {
-      const others = [...closureOf(name)].filter((each) => roomOf(each) !== 'http/pages')
-      expect({ name, others: others.filter((each) => each !== 'errors') }).toEqual({ name, others: [] })
+    for (const { name } of core.filter((each) => roomOf(each.name) === 'pages')) {
+      const others = [...closureOf(name)].filter((each) => roomOf(each) !== 'pages')
+      expect({ name, others: others.filter((each) => !each.startsWith('contract/')) }).toEqual({ name, others: [] })
     }
   })
 })
 
 describe('purity', () => {
-  const pure = core.map(({ name }) => name).filter((name) => /^policy\/|^bitbucket\/(?:profile|wire)$/.test(name))
+  const pure = core
+    .map(({ name }) => name)
+    .filter((name) => /^decisions\/|^bitbucket\/(?:read-profile|read-answer)$/.test(name))
 
   test('the policies and the profile load nothing that does I/O, however far down', () => {
-    expect(pure).toContain('policy/sign-in')
+    expect(pure).toContain('decisions/sign-in')
     for (const name of pure) {
       for (const each of closureOf(name)) {
         expect({ name, each, packages: modules.get(each)?.packages }).toEqual({ name, each, packages: [] })
@@ -232,6 +252,6 @@ describe('what is not ours', () => {
 
   test('a secret is revealed to make keys, to the token endpoint, and to compare two of them', () => {
     const revealing = core.filter(({ code }) => code.includes('.reveal()')).map(({ name }) => name)
-    expect(revealing.sort()).toEqual(['bitbucket/api', 'doctor/set-up', 'flow/keys'])
+    expect(revealing.sort()).toEqual(['bitbucket/exchange', 'doctor/set-up', 'state/keys'])
   })
 })

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Response } from 'express'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { ExchangeDeadline, withDeadline } from '../src/deadline'
+import { ExchangeDeadline, withDeadline } from '../src/time/deadline'
 
 beforeEach(() => {
   vi.useFakeTimers()

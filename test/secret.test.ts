@@ -1,6 +1,6 @@
 import { format, inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { Secret } from '../src/secret'
+import { Secret } from '../src/contract/secret'
 
 test('a secret is given to whoever asks for it by name, and shown to nobody else', () => {
   const secret = new Secret('the value')

@@ -467,8 +467,7 @@ test('a subclass reads more of the person with the get of its OAuth client', asy
     override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
       super.userProfile(accessToken, (error, profile) => {
         if (error) return done(error)
-        const { get } = (this as unknown as { _oauth2: import('../src/bitbucket/oauth2-members').OAuth2Members })
-          ._oauth2
+        const { get } = (this as unknown as { _oauth2: import('../src/passport/oauth2-members').OAuth2Members })._oauth2
         get(`${fake.endpoints.apiURL}/user`, accessToken, (failed, body) => {
           if (failed) return done(failed)
           done(null, { ...(profile as object), twoFactor: JSON.parse(body ?? '').has_2fa_enabled })
@@ -495,7 +494,7 @@ describe('outside a request', () => {
   const keep: Verify = (access, refresh, _p, done: (e: null, u: object) => void) => done(null, { access, refresh })
   /** The members that a Passport strategy's OAuth client has for others; TypeScript calls them protected. */
   const membersOf = ({ strategy }: Site) =>
-    (strategy as unknown as { _oauth2: import('../src/bitbucket/oauth2-members').OAuth2Members })._oauth2
+    (strategy as unknown as { _oauth2: import('../src/passport/oauth2-members').OAuth2Members })._oauth2
 
   test('userProfile reads the person behind a token', async () => {
     const own = await site({ verify: keep })

@@ -1,7 +1,7 @@
 import http = require('node:http')
 import https = require('node:https')
 
-import { BitbucketSignInError } from '../errors'
+import { BitbucketSignInError } from '../contract/errors'
 import {
   endedEarly,
   failureOf,
@@ -12,7 +12,7 @@ import {
   tooLarge,
   type UpstreamAnswer,
   type UpstreamRequest,
-} from './upstream'
+} from './upstream-errors'
 
 /** Requests through an agent of the app's own, which decides about connections: for proxies, which need `node:http`. */
 export function agentTransport(agent: http.Agent): Transport {

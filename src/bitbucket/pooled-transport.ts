@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher, Pool } from 'undici'
-import type { BitbucketSignInError } from '../errors'
-import { Line, type Taker } from './line'
+import type { BitbucketSignInError } from '../contract/errors'
+import { Line, type Taker } from './spare-connection'
 import {
   endedEarly,
   failureOf,
@@ -12,7 +12,7 @@ import {
   type Transport,
   type UpstreamAnswer,
   type UpstreamRequest,
-} from './upstream'
+} from './upstream-errors'
 
 /** A connection idle longer than this may be closed at the other end at the very moment it is used again. */
 const IDLE_MS = 15_000

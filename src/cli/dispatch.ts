@@ -1,6 +1,6 @@
 import { type Command, type Terminal, UsageError } from './command'
-import { doctor } from './doctor'
-import { fake } from './fake'
+import { doctor } from './doctor-command'
+import { fake } from './fake-command'
 
 const PROGRAM = 'passport-bitbucket-signin'
 

@@ -1,5 +1,5 @@
 import type { Request } from 'express'
-import { withDeadline } from '../deadline'
+import { withDeadline } from '../time/deadline'
 
 interface ProbedSession {
   id: string

@@ -1,7 +1,7 @@
-import type { ActiveConnection } from '../connection'
-import type { Limits } from '../flow/limits'
-import { randomHandle } from '../flow/random'
-import type { BitbucketSignInOptions } from '../options'
+import type { ActiveConnection } from '../connections/active-connection'
+import type { BitbucketSignInOptions } from '../contract/options'
+import type { Limits } from '../state/limits'
+import { randomHandle } from '../state/random'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 
 type Options = Pick<

@@ -1,5 +1,5 @@
 import type { Request } from 'express'
-import { type ConnectionSource, requestOrigin } from '../connection'
+import { type ConnectionSource, requestOrigin } from '../connections/active-connection'
 import { messageOf, type ProbedRequest, probed } from './session-trial'
 
 /** What the router sees of the session layer before anything is changed. */

@@ -1,6 +1,6 @@
-import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream'
-import { ExchangeDeadline } from '../deadline'
-import { BitbucketSignInError } from '../errors'
+import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream-errors'
+import { BitbucketSignInError } from '../contract/errors'
+import { ExchangeDeadline } from '../time/deadline'
 import { type DoctorFinding, ok, problem, warning } from './finding'
 
 /** A running site, looked at from outside. */

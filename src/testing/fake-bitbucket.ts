@@ -6,7 +6,7 @@ import { Grants } from './grants'
 import { FAKE_PEOPLE, type FakePerson, type FakePersonOptions, People } from './people'
 import { type FakeEndpoint, type RecordedRequest, Recorder } from './recorder'
 import { listen } from './server'
-import { type SignInOptions, signIn } from './sign-in'
+import { type SignInOptions, signIn } from './sign-in-with-fake'
 import type { World } from './world'
 
 /** How a fake Bitbucket starts. */

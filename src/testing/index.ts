@@ -10,4 +10,4 @@ export {
 export type { FakeDelivery, FakeFault, FakeProblem, FakeScript } from './faults'
 export { FAKE_PEOPLE, type FakeEmail, type FakeMembership, type FakePerson, type FakePersonOptions } from './people'
 export type { FakeEndpoint, RecordedRequest } from './recorder'
-export type { SignInOptions } from './sign-in'
+export type { SignInOptions } from './sign-in-with-fake'

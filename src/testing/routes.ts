@@ -1,7 +1,7 @@
 import { type Answer, type FakeRequest, htmlAnswer, redirectAnswer } from './answer'
-import { answerApi } from './api'
-import { personCookie, showConsent, signedInPerson, takeDecision } from './consent'
-import { avatarImage, frontPage, PAGE_HEADERS, refusalPage } from './pages'
+import { answerApi } from './fake-api'
+import { personCookie, showConsent, signedInPerson, takeDecision } from './fake-consent'
+import { avatarImage, frontPage, PAGE_HEADERS, refusalPage } from './fake-pages'
 import { answerToken } from './token'
 import type { World } from './world'
 

@@ -5,11 +5,11 @@ import { setMaxListeners } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FakeRequest } from './answer'
-import { Connections } from './connections'
 import { deliver } from './delivery'
 import { editedAnswer, type Scripts, scriptedAnswer } from './faults'
 import { firstValues, type Recorder } from './recorder'
 import { answer } from './routes'
+import { Connections } from './server-sockets'
 import type { World } from './world'
 
 /** What the server works with. */

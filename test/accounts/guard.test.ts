@@ -1,9 +1,9 @@
 import type { Request } from 'express'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { defaultUserId, frozen, type GuardedHooks, guardHooks } from '../../src/accounts/guard'
-import type { AccountHooks, HookContext } from '../../src/accounts/hooks'
-import type { Identity, Profile } from '../../src/bitbucket/profile'
-import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../../src/errors'
+import { defaultUserId, frozen, type GuardedHooks, guardHooks } from '../../src/accounts/guarded-hooks'
+import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../../src/contract/errors'
+import type { AccountHooks, HookContext } from '../../src/contract/hooks'
+import type { Identity, Profile } from '../../src/contract/identity'
 
 interface User {
   readonly id: string

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { readText } from '../../src/bitbucket/wire'
-import { createLimits, memoryLimiter } from '../../src/flow/limits'
-import { isAddress } from '../../src/policy/email'
-import { parseReturnTo } from '../../src/policy/return-to'
+import { readText } from '../../src/bitbucket/read-answer'
+import { isAddress } from '../../src/decisions/email-trust'
+import { parseReturnTo } from '../../src/decisions/return-to'
+import { createLimits, memoryLimiter } from '../../src/state/limits'
 import { TestBrowser } from '../support/browser'
 import { browsers, goodAnswer, MINUTE, ourCookies, raw, startLab, startRawLab, testLimiter, travel, until } from './lab'
 

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import { BitbucketSignInError } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
-import { Secret } from '../../src/secret'
+import { Secret } from '../../src/contract/secret'
 import { TestBrowser } from '../support/browser'
 import { browsers, codesOf, ourCookies, startLab } from './lab'
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { expect, test, vi } from 'vitest'
-import { hashCode, makeCode, matchesCode } from '../../src/flow/email-code'
-import { deriveKeys } from '../../src/flow/keys'
-import { Secret } from '../../src/secret'
+import { Secret } from '../../src/contract/secret'
+import { hashCode, makeCode, matchesCode } from '../../src/state/email-code'
+import { deriveKeys } from '../../src/state/keys'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
 import { browsers, codesOf, type Lab, MINUTE, ourCookies, SECOND, sessionOf, startLab, travel } from './lab'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { deriveKeys } from '../../src/flow/keys'
-import { open, seal } from '../../src/flow/sealed-cookie'
-import { Secret } from '../../src/secret'
+import { Secret } from '../../src/contract/secret'
+import { deriveKeys } from '../../src/state/keys'
+import { open, seal } from '../../src/state/sealed-cookie'
 import { TestBrowser } from '../support/browser'
 import { browsers, type Lab, ourCookies, raw, startLab } from './lab'
 

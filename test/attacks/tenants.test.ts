@@ -1,9 +1,9 @@
 import { type Connection, type ConnectionOverride, connections } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
-import { openHandOver } from '../../src/flow/hand-over'
-import { deriveKeys } from '../../src/flow/keys'
-import { Secret } from '../../src/secret'
+import { Secret } from '../../src/contract/secret'
+import { openHandOver } from '../../src/state/hand-over'
+import { deriveKeys } from '../../src/state/keys'
 import { formsOf, TestBrowser } from '../support/browser'
 import { browsers, type Lab, SECOND, startEvil, startLab, travel } from './lab'
 

@@ -1,7 +1,7 @@
 import type { Request } from 'express'
 import { describe, expect, test } from 'vitest'
-import { authorizationCode, checkIssuer, readCallback } from '../../src/bitbucket/callback'
-import { BitbucketSignInError } from '../../src/errors'
+import { authorizationCode, checkIssuer, readCallback } from '../../src/bitbucket/callback-parameters'
+import { BitbucketSignInError } from '../../src/contract/errors'
 
 const read = (query: object) => readCallback(query as Request['query'])
 

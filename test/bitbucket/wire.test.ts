@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   isJsonObject,
-  isLoopback,
   type JsonObject,
   readAccountId,
   readEmailPage,
@@ -13,7 +12,8 @@ import {
   readTokenAnswer,
   readUrl,
   readUuid,
-} from '../../src/bitbucket/wire'
+} from '../../src/bitbucket/read-answer'
+import { isLoopback } from '../../src/contract/loopback'
 
 const UUID = '{12345678-1234-4123-8123-123456789abc}'
 const MEGABYTE = 'x'.repeat(1_000_000)

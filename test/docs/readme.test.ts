@@ -120,8 +120,8 @@ describe('the reference', () => {
   })
 
   it.each([
-    ['BitbucketSignInOptions<User>', 'src/options.ts'],
-    ['Connection', 'src/options.ts'],
+    ['BitbucketSignInOptions<User>', 'src/contract/options.ts'],
+    ['Connection', 'src/contract/options.ts'],
   ])('has each option of %s', (name, file) => {
     const text = section('Options')
     for (const option of membersOf(file, name)) expect(text.includes(`\`${option}\``), option).toBe(true)
@@ -129,13 +129,13 @@ describe('the reference', () => {
 
   it('has each member of what bitbucketSignIn returns', () => {
     const text = section('Options')
-    for (const member of membersOf('src/plugin.ts', 'BitbucketSignIn'))
+    for (const member of membersOf('src/bitbucket-sign-in.ts', 'BitbucketSignIn'))
       expect(text).toMatch(new RegExp(`\`${member}\\b`))
   })
 
   it('has each hook', () => {
     const text = section('Hooks')
-    for (const hook of membersOf('src/accounts/hooks.ts', 'AccountHooks<User>'))
+    for (const hook of membersOf('src/contract/hooks.ts', 'AccountHooks<User>'))
       expect(text.includes(`\`${hook}\``), hook).toBe(true)
   })
 

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { AccountHooks } from '../../src/accounts/hooks'
-import type { Identity, Profile } from '../../src/bitbucket/profile'
+import type { AccountHooks } from '../../src/contract/hooks'
+import type { Identity, Profile } from '../../src/contract/identity'
 import { loadFromApp, openAppDatabase, startPostgres, type TestPostgres } from './database'
 
 interface User {

@@ -1,0 +1,182 @@
+import type { AccountEmail } from '../contract/hooks'
+import type { Identity, Profile } from '../contract/identity'
+import type { SignInPolicy } from '../contract/policy'
+import { provenEmail, type SignInEmail, unverifiedEmail } from '../decisions/email-trust'
+import {
+  consultsHolders,
+  type Decision,
+  decideSignIn,
+  type Holder,
+  MAX_CLAIMED,
+  type RefusalCode,
+  type SignInFacts,
+} from '../decisions/sign-in'
+import type { FoundIdentity, GuardedHooks, KnownUser } from './guarded-hooks'
+
+/** Who came back from Bitbucket, with what their address is worth. */
+export interface Subject {
+  readonly identity: Identity
+  readonly profile: Profile
+  readonly email: SignInEmail
+}
+
+/** How a sign-in came about, for events. */
+export type SignInOrigin = 'signed_in' | 'signed_up' | 'linked' | 'claimed'
+
+/** What came of a decision. */
+export type Resolution<User> =
+  | ({ readonly type: 'signed-in'; readonly how: SignInOrigin } & KnownUser<User>)
+  | { readonly type: 'wait'; readonly step: 'address' | 'code' | 'prove' }
+  | { readonly type: 'refused'; readonly code: RefusalCode }
+
+/**
+ * Reads the facts, decides and carries the decision out: at most one write. After a lost race the facts are read once
+ * more; that second run may sign in by identity, ask or refuse, and never writes, so it cannot end at an address.
+ * `found` is whose the identity is, where this request has read it already.
+ */
+export async function resolveSignIn<User>(
+  subject: Subject,
+  hooks: GuardedHooks<User>,
+  policy: SignInPolicy,
+  found?: FoundIdentity<User>,
+): Promise<Resolution<User>> {
+  const first = await readFacts(subject, hooks, policy, found ?? (await hooks.findByIdentity(subject.identity)))
+  const resolution = await carryOut(decideSignIn(first.facts, policy), subject, first, hooks)
+  if (resolution !== 'taken') return resolution
+  const second = await readFacts(subject, hooks, policy, await hooks.findByIdentity(subject.identity))
+  const decision = decideSignIn(second.facts, policy)
+  if (['create', 'link', 'claim'].includes(decision.type)) return { type: 'refused', code: 'account_exists' }
+  const settled = await carryOut(decision, subject, second, hooks)
+  return settled === 'taken' ? { type: 'refused', code: 'account_exists' } : settled
+}
+
+interface Read<User> {
+  readonly facts: SignInFacts
+  readonly found: FoundIdentity<User>
+  readonly holders: readonly KnownUser<User>[]
+}
+
+async function readFacts<User>(
+  { identity, email }: Subject,
+  hooks: GuardedHooks<User>,
+  policy: SignInPolicy,
+  found: FoundIdentity<User>,
+): Promise<Read<User>> {
+  const known = await identityFact(found, hooks)
+  const facts = { identity: known, email: email.level }
+  if (email.address === null || !consultsHolders(facts, policy))
+    return { facts: { ...facts, holders: [] }, found, holders: [] }
+  const holders = await readHolders(email.address, identity, hooks)
+  return { facts: { ...facts, holders: holders.map(({ holder }) => holder) }, found, holders }
+}
+
+async function identityFact<User>(
+  found: FoundIdentity<User>,
+  hooks: GuardedHooks<User>,
+): Promise<SignInFacts['identity']> {
+  if (found.type === 'nobody') return 'unknown'
+  return found.type === 'user' && (await hooks.canSignIn(found.user)) ? 'known' : 'disabled'
+}
+
+/** The accounts that hold an address, one entry per user, with what the decision needs to know of each. */
+export async function readHolders<User>(
+  address: string,
+  identity: Identity,
+  hooks: GuardedHooks<User>,
+): Promise<readonly (KnownUser<User> & { readonly holder: Holder })[]> {
+  const accounts = await hooks.findByEmail(address)
+  const byUser = new Map<string, (typeof accounts)[number]>()
+  for (const account of accounts) {
+    const other = byUser.get(account.id)
+    // One user found twice (as address and as username) is one holder: a verified row counts, and so does any "never".
+    byUser.set(account.id, {
+      ...account,
+      emailVerified: account.emailVerified || other?.emailVerified === true,
+      autoLink: account.autoLink !== false && other?.autoLink !== false,
+    })
+  }
+  // Those who verified it come first: whoever fills the list with unverified accounts must not push its owner out.
+  const holders = [...byUser.values()].sort((a, b) => Number(b.emailVerified) - Number(a.emailVerified))
+  return Promise.all(
+    // One more than can be claimed: the decision sees that there are too many.
+    holders.slice(0, MAX_CLAIMED + 1).map(async ({ user, id, emailVerified, autoLink }) => ({
+      user,
+      id,
+      holder: {
+        verified: emailVerified,
+        autoLink: autoLink !== false,
+        canSignIn: await hooks.canSignIn(user),
+        hasOtherIdentity: await hasOtherIdentity(user, identity, hooks),
+      },
+    })),
+  )
+}
+
+/** Whether this user has another identity of the same issuer; `null` where the app cannot tell. */
+export async function hasOtherIdentity<User>(
+  user: User,
+  identity: Identity,
+  hooks: GuardedHooks<User>,
+): Promise<boolean | null> {
+  const identities = await hooks.listIdentities(user)
+  return identities === null
+    ? null
+    : identities.some(({ issuer, id }) => issuer === identity.issuer && id !== identity.id)
+}
+
+/** One exhaustive switch: the only place that turns a decision into a change. */
+async function carryOut<User>(
+  decision: Decision,
+  { identity, profile, email }: Subject,
+  { found, holders }: Read<User>,
+  hooks: GuardedHooks<User>,
+): Promise<Resolution<User> | 'taken'> {
+  switch (decision.type) {
+    case 'sign-in': {
+      if (found.type !== 'user') throw new TypeError('A known identity has a user.')
+      return { ...found, type: 'signed-in', how: 'signed_in' }
+    }
+    case 'ask-address':
+      return { type: 'wait', step: 'address' }
+    case 'verify-address':
+      return { type: 'wait', step: 'code' }
+    case 'prove':
+      return { type: 'wait', step: 'prove' }
+    case 'refuse':
+      return { type: 'refused', code: decision.code }
+    case 'create': {
+      const created = await hooks.create({ identity, profile, email: emailForNewUser(decision.email, email) })
+      return created === 'taken' ? 'taken' : { ...created, type: 'signed-in', how: 'signed_up' }
+    }
+    case 'link': {
+      const holder = at(holders, decision.holder)
+      const linked = await hooks.link({ user: holder.user, identity, profile })
+      if (linked === 'taken') return 'taken'
+      await hooks.endOtherSessions({ user: holder.user, reason: 'linked' })
+      return { type: 'signed-in', how: 'linked', user: holder.user, id: holder.id }
+    }
+    case 'claim': {
+      const proven = provenEmail(email)
+      if (!proven) throw new TypeError('Only a proven address is claimed.')
+      const users = decision.holders.map((index) => at(holders, index).user)
+      const claimed = await hooks.claim({ holders: users, identity, profile, email: proven })
+      if (claimed === 'taken') return 'taken'
+      await hooks.endOtherSessions({ user: claimed.user, reason: 'claimed' })
+      return { ...claimed, type: 'signed-in', how: 'claimed' }
+    }
+  }
+}
+
+function emailForNewUser(kind: 'none' | 'unverified' | 'proven', email: SignInEmail): AccountEmail | null {
+  if (kind === 'none' || email.address === null) return null
+  if (kind === 'unverified') return unverifiedEmail(email.address)
+  const proven = provenEmail(email)
+  if (!proven) throw new TypeError('Only a proven address is stored as verified.')
+  return proven
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const item = list[index]
+  if (item === undefined) throw new TypeError('The decision names a holder that was not read.')
+  return item
+}

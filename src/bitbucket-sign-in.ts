@@ -1,0 +1,351 @@
+import type { RequestListener } from 'node:http'
+import type { Request, RequestHandler, Response, Router } from 'express'
+import { defaultUserId } from './accounts/guarded-hooks'
+import { refreshTokens as refresh } from './bitbucket/exchange'
+import { createTransport } from './bitbucket/transport'
+import {
+  type ActiveConnection,
+  activateConnection,
+  basePathOf,
+  connectionSource,
+  requestOrigin,
+} from './connections/active-connection'
+import { BitbucketSignInError } from './contract/errors'
+import { undisturbed } from './contract/events'
+import type { LimiterFactory } from './contract/limiter'
+import { type BitbucketSignInOptions, type Connection, configurationError } from './contract/options'
+import type { RenderPage } from './contract/pages'
+import { Secret } from './contract/secret'
+import { english, mergeTexts, type Texts } from './contract/texts'
+import type { Tokens } from './contract/tokens'
+import { parseReturnTo } from './decisions/return-to'
+import { type DoctorOptions, examine } from './doctor/examine'
+import type { DoctorReport } from './doctor/finding'
+import { validateOptions } from './options/validate-options'
+import { renderButton } from './pages/button'
+import { passportDriver } from './passport/plugin-strategy'
+import { ProtocolStrategy } from './passport/protocol-strategy'
+import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
+import { createRouter, handler } from './routes/router'
+import type { Services } from './routes/services'
+import { startSignIn } from './routes/start'
+import { deriveKeys, type KeyPurpose } from './state/keys'
+import { createLimits, memoryLimiter } from './state/limits'
+import { createPendingSignIns } from './state/pending-sign-in'
+import { cookieJar } from './state/sealed-cookie'
+import { createTransactions } from './state/transaction'
+import { ExchangeDeadline, withDeadline } from './time/deadline'
+
+/** What to register at Bitbucket: one callback URL for one OAuth client. */
+export interface CallbackRegistration {
+  readonly callbackURL: string
+  readonly clientID: string
+  /** Id of the connection. */
+  readonly connection: string
+  readonly tenant: string | null
+  /** The origins whose sign-ins end through this callback. */
+  readonly origins: readonly string[]
+}
+
+/** A complete "Sign in with Bitbucket", made by {@link bitbucketSignIn}. */
+export interface BitbucketSignIn {
+  /** Mount it after express-session and `passport.session()`, at the path of the callback URL without `/callback`. */
+  readonly router: Router
+  /**
+   * The start route alone. It reads no session, so it may be mounted ahead of express-session:
+   * `app.get('/auth/bitbucket', bitbucket.start)`.
+   */
+  readonly start: RequestHandler
+  /**
+   * For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only, and
+   * does not hand over between custom domains.
+   */
+  readonly strategy: ProtocolStrategy
+  /** The sign-in button as HTML, or an empty string where the connection is not offered. */
+  button(
+    req: Request,
+    options?: { readonly returnTo?: string; readonly label?: string; readonly looks?: 'inline' | 'class' },
+  ): Promise<string>
+  /**
+   * Whether the button is to be shown for this request; agrees with what start and callback do. Where they would end in
+   * a fault it says no and tells `onError`: the page that asks has other ways to sign in.
+   */
+  offered(req: Request): Promise<boolean>
+  /**
+   * What to register at Bitbucket: one entry for each client and callback. A resolver function of the app's own cannot
+   * be listed and gives none; of `connections()` with `tenants` as a function, give `tenantIds` as well.
+   */
+  callbackURLs(): Promise<readonly CallbackRegistration[]>
+  /** What waits in this browser: a label to show, and where it goes on. For the app's sign-in page. */
+  pending(req: Request): { readonly label: string; readonly next: string } | null
+  /** Ends everything of ours that is open in this browser. The app's sign-out calls it before it ends the session. */
+  forget(req: Request, res: Response): Promise<void>
+  /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
+  requireRecentSignIn(options?: RecentSignInOptions): RequestHandler
+  /**
+   * Trades a refresh token for new tokens; store the new refresh token, the old one ends. Calls for the same token are
+   * one request within a process; between several processes take a lock, as `docs/refreshing-tokens.md` shows. Of
+   * `connections()` name the `tenant` whose sign-in brought the tokens (default: the application level); with a resolver
+   * function of your own give the `connection`. Rejects with `reauthorization_required` when the person has to consent
+   * again, with `connection_unavailable` when there is no such tenant any more.
+   */
+  refreshTokens(input: {
+    readonly refreshToken: string
+    readonly tenant?: string | null
+    readonly connection?: Connection
+  }): Promise<Tokens>
+  /**
+   * Looks for mistakes in the set-up of this app and says how to mend each: sends a few requests through `app` on a port
+   * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
+   *
+   * @example
+   * const report = await bitbucket.doctor(app)
+   * console.log(String(report))
+   * process.exitCode = report.ok ? 0 : 1
+   */
+  doctor(app: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
+  /** Closes the connections to Bitbucket. A sign-in that is under way ends with `upstream_failed`. */
+  close(): void
+}
+
+/**
+ * Puts the parts together: options in, router out. Nothing is global, so several in one process do not meet.
+ * Throws `configuration_invalid` naming the first option that is wrong.
+ */
+export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): BitbucketSignIn {
+  validateOptions(options)
+  const services = createServices(options)
+  warnOfMissingHooks(options)
+  warnOfLoop(options)
+  const router = createRouter(services, options.basePath !== undefined)
+  const start = handler(services, startSignIn)
+  const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
+  const inFlight = new Map<string, Promise<Tokens>>()
+
+  /** The connection whose button is to be shown, `null` = none. */
+  async function shown(req: Request): Promise<ActiveConnection | null> {
+    try {
+      const connection = await services.source.resolve(req)
+      return connection?.visible && requestOrigin(req, connection) !== null ? connection : null
+    } catch (error) {
+      if (!(error instanceof BitbucketSignInError)) throw error
+      services.report(error, req)
+      return null
+    }
+  }
+
+  return {
+    router,
+    start,
+    strategy,
+
+    async offered(req) {
+      return (await shown(req)) !== null
+    },
+
+    async button(req, { returnTo, ...looks } = {}) {
+      const connection = await shown(req)
+      if (!connection) return ''
+      const rules = { basePath: connection.basePath, signInPath: services.paths.signIn }
+      const path = parseReturnTo(returnTo, rules)
+      const href = `${connection.basePath || '/'}${path === undefined ? '' : `?returnTo=${encodeURIComponent(path)}`}`
+      return renderButton({ href, texts: services.texts(req), ...looks })
+    },
+
+    async callbackURLs() {
+      // A tenant that inherits client and callback needs no registration of its own, but may bring origins.
+      const registrations = new Map<string, CallbackRegistration>()
+      for (const { callbackURL, clientID, id: connection, tenant, origins } of await services.source.list()) {
+        const key = `${clientID} ${callbackURL}`
+        const first = registrations.get(key) ?? { callbackURL, clientID, connection, tenant, origins: [] }
+        registrations.set(key, { ...first, origins: [...new Set([...first.origins, ...origins])] })
+      }
+      return [...registrations.values()]
+    },
+
+    pending(req) {
+      for (const jar of services.jars) {
+        const found = services.pendings.read(req, jar)
+        if (!found) continue
+        const { basePath, step, profile } = found.pending
+        const next = `${basePath}/${step === 'address' || step === 'code' ? 'email' : 'continue'}`
+        return { label: profile.displayName, next }
+      }
+      return null
+    },
+
+    async forget(req, res) {
+      for (const jar of services.jars) {
+        const found = services.pendings.read(req, jar)
+        if (found) await services.pendings.finish(res, jar, found.pending)
+        await services.transactions.forget(req, res, jar)
+      }
+    },
+
+    requireRecentSignIn(recent = {}) {
+      return requireRecentSignIn(services, recent)
+    },
+
+    async refreshTokens({ refreshToken, tenant = null, connection }) {
+      const client = connection
+        ? activateConnection(connection, services.name, options.basePath)
+        : await registeredClient(services, tenant)
+      const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
+      let running = inFlight.get(key)
+      if (!running) {
+        const deadline = new ExchangeDeadline(services.timeoutMs, undefined)
+        const exchange = { transport: services.transport, deadline, timings: [] }
+        running = refresh(exchange, client, refreshToken).finally(() => {
+          deadline.end()
+          inFlight.delete(key)
+        })
+        inFlight.set(key, running)
+      }
+      return running
+    },
+
+    doctor: (app, doctorOptions) => examine({ options, services, router, strategy }, app, doctorOptions),
+
+    close: () => services.transport.close(),
+  }
+}
+
+async function registeredClient<User>(services: Services<User>, tenant: string | null): Promise<ActiveConnection> {
+  const client = await services.source.registered(tenant)
+  if (client) return client
+  if (client === undefined) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
+  throw new BitbucketSignInError('connection_unavailable', 'refreshTokens: this tenant has no connection (any more).')
+}
+
+/** The one place where everything is made. */
+function createServices<User>(options: BitbucketSignInOptions<User>): Services<User> {
+  const { name = 'bitbucket', accounts, paths, policy, http } = options
+  const secrets = options.secrets.map((secret) => new Secret(secret ?? ''))
+  const keys = (purpose: KeyPurpose) => deriveKeys(secrets, name, purpose)
+  const limits = createLimits(name, limiterOf(options.limiter))
+  const transport = createTransport({
+    ...(http?.preconnect !== undefined && { preconnect: http.preconnect }),
+    ...(http?.agent && { agent: http.agent }),
+  })
+  return {
+    name,
+    source: connectionSource(options.connection, name, options.basePath),
+    accounts,
+    userId: options.userId ? atOnce('userId', options.userId) : defaultUserId,
+    signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
+    sendEmailCode: options.sendEmailCode,
+    policy: {
+      untrustedEmail: policy?.untrustedEmail ?? 'verify',
+      missingEmail: policy?.missingEmail ?? 'ask',
+      matchingAccount: policy?.matchingAccount ?? 'link',
+      codeOpensAccount: policy?.codeOpensAccount ?? false,
+      linkUnverified: policy?.linkUnverified ?? false,
+      identitiesPerUser: policy?.identitiesPerUser ?? 'one',
+      signUp: true,
+      canClaim: accounts.claimAddress !== undefined,
+      canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
+    },
+    paths: { signedIn: paths?.signedIn ?? '/', signIn: paths?.signIn ?? '/login', failed: paths?.failed },
+    keep: options.session?.keep ?? [],
+    keys: { handOver: keys('hand-over'), code: keys('code') },
+    transactions: createTransactions(keys('transaction'), keys('state'), limits),
+    pendings: createPendingSignIns(keys('pending'), limits),
+    limits,
+    transport,
+    timeoutMs: http?.timeoutMs ?? 10_000,
+    jars: [cookieJar(name, true), cookieJar(name, false)],
+    texts: textsOf(options.texts),
+    renderPage: options.renderPage && checkedPages(options.renderPage),
+    hiddenFields: oncePerRequest(options.hiddenFields ? atOnce('hiddenFields', options.hiddenFields) : () => ({})),
+    emit: options.onEvent && undisturbed(options.onEvent),
+    report: undisturbed(options.onError ?? ((error) => console.error(error))),
+  }
+}
+
+/**
+ * In one process memory counts well; in several, each would count by itself, and a handle could be used once in each.
+ * Cluster workers and PM2 are recognised; other ways of starting several cannot be seen from here.
+ */
+function limiterOf(limiter: LimiterFactory | 'memory' | undefined): LimiterFactory {
+  if (typeof limiter === 'function') return limiter
+  const { isWorker } = require('node:cluster') as typeof import('node:cluster').default
+  if (limiter === undefined && (isWorker || process.env.pm_id !== undefined)) {
+    throw configurationError(
+      "bitbucketSignIn: this is one of several processes (cluster or PM2), and `limiter` is not given. Give one on PostgreSQL or Redis, or `limiter: 'memory'` if only one process serves this site.",
+    )
+  }
+  return memoryLimiter
+}
+
+/** One answer for all forms of a page: a guard that makes a new token at each call takes only the last one. */
+function oncePerRequest(hiddenFields: Services<never>['hiddenFields']): Services<never>['hiddenFields'] {
+  const given = new WeakMap<Request, Readonly<Record<string, string>>>()
+  return (req) => {
+    const fields = given.get(req) ?? hiddenFields(req)
+    given.set(req, fields)
+    return fields
+  }
+}
+
+function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) => Texts {
+  if (typeof texts === 'function') {
+    const chosen = atOnce('texts', texts)
+    return (req) => mergeTexts(english, chosen(req))
+  }
+  const merged = mergeTexts(english, texts)
+  return () => merged
+}
+
+/** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */
+function atOnce<Asked extends unknown[], Answer>(
+  name: string,
+  given: (...asked: Asked) => Answer,
+): (...asked: Asked) => Answer {
+  return (...asked) => {
+    const answer = given(...asked)
+    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
+    Promise.resolve(answer).catch(() => {})
+    throw configurationError(
+      `${name}: it must answer at once and gave a promise. Have ready what it needs, for example on \`req.user\`.`,
+    )
+  }
+}
+
+const PAGE_DEADLINE_MS = 15_000
+
+/** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
+function checkedPages(renderPage: RenderPage): RenderPage {
+  return async (name, page) => {
+    const given = Promise.resolve(renderPage(name, page))
+    const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
+    if (typeof html === 'string') return html
+    if (html === undefined || html === null) return undefined
+    throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
+  }
+}
+
+function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): void {
+  const missing = (['listIdentities', 'describeUser'] as const).filter((name) => !accounts[name])
+  if (missing.length > 0) {
+    process.emitWarning(
+      `accounts: without ${missing.join(' and ')}, a person whose address belongs to an existing account is refused (account_exists) instead of being linked or asked to prove it.`,
+      'BitbucketSignInWarning',
+    )
+  }
+  if (accounts.updateProfile && !accounts.listIdentities) {
+    process.emitWarning(
+      'accounts: updateProfile is never called without listIdentities, whose profiles it is compared with.',
+      'BitbucketSignInWarning',
+    )
+  }
+}
+
+/** Where an app that puts a page of its own in front of the router ends well, every other one goes round in circles. */
+function warnOfLoop<User>({ connection, basePath, paths }: BitbucketSignInOptions<User>): void {
+  if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
+  if ((paths?.signedIn ?? '/') !== '/') return
+  process.emitWarning(
+    'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` in front of the router.',
+    'BitbucketSignInWarning',
+  )
+}

@@ -1,0 +1,68 @@
+import type { Request } from 'express'
+import { BitbucketSignInError } from '../contract/errors'
+import { scopeMissing } from './exchange'
+
+/** The parameters of a callback, each a single string of sane length. */
+export interface CallbackParameters {
+  readonly state: string | undefined
+  readonly code: string | undefined
+  readonly error: string | undefined
+  readonly iss: string | undefined
+  readonly handover: string | undefined
+}
+
+const LIMITS = { state: 1024, code: 2048, error: 256, iss: 512, handover: 4096 } as const
+
+/**
+ * Reads the callback's query; no other source counts. A parameter that is repeated, empty, nested or too long spoils
+ * the whole callback: every reader of such a query picks another value.
+ */
+export function readCallback(query: Request['query']): CallbackParameters {
+  const read = (name: keyof typeof LIMITS): string | undefined => {
+    const value: unknown = Object.hasOwn(query, name) ? query[name] : undefined
+    if (value === undefined) return undefined
+    if (typeof value !== 'string' || value === '' || value.length > LIMITS[name]) throw stateInvalid()
+    return value
+  }
+  return {
+    state: read('state'),
+    code: read('code'),
+    error: read('error'),
+    iss: read('iss'),
+    handover: read('handover'),
+  }
+}
+
+/** One answer for everything that is wrong with a callback, so that it tells a stranger nothing. */
+export function stateInvalid(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'state_invalid',
+    'This callback belongs to no sign-in that was started in this browser, or to one that is over.',
+  )
+}
+
+/** `iss` must be the server that was asked, when it is there at all. @see https://www.rfc-editor.org/rfc/rfc9207 */
+export function checkIssuer(iss: string | undefined, authorizationURL: URL): void {
+  if (iss !== undefined && iss !== authorizationURL.origin) throw stateInvalid()
+}
+
+/** Exactly one of `code` and `error`; the error codes of RFC 6749 become ours, the description is not looked at. */
+export function authorizationCode({ code, error }: Pick<CallbackParameters, 'code' | 'error'>): string {
+  if ((code === undefined) === (error === undefined)) throw stateInvalid()
+  if (code !== undefined) return code
+  switch (error) {
+    case 'access_denied':
+      throw new BitbucketSignInError('access_denied', 'The person did not allow the sign-in at Bitbucket.')
+    case 'invalid_scope':
+      throw scopeMissing('Account: Read and Email, and the box of every extra scope')
+    case 'unauthorized_client':
+    case 'unsupported_response_type':
+    case 'invalid_request':
+      throw new BitbucketSignInError(
+        'client_rejected',
+        'Bitbucket refused this OAuth client. Check the client ID (Key) and that exactly this callback URL is registered.',
+      )
+    default:
+      throw new BitbucketSignInError('upstream_failed', 'Bitbucket ended the sign-in with an error.')
+  }
+}

@@ -1,0 +1,127 @@
+import { isLoopback } from '../contract/loopback'
+/**
+ * Readers for what Bitbucket answers. They take `unknown` and return checked, capped values or `undefined`:
+ * nothing that was not asked for passes, and a missing or odd optional field never fails a sign-in.
+ */
+
+/** An object as `JSON.parse` made it: any own key, `__proto__` included, so read single fields and never merge it. */
+export type JsonObject = Readonly<Record<string, unknown>>
+
+const MAX_TEXT = 256
+const MAX_URL = 512
+/** Bitbucket's tokens exceed 2500 characters; a header line in front of most servers ends at 16 kB. */
+const MAX_TOKEN = 12_000
+const MAX_EMAILS_PER_PAGE = 100
+
+const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$/
+/** Wider than what Bitbucket takes today (lower-case letters, digits, `_`, `-`, `.`), because older ones remain. */
+const SLUG = /^[\w.-]{1,128}$/
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
+/** The parser lets quotes and the like stand in a host. */
+const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])$/
+const VISIBLE_ASCII = /^[\x21-\x7e]+$/
+/** Controls, bidi overrides, zero-width and unassigned characters: they hide or reorder text on pages and in logs. */
+const INVISIBLE = /\p{C}+/gu
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Text for people: invisible characters dropped, at most 256 characters, `undefined` when nothing is left. */
+export function readText(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined
+  // Most names are plain, and then there is nothing to drop.
+  if (value.length <= MAX_TEXT && PRINTABLE_ASCII.test(value)) return value.trim() || undefined
+  const text = value
+    .slice(0, MAX_TEXT * 4)
+    .replace(INVISIBLE, '')
+    .trim()
+  return text === '' ? undefined : Array.from(text).slice(0, MAX_TEXT).join('')
+}
+
+/**
+ * An https URL (http on loopback, for the fake), at most 512 characters, as the parser writes it: `https:x` would be a
+ * path of the app's own in its pages, and a quote would end an attribute.
+ */
+export function readUrl(value: unknown): string | undefined {
+  if (typeof value !== 'string' || value.length > MAX_URL || !VISIBLE_ASCII.test(value)) return undefined
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  if (url?.username !== '' || url.password !== '' || !PLAIN_HOST.test(url.hostname)) return undefined
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) return undefined
+  return url.href.length > MAX_URL ? undefined : url.href
+}
+
+/** A `uuid` in Bitbucket's one canonical form: braces, lower-case hexadecimal. Other spellings are refused, not repaired. */
+export function readUuid(value: unknown): string | undefined {
+  return typeof value === 'string' && UUID.test(value) ? value : undefined
+}
+
+/** Atlassian's account id, kept beside the uuid for other Atlassian products; never a key here. */
+export function readAccountId(value: unknown): string | undefined {
+  return typeof value === 'string' && /^[0-9A-Za-z:_-]{1,128}$/.test(value) ? value : undefined
+}
+
+/** `links.<rel>.href`, where a rel may be one object or an array of them. */
+export function readLink(links: unknown, rel: string): string | undefined {
+  if (!isJsonObject(links) || !Object.hasOwn(links, rel)) return undefined
+  const found = Array.isArray(links[rel]) ? links[rel][0] : links[rel]
+  return isJsonObject(found) ? readUrl(found.href) : undefined
+}
+
+/** The token endpoint's answer, checked: `undefined` when it is not a usable bearer token. */
+export function readTokenAnswer(body: JsonObject) {
+  const { access_token, refresh_token, token_type, expires_in } = body
+  if (!isToken(access_token)) return undefined
+  if (typeof token_type !== 'string' || token_type.toLowerCase() !== 'bearer') return undefined
+  return {
+    accessToken: access_token,
+    refreshToken: isToken(refresh_token) ? refresh_token : null,
+    expiresInSeconds:
+      typeof expires_in === 'number' && Number.isFinite(expires_in) && expires_in > 0 ? expires_in : null,
+    scopes: readScopes(body.scope ?? body.scopes),
+  }
+}
+
+function isToken(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_TOKEN && VISIBLE_ASCII.test(value)
+}
+
+/** Granted scopes, `null` when the answer does not say. Since May 2026 the field is `scope`, before it was `scopes`. */
+function readScopes(value: unknown): readonly string[] | null {
+  if (typeof value !== 'string' || value.length > 4096) return null
+  return value.split(/[\s,]+/).filter((scope) => /^[\x21-\x7e]{1,128}$/.test(scope))
+}
+
+/** The `error` code of a refusal at the token endpoint; its description is not ours to show. */
+export function readOAuthError(body: JsonObject | undefined): string | undefined {
+  return typeof body?.error === 'string' && /^[a-z_]{1,64}$/.test(body.error) ? body.error : undefined
+}
+
+/** One page of `/user/emails`: odd entries are skipped, `next` is left to the caller to judge. */
+export function readEmailPage(body: JsonObject) {
+  const values = Array.isArray(body.values) ? body.values.slice(0, MAX_EMAILS_PER_PAGE) : []
+  const emails = []
+  for (const item of values) {
+    if (!isJsonObject(item) || typeof item.email !== 'string' || item.email.length > 254) continue
+    if (item.type !== undefined && item.type !== 'email') continue
+    emails.push({ address: item.email, primary: item.is_primary === true, confirmed: item.is_confirmed === true })
+  }
+  return { emails, next: typeof body.next === 'string' ? body.next : undefined }
+}
+
+/** A workspace's slug as it is compared: lower case, the only case in which Bitbucket makes them. */
+function readSlug(value: unknown): string | undefined {
+  return typeof value === 'string' && SLUG.test(value) ? value.toLowerCase() : undefined
+}
+
+/** A membership in the workspace that was asked about, `undefined` for any other answer. */
+export function readMembership(body: JsonObject, asked: string) {
+  const { workspace } = body
+  if (body.type !== 'workspace_membership' || !isJsonObject(workspace)) return undefined
+  const permission = readText(body.permission)
+  const slug = readSlug(workspace.slug)
+  const uuid = readUuid(workspace.uuid)
+  if (!permission || !slug || !uuid || (asked !== uuid && asked !== slug)) return undefined
+  const user = isJsonObject(body.user) ? readUuid(body.user.uuid) : undefined
+  return { slug, uuid, permission, user }
+}

@@ -1,0 +1,98 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { BitbucketSignInError } from '../contract/errors'
+import type { ExchangeDeadline } from '../time/deadline'
+import { isJsonObject, type JsonObject } from './read-answer'
+
+/** One request to Bitbucket. */
+export interface UpstreamRequest {
+  readonly method: 'GET' | 'POST'
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  /** Ends the request: the deadline of the whole exchange, or the browser that went away. */
+  readonly deadline: Pick<ExchangeDeadline, 'reason' | 'add' | 'remove'>
+}
+
+/** What came back. `body` is `undefined` unless it was one JSON object. */
+export interface UpstreamAnswer {
+  readonly status: number
+  readonly body: JsonObject | undefined
+  readonly headers: IncomingHttpHeaders
+}
+
+/** The only way out to the network. */
+export interface Transport {
+  /** Rejects with `upstream_timeout` or `upstream_failed`; every complete answer resolves, whatever its status. */
+  request(request: UpstreamRequest): Promise<UpstreamAnswer>
+  /** Opens up to `count` connections to this origin ahead of need. Sends nothing. */
+  preconnect(url: URL, count: number): void
+  /** Closes all connections; what is under way fails. */
+  close(): void
+}
+
+/** More than any answer of Bitbucket's has. */
+export const MAX_BODY_BYTES: number = 1024 * 1024
+
+/** How many requests to one host may be under way at once; the others wait, within their deadline. */
+export const MAX_SOCKETS_PER_HOST = 50
+
+/** Asks for JSON as it is: what is not compressed cannot grow when it is unpacked. */
+export function headersOf({ headers }: UpstreamRequest): Record<string, string> {
+  return { accept: 'application/json', 'accept-encoding': 'identity', ...headers }
+}
+
+/** A complete answer, read. Throws where it is not to be read. */
+export function readAnswer(status: number, headers: IncomingHttpHeaders, chunks: readonly Buffer[]): UpstreamAnswer {
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
+    throw fault('compressed an answer that was asked for as it is')
+  }
+  return { status, headers, body: parseObject(chunks) }
+}
+
+/** Every `Set-Cookie` line; one alone may come as a text. */
+export function setCookiesOf({ headers }: UpstreamAnswer): readonly string[] {
+  return [headers['set-cookie'] ?? []].flat()
+}
+
+/** Whole body at once, so a character split across two packets stays whole; anything but one JSON object is nothing. */
+function parseObject(chunks: readonly Buffer[]): JsonObject | undefined {
+  const [only, ...more] = chunks
+  const body = only && more.length === 0 ? only : Buffer.concat(chunks)
+  try {
+    const value: unknown = JSON.parse(utf8.decode(body))
+    return isJsonObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Codes of a connection that the other side ended, whoever saw it. */
+const ENDED: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+
+/**
+ * What a request that failed comes to. `retry`: the connection was ended before anything came back, as a kept one can be
+ * in the very moment of its use.
+ */
+export function failureOf(error: NodeJS.ErrnoException, hasBegun: boolean): BitbucketSignInError | 'retry' {
+  if (ENDED.has(error.code)) return hasBegun ? fault('broke off in the middle of an answer') : 'retry'
+  if (error.code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return tooLarge()
+  return new BitbucketSignInError(
+    'upstream_failed',
+    `Bitbucket could not be reached (${error.code ?? 'network error'}).`,
+  )
+}
+
+/** Where it may not be sent again. */
+export function endedEarly(): BitbucketSignInError {
+  return fault('closed the connection before it answered')
+}
+
+export function tooLarge(): BitbucketSignInError {
+  return fault('answered with more than 1 MiB')
+}
+
+function fault(what: string): BitbucketSignInError {
+  return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}.`)
+}

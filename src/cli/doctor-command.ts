@@ -1,0 +1,156 @@
+import { parseArgs } from 'node:util'
+import { createTransport } from '../bitbucket/transport'
+import { type ActiveConnection, activateConnection } from '../connections/active-connection'
+import { BitbucketSignInError } from '../contract/errors'
+import { BITBUCKET_ENDPOINTS, type Endpoints } from '../contract/options'
+import { type DoctorFinding, problem, reportOf } from '../doctor/finding'
+import { installationFindings } from '../doctor/installation'
+import { readSite, type SentToBitbucket } from '../doctor/site'
+import { upstreamFindings } from '../doctor/upstream-findings'
+import { type Command, UsageError } from './command'
+
+const USAGE = `Usage: passport-bitbucket-signin doctor [options]
+
+Looks for mistakes in a set-up and says how to mend each. Without options it looks at
+Node and at the packages in this folder. Exit code: 0 = no problem, 1 = problems,
+2 = wrong arguments.
+
+Options:
+  --url <address>          A running site, for example https://app.example.com. A sign-in
+                           is started there and cancelled; nobody is signed in.
+  --path <path>            Path of the router. Default /auth/bitbucket.
+  --client-id <key>        OAuth client to ask Bitbucket about. Default: what the site
+                           sends. Its secret is read from BITBUCKET_CLIENT_SECRET.
+  --callback-url <url>     The callback URL registered at Bitbucket. Default: what the
+                           site sends.
+  --bitbucket <address>    A stand-in for bitbucket.org, such as the fake Bitbucket. The
+                           secret is sent there.
+  --json                   Print the findings as JSON.
+
+From inside the app more can be seen: await bitbucket.doctor(app).
+`
+
+/** `doctor`: looks at an installation, a running site and an OAuth client. */
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'Find mistakes in a set-up and how to mend them.',
+  usage: USAGE,
+  async run(args, terminal) {
+    const options = readOptions(args)
+    const report = reportOf(await findings(options))
+    terminal.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : String(report))
+    return report.ok ? 0 : 1
+  },
+}
+
+interface Options {
+  readonly site: { readonly origin: string; readonly path: string } | null
+  readonly clientID: string | undefined
+  readonly callbackURL: string | undefined
+  readonly endpoints: Endpoints
+  readonly json: boolean
+}
+
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      url: { type: 'string' },
+      path: { type: 'string', default: '/auth/bitbucket' },
+      'client-id': { type: 'string' },
+      'callback-url': { type: 'string' },
+      bitbucket: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const { url, path, bitbucket } = values
+  if (!/^\/[^?#]*$/.test(path)) throw new UsageError('--path must be a path such as /auth/bitbucket.')
+  return {
+    site: url === undefined ? null : { origin: originOf('--url', url), path: path.replace(/\/+$/, '') },
+    clientID: values['client-id'],
+    callbackURL: values['callback-url'],
+    endpoints: bitbucket === undefined ? BITBUCKET_ENDPOINTS : endpointsAt(originOf('--bitbucket', bitbucket)),
+    json: values.json,
+  }
+}
+
+function originOf(option: string, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url && /^https?:$/.test(url.protocol)) return url.origin
+  throw new UsageError(`${option} must be an address such as https://app.example.com, not "${text}".`)
+}
+
+function endpointsAt(origin: string): Endpoints {
+  return {
+    authorizationURL: `${origin}/site/oauth2/authorize`,
+    tokenURL: `${origin}/site/oauth2/access_token`,
+    apiURL: `${origin}/2.0`,
+  }
+}
+
+async function findings(options: Options): Promise<readonly DoctorFinding[]> {
+  const transport = createTransport({ preconnect: false })
+  try {
+    const bitbucketOrigin = new URL(options.endpoints.authorizationURL).origin
+    const site = options.site && (await readSite(transport, { ...options.site, bitbucketOrigin }))
+    const sent = site?.sent ?? null
+    const hasSecret = Boolean(process.env.BITBUCKET_CLIENT_SECRET)
+    const client = clientOf(options, sent)
+    return [
+      ...installationFindings(process.cwd()),
+      ...(site?.findings ?? []),
+      ...differences(options, sent),
+      ...(client ? await upstreamFindings(transport, client, { hasSecret }) : []),
+    ]
+  } finally {
+    transport.close()
+  }
+}
+
+/** The client to ask about: as given, else as the site sends it. */
+function clientOf({ clientID, callbackURL, endpoints, site }: Options, sent: SentToBitbucket | null) {
+  const id = clientID ?? sent?.clientID
+  if (id === undefined) return null
+  const registered = callbackURL ?? sent?.callbackURL ?? (site ? `${site.origin}${site.path}/callback` : undefined)
+  if (registered === undefined) throw new UsageError('--client-id needs --callback-url or --url beside it.')
+  return checked({ clientID: id, callbackURL: registered, endpoints, ...(sent?.scope && { scope: sent.scope }) })
+}
+
+function checked(given: {
+  clientID: string
+  callbackURL: string
+  endpoints: Endpoints
+  scope?: string
+}): ActiveConnection {
+  try {
+    const clientSecret = process.env.BITBUCKET_CLIENT_SECRET || 'not given'
+    return activateConnection({ ...given, clientSecret }, 'doctor', '/')
+  } catch (error) {
+    if (error instanceof BitbucketSignInError) throw new UsageError(error.message)
+    throw error
+  }
+}
+
+/** What was said on the command line against what the site does. */
+function differences({ clientID, callbackURL }: Options, sent: SentToBitbucket | null): DoctorFinding[] {
+  const found: DoctorFinding[] = []
+  if (sent && clientID !== undefined && clientID !== sent.clientID) {
+    found.push(
+      problem(
+        'client-id',
+        `The site sends the client ID ${sent.clientID}, not ${clientID}.`,
+        'Set the client ID (Key) of the site to that of the OAuth client.',
+      ),
+    )
+  }
+  if (sent && callbackURL !== undefined && callbackURL !== sent.callbackURL) {
+    found.push(
+      problem(
+        'callback-url',
+        `The site sends the callback URL ${sent.callbackURL}; registered is ${callbackURL}. Bitbucket compares them exactly.`,
+        `Set \`callbackURL\` of the connection to ${callbackURL}, or register ${sent.callbackURL}.`,
+      ),
+    )
+  }
+  return found
+}

@@ -1,0 +1,277 @@
+import { createHash } from 'node:crypto'
+import type { Request } from 'express'
+import type { ApiClient } from '../bitbucket/exchange'
+import { BitbucketSignInError } from '../contract/errors'
+import {
+  BASE_SCOPES,
+  BITBUCKET_ENDPOINTS,
+  BITBUCKET_ISSUER,
+  type Connection,
+  type ConnectionResolver,
+  configurationError,
+  type Endpoints,
+  scopesOf,
+} from '../contract/options'
+import { Secret } from '../contract/secret'
+import { type ConnectionKey, unavailability } from '../decisions/connection-levels'
+import { validateConnection } from '../options/validate-options'
+import { type CookieJar, cookieJar } from '../state/sealed-cookie'
+import { withDeadline } from '../time/deadline'
+
+/** A connection, validated, with everything that follows from it worked out once. Frozen. */
+export interface ActiveConnection extends ApiClient {
+  readonly id: string
+  readonly tenant: string | null
+  readonly application: string | null
+  readonly signUp: boolean
+  readonly trustedProvider: boolean
+  readonly visible: boolean
+  /** The scopes to ask for in one string, `undefined` = send none. */
+  readonly scope: string | undefined
+  readonly authorizationURL: URL
+  /** Where to send the browser to start; everything but these two values is worked out once. */
+  readonly authorizationLocation: (state: string, codeChallenge: string) => string
+  /** Base of the API. */
+  readonly api: URL
+  /** Origin of the callback. */
+  readonly origin: string
+  /** Where a sign-in may start and end: the callback's origin and the custom domains. */
+  readonly origins: readonly string[]
+  /** Whether `Host` is consulted. */
+  readonly hasCustomDomains: boolean
+  /** Public path of the router, without trailing slash. */
+  readonly basePath: string
+  /** Changes with everything a sign-in in flight depends on. */
+  readonly digest: string
+  readonly jar: CookieJar
+}
+
+/** Finds the connection of a request. */
+export interface ConnectionSource {
+  /** `null` = there is none for this request. */
+  resolve(req: Request): Promise<ActiveConnection | null> | ActiveConnection | null
+  /**
+   * The connection under which a sign-in started, for a callback at another host than the one where it did. A resolver
+   * function of the app's own is asked for the connection of the request instead.
+   */
+  resolveFor(req: Request, key: ConnectionKey): Promise<ActiveConnection | null> | ActiveConnection | null
+  /** The connection of a tenant, offered or not; `null` = it has none, `undefined` = this source cannot tell. */
+  registered(tenant: string | null): Promise<ActiveConnection | null | undefined>
+  /** All connections that can be listed, for `callbackURLs()`. */
+  list(): Promise<readonly ActiveConnection[]>
+}
+
+/** A resolver that also finds its connections without a request, as `connections()` makes it. */
+export interface KeyedResolver extends ConnectionResolver {
+  /** What is offered to this tenant and application, `null` = nothing. */
+  readonly lookUp: (key: ConnectionKey) => Promise<Connection | null>
+  /** The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
+  readonly registered: (tenant: string | null) => Promise<Connection | null>
+  /** The registered connection of every level that can be listed. */
+  readonly list: () => Promise<readonly Connection[]>
+}
+
+const RESOLVER_DEADLINE_MS = 15_000
+
+const MAX_KNOWN = 10_000
+
+/**
+ * Makes the source. A fixed connection is worked out once, a resolver's answers once per distinct content: a row read
+ * from a database anew costs a comparison, and an object that was changed in place is seen.
+ */
+export function connectionSource(
+  connection: Connection | ConnectionResolver,
+  pluginName: string,
+  basePath: string | undefined,
+): ConnectionSource {
+  const known = new Map<string, ActiveConnection>()
+  const activate = (each: Connection): ActiveConnection => {
+    const content = JSON.stringify(each)
+    let active = known.get(content)
+    if (!active) {
+      active = activateConnection(each, pluginName, basePath)
+      if (known.size >= MAX_KNOWN) known.clear()
+      known.set(content, active)
+    }
+    return active
+  }
+  const available = (each: Connection) => (unavailability(each) === null ? activate(each) : null)
+
+  if (typeof connection !== 'function') {
+    // A copy: what the app changes in its object later was never validated.
+    const fixed = activate(structuredClone(connection))
+    const offered = unavailability(connection) === null ? fixed : null
+    return {
+      resolve: () => offered,
+      resolveFor: () => offered,
+      registered: async () => fixed,
+      list: async () => [fixed],
+    }
+  }
+
+  const resolved = async (ask: () => ReturnType<ConnectionResolver>) => {
+    const found = await askResolver(ask)
+    return found === null ? null : available(found)
+  }
+  const keyed = 'lookUp' in connection ? (connection as KeyedResolver) : undefined
+  return {
+    resolve: (req) => resolved(() => connection(req)),
+    resolveFor: (req, key) => resolved(() => (keyed ? keyed.lookUp(key) : connection(req))),
+    async registered(tenant) {
+      if (!keyed) return undefined
+      const found = await askResolver(() => keyed.registered(tenant))
+      return found === null ? null : activate(found)
+    },
+    async list() {
+      return keyed ? (await keyed.list()).map(activate) : []
+    },
+  }
+}
+
+/** Resolvers are hooks: they have a deadline, and anything but a connection or `null` is a fault. */
+async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<Connection | null> {
+  let found: Connection | null
+  try {
+    found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')
+  } catch (cause) {
+    if (cause instanceof BitbucketSignInError && cause.code === 'store_unavailable') throw cause
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
+  }
+  if (found === null) return null
+  if (typeof found !== 'object' || Array.isArray(found)) {
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver must return a connection or null.')
+  }
+  if (!found.id) throw configurationError('connection.id: a resolver must name each connection.')
+  return found
+}
+
+/** Validates a connection and works out everything that follows from it; `givenTo` names what has to be mended. */
+export function activateConnection(
+  connection: Connection,
+  pluginName: string,
+  basePath: string | undefined,
+  givenTo?: string,
+): ActiveConnection {
+  validateConnection(connection, basePath !== undefined, givenTo)
+  const endpoints = connection.endpoints ?? BITBUCKET_ENDPOINTS
+  const callback = new URL(connection.callbackURL)
+  const custom = (connection.origins ?? []).map((origin) => new URL(origin).origin)
+  const id = connection.id ?? 'default'
+  const tenant = connection.tenant ?? null
+  const application = connection.application ?? null
+  const apiURL = withoutSlash(endpoints.apiURL)
+  return Object.freeze<ActiveConnection>({
+    id,
+    tenant,
+    application,
+    clientID: connection.clientID,
+    clientSecret: new Secret(connection.clientSecret),
+    callbackURL: connection.callbackURL,
+    issuer: issuerOf(endpoints),
+    tokenURL: new URL(endpoints.tokenURL),
+    apiURL,
+    // Slugs and uuids are lower case at Bitbucket; written otherwise they would match nobody.
+    workspaces: Object.freeze([...new Set(connection.workspaces?.map((each) => each.toLowerCase()))]),
+    signUp: connection.signUp ?? true,
+    trustedProvider: connection.trustedProvider ?? false,
+    visible: connection.visible ?? true,
+    scope: scopeOf(connection.scope),
+    authorizationURL: new URL(endpoints.authorizationURL),
+    authorizationLocation: authorizationLocation(endpoints.authorizationURL, connection),
+    api: new URL(apiURL),
+    origin: callback.origin,
+    origins: Object.freeze([...new Set([callback.origin, ...custom])]),
+    hasCustomDomains: custom.length > 0,
+    basePath: basePathOf(connection, basePath),
+    digest: createHash('sha256')
+      .update(
+        JSON.stringify([
+          id,
+          tenant,
+          application,
+          connection.clientID,
+          connection.callbackURL,
+          endpoints.authorizationURL,
+          endpoints.tokenURL,
+          endpoints.apiURL,
+        ]),
+      )
+      .digest('base64url')
+      .slice(0, 22),
+    jar: cookieJar(pluginName, callback.protocol === 'https:'),
+  })
+}
+
+/** Public path of the router, without trailing slash; `''` is the root. */
+export function basePathOf({ callbackURL }: Connection, basePath: string | undefined): string {
+  return withoutSlash(basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, ''))
+}
+
+/**
+ * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server has a say in
+ * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
+ * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
+ *
+ * On Bitbucket's own hosts the whole address counts. They also serve what anybody pushes: a file called `user` in a
+ * repository, asked for through the API, would be the answer to "who is this?".
+ */
+function issuerOf(endpoints: Endpoints): string {
+  const addresses = addressesOf(endpoints)
+  if (addresses.join(' ') === addressesOf(BITBUCKET_ENDPOINTS).join(' ')) return BITBUCKET_ISSUER
+  const servers = originsOf(addresses)
+  const bitbucket = originsOf(addressesOf(BITBUCKET_ENDPOINTS))
+  return (servers.every((each) => bitbucket.includes(each)) ? addresses : servers).join(' ')
+}
+
+function addressesOf({ authorizationURL, tokenURL, apiURL }: Endpoints): readonly string[] {
+  return [authorizationURL, tokenURL, withoutSlash(apiURL)].map((url) => new URL(url).href)
+}
+
+function originsOf(addresses: readonly string[]): readonly string[] {
+  return [...new Set(addresses.map((address) => new URL(address).origin))]
+}
+
+const withoutSlash = (url: string) => url.replace(/\/+$/, '')
+
+/** Reserved names are set and not added, so that nothing in the endpoint's own query can stand beside them. */
+function authorizationLocation(
+  authorizationURL: string,
+  { clientID, callbackURL, scope }: Connection,
+): ActiveConnection['authorizationLocation'] {
+  const url = new URL(authorizationURL)
+  const scopes = scopeOf(scope)
+  const fixed = {
+    response_type: 'code',
+    client_id: clientID,
+    redirect_uri: callbackURL,
+    ...(scopes && { scope: scopes }),
+  }
+  for (const [name, value] of Object.entries(fixed)) url.searchParams.set(name, value)
+  for (const name of ['state', 'code_challenge', 'code_challenge_method']) url.searchParams.delete(name)
+  // In a query a `+` is a space, which is written out; in a path it is a plus sign.
+  url.search = url.search.replaceAll('+', '%20')
+  const prefix = url.href
+  return (state, codeChallenge) => `${prefix}&state=${state}&code_challenge=${codeChallenge}&code_challenge_method=S256`
+}
+
+function scopeOf(scope: Connection['scope']): string | undefined {
+  return scope === false ? undefined : [...new Set([...BASE_SCOPES, ...scopesOf(scope ?? [])])].join(' ')
+}
+
+/**
+ * The origin of this request among the connection's own, `null` when it is none of them. Without custom domains the
+ * request's headers are not looked at. With them it is what Express itself believes under the app's `trust proxy`,
+ * and it only ever selects; nothing is built from it.
+ */
+export function requestOrigin(req: Request, connection: ActiveConnection): string | null {
+  if (!connection.hasCustomDomains) return connection.origin
+  const trusted = (req.app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean)(
+    req.socket.remoteAddress,
+    0,
+  )
+  const forwarded = trusted ? req.get('X-Forwarded-Host')?.split(',', 1)[0]?.trim() : undefined
+  const given = `${req.protocol}://${forwarded || (req.headers.host ?? '')}`
+  if (!/^https?:\/\/[\w.:[\]-]+$/i.test(given) || !URL.canParse(given)) return null
+  const { origin } = new URL(given)
+  return connection.origins.includes(origin) ? origin : null
+}

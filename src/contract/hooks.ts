@@ -1,0 +1,163 @@
+import type { Request } from 'express'
+import type { Identity, Profile } from './identity'
+import type { Tokens, WorkspaceMembership } from './tokens'
+
+/** What the person set out to do. */
+export type Intent = 'sign-in' | 'link' | 'reauthenticate'
+
+/** Where a hook call comes from. Frozen; the same for every hook of one request. */
+export interface HookContext {
+  /** Id of the connection. */
+  readonly connection: string
+  readonly tenant: string | null
+  readonly application: string | null
+  /** Origin at which the sign-in started, for example `https://app.example.com`. */
+  readonly origin: string
+  readonly intent: Intent
+  /** The memberships that opened the `workspaces` gate; empty when there is no gate. */
+  readonly workspaces: readonly WorkspaceMembership[]
+}
+
+/** Every hook takes one object, and these two fields are always in it. */
+export interface HookInput {
+  readonly req: Request
+  readonly context: HookContext
+}
+
+/** The address that goes with a new or claimed account. */
+export interface AccountEmail {
+  /** As Bitbucket or the person wrote it. */
+  readonly address: string
+  /** Store exactly this as the account's verified flag. */
+  readonly verified: boolean
+  /** Who vouches: `bitbucket` (trusted provider), `code` (our one-time code), `null` when not verified. */
+  readonly verifiedBy: 'bitbucket' | 'code' | null
+}
+
+/** An address that was proven. Only the policy makes one; claiming an address accepts nothing less. */
+export interface ProvenEmail extends AccountEmail {
+  readonly verified: true
+  readonly verifiedBy: 'bitbucket' | 'code'
+}
+
+/** One local account that holds an address, as `getAccountsByEmail` answers. */
+export interface AccountWithEmail<User> {
+  readonly user: User
+  /** The address as stored. The package compares it itself, so a loose collation cannot make two addresses one. */
+  readonly email: string
+  /** Whether the account's owner proved this address to the app. */
+  readonly emailVerified: boolean
+  /** `false` = never link to this account by address alone (for example after an unlink). Default `true`. */
+  readonly autoLink?: boolean
+}
+
+/** A stored identity, as `listIdentities` answers. */
+export interface StoredIdentity extends Identity {
+  /** The profile as it was stored; the basis of `changes` in `updateProfile`. */
+  readonly profile?: Partial<Pick<Profile, 'username' | 'nickname' | 'displayName' | 'avatarUrl'>>
+}
+
+/** How pages name an account, as `describeUser` answers. */
+export interface UserDescription {
+  /** Name or address by which the owner recognises the account. */
+  readonly label: string
+  readonly email: string | null
+  readonly emailVerified: boolean
+}
+
+/**
+ * The app's side of the contract. Hooks may be async. One that throws, returns the wrong type or has not settled in
+ * 15 seconds ends the request without a session: `hook_failed` (500), or `store_unavailable` (503) where it throws
+ * `new BitbucketSignInError('store_unavailable', '…')` because its database is away.
+ */
+export interface AccountHooks<User> {
+  /**
+   * The user who owns this identity, `null` when no such identity is stored, `'orphaned'` when the identity is stored
+   * and its user is gone. Look up by (issuer, id) and by nothing else: names and addresses change hands.
+   */
+  getUserByIdentity(
+    input: HookInput & { readonly identity: Identity },
+  ): User | null | 'orphaned' | Promise<User | null | 'orphaned'>
+
+  /**
+   * All accounts that hold this address, and users whose *username* is that address (as unverified).
+   * Called only where the decision table allows accounts to be consulted.
+   */
+  getAccountsByEmail(
+    input: HookInput & { readonly email: string },
+  ): readonly AccountWithEmail<User>[] | Promise<readonly AccountWithEmail<User>[]>
+
+  /**
+   * Stores a new user **and** the identity in one database transaction. Throw {@link IdentityTakenError} or
+   * {@link EmailTakenError} when a unique key refuses.
+   */
+  createUser(
+    input: HookInput & {
+      readonly identity: Identity
+      readonly profile: Profile
+      readonly email: AccountEmail | null
+    },
+  ): User | Promise<User>
+
+  /** Stores the identity for this user. Throw {@link IdentityTakenError} when the unique key refuses. */
+  linkIdentity(
+    input: HookInput & { readonly user: User; readonly identity: Identity; readonly profile: Profile },
+  ): unknown
+
+  /**
+   * Hands accounts that hold an address *unverified* to the person who proved it, in ONE transaction: take password,
+   * other identities, sessions and pending changes from the holders (or the address away from them), store the
+   * identity, mark the address verified. Returns the emptied account or a new one.
+   */
+  claimAddress?(
+    input: HookInput & {
+      readonly holders: readonly User[]
+      readonly identity: Identity
+      readonly profile: Profile
+      readonly email: ProvenEmail
+    },
+  ): { user: User; dropped?: unknown } | Promise<{ user: User; dropped?: unknown }>
+
+  /**
+   * Deletes the identity only if another way to sign in remains, in one transaction; afterwards `getAccountsByEmail`
+   * must answer `autoLink: false` for that user, or the next sign-in would link it again.
+   */
+  unlinkIdentity?(
+    input: HookInput & { readonly user: User; readonly identity: Identity },
+  ): 'unlinked' | 'last' | Promise<'unlinked' | 'last'>
+
+  /** The identities of this user. Needed for linking by address and for unlink. */
+  listIdentities?(
+    input: HookInput & { readonly user: User },
+  ): readonly StoredIdentity[] | Promise<readonly StoredIdentity[]>
+
+  /** How pages name this account. Needed for linking and for proving a matching account. */
+  describeUser?(input: HookInput & { readonly user: User }): UserDescription | Promise<UserDescription>
+
+  /**
+   * Receives Bitbucket's tokens, at each callback that ends with a known or just stored identity. The only hook that
+   * sees them. They exceed 2500 characters each and belong encrypted in your database, never in a session.
+   */
+  storeTokens?(
+    input: HookInput & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },
+  ): unknown
+
+  /** Called when name, nickname or picture changed upstream. An address is never an instruction to change yours. */
+  updateProfile?(
+    input: HookInput & {
+      readonly user: User
+      readonly identity: Identity
+      readonly profile: Profile
+      /** The fields that differ from what `listIdentities` returned. */
+      readonly changes: StoredIdentity['profile'] & {}
+    },
+  ): unknown
+
+  /** `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. */
+  canSignIn?(input: HookInput & { readonly user: User }): boolean | string | Promise<boolean | string>
+
+  /** Ends the user's other sessions; called after an identity was linked, unlinked or an address claimed. */
+  endOtherSessions?(
+    input: HookInput & { readonly user: User; readonly reason: 'linked' | 'unlinked' | 'claimed' },
+  ): unknown
+}

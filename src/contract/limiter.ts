@@ -1,0 +1,21 @@
+/** The part of a `rate-limiter-flexible` limiter that is used. */
+export interface Limiter {
+  /**
+   * Adds one point. Resolves while the key is within its points; rejects with anything but an `Error` when it is over
+   * them, and with an `Error` when the store failed.
+   */
+  consume(key: string): Promise<{ readonly consumedPoints: number }>
+  /** The key's points, `null` when there are none. */
+  get(key: string): Promise<{ readonly consumedPoints: number } | null>
+}
+
+/** Options for one counter; hand them on to the limiter's constructor. */
+export interface LimiterOptions {
+  readonly keyPrefix: string
+  readonly points: number
+  /** Lifetime of a key in seconds. */
+  readonly duration: number
+}
+
+/** Makes one counter, for example `(options) => new RateLimiterPostgres({ storeClient: pool, tableName: 'limits', tableCreated: true, ...options })`. */
+export type LimiterFactory = (options: LimiterOptions) => Limiter

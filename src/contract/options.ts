@@ -1,0 +1,197 @@
+import type { Agent } from 'node:http'
+import type { Request } from 'express'
+import { BitbucketSignInError } from './errors'
+import type { ErrorListener, EventListener } from './events'
+import type { AccountHooks, HookContext } from './hooks'
+import type { LimiterFactory } from './limiter'
+import type { RenderPage } from './pages'
+import type { LinkPolicy, SignInPolicy } from './policy'
+import type { PartialTexts } from './texts'
+
+/** Where Bitbucket is. Needed for the fake Bitbucket or a gateway only; all three belong together. */
+export interface Endpoints {
+  /** Becomes the address the browser is sent to. */
+  readonly authorizationURL: string
+  readonly tokenURL: string
+  /** API base, for example `https://api.bitbucket.org/2.0`. */
+  readonly apiURL: string
+  /**
+   * Lets the server talk to private and link-local addresses. Default `false`. With it, whoever may set `endpoints`
+   * can make this server call machines of your own network.
+   */
+  readonly allowPrivateHosts?: boolean
+}
+
+/** One OAuth client at Bitbucket and what it may do here. */
+export interface Connection {
+  /** Names the connection in events and hooks. Default `'default'`; a resolver function must give it. */
+  readonly id?: string
+  /** Bitbucket's *Key*; sent as `client_id`. */
+  readonly clientID: string
+  /** Bitbucket's *Secret*; sent as the password of HTTP Basic to the token endpoint, and nowhere else. */
+  readonly clientSecret: string
+  /**
+   * Absolute URL of the callback route, exactly as registered at Bitbucket; https, or http on loopback.
+   * Sent as `redirect_uri` in both steps. Bitbucket allows one per client and compares it exactly.
+   */
+  readonly callbackURL: string
+  /** Scopes beyond `account email`, which are always asked for. `false` = send no `scope` at all. */
+  readonly scope?: string | readonly string[] | false
+  /**
+   * Whether an address that is confirmed at Bitbucket counts as proven here. Default `false`: a code is mailed first.
+   * With `true` a confirmed Bitbucket address opens a matching verified account without a further question, so
+   * whoever takes over an address at Bitbucket takes over the account here.
+   */
+  readonly trustedProvider?: boolean
+  /** `false` = not offered, and sign-ins in flight end. Default `true`. */
+  readonly enabled?: boolean
+  /** Whether people without an account get one. Default `true`; else `sign_up_disabled`. */
+  readonly signUp?: boolean
+  /** `false` = works, but `offered()` and `button()` do not show it. Default `true`. */
+  readonly visible?: boolean
+  /** The applications that may use it. Absent = all. */
+  readonly applications?: readonly string[]
+  /**
+   * Further origins of the same owner (`https://app2.example.com`) at which a sign-in may start and end. The callback
+   * stays the central one and hands over. Absent = `Host` is not consulted at all.
+   */
+  readonly origins?: readonly string[]
+  /**
+   * Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename.
+   * An empty list admits everybody, and lifts what the application level asks.
+   */
+  readonly workspaces?: readonly string[]
+  readonly endpoints?: Endpoints
+  /** Tenant for which it was resolved; `connections()` sets it. */
+  readonly tenant?: string | null
+  /** Application for which it was resolved; `connections()` sets it. */
+  readonly application?: string | null
+}
+
+/**
+ * Finds the connection for a request; `null` = not offered here. It must answer the same at start and callback. With
+ * custom domains it is also asked at the host of the central callback, and must name all `origins` there;
+ * `connections()` finds the tenant's own connection by itself.
+ */
+export type ConnectionResolver = (req: Request) => Connection | null | Promise<Connection | null>
+
+/** What `sendEmailCode` receives. */
+export interface EmailCodeMessage {
+  /** The address to mail to; checked, so it fits a header line. */
+  readonly to: string
+  /** The code as to be shown: `XXXX-XXXX`. Put no link beside it: mail scanners follow links. */
+  readonly code: string
+  readonly expiresAt: Date
+  /** What the code is for. */
+  readonly purpose: 'verify-address'
+  /** The Bitbucket identity, masked, so that the reader can tell whether it was them. */
+  readonly maskedIdentity: string
+  readonly context: HookContext
+}
+
+/** Options of `bitbucketSignIn`. */
+export interface BitbucketSignInOptions<User> {
+  /** The app's own Passport instance, `passport` or `new Passport()`. Nothing is registered on it. */
+  readonly passport: PassportLike
+  /**
+   * Keys that seal the flow's cookies and its `state`: at least 32 characters each, newest first. To rotate, append the
+   * new one everywhere, then move it to the front. Never a client secret: a tenant's admin knows that one.
+   */
+  readonly secrets: readonly (string | undefined)[]
+  readonly connection: Connection | ConnectionResolver
+  readonly accounts: AccountHooks<User>
+  /**
+   * Mails a one-time code; awaited at most 5 seconds. Required unless the policy never asks for a code
+   * (`untrustedEmail` not `verify` and `missingEmail` not `ask`).
+   */
+  readonly sendEmailCode?: (message: EmailCodeMessage) => unknown
+  readonly policy?: Partial<
+    Pick<SignInPolicy, 'untrustedEmail' | 'missingEmail' | 'matchingAccount' | 'codeOpensAccount'> & LinkPolicy
+  >
+  /**
+   * The id of a user as a non-empty string, `null` for a guest (nobody signed in). Default: `user.id`, when it is a
+   * string, number, bigint or an object with its own `toString`.
+   */
+  readonly userId?: (user: User) => string | null
+  /**
+   * When the signed-in user last signed in by the app's own means, for steps that need a recent sign-in. Sign-ins with
+   * Bitbucket are stamped by the package; the later of the two counts. Default: those alone.
+   */
+  readonly signedInAt?: (req: Request) => Date | null
+  readonly session?: {
+    /**
+     * Session keys carried across rotation at sign-in, for example `cart`. Default none: what an anonymous visitor wrote
+     * stays behind. A lifetime that a hook gives the session (`req.session.cookie.maxAge`) goes along by itself.
+     */
+    readonly keep?: readonly string[]
+  }
+  readonly paths?: {
+    /** Where a sign-in without `returnTo` ends. Default `/`. */
+    readonly signedIn?: string
+    /** The app's own sign-in page. Default `/login`. */
+    readonly signIn?: string
+    /** The app's page for failures, called with `?error=<code>`. Default: the built-in page. */
+    readonly failed?: string
+  }
+  /** Public path of the router. Default: the path of `callbackURL` without `/callback`. */
+  readonly basePath?: string
+  /** Separates cookies, keys and counters of several plugins in one process. Default `'bitbucket'`. */
+  readonly name?: string
+  /**
+   * Makes the atomic counters. Default: in memory, at most 100,000 keys each, refusing when full. Give PostgreSQL or
+   * Redis when several processes serve one site; `'memory'` says that one process does, where that cannot be seen.
+   */
+  readonly limiter?: LimiterFactory | 'memory'
+  /** Replaces pages. */
+  readonly renderPage?: RenderPage
+  /** Replaces or translates texts; a function may choose by request. Default English. */
+  readonly texts?: PartialTexts | ((req: Request) => PartialTexts)
+  /** Hidden fields for our forms, for example the token of the app's own CSRF guard. */
+  readonly hiddenFields?: (req: Request) => Readonly<Record<string, string>>
+  /** Audit hook. */
+  readonly onEvent?: EventListener
+  /**
+   * Told of every fault that the person at the browser cannot mend (status 500 and above): of the set-up, of a hook, of a
+   * store, of the mailer, of Bitbucket, with its `cause`. The page they get says nothing of it. Default: `console.error`.
+   */
+  readonly onError?: ErrorListener
+  readonly http?: {
+    /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
+    readonly timeoutMs?: number
+    /** Open connections to Bitbucket when a sign-in starts. Default `true`. */
+    readonly preconnect?: boolean
+    /** Your own agent, for example one that goes through a proxy. */
+    readonly agent?: Agent
+  }
+}
+
+/** The part of a Passport instance that is used; structural, because `new Passport()` has another declared type. */
+export interface PassportLike {
+  // biome-ignore lint/suspicious/noExplicitAny: declared by others, called by nobody here
+  authenticate(...args: any[]): any
+}
+
+/** The default scopes of every sign-in. */
+export const BASE_SCOPES = ['account', 'email'] as const
+
+/** Where Bitbucket Cloud is. @see https://developer.atlassian.com/cloud/bitbucket/oauth-2/ */
+export const BITBUCKET_ENDPOINTS: Endpoints = Object.freeze({
+  authorizationURL: 'https://bitbucket.org/site/oauth2/authorize',
+  tokenURL: 'https://bitbucket.org/site/oauth2/access_token',
+  apiURL: 'https://api.bitbucket.org/2.0',
+})
+
+/** Who vouches for identities of Bitbucket Cloud. */
+export const BITBUCKET_ISSUER = 'https://bitbucket.org'
+
+/** Makes a `configuration_invalid` error: what is wrong, then how to mend it. */
+export function configurationError(message: string, cause?: unknown): BitbucketSignInError {
+  return new BitbucketSignInError('configuration_invalid', message, cause === undefined ? undefined : { cause })
+}
+
+/** The scopes in an option, one by one. */
+export function scopesOf(scope: string | readonly string[]): readonly string[] {
+  return (typeof scope === 'string' ? [scope] : scope)
+    .flatMap((part) => part.split(/[\s,]+/))
+    .filter((part) => part !== '')
+}

@@ -1,0 +1,153 @@
+import type { ErrorCode } from './errors'
+import type { Texts } from './texts'
+
+/** A form of ours: where it posts to, and the hidden fields it must carry. */
+export interface PageForm {
+  /** Path on this origin. Method is always POST. */
+  readonly action: string
+  /** Hidden fields by name: ours, and those of the app's `hiddenFields`. */
+  readonly fields: Readonly<Record<string, string>>
+}
+
+/** What every page knows. */
+interface PageBase {
+  readonly texts: Texts
+}
+
+/** A refusal or fault, with the ways out that make sense. */
+export interface ErrorPage extends PageBase {
+  readonly name: 'error'
+  readonly code: ErrorCode
+  /** HTTP status of the answer. */
+  readonly status: number
+  /** Starts the sign-in again, `null` where that cannot help. */
+  readonly retryHref: string | null
+  /** Another way on, the app's own sign-in page or the page to go back to. */
+  readonly backHref: string
+}
+
+/** Bitbucket named no address: asks for one. */
+export interface EmailAddressPage extends PageBase {
+  readonly name: 'email-address'
+  /** The Bitbucket person's display name. */
+  readonly displayName: string
+  readonly error: ErrorCode | null
+  /** The address that was typed and refused, to be corrected; else empty. */
+  readonly typedAddress: string
+  /** Field of the person: `address`. */
+  readonly submit: PageForm
+  readonly cancel: PageForm
+}
+
+/** A code was mailed, or is about to be: asks for it. */
+export interface EmailCodePage extends PageBase {
+  readonly name: 'email-code'
+  readonly displayName: string
+  /** For example `v***@e***.com`. */
+  readonly maskedAddress: string
+  /** Whether a code is on its way; `false` when none could be sent yet. */
+  readonly codeSent: boolean
+  /** Seconds until another code may be asked for; 0 = now. */
+  readonly resendInSeconds: number
+  readonly error: ErrorCode | null
+  /** The other address that was typed and refused, to be corrected; else empty. */
+  readonly typedAddress: string
+  /** Field of the person: `code`. */
+  readonly verify: PageForm
+  readonly resend: PageForm
+  /** Present when the person typed the address and may type another. Field: `address`. */
+  readonly changeAddress: PageForm | null
+  readonly cancel: PageForm
+}
+
+/** The address belongs to an account: asks to sign in to it first. Names no account. */
+export interface ProvePage extends PageBase {
+  readonly name: 'prove'
+  readonly displayName: string
+  readonly maskedAddress: string
+  /** The app's own sign-in page. */
+  readonly signInHref: string
+  /** `account_exists` when somebody is signed in whose account does not match; else `null`. */
+  readonly error: ErrorCode | null
+  readonly cancel: PageForm
+}
+
+/** Signed in to the matching account: asks to confirm the link. */
+export interface ConfirmLinkPage extends PageBase {
+  readonly name: 'confirm-link'
+  readonly displayName: string
+  /** `nickname` or name by which Bitbucket shows the identity. */
+  readonly identityLabel: string
+  readonly accountLabel: string
+  readonly confirm: PageForm
+  readonly cancel: PageForm
+}
+
+/** Signed in, and came back from Bitbucket as somebody the app does not know: link to this account, or switch? */
+export interface ChoosePage extends PageBase {
+  readonly name: 'choose'
+  readonly displayName: string
+  readonly identityLabel: string
+  readonly accountLabel: string
+  /** `null` where the app cannot link. */
+  readonly link: PageForm | null
+  readonly switch: PageForm
+  readonly cancel: PageForm
+}
+
+/** Signed in, and came back from Bitbucket as another user: switch? Names nothing of the other user. */
+export interface SwitchPage extends PageBase {
+  readonly name: 'switch'
+  readonly displayName: string
+  readonly identityLabel: string
+  readonly accountLabel: string
+  readonly switch: PageForm
+  readonly cancel: PageForm
+}
+
+/** Starts linking for the signed-in user, and lists what is linked. */
+export interface LinkPage extends PageBase {
+  readonly name: 'link'
+  readonly accountLabel: string
+  /** What is linked already. */
+  readonly linked: readonly { readonly label: string; readonly unlink: PageForm | null }[]
+  /** `null` when no further identity may be linked. */
+  readonly link: PageForm | null
+  readonly backHref: string
+}
+
+/** Asks the signed-in user to confirm with Bitbucket before a sensitive step. */
+export interface ReauthenticatePage extends PageBase {
+  readonly name: 'reauthenticate'
+  readonly accountLabel: string
+  readonly start: PageForm
+  readonly backHref: string
+}
+
+/** An inert page that reloads itself once, so that a SameSite=Strict session cookie comes along. */
+export interface ResumePage extends PageBase {
+  readonly name: 'resume'
+  readonly href: string
+}
+
+/** Everything a page shows; `name` tells which. */
+export type Page =
+  | ErrorPage
+  | EmailAddressPage
+  | EmailCodePage
+  | ProvePage
+  | ConfirmLinkPage
+  | ChoosePage
+  | SwitchPage
+  | LinkPage
+  | ReauthenticatePage
+  | ResumePage
+
+/** Names of the pages. */
+export type PageName = Page['name']
+
+/**
+ * Replaces pages. Return the HTML of a whole document, or `undefined` to keep the built-in page of that name.
+ * Escape what you insert: display names are written by strangers.
+ */
+export type RenderPage = (name: PageName, page: Page) => string | undefined | Promise<string | undefined>

@@ -1,0 +1,32 @@
+/** The app's choices, all with a safe default. */
+export interface SignInPolicy {
+  /**
+   * What to do with an address that nobody proved. `verify` (default): mail a code. `omit`: create without an address.
+   * `unverified`: create with the address marked unverified; this one reveals whether an account exists, and once the
+   * address is proven to you by other means, its identities from before must go: they may be a stranger's. `reject`.
+   */
+  readonly untrustedEmail: 'verify' | 'unverified' | 'omit' | 'reject'
+  /** What to do without any address. `ask` (default): ask for one and mail a code. `allow`: create without. `reject`. */
+  readonly missingEmail: 'ask' | 'allow' | 'reject'
+  /**
+   * What to do when an account holds the proven address. `link` (default): link when a trusted provider confirmed it
+   * and the account's own address is verified; prove otherwise. `prove`: always ask to sign in to it first. `reject`.
+   */
+  readonly matchingAccount: 'link' | 'prove' | 'reject'
+  /** Whether our code alone links to an account with that verified address. Default `false`: reading one mail is less than owning the account. */
+  readonly codeOpensAccount: boolean
+  /** Whether new accounts may be created. Default `true`; follows the connection's `signUp`. */
+  readonly signUp: boolean
+  /** Whether the app can take an address from unverified holders (`claimAddress`). */
+  readonly canClaim: boolean
+  /** Whether the app can name accounts and list identities (`describeUser`, `listIdentities`). */
+  readonly canProve: boolean
+}
+
+/** The app's choices for linking. */
+export interface LinkPolicy {
+  /** Let accounts with an unverified address link. Default `false`: whoever made such an account could wait inside it. */
+  readonly linkUnverified: boolean
+  /** `one` (default) Bitbucket identity per user, or `many`. */
+  readonly identitiesPerUser: 'one' | 'many'
+}

@@ -1,0 +1,356 @@
+import { BitbucketSignInError, type ErrorCode } from './errors'
+
+/**
+ * Every text that a person can read: on our pages, in the `message` of a JSON refusal, on the button. Plain text, never
+ * HTML. A name in braces is replaced by its value; each text names the ones it may use, and may leave them out.
+ */
+export interface Texts {
+  /** Language of the texts as an HTML `lang` value, for example `en` or `pt-BR`. */
+  readonly lang: string
+  /** Label of the sign-in button. */
+  readonly signInButton: string
+  /** What happened and what to do next, one or two sentences for each code: on pages, and as `message` in JSON. */
+  readonly errors: Readonly<Record<ErrorCode, string>>
+
+  /** Shared by several pages. */
+  readonly common: {
+    /** Title of a page that shows an error: `{title}`. Said first, so that a screen reader announces the error. */
+    readonly errorTitle: string
+    /** Drops what is waiting. */
+    readonly cancel: string
+    /** Link to the app's page that this one was reached from. */
+    readonly back: string
+    /** Names the Bitbucket account in a list of what belongs to whom. */
+    readonly bitbucketAccount: string
+    /** Names the account of this app in the same list. */
+    readonly ownAccount: string
+  }
+  /** A refusal or fault. */
+  readonly error: {
+    readonly heading: string
+    /** Starts again. */
+    readonly retry: string
+    /** For whoever asks the support: `{code}`. */
+    readonly code: string
+  }
+  /** Asks for an address, because Bitbucket named none. */
+  readonly emailAddress: {
+    readonly heading: string
+    /** `{displayName}` */
+    readonly intro: string
+    readonly label: string
+    readonly submit: string
+  }
+  /** Asks for the mailed code. */
+  readonly emailCode: {
+    /** When a code is on its way. */
+    readonly heading: string
+    /** `{displayName}`, `{address}` (masked) */
+    readonly intro: string
+    /** When no code could be sent yet. */
+    readonly notSentHeading: string
+    /** `{displayName}`, `{address}` (masked) */
+    readonly notSentIntro: string
+    readonly label: string
+    readonly hint: string
+    readonly submit: string
+    /** Sends the first code. */
+    readonly send: string
+    /** Sends another code. */
+    readonly resend: string
+    /** How long until a code may be asked for: `{seconds}`, from 2 to 119. */
+    readonly waitSeconds: string
+    /** The same for longer: `{minutes}`, from 2 to 119. */
+    readonly waitMinutes: string
+    /** The same for longer still: `{hours}`, 2 or more. */
+    readonly waitHours: string
+    /** Opens the form for another address. */
+    readonly changeAddress: string
+    readonly addressLabel: string
+    readonly changeSubmit: string
+  }
+  /** Asks to sign in to the account that holds the address. */
+  readonly prove: {
+    readonly heading: string
+    /** `{displayName}`, `{address}` (masked) */
+    readonly intro: string
+    /** When somebody is signed in to an account that is not the one: `{address}` (masked). */
+    readonly otherAccount: string
+    readonly signIn: string
+  }
+  /** Asks to confirm that the Bitbucket account is linked. */
+  readonly confirmLink: {
+    readonly heading: string
+    readonly intro: string
+    /** What the person should know before confirming. */
+    readonly warning: string
+    readonly submit: string
+  }
+  /** Signed in, and Bitbucket named somebody unknown here. */
+  readonly choose: {
+    readonly heading: string
+    /** Where the account can be linked. */
+    readonly intro: string
+    /** Where it cannot. */
+    readonly introWithoutLink: string
+    /** `{account}` */
+    readonly link: string
+    /** Signs in as the person at Bitbucket, in a new session. */
+    readonly switch: string
+    readonly stay: string
+  }
+  /** Signed in, and Bitbucket named another user. */
+  readonly switch: {
+    readonly heading: string
+    readonly intro: string
+    readonly submit: string
+    readonly stay: string
+  }
+  /** Lists and changes what is linked. */
+  readonly link: {
+    readonly heading: string
+    /** `{account}` */
+    readonly signedInAs: string
+    /** Heading of the list. */
+    readonly linked: string
+    /** In place of an empty list. */
+    readonly none: string
+    readonly submit: string
+    readonly unlink: string
+  }
+  /** Asks to confirm with Bitbucket before a sensitive step. */
+  readonly reauthenticate: {
+    readonly heading: string
+    /** `{account}` */
+    readonly intro: string
+    readonly submit: string
+  }
+  /** Shown for a moment while the browser loads the page again. */
+  readonly resume: {
+    readonly heading: string
+    /** For a browser that does not go on by itself. */
+    readonly link: string
+  }
+}
+
+/** Some of the texts, the others stay as they are. */
+export type PartialTexts = {
+  readonly [Name in keyof Texts]?:
+    | (Texts[Name] extends string ? string : { readonly [Key in keyof Texts[Name]]?: string | undefined })
+    | undefined
+}
+
+/** The texts in English, the default. */
+export const english: Texts = {
+  lang: 'en',
+  signInButton: 'Sign in with Bitbucket',
+  errors: {
+    configuration_invalid:
+      'Signing in with Bitbucket is not set up correctly here. Please use another way to sign in, and tell the people who run this site.',
+    session_missing:
+      'This site could not remember your sign-in. Please use another way to sign in, and tell the people who run this site.',
+    request_invalid: 'Something was missing from what your browser sent. Please go back and try again.',
+    request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
+    method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
+    state_invalid:
+      'This sign-in was not started in this browser, has already been used, or belongs to settings that have changed since. Please start again from the sign-in page.',
+    state_expired: 'This sign-in took too long and has ended. Please start again.',
+    access_denied: 'Bitbucket did not confirm this sign-in, perhaps because you cancelled it there. You can try again.',
+    scope_missing:
+      'Bitbucket did not tell us everything we need to sign you in. Please use another way to sign in, and tell the people who run this site.',
+    client_rejected:
+      'Bitbucket did not accept the request of this site. Please use another way to sign in, and tell the people who run this site.',
+    upstream_failed: 'Bitbucket did not answer as it should. Please try again in a few minutes.',
+    upstream_timeout: 'Bitbucket took too long to answer. Please try again in a few minutes.',
+    rate_limited: 'Bitbucket is getting too many requests right now. Please wait a few minutes and try again.',
+    profile_invalid: 'Bitbucket did not tell us clearly who you are. Please try again, or use another way to sign in.',
+    connection_unavailable: 'Signing in with Bitbucket is not available here. Please use another way to sign in.',
+    origin_not_allowed:
+      'Signing in with Bitbucket is not available at this web address. Please open the site at its usual address and try again.',
+    workspace_required:
+      'Only members of certain Bitbucket workspaces can sign in here. Ask for an invitation to the workspace, or try again with another Bitbucket account.',
+    sign_up_disabled:
+      'You do not have an account here yet, and a new one cannot be created this way. Please ask the people who run this site for access.',
+    email_required:
+      'Bitbucket did not tell us an email address for you, and we need one. Add an address to your Bitbucket account and try again.',
+    email_unverified:
+      'Your email address has not been confirmed here. Please confirm it first, or use another way to sign in.',
+    email_invalid: 'We cannot use this email address. Please check it; it should look like name@example.com.',
+    email_ambiguous:
+      'More than one account here uses your email address, so we cannot tell which one to open. Please use another way to sign in.',
+    account_exists: 'An account with your email address already exists. Please sign in to it the way you usually do.',
+    account_exists_unverified:
+      'An account with your email address already exists, but the address was never confirmed there. Sign in to that account another way and confirm it, or ask the people who run this site for help.',
+    account_disabled: 'This account cannot be used right now. Please contact the people who run this site.',
+    identity_linked_elsewhere:
+      'This Bitbucket account is already connected to a different account here. Please choose another Bitbucket account.',
+    identity_not_found:
+      'This Bitbucket account is not connected to your account; perhaps you have already disconnected it. Please go back and look again.',
+    another_identity_linked:
+      'Your account is already connected to a different Bitbucket account. Disconnect that one first, then try again.',
+    not_signed_in: 'You are not signed in. Please sign in and try again.',
+    session_changed: 'You signed in or out in the meantime, so we stopped here. Please start again.',
+    pending_missing:
+      'There is nothing to finish here; perhaps it was finished already, or it took too long. If you are not signed in, please start again.',
+    pending_replaced:
+      'This page belongs to a sign-in that was finished already, or was replaced by a newer one. If you are not signed in, continue with the newest one or start again.',
+    recent_sign_in_required: 'To protect your account, please sign in again and then repeat this step.',
+    reauthentication_mismatch:
+      'You confirmed with a Bitbucket account that does not belong to your account here. Switch to the right one at Bitbucket and try again.',
+    last_sign_in_method:
+      'This is the only way to sign in to your account, so it cannot be disconnected. Please add another way to sign in first.',
+    code_wrong: 'This code is not correct. Please check it, and use the newest code that we sent you.',
+    code_expired: 'This code is no longer valid. Please ask for a new one.',
+    code_exhausted: 'Too many wrong codes were entered. Please ask for a new code, or try again later.',
+    too_many_codes: 'It is too early for another code. Please wait a while and try again.',
+    code_not_sent: 'We could not send you an email. Please try again in a few minutes.',
+    cross_site_request:
+      'This request did not come from a page of this site, so we stopped it to protect you. Please go back and try again.',
+    hook_failed: 'Something went wrong on our side. Please try again in a few minutes.',
+    store_unavailable: 'We cannot handle sign-ins at the moment. Please try again in a few minutes.',
+    reauthorization_required:
+      'Bitbucket no longer lets us act for you. Please sign in with Bitbucket again to renew the permission.',
+  },
+  common: {
+    errorTitle: 'Error: {title}',
+    cancel: 'Cancel',
+    back: 'Go back',
+    bitbucketAccount: 'Bitbucket account',
+    ownAccount: 'Your account here',
+  },
+  error: {
+    heading: 'That did not work',
+    retry: 'Try again',
+    code: 'Error code: {code}',
+  },
+  emailAddress: {
+    heading: 'What is your email address?',
+    intro:
+      'Hello {displayName}, Bitbucket did not tell us your email address. Enter it here, and we will send you a code to confirm that it is yours.',
+    label: 'Email address',
+    submit: 'Send code',
+  },
+  emailCode: {
+    heading: 'Check your email',
+    intro: 'Hello {displayName}, we have sent a code to {address}. Enter it here to finish signing in.',
+    notSentHeading: 'Confirm your email address',
+    notSentIntro:
+      'Hello {displayName}, to finish signing in you need a code that we send to {address}. None could be sent so far.',
+    label: 'Code from the email',
+    hint: 'Eight letters, written as XXXX-XXXX. Small letters are fine too.',
+    submit: 'Continue',
+    send: 'Send code',
+    resend: 'Send a new code',
+    waitSeconds: 'You can ask for a code in {seconds} seconds.',
+    waitMinutes: 'You can ask for a code in {minutes} minutes.',
+    waitHours: 'You can ask for a code in {hours} hours.',
+    changeAddress: 'Use a different address',
+    addressLabel: 'New email address',
+    changeSubmit: 'Send code to this address',
+  },
+  prove: {
+    heading: 'You already have an account',
+    intro:
+      'Hello {displayName}, an account with the address {address} already exists. Sign in to it the way you usually do; after that you can connect it with Bitbucket.',
+    otherAccount:
+      'You are signed in to a different account. Please sign in to the account with the address {address} instead.',
+    signIn: 'Sign in to your account',
+  },
+  confirmLink: {
+    heading: 'Connect with Bitbucket?',
+    intro: 'After that you can sign in to your account with this Bitbucket account.',
+    warning: 'Only continue if both accounts are yours.',
+    submit: 'Connect',
+  },
+  choose: {
+    heading: 'You are already signed in',
+    intro:
+      'This Bitbucket account is new here. You can connect it to the account you are signed in to, or leave that account and sign in with Bitbucket.',
+    introWithoutLink:
+      'This Bitbucket account does not belong to the account you are signed in to. You can leave that account and sign in with Bitbucket.',
+    link: 'Connect to {account}',
+    switch: 'Sign in with Bitbucket instead',
+    stay: 'Change nothing',
+  },
+  switch: {
+    heading: 'Switch accounts?',
+    intro:
+      'This Bitbucket account does not belong to the account you are signed in to. If you switch, you will be signed out of it first.',
+    submit: 'Switch accounts',
+    stay: 'Stay signed in',
+  },
+  link: {
+    heading: 'Your connection to Bitbucket',
+    signedInAs: 'You are signed in as {account}.',
+    linked: 'Connected Bitbucket accounts',
+    none: 'No Bitbucket account is connected yet. Connect one, and you can use it to sign in.',
+    submit: 'Connect a Bitbucket account',
+    unlink: 'Disconnect',
+  },
+  reauthenticate: {
+    heading: 'Is it really you?',
+    intro: 'You are signed in as {account}. To protect your account, please confirm with Bitbucket before you go on.',
+    submit: 'Confirm with Bitbucket',
+  },
+  resume: {
+    heading: 'One moment, please',
+    link: 'Continue',
+  },
+}
+
+const PLACEHOLDER = /\{(\w+)\}/g
+
+/** Replaces `{name}` by `values.name`, in one pass: a value that contains braces is left alone. */
+export function fillText(text: string, values: Readonly<Record<string, string | number>>): string {
+  return text.replace(PLACEHOLDER, (whole, name: string) =>
+    Object.hasOwn(values, name) ? String(values[name]) : whole,
+  )
+}
+
+/** Names in braces that a text uses, each once. */
+export function placeholdersOf(text: string): ReadonlySet<string> {
+  return new Set([...text.matchAll(PLACEHOLDER)].map((match) => match[1] ?? ''))
+}
+
+/**
+ * The base with some texts replaced. A key that does not exist, a value that is no string, or a placeholder that the
+ * text never gets throws `configuration_invalid`, so that a typo shows at start and not on the page.
+ */
+export function mergeTexts(base: Texts, overrides: PartialTexts | undefined): Texts {
+  return overrides === undefined ? base : (mergeInto('texts', base, overrides, english) as unknown as Texts)
+}
+
+type Branch = { readonly [key: string]: string | Branch }
+
+function mergeInto(path: string, base: object, overrides: object, reference: object): Branch {
+  const merged: { [key: string]: string | Branch } = { ...(base as Branch) }
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue
+    const where = `${path}.${key}`
+    const known = Object.hasOwn(reference, key) ? (reference as Branch)[key] : undefined
+    if (known === undefined) throw invalid(`\`${where}\` does not exist. Remove it or correct its name.`)
+    const before = merged[key]
+    if (typeof known === 'object' && typeof before === 'object') {
+      if (typeof value !== 'object' || value === null) throw invalid(`\`${where}\` must be an object of texts.`)
+      merged[key] = mergeInto(where, before, value, known)
+    } else {
+      merged[key] = checkedText(where, value, String(known))
+    }
+  }
+  return Object.freeze(merged)
+}
+
+function checkedText(where: string, value: unknown, reference: string): string {
+  if (typeof value !== 'string' || value.trim() === '') throw invalid(`\`${where}\` must be a text that is not empty.`)
+  const allowed = placeholdersOf(reference)
+  for (const name of placeholdersOf(value)) {
+    if (allowed.has(name)) continue
+    const instead = allowed.size === 0 ? 'It has none' : `It may use {${[...allowed].join('}, {')}}`
+    throw invalid(`\`${where}\` names {${name}}, which is never filled. ${instead}.`)
+  }
+  return value
+}
+
+function invalid(message: string): BitbucketSignInError {
+  return new BitbucketSignInError('configuration_invalid', message)
+}

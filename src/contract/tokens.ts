@@ -1,0 +1,19 @@
+/** What Bitbucket issued. Each token regularly exceeds 2500 characters. */
+export interface Tokens {
+  readonly accessToken: string
+  /** Rotates at every use; unused ones die after three months. */
+  readonly refreshToken: string | null
+  /** When the access token ends, `null` when Bitbucket did not say. */
+  readonly expiresAt: Date | null
+  /** Granted scopes, `null` when Bitbucket did not say. */
+  readonly scopes: readonly string[] | null
+}
+
+/** A person's membership in one workspace. */
+export interface WorkspaceMembership {
+  readonly slug: string
+  /** Immutable, unlike the slug. */
+  readonly uuid: string
+  /** `owner`, `create-project` or `member`. */
+  readonly permission: string
+}

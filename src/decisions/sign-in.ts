@@ -1,0 +1,202 @@
+import type { ErrorCode } from '../contract/errors'
+import type { SignInPolicy } from '../contract/policy'
+import type { EmailLevel } from './email-trust'
+
+/** A local account that holds the address. */
+export interface Holder {
+  /** Whether its owner proved the address to the app. */
+  readonly verified: boolean
+  /** `false` = never by address alone. */
+  readonly autoLink: boolean
+  /** Whether `canSignIn` lets it in. */
+  readonly canSignIn: boolean
+  /** Whether it already has another Bitbucket identity; `null` = the app cannot tell. */
+  readonly hasOtherIdentity: boolean | null
+}
+
+/** Everything the decision depends on. */
+export interface SignInFacts {
+  /** `unknown`: not stored. `known`: stored, its user may sign in. `disabled`: its user is gone or may not. */
+  readonly identity: 'unknown' | 'known' | 'disabled'
+  readonly email: EmailLevel
+  /** Consulted only where {@link consultsHolders} says so. */
+  readonly holders: readonly Holder[]
+}
+
+/** What is to be done; `row` is the line of the table in the README that matched. Indexes point into `facts.holders`. */
+export type Decision =
+  | { readonly type: 'sign-in'; readonly row: 1 }
+  | { readonly type: 'ask-address'; readonly row: 2 }
+  | { readonly type: 'verify-address'; readonly row: 3 }
+  | { readonly type: 'create'; readonly row: 2 | 4 | 5 | 6; readonly email: 'none' | 'unverified' | 'proven' }
+  | { readonly type: 'link'; readonly row: 8; readonly holder: number }
+  | { readonly type: 'claim'; readonly row: 9; readonly holders: readonly number[] }
+  | { readonly type: 'prove'; readonly row: 5 | 8 | 9; readonly holder: number }
+  | { readonly type: 'refuse'; readonly row: 0 | 2 | 4 | 5 | 6 | 7 | 8 | 9; readonly code: RefusalCode }
+
+/** Codes the decision can refuse with. */
+export type RefusalCode = Extract<
+  ErrorCode,
+  | 'account_disabled'
+  | 'account_exists'
+  | 'account_exists_unverified'
+  | 'email_required'
+  | 'email_unverified'
+  | 'email_ambiguous'
+  | 'sign_up_disabled'
+>
+
+/**
+ * From more accounts than these no address is claimed. Each of them is asked about, so without an end a squatter could
+ * make one sign-in cost any number of hooks; and a claim from some of them would leave the address with the others.
+ */
+export const MAX_CLAIMED = 20
+
+/**
+ * Whether accounts may be looked up by address at all. Where this is `false` the answer is the same for every address,
+ * so it tells a stranger nothing.
+ */
+export function consultsHolders(facts: Omit<SignInFacts, 'holders'>, policy: SignInPolicy): boolean {
+  if (facts.identity !== 'unknown' || facts.email === 'none') return false
+  return facts.email !== 'asserted' || policy.untrustedEmail === 'unverified'
+}
+
+/** The decision table: ordered rows, the first that matches wins. Pure; every input has exactly one answer. */
+export function decideSignIn(facts: SignInFacts, policy: SignInPolicy): Decision {
+  if (facts.identity === 'disabled') return { type: 'refuse', row: 0, code: 'account_disabled' }
+  if (facts.identity === 'known') return { type: 'sign-in', row: 1 }
+  switch (facts.email) {
+    case 'none':
+      return decideMissing(policy)
+    case 'asserted':
+      return decideAsserted(facts.holders, policy)
+    case 'bitbucket':
+    case 'code':
+    case 'typed':
+      return decideProven(facts.email, facts.holders, policy)
+  }
+}
+
+function decideMissing(policy: SignInPolicy): Decision {
+  switch (policy.missingEmail) {
+    case 'ask':
+      return { type: 'ask-address', row: 2 }
+    case 'allow':
+      return create(2, 'none', policy)
+    case 'reject':
+      return { type: 'refuse', row: 2, code: 'email_required' }
+  }
+}
+
+function decideAsserted(holders: readonly Holder[], policy: SignInPolicy): Decision {
+  switch (policy.untrustedEmail) {
+    case 'verify':
+      return { type: 'verify-address', row: 3 }
+    case 'omit':
+      return create(4, 'none', policy)
+    case 'reject':
+      return { type: 'refuse', row: 4, code: 'email_unverified' }
+    case 'unverified': {
+      const [only, ...more] = holders
+      if (!only) return create(5, 'unverified', policy)
+      if (more.length > 0 || policy.matchingAccount === 'reject') return refuseExisting(5)
+      return prove(5, only, 0, policy)
+    }
+  }
+}
+
+function decideProven(
+  level: 'bitbucket' | 'code' | 'typed',
+  holders: readonly Holder[],
+  policy: SignInPolicy,
+): Decision {
+  if (holders.length === 0) return create(6, 'proven', policy)
+  const verified = holders.flatMap((holder, index) => (holder.verified ? [{ holder, index }] : []))
+  const [owner, ...others] = verified
+  if (others.length > 0) return { type: 'refuse', row: 7, code: 'email_ambiguous' }
+  return owner ? decideOwner(level, owner.holder, owner.index, policy) : decideSquatters(level, holders, policy)
+}
+
+/** Exactly one account proved this address to the app. */
+function decideOwner(
+  level: 'bitbucket' | 'code' | 'typed',
+  owner: Holder,
+  index: number,
+  policy: SignInPolicy,
+): Decision {
+  if (!owner.canSignIn) return { type: 'refuse', row: 8, code: 'account_disabled' }
+  if (policy.matchingAccount === 'reject' || owner.hasOtherIdentity !== false) return refuseExisting(8)
+  const opens =
+    (level === 'bitbucket' && policy.matchingAccount === 'link') || (level === 'code' && policy.codeOpensAccount)
+  return opens && owner.autoLink ? { type: 'link', row: 8, holder: index } : prove(8, owner, index, policy)
+}
+
+/** Accounts hold the address and none ever proved it: one of them may be waiting for its rightful owner to fill it. */
+function decideSquatters(
+  level: 'bitbucket' | 'code' | 'typed',
+  holders: readonly Holder[],
+  policy: SignInPolicy,
+): Decision {
+  if (policy.matchingAccount === 'reject') return refuseExisting(9)
+  if (holders.length > MAX_CLAIMED) return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
+  if (holders.some(({ canSignIn }) => !canSignIn)) return { type: 'refuse', row: 9, code: 'account_disabled' }
+  if (policy.canClaim && level !== 'typed') return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
+  const [only, ...more] = holders
+  if (only && more.length === 0 && only.hasOtherIdentity !== true) return prove(9, only, 0, policy)
+  return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
+}
+
+function create(row: 2 | 4 | 5 | 6, email: 'none' | 'unverified' | 'proven', policy: SignInPolicy): Decision {
+  return policy.signUp ? { type: 'create', row, email } : { type: 'refuse', row, code: 'sign_up_disabled' }
+}
+
+/** Proving needs an account that can be named and that has no other identity; without that knowledge it is refused. */
+function prove(row: 5 | 8 | 9, holder: Holder, index: number, policy: SignInPolicy): Decision {
+  return policy.canProve && holder.hasOtherIdentity === false
+    ? { type: 'prove', row, holder: index }
+    : refuseExisting(row)
+}
+
+function refuseExisting(row: 5 | 8 | 9): Decision {
+  return { type: 'refuse', row, code: 'account_exists' }
+}
+
+/** A decision in plain sentences, so that an owner can see why somebody was let in, held or refused. */
+export function explain(decision: Decision): string {
+  const line = `Row ${decision.row}: `
+  switch (decision.type) {
+    case 'sign-in':
+      return `${line}the Bitbucket identity is stored and its user may sign in; address and trust were not consulted.`
+    case 'ask-address':
+      return `${line}Bitbucket named no address; the person is asked for one and has to prove it by a mailed code.`
+    case 'verify-address':
+      return `${line}Bitbucket named an address that is not proven; a code is mailed to it, and no account was looked up.`
+    case 'create':
+      return line + CREATED[decision.email]
+    case 'link':
+      return `${line}one account has proved this address, the sign-in proved it too, and the policy lets that open the account; the identity is linked to it.`
+    case 'claim':
+      return `${line}accounts hold this address but never proved it; they are emptied and the address goes to the person who proved it.`
+    case 'prove':
+      return `${line}an account holds this address; the person has to sign in to it in the app's own way and confirm the link.`
+    case 'refuse':
+      return line + REFUSED[decision.code]
+  }
+}
+
+const CREATED = {
+  none: 'no account belongs to this identity; a new one is created without an address.',
+  unverified: 'no account holds this address; a new one is created, and the address is marked unverified.',
+  proven: 'no account holds this proven address; a new one is created, and the address is marked verified.',
+} as const
+
+const REFUSED: Record<RefusalCode, string> = {
+  account_disabled: 'the account is gone or may not sign in.',
+  account_exists:
+    'an account with this address exists, and the policy or the missing hooks leave no safe way to link it.',
+  account_exists_unverified: 'accounts hold this address without having proved it, and none can be linked safely.',
+  email_required: 'Bitbucket named no address, and the policy asks for one.',
+  email_unverified: 'Bitbucket named an address that is not proven, and the policy refuses those.',
+  email_ambiguous: 'several accounts have proved this address; none is chosen.',
+  sign_up_disabled: 'no account belongs to this identity, and sign-up is closed.',
+}

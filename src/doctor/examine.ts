@@ -1,0 +1,85 @@
+import type { RequestListener } from 'node:http'
+import type { Router } from 'express'
+import { type ActiveConnection, activateConnection } from '../connections/active-connection'
+import type { BitbucketSignInOptions, Connection } from '../contract/options'
+import type { Services } from '../routes/services'
+import { type AppExpectation, appFindings } from './app-findings'
+import { probeApp, type TlsAt } from './app-probe'
+import { type DoctorFinding, type DoctorReport, reportOf, unknown } from './finding'
+import { installationFindings } from './installation'
+import { setUpFindings } from './set-up'
+import { upstreamFindings } from './upstream-findings'
+
+/** Options of `bitbucket.doctor`. */
+export interface DoctorOptions {
+  /** The connection to look at, where `connection` is a function whose answers cannot be listed. Default: all that can. */
+  readonly connection?: Connection
+  /** Who ends TLS when the callback URL is https: a `proxy` in front (default), or the `app` itself. */
+  readonly tlsAt?: TlsAt
+  /**
+   * Where the router is mounted in the app, when a proxy in front takes a part of the public path off. Default: the
+   * public path itself.
+   */
+  readonly mountedAt?: string
+  /** Whether to ask Bitbucket about callback URL, credentials, permissions and time. Default `true`. */
+  readonly bitbucket?: boolean
+}
+
+/** What there is to look at. */
+export interface Patient<User> {
+  readonly options: BitbucketSignInOptions<User>
+  readonly services: Services<User>
+  readonly router: Router
+  readonly strategy: object
+}
+
+const MOST_CLIENTS = 10
+
+/** Looks at an app from inside: what it does to requests, how it was set up, and what Bitbucket says of its client. */
+export async function examine<User>(
+  { options, services, router, strategy }: Patient<User>,
+  app: RequestListener,
+  { connection, tlsAt = 'proxy', mountedAt, bitbucket = true }: DoctorOptions = {},
+): Promise<DoctorReport> {
+  const given = connection && activateConnection({ id: 'doctor', ...connection }, services.name, options.basePath)
+  const connections = given ? [given] : await services.source.list()
+  const findings: DoctorFinding[] = [
+    ...installationFindings(process.cwd()),
+    ...(await setUpFindings(options as never, services.limits, strategy, connections)),
+  ]
+  const [first] = connections
+  if (first) {
+    const { passport } = options
+    const { source, transport } = services
+    const mount = (mountedAt ?? first.basePath).replace(/\/+$/, '')
+    const seen = await probeApp({ app, router, passport, source, transport, connection: first, mount, tlsAt })
+    findings.push(...appFindings(seen, expectationOf(first, mount, connections)))
+  } else {
+    findings.push(
+      unknown(
+        'connection',
+        'The connection is a function whose answers cannot be listed; call doctor(app, { connection }).',
+      ),
+    )
+  }
+  if (bitbucket) {
+    for (const each of distinctClients(connections)) {
+      findings.push(...(await upstreamFindings(services.transport, each)))
+    }
+  }
+  return reportOf(findings)
+}
+
+function expectationOf(
+  { callbackURL, origin, hasCustomDomains }: ActiveConnection,
+  mount: string,
+  all: readonly ActiveConnection[],
+): AppExpectation {
+  const passesOn = all.some((each) => each.hasCustomDomains && each.origin === origin)
+  return { callbackURL, mount, hasCustomDomains, passesOn, production: process.env.NODE_ENV === 'production' }
+}
+
+function distinctClients(connections: readonly ActiveConnection[]): readonly ActiveConnection[] {
+  const byClient = new Map(connections.map((each) => [`${each.clientID} ${each.callbackURL}`, each]))
+  return [...byClient.values()].slice(0, MOST_CLIENTS)
+}

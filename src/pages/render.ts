@@ -1,0 +1,267 @@
+import type { ErrorCode } from '../contract/errors'
+import type {
+  ChoosePage,
+  ConfirmLinkPage,
+  EmailAddressPage,
+  EmailCodePage,
+  ErrorPage,
+  LinkPage,
+  Page,
+  PageForm,
+  ProvePage,
+  ReauthenticatePage,
+  ResumePage,
+  SwitchPage,
+} from '../contract/pages'
+import type { Texts } from '../contract/texts'
+import {
+  ALERT_ID,
+  alertBox,
+  filled,
+  renderAlert,
+  renderButtonForm,
+  renderDocument,
+  renderForm,
+  renderLink,
+  renderSubmit,
+} from './document'
+import { bitbucketGlyph } from './glyph'
+import { type Html, html, safeHref, trustedHtml } from './html'
+
+export { PAGE_STYLE_HASH } from './style'
+
+/** The built-in page as a whole HTML document: no script, nothing loaded, one style sheet named by `PAGE_STYLE_HASH`. */
+export function renderDefaultPage(page: Page): string {
+  switch (page.name) {
+    case 'error':
+      return renderErrorPage(page)
+    case 'email-address':
+      return renderEmailAddressPage(page)
+    case 'email-code':
+      return renderEmailCodePage(page)
+    case 'prove':
+      return renderProvePage(page)
+    case 'confirm-link':
+      return renderConfirmLinkPage(page)
+    case 'choose':
+      return renderChoosePage(page)
+    case 'switch':
+      return renderSwitchPage(page)
+    case 'link':
+      return renderLinkPage(page)
+    case 'reauthenticate':
+      return renderReauthenticatePage(page)
+    case 'resume':
+      return renderResumePage(page)
+  }
+}
+
+const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
+
+function renderErrorPage({ texts, code, retryHref, backHref }: ErrorPage): string {
+  const retry = retryHref === null ? null : renderLink(safeHref(retryHref), 'main', texts.error.retry)
+  return renderDocument({
+    texts,
+    heading: texts.error.heading,
+    alert: renderAlert(texts, code),
+    body: html`<div class="stack">${retry}${renderLink(safeHref(backHref), 'other', texts.common.back)}</div>
+<p class="quiet">${filled(texts.error.code, { code })}</p>`,
+  })
+}
+
+function renderEmailAddressPage(page: EmailAddressPage): string {
+  const { texts, displayName, error, submit, cancel } = page
+  const own = texts.emailAddress
+  return renderDocument({
+    texts,
+    heading: own.heading,
+    alert: renderAlert(texts, error),
+    body: html`<p>${filled(own.intro, { displayName })}</p>
+${renderForm(submit, html`${addressField(own.label, page, true)}${renderSubmit('main', own.submit)}`)}
+<div class="stack">${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
+  })
+}
+
+function renderEmailCodePage(page: EmailCodePage): string {
+  const { texts, error, codeSent } = page
+  const own = texts.emailCode
+  const values = { displayName: page.displayName, address: page.maskedAddress }
+  // Without a code on its way, sending one comes first; the field stays, since a mail reported as failed may arrive.
+  const enter = codeForm(page)
+  const send = sendForm(page)
+  return renderDocument({
+    texts,
+    heading: codeSent ? own.heading : own.notSentHeading,
+    alert: renderAlert(texts, error),
+    body: html`<p>${filled(codeSent ? own.intro : own.notSentIntro, values)}</p>
+${codeSent ? enter : send}
+<div class="stack apart">${codeSent ? send : enter}${changeAddress(page)}
+${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
+  })
+}
+
+const ABOUT_CODE: ReadonlySet<ErrorCode | null> = new Set(['code_wrong', 'code_expired', 'code_exhausted'])
+
+function codeForm({ texts, error, codeSent, verify }: EmailCodePage): Html {
+  const wrong = ABOUT_CODE.has(error)
+  const described = `${wrong ? `${ALERT_ID} ` : ''}code-hint`
+  return renderForm(
+    verify,
+    html`<label for="code">${texts.emailCode.label}</label>
+<p class="hint" id="code-hint">${texts.emailCode.hint}</p>
+<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(codeSent && error !== 'email_invalid')}>
+${renderSubmit(codeSent ? 'main' : 'other', texts.emailCode.submit)}`,
+  )
+}
+
+function sendForm({ texts, codeSent, resendInSeconds, resend }: EmailCodePage): Html {
+  const label = codeSent ? texts.emailCode.resend : texts.emailCode.send
+  const button = renderButtonForm(resend, codeSent ? 'other' : 'main', label)
+  return resendInSeconds <= 0
+    ? button
+    : html`<div><p class="hint">${waitText(texts, resendInSeconds)}</p>${button}</div>`
+}
+
+/** The button stays usable: without a script nothing could enable it when the time is over. */
+function waitText({ emailCode }: Texts, waitSeconds: number): Html {
+  const minutes = Math.ceil(waitSeconds / 60)
+  // At least 2 of each unit, so that no language needs a singular; waiting a second longer harms nobody.
+  if (waitSeconds < 120) return filled(emailCode.waitSeconds, { seconds: Math.max(2, Math.ceil(waitSeconds)) })
+  if (minutes < 120) return filled(emailCode.waitMinutes, { minutes })
+  return filled(emailCode.waitHours, { hours: Math.ceil(minutes / 60) })
+}
+
+function changeAddress(page: EmailCodePage): Html | null {
+  const { texts, error, changeAddress: form } = page
+  if (form === null) return null
+  const own = texts.emailCode
+  const open = error === 'email_invalid'
+  return html`<details${open ? html` open` : null}><summary>${own.changeAddress}</summary>
+${renderForm(form, html`${addressField(own.addressLabel, page, open)}${renderSubmit('other', own.changeSubmit)}`)}</details>`
+}
+
+function addressField(
+  label: string,
+  { error, typedAddress }: EmailAddressPage | EmailCodePage,
+  focused: boolean,
+): Html {
+  const wrong = error === 'email_invalid'
+  const typed = typedAddress === '' ? null : html` value="${typedAddress}"`
+  const described = wrong ? html` aria-describedby="${ALERT_ID}"` : null
+  return html`<label for="address">${label}</label>
+<input id="address" name="address" type="email" inputmode="email" autocomplete="email" autocapitalize="none" spellcheck="false" maxlength="254" required${typed}${described}${invalid(wrong)}${focus(focused)}>`
+}
+
+function invalid(wrong: boolean): Html | null {
+  return wrong ? html` aria-invalid="true"` : null
+}
+
+/** On a page with one thing to type, the field; screen readers then read its label, hint and error. */
+function focus(focused: boolean): Html | null {
+  return focused ? html` autofocus` : null
+}
+
+function renderProvePage({ texts, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): string {
+  const address = maskedAddress
+  return renderDocument({
+    texts,
+    heading: texts.prove.heading,
+    // The general words for this code would tell somebody who has just signed in to do so.
+    alert:
+      error === 'account_exists' ? alertBox(filled(texts.prove.otherAccount, { address })) : renderAlert(texts, error),
+    body: html`<p>${filled(texts.prove.intro, { displayName, address })}</p>
+<div class="stack">${renderLink(safeHref(signInHref), 'main', texts.prove.signIn)}
+${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
+  })
+}
+
+function renderConfirmLinkPage(page: ConfirmLinkPage): string {
+  const { texts } = page
+  const own = texts.confirmLink
+  return renderDocument({
+    texts,
+    heading: own.heading,
+    body: html`<p>${own.intro} ${own.warning}</p>
+${bothAccounts(page)}
+<div class="stack">${renderButtonForm(page.confirm, 'main', own.submit)}
+${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
+  })
+}
+
+function renderChoosePage(page: ChoosePage): string {
+  const own = page.texts.choose
+  const link =
+    page.link === null ? null : renderButtonForm(page.link, 'main', filled(own.link, { account: page.accountLabel }))
+  return renderDocument({
+    texts: page.texts,
+    heading: own.heading,
+    body: html`<p>${link === null ? own.introWithoutLink : own.intro}</p>
+${bothAccounts(page)}
+<div class="stack">${link}${renderButtonForm(page.switch, 'other', own.switch)}
+${renderButtonForm(page.cancel, 'plain', own.stay)}</div>`,
+  })
+}
+
+function renderSwitchPage(page: SwitchPage): string {
+  const own = page.texts.switch
+  return renderDocument({
+    texts: page.texts,
+    heading: own.heading,
+    body: html`<p>${own.intro}</p>
+${bothAccounts(page)}
+<div class="stack">${renderButtonForm(page.switch, 'main', own.submit)}
+${renderButtonForm(page.cancel, 'plain', own.stay)}</div>`,
+  })
+}
+
+/** Names the person at Bitbucket and the account here, one above the other. */
+function bothAccounts({
+  texts,
+  displayName,
+  identityLabel,
+  accountLabel,
+}: ConfirmLinkPage | ChoosePage | SwitchPage): Html {
+  const nickname = identityLabel === displayName ? null : html`<div class="hint"><bdi>${identityLabel}</bdi></div>`
+  return html`<dl><div><dt>${texts.common.bitbucketAccount}</dt><dd><bdi>${displayName}</bdi>${nickname}</dd></div>
+<div><dt>${texts.common.ownAccount}</dt><dd><bdi>${accountLabel}</bdi></dd></div></dl>`
+}
+
+function renderLinkPage({ texts, accountLabel, linked, link, backHref }: LinkPage): string {
+  const own = texts.link
+  return renderDocument({
+    texts,
+    heading: own.heading,
+    body: html`<p>${filled(own.signedInAs, { account: accountLabel })}</p>
+${linked.length === 0 ? html`<p>${own.none}</p>` : html`<h2>${own.linked}</h2><ul>${linked.map((entry, index) => linkedEntry(texts, entry, index))}</ul>`}
+<div class="stack">${link === null ? null : renderButtonForm(link, 'main', own.submit, GLYPH)}
+${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
+  })
+}
+
+function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: PageForm | null }, index: number): Html {
+  const ids = { label: `linked-${index}`, button: `unlink-${index}` }
+  // Named by button and label together: several buttons that all say "Disconnect" tell a screen reader nothing.
+  const button = html`<button class="button small" type="submit" id="${ids.button}" aria-labelledby="${ids.button} ${ids.label}">${texts.link.unlink}</button>`
+  return html`<li><bdi id="${ids.label}">${label}</bdi>${unlink === null ? null : renderForm(unlink, button)}</li>`
+}
+
+function renderReauthenticatePage({ texts, accountLabel, start, backHref }: ReauthenticatePage): string {
+  const own = texts.reauthenticate
+  return renderDocument({
+    texts,
+    heading: own.heading,
+    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
+<div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
+${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
+  })
+}
+
+function renderResumePage({ texts, href }: ResumePage): string {
+  const target = safeHref(href)
+  return renderDocument({
+    texts,
+    heading: texts.resume.heading,
+    head: html`<meta http-equiv="refresh" content="0;url=${target}">`,
+    body: html`<p><a href="${target}">${texts.resume.link}</a></p>`,
+  })
+}

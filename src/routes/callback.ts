@@ -1,0 +1,140 @@
+import {
+  authorizationCode,
+  type CallbackParameters,
+  checkIssuer,
+  readCallback,
+  stateInvalid,
+} from '../bitbucket/callback-parameters'
+import { openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
+import { BitbucketSignInError } from '../contract/errors'
+import { isAdmitted } from '../decisions/connection-levels'
+import { isStrictSession, requireSession } from '../session/session-layer'
+import { openHandOver } from '../state/hand-over'
+import type { FoundTransaction, ParsedState, Transaction } from '../state/transaction'
+import { completeLink, completeReauthentication } from './complete-link'
+import { completeSignIn } from './complete-sign-in'
+import { sendPage } from './reply'
+import { openConnections } from './start'
+import { type Visit, workspaceRequired } from './visit'
+
+const RESUMED = 'resumed'
+
+/**
+ * `GET /callback`. The order is the defence: parameters, state and its cookie, issuer, a session that can be signed in
+ * to, the transaction used up, and only then the first byte to Bitbucket.
+ */
+export async function callback<User>(visit: Visit<User>): Promise<void> {
+  const { parameters, found } = findTransaction(visit)
+  requireSession(visit.req)
+  if (needsResume(visit)) return resume(visit)
+  const { transaction } = await takeTransaction(visit, found)
+  const result = await exchangeFor(visit, transaction, authorizationCode(parameters))
+  switch (transaction.intent) {
+    case 'sign-in':
+      return completeSignIn(visit, result, transaction)
+    case 'link':
+      return completeLink(visit, result, transaction)
+    case 'reauthenticate':
+      return completeReauthentication(visit, result, transaction)
+  }
+}
+
+/** Uses the transaction up; only one callback ever gets it, and never one that is too late. */
+export async function takeTransaction<User>(visit: Visit<User>, found: FoundTransaction): Promise<FoundTransaction> {
+  const { res, services, connection } = visit
+  if (!(await services.transactions.take(res, connection.jar, found))) throw stateInvalid()
+  if (!found.expired) return found
+  throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
+}
+
+/** The open transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
+export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
+  const { req, services, connection, origin } = visit
+  const parameters = receivedParameters(visit)
+  const state = parseState(visit, parameters)
+  const found = services.transactions.find(req, connection.jar, state)
+  if (!found) throw stateInvalid()
+  const { transaction } = found
+  if (transaction.context !== connection.digest || transaction.origin !== origin) throw otherConnection(visit)
+  checkIssuer(parameters.iss, connection.authorizationURL)
+  return { parameters, found }
+}
+
+/**
+ * The connection changed since the start, or another one was resolved. The browser is told what everybody is told; who
+ * runs the site is told more, because a resolver that answers differently here refuses every sign-in.
+ */
+function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInError {
+  const error = new BitbucketSignInError(
+    'state_invalid',
+    'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is as it should be. Each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.',
+  )
+  services.report(error, req)
+  return error
+}
+
+/** The parameters as Bitbucket sent them, here or by way of the central callback. */
+function receivedParameters<User>({ req, query, services, connection, origin }: Visit<User>): CallbackParameters {
+  const parameters = readCallback(query)
+  if (parameters.handover === undefined) return parameters
+  const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
+  if (!handedOver) throw stateInvalid()
+  if (handedOver.issuer !== connection.issuer) {
+    const error = otherServer()
+    services.report(error, req)
+    throw error
+  }
+  const { state, code, error } = handedOver
+  return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
+}
+
+/** Someone may be trying to have another server's code sent to theirs; or a set-up that cannot work is tried out. */
+function otherServer(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'state_invalid',
+    'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with `endpoints` of its own needs a `callbackURL` on a host of its own, at which it is the connection of the request.',
+  )
+}
+
+function parseState<User>({ services }: Visit<User>, { state }: CallbackParameters): ParsedState {
+  const parsed = state === undefined ? undefined : services.transactions.parseState(state)
+  if (!parsed) throw stateInvalid()
+  return parsed
+}
+
+/** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */
+function needsResume<User>({ req, query }: Visit<User>): boolean {
+  return isStrictSession(req) && req.headers['sec-fetch-site'] !== 'same-origin' && query[RESUMED] === undefined
+}
+
+/** An inert page of ours that loads the same callback once more: that request comes from this site. */
+async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const { callbackURL, basePath } = connection
+  const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
+  // The path that is registered at Bitbucket may be another one, which exists at the central host only.
+  const path = req.query.handover === undefined ? new URL(callbackURL).pathname : `${basePath}/callback`
+  const href = `${path}?${query}&${RESUMED}=1`
+  await sendPage(services, req, res, { name: 'resume', href }, connection)
+}
+
+/** Trades the code for the person behind it, and admits members only where the connection says so. */
+export async function exchangeFor<User>(
+  visit: Visit<User>,
+  transaction: Transaction,
+  code: string,
+): Promise<SignInResult> {
+  const { res, services, connection } = visit
+  openConnections(visit)
+  const exchange = openExchange(services.transport, services.timeoutMs, res)
+  try {
+    const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
+    const result = await redeem(exchange, taken)
+    visit.about.identityId = result.person.identity.id
+    // At every sign-in; no answer is no membership.
+    if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()
+    return result
+  } finally {
+    exchange.deadline.end()
+    visit.timings.push(...exchange.timings)
+  }
+}

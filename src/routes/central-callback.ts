@@ -1,0 +1,72 @@
+import type { Request, Response } from 'express'
+import { checkIssuer, readCallback } from '../bitbucket/callback-parameters'
+import { requestOrigin } from '../connections/active-connection'
+import { BitbucketSignInError } from '../contract/errors'
+import { BITBUCKET_ISSUER } from '../contract/options'
+import { sealHandOver } from '../state/hand-over'
+import type { StartingPoint } from '../state/transaction'
+import { sendOn } from './reply'
+import type { Services } from './services'
+import { noConnection, openVisit, type Visit, visitOf } from './visit'
+
+/**
+ * The visit of a callback. One that came to the central origin for a sign-in of a custom domain is served by the
+ * connection that `state` names under our signature: the central host may be no tenant's, and knows nothing of a
+ * tenant's domains.
+ */
+export async function openCallback<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
+  if (req.method !== 'GET') throw onlyGet(res)
+  const { query } = req
+  const from = startingPoint(services, query)
+  if (!from) return openVisit(services, req, res, query)
+  const startedAt = performance.now()
+  const connection = await services.source.resolveFor(req, from)
+  if (!connection) throw noConnection()
+  const origin = requestOrigin(req, connection) ?? ''
+  const visit = visitOf({ services, req, res, query, connection, origin, startedAt })
+  return goesOnElsewhere(visit) ? visit : openVisit(services, req, res, query)
+}
+
+/** Nothing is spent by a HEAD, a POST or an OPTIONS: link previews and scanners send them. */
+function onlyGet(res: Response): BitbucketSignInError {
+  res.setHeader('Allow', 'GET')
+  return new BitbucketSignInError('method_not_allowed', 'The callback answers GET only.')
+}
+
+/** Whether this callback came to the central origin for a sign-in that started, and must end, at another one. */
+export function goesOnElsewhere<User>({ services, query, connection, origin }: Visit<User>): boolean {
+  const from = startingPoint(services, query)
+  return from !== null && origin === connection.origin && origin !== from.origin
+}
+
+/** Sends the sign-in on to where it started, sealed for that origin alone, which must still be configured. */
+export async function handOver<User>({ req, res, query, services, connection }: Visit<User>): Promise<void> {
+  const { state = '', code = null, error = null, iss } = readCallback(query)
+  const origin = startingPoint(services, query)?.origin ?? ''
+  checkIssuer(iss, connection.authorizationURL)
+  if (!connection.origins.includes(origin)) {
+    throw new BitbucketSignInError(
+      'origin_not_allowed',
+      'The sign-in started at an origin that is no longer configured.',
+    )
+  }
+  const [handle = ''] = state.split('.')
+  const issuer = await issuerHere(services, req)
+  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, issuer, code, error })
+  sendOn(req, res, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
+}
+
+/**
+ * Whose answers come to this callback: those of the connection that lives here, else of the application level. What
+ * `state` says does not count, or a tenant with endpoints of its own could be sent the codes of everybody else.
+ */
+async function issuerHere<User>({ source }: Services<User>, req: Request): Promise<string> {
+  const connection = (await source.resolve(req)) ?? (await source.registered(null))
+  return connection?.issuer ?? BITBUCKET_ISSUER
+}
+
+/** Where the sign-in of this callback started, if its `state` says so; what is odd about it, the callback refuses. */
+function startingPoint<User>({ transactions }: Services<User>, query: Request['query']): StartingPoint | null {
+  if (Object.hasOwn(query, 'handover') || typeof query.state !== 'string') return null
+  return transactions.parseState(query.state)?.from ?? null
+}

@@ -1,0 +1,182 @@
+import type { FoundIdentity, GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import { type Resolution, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
+import type { SignInResult } from '../bitbucket/exchange'
+import { BitbucketSignInError } from '../contract/errors'
+import type { StoredIdentity } from '../contract/hooks'
+import type { Identity, Profile } from '../contract/identity'
+import type { Tokens, WorkspaceMembership } from '../contract/tokens'
+import { chooseEmail, judgeEmail } from '../decisions/email-trust'
+import { decideSignedIn, type IdentityOwner } from '../decisions/linking'
+import { assertSessionUnchanged, type Carry, currentUser, loginOf, signIn, stampNow } from '../session/rotate-session'
+import type { Pending } from '../state/pending-sign-in'
+import { randomHandle } from '../state/random'
+import type { Transaction } from '../state/transaction'
+import { now } from '../time/clock'
+import { keepOrSendCode } from './mail-code'
+import { sendOn } from './reply'
+import { destinationOf, hooksOf, policyOf, tell, type Visit } from './visit'
+
+/** Ends a callback of a plain sign-in: signed in, waiting for something, or refused. */
+export async function completeSignIn<User>(
+  visit: Visit<User>,
+  { person, tokens }: SignInResult,
+  transaction: Transaction,
+): Promise<void> {
+  const { req, services, connection } = visit
+  const { identity, profile, workspaces } = person
+  const hooks = hooksOf(visit, 'sign-in', workspaces)
+  const current = currentUser(req, services.userId)
+  const found = await hooks.findByIdentity(identity)
+  visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
+  if (person.emailsFailed?.code === 'scope_missing') {
+    tell(visit, 'scope_missing', { code: 'scope_missing' })
+    services.report(person.emailsFailed, req)
+  } else if (person.emailsFailed && found.type === 'nobody') {
+    // For somebody known the addresses do not matter; for somebody new "could not be read" must not look like "has none".
+    throw person.emailsFailed
+  }
+  const subject: Subject = { identity, profile, email: judgeEmail(profile.emails, connection.trustedProvider) }
+  const { returnTo } = transaction
+  const pending = () => newPending(visit, subject, { returnTo, workspaces, login: loginOf(req, current) })
+
+  if (current) {
+    const next = decideSignedIn(ownerOf(found, current))
+    if (next === 'refuse-disabled') throw refusal('account_disabled')
+    if (next !== 'continue') return wait(visit, { ...pending(), step: next })
+    await assertSessionUnchanged(req)
+  }
+  const carry: Carry = current ? 'everything' : { keys: services.keep }
+  const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
+  await finishSignIn(visit, { subject, hooks, resolution, returnTo, pending, tokens, carry })
+}
+
+/** A sign-in that has been resolved, with what it takes to end it. */
+export interface Finish<User> {
+  readonly subject: Subject
+  readonly hooks: GuardedHooks<User>
+  readonly resolution: Resolution<User>
+  readonly returnTo: string | null
+  /** What to remember if it has to wait. */
+  readonly pending: () => Pending
+  /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
+  readonly tokens: Tokens | null
+  /** What the new session takes over: everything of the same user, nothing of another one. */
+  readonly carry: Carry
+}
+
+/** Carries a resolution to the browser. */
+export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User>): Promise<void> {
+  const { subject, hooks, resolution, tokens } = finish
+  switch (resolution.type) {
+    case 'refused':
+      throw refusal(resolution.code)
+    case 'wait':
+      return resolution.step === 'code'
+        ? keepOrSendCode(visit, { ...finish.pending(), step: 'code' })
+        : wait(visit, { ...finish.pending(), step: resolution.step })
+    case 'signed-in': {
+      const who = { userId: resolution.id, identityId: subject.identity.id }
+      // An account that was written is told of, whatever becomes of the session.
+      if (resolution.how !== 'signed_in') tell(visit, resolution.how, who)
+      await followUp(visit, hooks, resolution, subject, tokens)
+      await dropWaiting(visit)
+      await signIn(visit.req, resolution, finish.carry, stampNow())
+      if (resolution.how === 'signed_in') tell(visit, 'signed_in', who)
+      return leave(visit, finish.returnTo, 'signed_in', tokens === null)
+    }
+  }
+}
+
+/** What the app wants done for a user whose identity is stored: keep tokens, note changes of the profile. */
+export async function followUp<User>(
+  visit: Visit<User>,
+  hooks: GuardedHooks<User>,
+  { user, id }: KnownUser<User>,
+  { identity, profile }: { identity: Identity; profile: Profile },
+  tokens: Tokens | null,
+): Promise<void> {
+  if (tokens) await hooks.storeTokens({ user, identity, tokens })
+  if (!hooks.has.updateProfile || !hooks.has.list) return
+  const stored = (await hooks.listIdentities(user))?.find(
+    (each) => each.issuer === identity.issuer && each.id === identity.id,
+  )
+  const changes = changesOf(stored?.profile, profile)
+  if (!changes) return
+  await hooks.updateProfile({ user, identity, profile, changes })
+  tell(visit, 'profile_changed', { userId: id, identityId: identity.id })
+}
+
+/** The stored fields that Bitbucket now says otherwise, `undefined` when there are none. */
+function changesOf(stored: StoredIdentity['profile'], profile: Profile): (StoredIdentity['profile'] & {}) | undefined {
+  if (!stored) return undefined
+  const fields = ['username', 'nickname', 'displayName', 'avatarUrl'] as const
+  const changed = fields.filter((field) => stored[field] !== undefined && stored[field] !== profile[field])
+  return changed.length === 0 ? undefined : Object.fromEntries(changed.map((field) => [field, profile[field]]))
+}
+
+/** Somebody who is signed in waits for nothing any more. */
+async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const found = services.pendings.read(req, connection.jar)
+  if (found) await services.pendings.finish(res, connection.jar, found.pending)
+}
+
+/**
+ * Sends the browser on. Where the app keeps tokens and this sign-in had to wait, it passes once more through the
+ * start: Bitbucket remembers the consent, and the tokens come without having been stored in between.
+ */
+export function leave<User>(
+  visit: Visit<User>,
+  returnTo: string | null,
+  outcome: 'signed_in' | 'linked',
+  waited: boolean,
+): void {
+  const { req, res, services, connection } = visit
+  const next = destinationOf(visit, returnTo)
+  if (!waited || !services.accounts.storeTokens) return sendOn(req, res, outcome, next)
+  // The start checks it once more.
+  const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
+  sendOn(req, res, outcome, `${connection.basePath || '/'}${query}`)
+}
+
+/** A record of this sign-in, should it have to wait. */
+export function newPending<User>(
+  { connection, origin }: Visit<User>,
+  { identity, profile, email }: Subject,
+  rest: { returnTo: string | null; login: string; workspaces: readonly WorkspaceMembership[] },
+): Pending {
+  return {
+    handle: randomHandle(),
+    step: 'prove',
+    identity,
+    profile: { ...profile, emails: [] },
+    email,
+    typed: false,
+    confirmed: chooseEmail(profile.emails)?.confirmed ?? false,
+    code: null,
+    triedAt: null,
+    generation: 0,
+    context: connection.digest,
+    origin,
+    basePath: connection.basePath,
+    ...rest,
+  }
+}
+
+/** Remembers the sign-in and shows where it goes on. */
+export function wait<User>({ req, res, services, connection }: Visit<User>, pending: Pending): void {
+  services.pendings.store(req, res, connection.jar, pending, now())
+  const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'
+  sendOn(req, res, 'pending', `${connection.basePath}/${page}`)
+}
+
+/** Whose the identity is, seen from the signed-in user. */
+export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
+  if (found.type === 'nobody') return 'nobody'
+  if (found.type === 'orphaned') return 'disabled'
+  return found.id === current.id ? 'self' : 'other'
+}
+
+/** A refusal by decision: expected, and explained to the person by its code alone. */
+export function refusal(code: BitbucketSignInError['code']): BitbucketSignInError {
+  return new BitbucketSignInError(code, `The sign-in was refused: ${code}.`)
+}

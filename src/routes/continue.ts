@@ -1,0 +1,229 @@
+import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import { hasOtherIdentity, readHolders, resolveSignIn } from '../accounts/resolve-sign-in'
+import { BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
+import { maskAddress } from '../decisions/email-trust'
+import { decideSignIn } from '../decisions/sign-in'
+import {
+  assertSessionUnchanged,
+  currentUser,
+  loginOf,
+  NOBODY,
+  otherLogin,
+  sessionChanged,
+  signIn,
+  signOut,
+} from '../session/rotate-session'
+import type { Pending } from '../state/pending-sign-in'
+import { randomHandle } from '../state/random'
+import { bodyField } from './body'
+import { linkTo, requireLinkHooks } from './complete-link'
+import { finishSignIn, leave, refusal } from './complete-sign-in'
+import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
+import { requireRecent } from './recent-sign-in'
+import { sendOn, sendPage } from './reply'
+import { hooksOf, policyOf, tell, type Visit } from './visit'
+
+/** `GET /continue`: shows the question that is open. Consumes nothing. */
+export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = readPending(visit)
+  const current = currentUser(visit.req, visit.services.userId)
+  switch (pending.step) {
+    case 'address':
+    case 'code':
+      return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/email`)
+    case 'prove':
+      return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending, null)
+    case 'choose':
+    case 'switch': {
+      if (!current || pending.login !== loginOf(visit.req, current)) throw otherLogin(visit.req, current)
+      return sendChoicePage(visit, pending, current)
+    }
+  }
+}
+
+/** `POST /continue`: carries the choice out. */
+export async function submitChoice<User>(visit: Visit<User>): Promise<void> {
+  const choice = bodyField(visit.req, 'choice')
+  switch (choice) {
+    case 'confirm':
+      return confirmLink(visit)
+    case 'link':
+      return chooseLink(visit)
+    case 'switch':
+      return chooseSwitch(visit)
+    default:
+      throw new BitbucketSignInError('request_invalid', '`choice` must be `link`, `switch` or `confirm`.')
+  }
+}
+
+/** `POST /cancel`: drops what is waiting, if it is what the form was shown for. */
+export async function cancel<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const found = services.pendings.read(req, connection.jar)
+  const handle = bodyField(req, 'pending')
+  // The form of an older tab must not end the newer sign-in of another one.
+  if (found && (handle === undefined || handle === found.pending.handle)) {
+    await services.pendings.finish(res, connection.jar, found.pending)
+  }
+  const signedIn = currentUser(req, services.userId) !== null
+  sendOn(req, res, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
+}
+
+/** Whether the signed-in user is the matching account, as the accounts are now. */
+async function isMatching<User>(
+  visit: Visit<User>,
+  pending: Pending,
+  current: KnownUser<User>,
+  hooks: GuardedHooks<User>,
+): Promise<boolean> {
+  const { email, identity } = pending
+  if (email.address === null || (await hooks.findByIdentity(identity)).type !== 'nobody') return false
+  const holders = await readHolders(email.address, identity, hooks)
+  const facts = { identity: 'unknown', email: email.level, holders: holders.map(({ holder }) => holder) } as const
+  const decision = decideSignIn(facts, policyOf(visit))
+  if (decision.type !== 'prove' && decision.type !== 'link') return false
+  return holders[decision.holder]?.id === current.id
+}
+
+async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
+  const { req, res, services, connection } = visit
+  const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'confirm-link',
+      displayName: pending.profile.displayName,
+      identityLabel: labelOf(pending),
+      accountLabel: await accountLabel(hooks, current),
+      confirm: form('confirm'),
+      cancel: formOf(visit, '/cancel', { pending: pending.handle }),
+    },
+    connection,
+  )
+}
+
+/** The person signed in to the matching account and says that both are theirs. */
+async function confirmLink<User>(visit: Visit<User>): Promise<void> {
+  const { req, services } = visit
+  const { pending } = await takeUpPending(visit, ['prove'])
+  const current = currentUser(req, services.userId)
+  if (!current) return sendProvePage(visit, pending, null)
+  visit.about.userId = current.id
+  await assertSessionUnchanged(req)
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
+  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
+  await finishPending(visit, pending)
+  const { identity, profile } = pending
+  if ((await hooks.link({ user: current.user, identity, profile })) === 'taken') {
+    const found = await hooks.findByIdentity(identity)
+    if (found.type !== 'user' || found.id !== current.id) throw refusal('identity_linked_elsewhere')
+  }
+  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
+  await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
+  await signIn(req, current, 'everything', null)
+  leave(visit, pending.returnTo, 'linked', true)
+}
+
+/** Signed in, came back as somebody unknown, and wants that identity linked to this account. */
+async function chooseLink<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = await takeUpPending(visit, ['choose'])
+  const current = requireUser(visit)
+  requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link', pending.workspaces)
+  requireLinkHooks(hooks)
+  await assertSessionUnchanged(visit.req)
+  await finishPending(visit, pending)
+  await linkTo(visit, hooks, current, pending, null)
+  leave(visit, pending.returnTo, 'linked', true)
+}
+
+/**
+ * Signed in, and wants to go on as the Bitbucket person instead. Nothing of the old session crosses over. Where more
+ * is to be asked first, the old session ends now: what is waiting waits with nobody signed in.
+ */
+async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = await takeUpPending(visit, ['choose', 'switch'])
+  requireUser(visit)
+  await assertSessionUnchanged(visit.req)
+  await finishPending(visit, pending)
+  const { identity, profile, email } = pending
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const subject = { identity, profile, email }
+  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  if (resolution.type === 'wait') await signOut(visit.req)
+  await finishSignIn(visit, {
+    subject,
+    hooks,
+    resolution,
+    returnTo: pending.returnTo,
+    pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
+    tokens: null,
+    carry: { keys: [] },
+  })
+}
+
+function requireUser<User>({ req, services, about }: Visit<User>): KnownUser<User> {
+  const current = currentUser(req, services.userId)
+  if (!current) throw sessionChanged()
+  about.userId = current.id
+  return current
+}
+
+async function sendProvePage<User>(visit: Visit<User>, pending: Pending, error: ErrorCode | null): Promise<void> {
+  const { req, res, services, connection } = visit
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'prove',
+      displayName: pending.profile.displayName,
+      maskedAddress: maskAddress(pending.email.address ?? ''),
+      signInHref: `${services.paths.signIn}?returnTo=${encodeURIComponent(`${connection.basePath}/continue`)}`,
+      error,
+      cancel: formOf(visit, '/cancel', { pending: pending.handle }),
+    },
+    connection,
+    error ? ERROR_STATUS[error] : 200,
+  )
+}
+
+async function sendChoicePage<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
+  const common = {
+    displayName: pending.profile.displayName,
+    identityLabel: labelOf(pending),
+    accountLabel: await accountLabel(hooks, current),
+    switch: form('switch'),
+    cancel: formOf(visit, '/cancel', { pending: pending.handle }),
+  }
+  if (pending.step === 'switch') return sendPage(services, req, res, { name: 'switch', ...common }, connection)
+  const canLink = hooks.has.describe && hooks.has.list && !(await isFull(visit, pending, current, hooks))
+  await sendPage(services, req, res, { name: 'choose', ...common, link: canLink ? form('link') : null }, connection)
+}
+
+async function isFull<User>(
+  visit: Visit<User>,
+  pending: Pending,
+  current: KnownUser<User>,
+  hooks: GuardedHooks<User>,
+): Promise<boolean> {
+  if (visit.services.policy.identitiesPerUser === 'many') return false
+  return (await hasOtherIdentity(current.user, pending.identity, hooks)) ?? false
+}
+
+/** How Bitbucket shows the identity. */
+function labelOf({ profile }: Pending): string {
+  return profile.nickname ?? profile.username ?? profile.displayName
+}
+
+async function accountLabel<User>(hooks: GuardedHooks<User>, current: KnownUser<User>): Promise<string> {
+  return (await hooks.describe(current.user))?.label ?? current.id
+}

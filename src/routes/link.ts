@@ -1,0 +1,116 @@
+import type { KnownUser } from '../accounts/guarded-hooks'
+import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+import { decideUnlink } from '../decisions/linking'
+import { assertSessionUnchanged, currentUser, loginOf, signIn } from '../session/rotate-session'
+import { requireSession } from '../session/session-layer'
+import { bodyField } from './body'
+import { requireLinkHooks } from './complete-link'
+import { refusal } from './complete-sign-in'
+import { formOf } from './pending-form'
+import { requireRecent } from './recent-sign-in'
+import { sendOn, sendPage } from './reply'
+import { sendToBitbucket } from './start'
+import { hooksOf, returnToOf, tell, type Visit } from './visit'
+
+/** `GET /link`: the page whose form starts linking. The app only has to link to it. */
+export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, query, services, connection } = visit
+  const current = requireSignedIn(visit)
+  const hooks = hooksOf(visit, 'link')
+  const description = await hooks.describe(current.user)
+  const identities = (await hooks.listIdentities(current.user)) ?? []
+  const returnTo = returnToOf(visit, query.returnTo)
+  const back = returnTo ?? services.paths.signedIn
+  const fields = returnTo === null ? {} : { returnTo }
+  const ours = identities.filter(({ issuer }) => issuer === connection.issuer)
+  const full = ours.length > 0 && services.policy.identitiesPerUser === 'one'
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'link',
+      accountLabel: description?.label ?? current.id,
+      linked: ours.map(({ id, profile }) => ({
+        label: profile?.nickname ?? profile?.displayName ?? id,
+        unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, id }) : null,
+      })),
+      link: full ? null : formOf(visit, '/link', fields),
+      backHref: back,
+    },
+    connection,
+  )
+}
+
+/** `POST /link`: starts linking for the user of this session, and nobody else's. */
+export async function startLink<User>(visit: Visit<User>): Promise<void> {
+  const current = requireSignedIn(visit)
+  requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link')
+  requireLinkHooks(hooks)
+  const { emailVerified } = (await hooks.describe(current.user)) ?? { emailVerified: false }
+  if (!emailVerified && !visit.services.policy.linkUnverified) throw refusal('email_unverified')
+  startFor(visit, 'link', current)
+}
+
+/** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
+export async function unlink<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, services, connection } = visit
+  const current = requireSignedIn(visit)
+  requireRecent(visit, current)
+  const hooks = hooksOf(visit, 'link')
+  if (!hooks.has.unlink || !hooks.has.list) {
+    throw configurationError('Unlinking needs the hooks `unlinkIdentity` and `listIdentities`. Add them to `accounts`.')
+  }
+  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
+  const id = bodyField(req, 'id')
+  const own = ((await hooks.listIdentities(current.user)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
+  // Somebody else's identity and one that does not exist get the same answer.
+  if (id === undefined || decideUnlink(id, own) === 'not-found') throw refusal('identity_not_found')
+  await assertSessionUnchanged(req)
+  const identity = { issuer: connection.issuer, id }
+  if ((await hooks.unlink({ user: current.user, identity })) === 'last') throw refusal('last_sign_in_method')
+  tell(visit, 'unlinked', { userId: current.id, identityId: id })
+  await hooks.endOtherSessions({ user: current.user, reason: 'unlinked' })
+  await signIn(req, current, 'everything', null)
+  sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
+}
+
+/** `GET /reauthenticate`: the page whose form confirms with Bitbucket who one is. */
+export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, query, services, connection } = visit
+  const current = requireSignedIn(visit)
+  const returnTo = returnToOf(visit, query.returnTo)
+  const description = await hooksOf(visit, 'reauthenticate').describe(current.user)
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'reauthenticate',
+      accountLabel: description?.label ?? current.id,
+      start: formOf(visit, '/reauthenticate', returnTo === null ? {} : { returnTo }),
+      backHref: services.paths.signedIn,
+    },
+    connection,
+  )
+}
+
+/** `POST /reauthenticate`: the same Bitbucket identity again. It proves the session at Bitbucket, not who sits there. */
+export async function startReauthentication<User>(visit: Visit<User>): Promise<void> {
+  startFor(visit, 'reauthenticate', requireSignedIn(visit))
+}
+
+function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', current: KnownUser<User>): void {
+  const returnTo = returnToOf(visit, bodyField(visit.req, 'returnTo'))
+  sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current) })
+}
+
+function requireSignedIn<User>({ req, services, about }: Visit<User>): KnownUser<User> {
+  requireSession(req)
+  const current = currentUser(req, services.userId)
+  if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
+  about.userId = current.id
+  return current
+}

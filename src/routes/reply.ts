@@ -1,0 +1,152 @@
+import type { Request, Response } from 'express'
+import type { ActiveConnection } from '../connections/active-connection'
+import { type BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
+import type { Page } from '../contract/pages'
+import { PAGE_STYLE_HASH, renderDefaultPage } from '../pages/render'
+import type { Services } from './services'
+import type { Visit } from './visit'
+
+/** Whether this client wants JSON rather than pages. */
+export function wantsJson(req: Request): boolean {
+  const { accept } = req.headers
+  // What browsers and command lines send, told without reading it all.
+  if (accept === undefined || accept === '*/*' || accept === 'text/html' || accept.startsWith('text/html,'))
+    return false
+  return req.accepts(['html', 'json']) === 'json'
+}
+
+/** On every answer of ours: nothing is cached, nothing of the URL goes to the next site, nothing is guessed. */
+export function setCommonHeaders(res: Response): void {
+  res.setHeader('Cache-Control', 'no-store')
+  res.setHeader('Referrer-Policy', 'no-referrer')
+  res.setHeader('X-Content-Type-Options', 'nosniff')
+}
+
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/
+
+/** What a JSON client is told besides where to go. */
+export type OutcomeName = 'redirect' | 'signed_in' | 'pending' | 'linked' | 'unlinked' | 'reauthenticated' | 'cancelled'
+
+/** Sends the browser on; a JSON client is told where. After a POST the next request is a GET. */
+export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: string): void {
+  setCommonHeaders(res)
+  if (wantsJson(req)) {
+    res.status(200).json({ outcome, next })
+    return
+  }
+  res.statusCode = req.method === 'GET' || req.method === 'HEAD' ? 302 : 303
+  // Byte for byte, but for what a header line cannot hold. Without a body the headers wait for the end.
+  res.setHeader('Location', VISIBLE_ASCII.test(next) ? next : next.replace(/[^\x21-\x7e]+/gu, encodeURIComponent))
+  res.setHeader('Content-Length', '0')
+  res.end()
+}
+
+type Without<P, Key extends PropertyKey> = P extends unknown ? Omit<P, Key> : never
+/** A page before the texts are chosen. */
+export type PageData = Without<Page, 'texts'>
+
+/** Shows a page; a JSON client gets its data. */
+export async function sendPage<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  data: PageData,
+  connection: ActiveConnection | null,
+  status = 200,
+): Promise<void> {
+  setCommonHeaders(res)
+  res.status(status)
+  if (wantsJson(req)) {
+    const error = 'error' in data ? data.error : null
+    if (error) res.json({ error, message: services.texts(req).errors[error] })
+    else res.json({ outcome: data.name, ...data })
+    return
+  }
+  const page = { ...data, texts: services.texts(req) } as Page
+  const html = (await services.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
+  res.setHeader('Content-Security-Policy', contentSecurityPolicy(PAGE_STYLE_HASH, connection))
+  res.setHeader('X-Frame-Options', 'DENY')
+  res.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
+  res.setHeader('Content-Type', 'text/html; charset=utf-8')
+  res.end(html)
+}
+
+/**
+ * No script at all. Forms may lead on to Bitbucket and, over https, from there to wherever its own sign-in sends the
+ * person: browsers apply `form-action` to every redirect that follows a form.
+ */
+function contentSecurityPolicy(styleHash: string, connection: ActiveConnection | null): string {
+  const leaveFor = connection
+    ? ` ${connection.authorizationURL.origin}${connection.origins.map((each) => ` ${each}`).join('')} https:`
+    : ''
+  return `default-src 'none'; style-src 'self' ${styleHash}; img-src 'self'; font-src 'self'; form-action 'self'${leaveFor}; base-uri 'none'; frame-ancestors 'none'`
+}
+
+/** Codes after which the same person can sensibly try again. */
+const NO_RETRY: ReadonlySet<ErrorCode> = new Set([
+  'configuration_invalid',
+  'session_missing',
+  'method_not_allowed',
+  'connection_unavailable',
+  'origin_not_allowed',
+  'cross_site_request',
+  'account_disabled',
+  'sign_up_disabled',
+  'not_signed_in',
+])
+
+/** Only a signed-in person meets these, who changes what is linked. */
+const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
+  'identity_linked_elsewhere',
+  'another_identity_linked',
+  'identity_not_found',
+  'last_sign_in_method',
+])
+
+/** Where "Try again" and "Go back" lead from a refusal; `null` where trying again is no use. */
+function waysOn(
+  code: ErrorCode,
+  basePath: string,
+  { signIn, signedIn }: { readonly signIn: string; readonly signedIn: string },
+): { retryHref: string | null; backHref: string } {
+  const links = `${basePath}/link`
+  if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: links }
+  if (code === 'reauthentication_mismatch') return { retryHref: `${basePath}/reauthenticate`, backHref: signedIn }
+  const retryHref = NO_RETRY.has(code) ? null : basePath || '/'
+  // Signing in again is the way on, and then back to where it was asked for.
+  const backHref = code === 'recent_sign_in_required' ? `${signIn}?returnTo=${encodeURIComponent(links)}` : signIn
+  return { retryHref, backHref }
+}
+
+/** Answers a refusal or fault: JSON, the app's own page, or ours. Developers' errors say more in the log than here. */
+export async function sendError<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  error: BitbucketSignInError,
+  visit: Visit<User> | null,
+): Promise<void> {
+  const { code } = error
+  const { failed } = services.paths
+  if (wantsJson(req)) {
+    setCommonHeaders(res)
+    res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })
+    return
+  }
+  if (failed !== undefined && code !== 'method_not_allowed')
+    return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
+  const basePath = visit?.connection.basePath ?? req.baseUrl
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'error',
+      code,
+      status: ERROR_STATUS[code],
+      ...waysOn(code, basePath, services.paths),
+    },
+    visit?.connection ?? null,
+    error.status,
+  )
+}

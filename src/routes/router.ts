@@ -1,0 +1,121 @@
+import type { NextFunction, Request, RequestHandler, Response, Router } from 'express'
+
+import express = require('express')
+
+import { BitbucketSignInError, thrownError } from '../contract/errors'
+import { requireSession } from '../session/session-layer'
+import { readBody } from './body'
+import { callback } from './callback'
+import { goesOnElsewhere, handOver, openCallback } from './central-callback'
+import { cancel, showContinuePage, submitChoice } from './continue'
+import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
+import { sendError, sendOn } from './reply'
+import { checkSameOrigin } from './same-origin'
+import type { Services } from './services'
+import { startSignIn } from './start'
+import { warnOfPlace } from './start-place'
+import { resendCode, showEmailPage, submitAddress, verifyCode } from './verify-email'
+import { openVisit, tell, type Visit } from './visit'
+
+type Step<User> = (visit: Visit<User>) => void | Promise<void>
+
+/** The table of routes, relative to the mount, and nothing else. `hasBasePath`: the app says that paths differ. */
+export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
+  const router = express.Router()
+  const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
+  const post = (path: string, step: Step<User>) =>
+    router.post(path, readBody, handler(services, guarded(step)), refuse(services))
+
+  get('/', (visit) => {
+    warnOfPlace(visit, hasBasePath)
+    return startSignIn(visit)
+  })
+  router.all('/callback', handler(services, endCallback, openCallback))
+  get('/email', showEmailPage)
+  post('/email/address', submitAddress)
+  post('/email/code', resendCode)
+  post('/email/verify', verifyCode)
+  for (const path of ['/email/address', '/email/code', '/email/verify']) get(path, backTo('/email'))
+  get('/continue', showContinuePage)
+  post('/continue', submitChoice)
+  get('/link', showLinkPage)
+  post('/link', startLink)
+  post('/unlink', unlink)
+  get('/unlink', backTo('/link'))
+  get('/reauthenticate', showReauthenticatePage)
+  post('/reauthenticate', startReauthentication)
+  post('/cancel', cancel)
+  return router
+}
+
+/** Ends a callback here, or sends it on to the origin where the sign-in started. */
+const endCallback = <User>(visit: Visit<User>) => (goesOnElsewhere(visit) ? handOver(visit) : callback(visit))
+
+/** Where a refused form left its URL in the address bar: opened again, it leads to the page of the form. */
+const backTo =
+  (path: string) =>
+  <User>({ req, res, connection }: Visit<User>): void =>
+    sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
+
+/** Every POST comes from a page of this origin, and with a session that can be signed in to. */
+function guarded<User>(step: Step<User>): Step<User> {
+  return (visit) => {
+    checkSameOrigin(visit)
+    requireSession(visit.req)
+    return step(visit)
+  }
+}
+
+/** Runs a step for a request; what it refuses becomes an answer, what is a bug goes to the app's error handler. */
+export function handler<User>(
+  services: Services<User>,
+  step: Step<User>,
+  open: (services: Services<User>, req: Request, res: Response) => Promise<Visit<User>> = openVisit,
+): RequestHandler {
+  return async (req, res, next) => {
+    let visit: Visit<User> | null = null
+    try {
+      visit = await open(services, req, res)
+      await step(visit)
+    } catch (error) {
+      answer(services, req, res, next, error, visit)
+    }
+  }
+}
+
+function answer<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  error: unknown,
+  visit: Visit<User> | null,
+): void {
+  if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
+  if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
+  else services.emit?.(withoutVisit(error))
+  // The answer below hides it from the person, so nobody else would ever read what is wrong and how to mend it.
+  if (error.status >= 500) services.report(error, req)
+  if (res.headersSent) return next(error)
+  sendError(services, req, res, error, visit).catch((thrown: unknown) => next(thrownError(thrown)))
+}
+
+const UPSTREAM: ReadonlySet<string> = new Set([
+  'upstream_failed',
+  'upstream_timeout',
+  'rate_limited',
+  'profile_invalid',
+  'client_rejected',
+])
+
+function withoutVisit({ code }: BitbucketSignInError) {
+  const nothing = { connection: null, tenant: null, application: null, userId: null, identityId: null }
+  return { type: 'refused', time: new Date(), ...nothing, code, durationMs: 0, upstream: [] } as const
+}
+
+/** What the body parser refuses is answered like everything else. */
+function refuse<User>(services: Services<User>) {
+  return (error: unknown, req: Request, res: Response, next: NextFunction): void => {
+    answer(services, req, res, next, error, null)
+  }
+}

@@ -1,0 +1,24 @@
+import { BitbucketSignInError } from '../contract/errors'
+import type { Visit } from './visit'
+
+/**
+ * Who may POST: a page of this very origin. `Sec-Fetch-Site` decides where the browser sends it, because under
+ * `no-referrer` genuine form posts carry `Origin: null`; else `Origin` must be one of ours and the one of this request.
+ */
+export function checkSameOrigin<User>({ req, connection, origin }: Visit<User>): void {
+  const site = req.headers['sec-fetch-site']
+  if (site !== undefined) {
+    if (site === 'same-origin') return
+    throw crossSite()
+  }
+  const given = req.headers.origin
+  if (given === undefined || !connection.origins.includes(given)) throw crossSite()
+  if (connection.hasCustomDomains && given !== origin) throw crossSite()
+}
+
+function crossSite(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'cross_site_request',
+    'This request does not come from a page of this site. Clients other than browsers must send `Origin` with the origin of the callback URL.',
+  )
+}

@@ -1,0 +1,46 @@
+import type { Request } from 'express'
+import type { Exchange } from '../bitbucket/exchange'
+import type { ConnectionSource } from '../connections/active-connection'
+import type { BitbucketSignInError } from '../contract/errors'
+import type { SignInEvent } from '../contract/events'
+import type { AccountHooks } from '../contract/hooks'
+import type { EmailCodeMessage } from '../contract/options'
+import type { RenderPage } from '../contract/pages'
+import type { LinkPolicy, SignInPolicy } from '../contract/policy'
+import type { Texts } from '../contract/texts'
+
+import type { KeyRing } from '../state/keys'
+import type { Limits } from '../state/limits'
+import type { PendingSignIns } from '../state/pending-sign-in'
+import type { CookieJar } from '../state/sealed-cookie'
+import type { Transactions } from '../state/transaction'
+
+/** Everything the routes of one plugin work with; made once by the composition, never changed. */
+export interface Services<User> {
+  readonly name: string
+  readonly source: ConnectionSource
+  readonly accounts: AccountHooks<User>
+  readonly userId: (user: User) => string | null
+  readonly signedInAt: ((req: Request) => Date | null) | undefined
+  readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
+  /** As it holds where the connection does not close sign-up. */
+  readonly policy: SignInPolicy & LinkPolicy
+  readonly paths: { readonly signedIn: string; readonly signIn: string; readonly failed: string | undefined }
+  /** Session keys carried across rotation. */
+  readonly keep: readonly string[]
+  readonly keys: { readonly handOver: KeyRing; readonly code: KeyRing }
+  readonly transactions: Transactions
+  readonly pendings: PendingSignIns
+  readonly limits: Limits
+  readonly transport: Exchange['transport']
+  readonly timeoutMs: number
+  /** Our cookies under both names that they can have, for requests without a connection. */
+  readonly jars: readonly CookieJar[]
+  readonly texts: (req: Request) => Texts
+  readonly renderPage: RenderPage | undefined
+  readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
+  /** Tells the audit hook, where there is one. */
+  readonly emit: ((event: SignInEvent) => void) | undefined
+  /** Tells whoever has to mend a fault. */
+  readonly report: (error: BitbucketSignInError, req: Request) => void
+}

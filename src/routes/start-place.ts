@@ -1,0 +1,33 @@
+import { isLoopback } from '../contract/loopback'
+import type { Visit } from './visit'
+
+const warned = new WeakSet<object>()
+
+/**
+ * Says once per plugin that a sign-in which starts here cannot end: newcomers' mistakes, which show only at the
+ * callback, as something else. Warns and refuses nothing. `hasBasePath`: the app says that paths differ.
+ */
+export function warnOfPlace<User>(visit: Visit<User>, hasBasePath: boolean): void {
+  if (warned.has(visit.services)) return
+  const mistake = (hasBasePath ? null : otherMount(visit)) ?? otherHost(visit)
+  if (!mistake) return
+  warned.add(visit.services)
+  process.emitWarning(`bitbucketSignIn: ${mistake}`, 'BitbucketSignInWarning')
+}
+
+/** Bitbucket will send people to a path at which this router does not answer; unless a proxy took its beginning off. */
+function otherMount<User>({ req, connection: { basePath, callbackURL } }: Visit<User>): string | null {
+  if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase())) return null
+  return `the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`
+}
+
+/** This machine has several names, and cookies of one are not sent to the other. */
+function otherHost<User>({ req, connection: { origin, hasCustomDomains } }: Visit<User>): string | null {
+  // Plain http is for loopback only.
+  if (hasCustomDomains || !origin.startsWith('http:')) return null
+  const opened = `http://${req.headers.host}`
+  if (opened === origin || !URL.canParse(opened)) return null
+  const { hostname } = new URL(opened)
+  if (!isLoopback(hostname) || hostname === new URL(origin).hostname) return null
+  return `this sign-in started at ${hostname} and comes back to ${origin}, where the browser has no cookie of it. Open ${origin} instead, or change \`callbackURL\` here and at Bitbucket.`
+}

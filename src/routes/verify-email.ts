@@ -1,0 +1,148 @@
+import { resolveSignIn } from '../accounts/resolve-sign-in'
+import { ERROR_STATUS, type ErrorCode } from '../contract/errors'
+import type { Profile } from '../contract/identity'
+import { isAddress } from '../decisions/email-trust'
+import { CODE_LIFETIME_MS, matchesCode } from '../state/email-code'
+import type { FoundPending, Pending } from '../state/pending-sign-in'
+import { randomHandle } from '../state/random'
+import { isAlive } from '../time/clock'
+import { bodyField } from './body'
+import { finishSignIn } from './complete-sign-in'
+import { bindingOf, codeState, mailCode } from './mail-code'
+import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
+import { sendOn, sendPage } from './reply'
+import { hooksOf, policyOf, tell, type Visit } from './visit'
+
+const MAX_WRONG_CODES_PER_DAY = 30
+
+/** What a typing mistake leaves, given back to be corrected. Anything that could be markup is not printed again at all. */
+const MISTYPED = /^[\p{L}\p{N}._%+@ -]{0,254}$/u
+
+/** `GET /email`: shows what the waiting sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
+export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = readPending(visit)
+  if (pending.step !== 'address' && pending.step !== 'code') {
+    return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/continue`)
+  }
+  await sendEmailPage(visit, pending, null)
+}
+
+/** `POST /email/address`: takes the address that Bitbucket did not name, and mails a code to it. */
+export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
+  const found = await takeUpPending(visit, ['address', 'code'])
+  const address = bodyField(visit.req, 'address')?.trim() ?? ''
+  if (found.pending.step === 'code' && !found.pending.typed) return sendEmailPage(visit, found.pending, 'email_invalid')
+  if (!isAddress(address)) {
+    return sendEmailPage(visit, found.pending, 'email_invalid', MISTYPED.test(address) ? address : '')
+  }
+  // The older cookie ends here, whether a mail goes out or not.
+  const generation = await visit.services.pendings.advance(found.pending)
+  const pending: Pending = {
+    ...found.pending,
+    step: 'code',
+    email: { level: 'asserted', address },
+    typed: true,
+    confirmed: false,
+    code: null,
+    triedAt: null,
+    generation,
+  }
+  await sendCodeAndShow(visit, { ...found, pending }, found.pending)
+}
+
+/** `POST /email/code`: mails another code. */
+export async function resendCode<User>(visit: Visit<User>): Promise<void> {
+  const found = await takeUpPending(visit, ['code'])
+  await sendCodeAndShow(visit, found, found.pending)
+}
+
+/** Mails a code and keeps the record, if it is another one than the browser `carried`. */
+async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, carried: Pending): Promise<void> {
+  const { req, res, services, connection } = visit
+  const { pending, outcome } = await mailCode(visit, found.pending)
+  // The refusal of a second click must not put the cookie back to what it was before the first one's mail.
+  if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
+  if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
+  await sendEmailPage(visit, pending, outcome === 'paused' ? 'too_many_codes' : outcome)
+}
+
+/**
+ * `POST /email/verify`: checks a code. A try is used up before the comparison, so however many requests come at once,
+ * only five are ever compared with one code.
+ */
+export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
+  const { pending } = await takeUpPending(visit, ['code'])
+  const { identity, email, code } = pending
+  const refused = await checkCode(visit, pending)
+  if (refused) {
+    tell(visit, 'code_failed', { code: refused })
+    return sendEmailPage(visit, pending, refused)
+  }
+  if (email.address === null || code === null) throw new TypeError('A checked code has an address.')
+  await finishPending(visit, pending)
+  const proven = { level: pending.typed ? 'typed' : 'code', address: email.address } as const
+  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const subject = { identity, profile: withAddress(pending, email.address), email: proven }
+  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  await finishSignIn(visit, {
+    subject,
+    hooks,
+    resolution,
+    returnTo: pending.returnTo,
+    // Should it have to wait again, it is another record: this one is used up.
+    pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
+    tokens: null,
+    carry: { keys: visit.services.keep },
+  })
+}
+
+/** The snapshot in the cookie has no addresses; the one in question is known. */
+function withAddress({ profile, typed, confirmed }: Pending, address: string): Profile {
+  return typed ? profile : { ...profile, emails: [{ address, primary: true, confirmed }] }
+}
+
+/** Why the code does not open, `null` when it does. */
+async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<ErrorCode | null> {
+  const { limits, keys } = visit.services
+  const { code, email, identity } = pending
+  if (code === null || email.address === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return 'code_expired'
+  const person = `${identity.issuer} ${identity.id}`
+  if ((await limits.read('wrongCodesPerDay', person)) >= MAX_WRONG_CODES_PER_DAY) return 'too_many_codes'
+  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'
+  const typed = bodyField(visit.req, 'code')
+  if (typed !== undefined && matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)) return null
+  await limits.consume('wrongCodesPerDay', person)
+  return 'code_wrong'
+}
+
+async function sendEmailPage<User>(
+  visit: Visit<User>,
+  pending: Pending,
+  error: ErrorCode | null,
+  typedAddress = '',
+): Promise<void> {
+  const { req, res, services, connection } = visit
+  const handle = { pending: pending.handle }
+  const { displayName } = pending.profile
+  const common = { displayName, error, typedAddress, cancel: formOf(visit, '/cancel', handle) }
+  const address = formOf(visit, '/email/address', handle)
+  const status = error ? ERROR_STATUS[error] : 200
+  if (pending.step === 'address') {
+    return sendPage(services, req, res, { name: 'email-address', ...common, submit: address }, connection, status)
+  }
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'email-code',
+      ...common,
+      ...codeState(pending),
+      verify: formOf(visit, '/email/verify', handle),
+      resend: formOf(visit, '/email/code', handle),
+      changeAddress: pending.typed ? address : null,
+    },
+    connection,
+    status,
+  )
+}

@@ -1,0 +1,135 @@
+import type { Request, Response } from 'express'
+import { type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
+import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
+import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
+import type { SignInEventType, UpstreamTiming } from '../contract/events'
+import type { HookContext, Intent } from '../contract/hooks'
+import type { SignInPolicy } from '../contract/policy'
+import type { WorkspaceMembership } from '../contract/tokens'
+import { parseReturnTo } from '../decisions/return-to'
+
+import type { Services } from './services'
+
+/** One request to one of our routes, with the connection that serves it. */
+export interface Visit<User> {
+  readonly req: Request
+  readonly res: Response
+  readonly services: Services<User>
+  /** Parsed once: Express 5 parses it anew at every reading. */
+  readonly query: Request['query']
+  readonly connection: ActiveConnection
+  /** Where the person is, one of the connection's origins. */
+  readonly origin: string
+  readonly startedAt: number
+  /** The requests to Bitbucket so far. */
+  readonly timings: UpstreamTiming[]
+  /** Whom this request is about, as far as is known by now; for events. */
+  readonly about: { userId: string | null; identityId: string | null }
+}
+
+/** Resolves connection and origin; refuses where there is none. */
+export async function openVisit<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  query: Request['query'] = req.query,
+): Promise<Visit<User>> {
+  const startedAt = performance.now()
+  const found = services.source.resolve(req)
+  const connection = found instanceof Promise ? await found : found
+  if (!connection) throw noConnection()
+  const origin = requestOrigin(req, connection)
+  if (origin === null) {
+    throw new BitbucketSignInError(
+      'origin_not_allowed',
+      'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
+    )
+  }
+  return visitOf({ services, req, res, query, connection, origin, startedAt })
+}
+
+/** A visit with nothing known of the person yet. */
+export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {
+  return { ...known, timings: [], about: { userId: null, identityId: null } }
+}
+
+/** Switched off, not for this application, or an unknown tenant: one answer for all. */
+export function noConnection(): BitbucketSignInError {
+  return new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
+}
+
+/** The gate of `workspaces` is closed to this person. */
+export function workspaceRequired(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'workspace_required',
+    'The person is in none of the workspaces that this connection admits.',
+  )
+}
+
+/** The app's hooks, guarded for this request. */
+export function hooksOf<User>(
+  visit: Visit<User>,
+  intent: Intent,
+  workspaces: readonly WorkspaceMembership[] = [],
+): GuardedHooks<User> {
+  return guardHooks(visit.services.accounts, visit.services.userId, {
+    req: visit.req,
+    context: contextOf(visit, intent, workspaces),
+  })
+}
+
+/** Where a hook call comes from. */
+export function contextOf<User>(
+  { connection, origin }: Visit<User>,
+  intent: Intent,
+  workspaces: readonly WorkspaceMembership[],
+): HookContext {
+  return Object.freeze({
+    connection: connection.id,
+    tenant: connection.tenant,
+    application: connection.application,
+    origin,
+    intent,
+    workspaces: Object.freeze(workspaces.map((each) => Object.freeze({ ...each }))),
+  })
+}
+
+/** The policy as it holds for this connection. */
+export function policyOf<User>({ services: { policy }, connection: { signUp } }: Visit<User>): SignInPolicy {
+  return policy.signUp === signUp ? policy : { ...policy, signUp }
+}
+
+/** A path to go back to that is safe to remember or to go to. */
+export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
+  return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
+}
+
+/** Where a flow ends: its way back, checked on the way out as on the way in, else the app's page. */
+export function destinationOf<User>(visit: Visit<User>, returnTo: string | null): string {
+  return returnToOf(visit, returnTo) ?? visit.services.paths.signedIn
+}
+
+/** What an event says of this visit, besides what the visit knows by itself. */
+export interface EventDetails {
+  readonly userId?: string | null
+  readonly identityId?: string | null
+  readonly code?: ErrorCode | null
+}
+
+/** Tells the audit hook. */
+export function tell<User>(visit: Visit<User>, type: SignInEventType, details: EventDetails = {}): void {
+  const { connection, services } = visit
+  if (!services.emit) return
+  services.emit({
+    type,
+    time: new Date(),
+    connection: connection.id,
+    tenant: connection.tenant,
+    application: connection.application,
+    userId: details.userId ?? visit.about.userId,
+    identityId: details.identityId ?? visit.about.identityId,
+    code: details.code ?? null,
+    durationMs: Math.round(performance.now() - visit.startedAt),
+    upstream: [...visit.timings],
+  })
+}

@@ -1,0 +1,286 @@
+import { createHmac } from 'node:crypto'
+import type { Request } from 'express'
+import type { KnownUser } from '../accounts/guarded-hooks'
+import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+import { now } from '../time/clock'
+import {
+  type AppSession,
+  asApp,
+  type Done,
+  lifetimeOf,
+  lifetimes,
+  passportKey,
+  requireSession,
+  sessionMissing,
+  userOf,
+} from './session-layer'
+
+const STAMP = 'bitbucketSignIn'
+
+/** Who is signed in, `nobody`, or a hash that ends with the session or its user. */
+export const NOBODY = 'nobody'
+
+/** Who is signed in, `null` for nobody and for guests. */
+export function currentUser<User>(req: Request, idOf: (user: User) => string | null): KnownUser<User> | null {
+  const user = userOf(req) as User | null | undefined
+  if (user === null || user === undefined) return null
+  const id = idOf(user)
+  if (id === null) return null
+  if (typeof id !== 'string' || id === '') {
+    throw new BitbucketSignInError(
+      'hook_failed',
+      'req.user has no id. Give the option `userId`: a non-empty string for a user, null for a guest.',
+    )
+  }
+  return { user, id }
+}
+
+/** Ties a record to this session and user; the session id itself is written nowhere. */
+export function loginOf<User>(req: Request, current: KnownUser<User> | null): string {
+  const session = asApp(req).session
+  if (!current || !session) return NOBODY
+  return createHmac('sha256', session.id).update(current.id).digest('base64url').slice(0, 22)
+}
+
+/** When the signed-in user last signed in through us, by the stamp in the session. */
+export function stampOf<User>(req: Request, current: KnownUser<User>): Date | null {
+  const stamp = asApp(req).session?.[STAMP] as { at?: unknown; user?: unknown } | undefined
+  return typeof stamp?.at === 'number' && stamp.user === current.id ? new Date(stamp.at) : null
+}
+
+/** What the new session takes over from the old one. */
+export type Carry = { readonly keys: readonly string[] } | 'everything'
+
+/**
+ * Signs in: a new session, saved, before anything is answered. Only what `carry` names crosses over. `at` stamps the
+ * sign-in; `null` keeps the old stamp, for steps that proved nothing new.
+ */
+export async function signIn<User>(
+  req: Request,
+  { user, id }: KnownUser<User>,
+  carry: Carry,
+  at: number | null,
+): Promise<void> {
+  const kept = keptOf(req, requireSession(req), carry)
+  requireBrowser(req)
+  if (at !== null) kept.content[STAMP] = { at, user: id }
+  try {
+    const fresh = fill(await rotate(req), kept)
+    saveOnlyChanges(fresh)
+    await logIn(req, user, fresh)
+    // A patched Passport may have made yet another session, or may not have saved this one.
+    const session = asApp(req).session === fresh ? fresh : fill(asApp(req).session, kept)
+    await settled((done) => session.save(done))
+  } catch (cause) {
+    abandonSession(req)
+    if (isUnserialized(cause)) throw configurationError(NO_SERIALIZER, cause)
+    throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
+  }
+}
+
+const NO_SERIALIZER =
+  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
+
+/** Passport's own words where no serializer took the user; a serializer that throws has others. */
+function isUnserialized(cause: unknown): boolean {
+  return cause instanceof Error && cause.message === 'Failed to serialize user into session'
+}
+
+/**
+ * `req.logIn` rotates and saves in one go. It gets a session that was rotated a moment ago and has in it what belongs
+ * there, from the first write on; rotating it once more would lose that, and a Passport that does not rotate need not.
+ */
+async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<void> {
+  const restore = () => Reflect.deleteProperty(fresh, 'regenerate')
+  define(fresh, 'regenerate', (done: Done) => {
+    restore()
+    done()
+    return fresh
+  })
+  try {
+    await settled((done) => asApp(req).logIn?.(user, done))
+  } finally {
+    restore()
+  }
+}
+
+/** Ends the session and begins another one, which has another id: a layer that cannot do that is no place to sign in. */
+async function rotate(req: Request): Promise<AppSession> {
+  const { session, sessionStore } = asApp(req) as {
+    session: AppSession
+    sessionStore: { generate?(req: Request): void }
+  }
+  const { id } = session
+  // The store is spared deleting what it never held.
+  if (isUnstored(req, session) && rotatesPlainly(session, sessionStore)) sessionStore.generate?.(req)
+  else await settled((done) => session.regenerate(done))
+  const fresh = asApp(req).session
+  if (fresh && fresh.id !== id) return fresh
+  throw sessionMissing(
+    'req.session.regenerate() left the session id as it was. Let `genid` of express-session give a new id each time, and remove what replaces regenerate().',
+  )
+}
+
+/** Whether the store cannot hold this session: it was made for this very request, and nothing was put into it. */
+function isUnstored(req: Request, session: AppSession): boolean {
+  if (Object.keys(session).some((key) => key !== 'cookie')) return false
+  const sent = req.headers.cookie ?? ''
+  if (sent.includes(session.id)) return false
+  try {
+    return !decodeURIComponent(sent).includes(session.id)
+  } catch {
+    return false
+  }
+}
+
+/** Whether rotating is what express-session does: destroy, then `generate`. A store with a `regenerate` of its own does more. */
+function rotatesPlainly(session: object, store: object & { generate?: unknown }): boolean {
+  if (Object.hasOwn(session, 'regenerate') || typeof store.generate !== 'function') return false
+  let owner: object | null = store
+  while (owner && !Object.hasOwn(owner, 'regenerate')) owner = Object.getPrototypeOf(owner) as object | null
+  // express-session's Store has these two side by side.
+  return owner !== null && Object.hasOwn(owner, 'createSession')
+}
+
+/** Makes a `save` of a session that was saved as it is do nothing: express-session would write it once more at the end. */
+function saveOnlyChanges(session: AppSession): void {
+  const { save } = session
+  let saved: string | undefined
+  define(session, 'save', function (this: AppSession, done: Done = () => {}) {
+    const content = writtenOf(this)
+    if (content === saved) {
+      done()
+      return this
+    }
+    return save.call(this, (error?: unknown) => {
+      if (!error) saved = content
+      done(error)
+    })
+  })
+}
+
+/** What a write changes in the store. When a session ends moves with each touch; how long it lives does not. */
+function writtenOf(session: AppSession): string {
+  const { _expires, originalMaxAge, ...cookie } = { ...session.cookie } as Record<string, unknown>
+  return JSON.stringify({ ...session, cookie: { ...cookie, lifetime: lifetimeOf(session) } })
+}
+
+function define(session: AppSession, name: 'regenerate' | 'save', value: unknown): void {
+  Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
+}
+
+/** What crosses over into the new session. */
+interface Kept {
+  readonly content: Record<string, unknown>
+  /** In milliseconds, `null` = until the browser closes; `undefined` = as new sessions live. */
+  readonly lifetime: number | null | undefined
+}
+
+function keptOf(req: Request, session: AppSession, carry: Carry): Kept {
+  const keys = carry === 'everything' ? Object.keys(session) : carry.keys
+  const content: Record<string, unknown> = {}
+  for (const key of keys) {
+    if (key === 'cookie' || key === passportKey(req) || key === '__proto__' || !Object.hasOwn(session, key)) continue
+    content[key] = session[key]
+  }
+  // What a hook of this request said is meant for the sign-in; what held for an anonymous visitor ends with them.
+  const carried = carry === 'everything' || lifetimeOf(session) !== lifetimes.get(req)
+  const lifetime = session.cookie?.originalMaxAge
+  return { content, lifetime: carried && (typeof lifetime === 'number' || lifetime === null) ? lifetime : undefined }
+}
+
+function fill(session: AppSession | null | undefined, { content, lifetime }: Kept): AppSession {
+  if (!session) throw new TypeError('There is no session after the sign-in.')
+  Object.assign(session, content)
+  if (lifetime !== undefined && session.cookie) session.cookie.maxAge = lifetime
+  return session
+}
+
+/**
+ * Whoever stopped loading or clicked twice does not receive this answer. The new session would be nobody's, and the
+ * one that the browser still has would be gone.
+ */
+function requireBrowser({ res }: Request): void {
+  if (res?.destroyed) {
+    throw new BitbucketSignInError('session_changed', 'The browser went away before it could get its new session.')
+  }
+}
+
+/** Ends the session of the signed-in user and begins an empty one. */
+export async function signOut(req: Request): Promise<void> {
+  requireSession(req)
+  requireBrowser(req)
+  try {
+    const session = await rotate(req)
+    await settled((done) => session.save(done))
+  } catch (cause) {
+    abandonSession(req)
+    throw storeFailed('The session could not be ended; see `cause`.', cause)
+  }
+  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
+}
+
+/**
+ * Reads the session again in front of a change: it may have ended, or changed hands, since this request began.
+ * express-session would otherwise write the ended one back when the answer is sent.
+ */
+export async function assertSessionUnchanged(req: Request): Promise<void> {
+  const session = requireSession(req)
+  const key = passportKey(req)
+  const userIn = (each: AppSession | null | undefined) =>
+    JSON.stringify((each?.[key] as { user?: unknown } | undefined)?.user)
+  const before = userIn(session)
+  try {
+    await settled((done) => session.reload(done))
+  } catch {
+    abandonSession(req)
+    throw sessionChanged()
+  }
+  if (userIn(asApp(req).session) === before) return
+  abandonSession(req)
+  throw sessionChanged()
+}
+
+/** A record is tied to another session or user than the ones of this request. */
+export function otherLogin<User>(req: Request, current: KnownUser<User> | null): BitbucketSignInError {
+  const kept = asApp(req).session?.[passportKey(req)] as { user?: unknown } | undefined
+  // Nobody signed in or out: such a user is tied to no session at all, so trying again cannot help.
+  return current && kept?.user === undefined
+    ? configurationError(
+        'req.user is set, and the session has no user, so nothing can wait for this user. Sign users in by req.logIn; where req.user is a guest, let the option `userId` give null.',
+      )
+    : sessionChanged()
+}
+
+/** The sign-in was tied to a session or user that is no longer there. */
+export function sessionChanged(): BitbucketSignInError {
+  return new BitbucketSignInError('session_changed', 'Somebody signed in or out since this step began.')
+}
+
+function storeFailed(message: string, cause: unknown): BitbucketSignInError {
+  return cause instanceof BitbucketSignInError
+    ? cause
+    : new BitbucketSignInError('store_unavailable', message, { cause })
+}
+
+/**
+ * Nothing of this request's session is written or signed in any more, and what is in the store stays there: it may be
+ * somebody else's by now. With `unset: 'destroy'` express-session would end it for want of `req.session`.
+ */
+function abandonSession(req: Request): void {
+  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
+  asApp(req).session = null
+  asApp(req).sessionID = undefined
+}
+
+/** The time of a sign-in as it is stamped. */
+export function stampNow(): number {
+  return now()
+}
+
+function settled(work: (done: Done) => unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    work((error) => (error ? reject(error) : resolve()))
+  })
+}

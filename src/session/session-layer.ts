@@ -1,0 +1,126 @@
+import type { TLSSocket } from 'node:tls'
+import type { Request } from 'express'
+import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+
+/** The part of an express-session session that is used. */
+export interface AppSession {
+  id: string
+  cookie: { secure?: unknown; sameSite?: unknown; maxAge?: unknown; originalMaxAge?: unknown }
+  regenerate(done: Done): unknown
+  save(done: Done): unknown
+  reload(done: Done): unknown
+  [key: string]: unknown
+}
+
+/** A callback of Node's kind. */
+export type Done = (error?: unknown) => void
+
+/** What Passport puts on a request. */
+export interface AppRequest {
+  session?: AppSession | null
+  sessionID?: string | undefined
+  sessionStore?: { generate?(req: Request): void }
+  logIn?(user: unknown, done: Done): void
+  _sessionManager?: { _key?: string }
+  _userProperty?: string
+  [key: string]: unknown
+}
+
+/** A request with what session and Passport middleware put on it. */
+export const asApp = (req: Request) => req as unknown as AppRequest
+/**
+ * The session, when it is one that can be signed in to: it must rotate and save, Passport must keep its user there,
+ * and its cookie must reach the browser. Checked before anything is sent or used up.
+ */
+export function requireSession(req: Request): AppSession {
+  const { session, sessionStore, logIn, _sessionManager: manager } = asApp(req)
+  if (!session) {
+    throw sessionMissing(
+      'There is no req.session. Put app.use(session({ … })) of express-session in front of the router. If it is there, its store is disconnected, or its cookie.path leaves this route out.',
+    )
+  }
+  // A session that lives in its cookie stays good after every rotation, whatever methods were put on it.
+  const isStored = sessionStore && typeof session.id === 'string' && session.id !== ''
+  if (!isStored || METHODS.some((name) => typeof session[name] !== 'function')) {
+    throw sessionMissing(
+      'req.session cannot be rotated: it is not in a store under an id of its own, or lacks regenerate, reload or save. Use express-session with a store; cookie-session is not supported, with these methods added to it neither.',
+    )
+  }
+  if (typeof logIn !== 'function' || !manager) {
+    throw sessionMissing(
+      'Passport keeps no session here. Put app.use(passport.session()) after express-session and in front of the router.',
+    )
+  }
+  const user = (session[manager._key ?? 'passport'] as { user?: unknown } | undefined)?.user
+  if (user !== undefined && userOf(req) === undefined) {
+    throw sessionMissing(
+      'The session has a user but req.user is not set. Put app.use(passport.session()) in front of the router; passport.initialize() alone does not read the session.',
+    )
+  }
+  if (session.cookie?.secure === true && staysBehind(req)) {
+    throw configurationError(
+      'The session cookie is `secure`, and Express takes this request for plain http, so the cookie would not be sent. Behind a proxy that ends TLS set app.set("trust proxy", 1); for plain http on your own machine use cookie: { secure: \'auto\' }.',
+    )
+  }
+  if (!lifetimes.has(req)) lifetimes.set(req, lifetimeOf(session))
+  return session
+}
+
+const METHODS = ['regenerate', 'reload', 'save'] as const
+
+/**
+ * Whether express-session would keep a secure cookie back. It goes by the socket, then by what its option `proxy` says:
+ * absent by `req.secure`, `true` by X-Forwarded-Proto. The option cannot be read from outside, but a session can be
+ * made for nobody to see where it looks; versions before 1.19 look for `secure: 'auto'` only.
+ */
+function staysBehind(req: Request): boolean {
+  if (req.secure || (req.socket as TLSSocket).encrypted) return false
+  const { sessionStore } = asApp(req)
+  const forwarded = req.headers['x-forwarded-proto']
+  let looksAtProxy = false
+  const seen = () => {
+    looksAtProxy = true
+    return forwarded
+  }
+  const nobody = Object.create(req, {
+    secure: { value: false },
+    headers: { value: Object.create(req.headers, { 'x-forwarded-proto': { get: seen } }) },
+    session: { writable: true },
+    sessionID: { writable: true },
+  })
+  sessionStore?.generate?.(nobody)
+  // Of a cookie that is `auto` the next one follows this request, whatever the last one was.
+  if (asApp(nobody).session?.cookie.secure === false) return false
+  return !(looksAtProxy && String(forwarded).split(',', 1)[0]?.trim().toLowerCase() === 'https')
+}
+
+/** Says what is missing in the set-up, and how to mend it. */
+export function sessionMissing(message: string): BitbucketSignInError {
+  return new BitbucketSignInError('session_missing', message)
+}
+
+/** Whether the session cookie stays away from requests that come from another site, as Bitbucket's redirect does. */
+export function isStrictSession(req: Request): boolean {
+  const sameSite = asApp(req).session?.cookie?.sameSite
+  return sameSite === true || (typeof sameSite === 'string' && sameSite.toLowerCase() === 'strict')
+}
+
+/** What Passport keeps as the user of this request. */
+export function userOf(req: Request): unknown {
+  return asApp(req)[asApp(req)._userProperty ?? 'user']
+}
+
+/** Under which key of the session Passport keeps its user. */
+export function passportKey(req: Request): string {
+  return asApp(req)._sessionManager?._key ?? 'passport'
+}
+
+/** How long a session lives after a request, to the second: a touch may cost it a millisecond. */
+export function lifetimeOf({ cookie }: AppSession): unknown {
+  const lifetime = cookie?.originalMaxAge
+  return typeof lifetime === 'number' ? Math.round(lifetime / 1000) * 1000 : lifetime
+}
+
+/** How long the session of a request was to live when the request came to us. */
+export const lifetimes: WeakMap<Request, unknown> = new WeakMap<Request, unknown>()

@@ -1,0 +1,52 @@
+import { randomInt } from 'node:crypto'
+import type { Identity } from '../contract/identity'
+import { comparableAddress } from '../decisions/email-trust'
+import type { KeyRing } from './keys'
+import { sign, verify } from './keys'
+
+/** Twenty consonants: no vowels, so no words; no letters that read like another. 20^8 = 34.6 bits. */
+const ALPHABET = 'BCDFGHJKLMNPQRSTVWXZ'
+const LENGTH = 8
+
+/** How long a code is good: 10 minutes. */
+export const CODE_LIFETIME_MS: number = 10 * 60 * 1000
+
+/** Everything a code is bound to. Change any of it and the code is another one. */
+export interface CodeBinding {
+  /** Of the pending sign-in, and so of the browser. */
+  readonly handle: string
+  /** Which mail it is; a newer mail ends the older code. */
+  readonly generation: number
+  readonly identity: Identity
+  readonly address: string
+  /** Digest of connection, tenant and application. */
+  readonly context: string
+}
+
+/** A new code as it is mailed, `XXXX-XXXX`. */
+export function makeCode(): string {
+  const letters = Array.from({ length: LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]).join('')
+  return `${letters.slice(0, 4)}-${letters.slice(4)}`
+}
+
+/** The letters of a typed code; lower case, spaces and hyphens are fine. `undefined` = cannot be a code. */
+function readCode(typed: string): string | undefined {
+  if (typed.length > 64) return undefined
+  const letters = typed.replace(/[ -]/g, '').replace(/[a-z]/g, (letter) => letter.toUpperCase())
+  return letters.length === LENGTH && [...letters].every((letter) => ALPHABET.includes(letter)) ? letters : undefined
+}
+
+/** The keyed hash of a code. The key stays on the server, or a stolen cookie could be searched for its code. */
+export function hashCode(keys: KeyRing, binding: CodeBinding, code: string): string {
+  return sign(keys, messageOf(binding, readCode(code) ?? ''))
+}
+
+/** Whether the typed text is the code behind this hash; compares hashes of one length in constant time. */
+export function matchesCode(keys: KeyRing, binding: CodeBinding, hash: string, typed: string): boolean {
+  const code = readCode(typed)
+  return code !== undefined && verify(keys, messageOf(binding, code), hash)
+}
+
+function messageOf({ handle, generation, identity, address, context }: CodeBinding, code: string): string {
+  return JSON.stringify([handle, generation, identity.issuer, identity.id, comparableAddress(address), context, code])
+}

@@ -1,0 +1,154 @@
+import { hash } from 'node:crypto'
+import { BitbucketSignInError } from '../contract/errors'
+import type { Limiter, LimiterFactory } from '../contract/limiter'
+import { now } from '../time/clock'
+import { withDeadline } from '../time/deadline'
+
+const MINUTE = 60
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** Every counter, with its points and its lifetime in seconds: at least 5 minutes longer than what it guards lives. */
+const COUNTERS = {
+  /** A transaction's handle was used. */
+  taken: { points: 1, duration: 16 * MINUTE },
+  /** A pending sign-in was completed or given up. */
+  done: { points: 1, duration: 66 * MINUTE },
+  /** Tries of one code. */
+  tries: { points: 5, duration: 66 * MINUTE },
+  /** Which code or address of a pending sign-in is the current one. */
+  generation: { points: 1_000_000, duration: 66 * MINUTE },
+  /** The pause between two mails. */
+  mailPause: { points: 1, duration: MINUTE },
+  mailsPerHour: { points: 10, duration: HOUR },
+  mailsPerDay: { points: 20, duration: DAY },
+  wrongCodesPerDay: { points: 30, duration: DAY },
+  addressMailsPerHour: { points: 5, duration: HOUR },
+  addressMailsPerDay: { points: 10, duration: DAY },
+} as const
+
+/** Names of the counters. */
+export type Counter = keyof typeof COUNTERS
+
+/** Seconds a pause between mails lasts. */
+export const MAIL_PAUSE_SECONDS: number = COUNTERS.mailPause.duration
+
+/** Atomic counters with a lifetime: what a cookie cannot hold, because a cookie can be rolled back. */
+export interface Limits {
+  /** Adds one; `true` while the key is within its points. With one point, exactly one caller ever gets `true`. */
+  consume(counter: Counter, key: string): Promise<boolean>
+  /** Adds one and answers the new count. For counters without a practical end. */
+  increment(counter: Counter, key: string): Promise<number>
+  /** The count so far. */
+  read(counter: Counter, key: string): Promise<number>
+}
+
+const STORE_DEADLINE_MS = 5000
+
+/** Makes the counters of one plugin. Any failure of the store is `store_unavailable`: what cannot be counted is refused. */
+export function createLimits(pluginName: string, factory: LimiterFactory): Limits {
+  const limiters = new Map<Counter, Limiter>()
+  const limiterOf = (counter: Counter): Limiter => {
+    let limiter = limiters.get(counter)
+    if (!limiter) {
+      limiter = factory({ keyPrefix: `${pluginName}.${counter}`, ...COUNTERS[counter] })
+      limiters.set(counter, limiter)
+    }
+    return limiter
+  }
+
+  // Memory answers at once; a store may hang.
+  const inTime = <T>(answer: Promise<T>) =>
+    factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
+
+  /** The count that the store answers, `null` = over the points. Whatever else it does is a failure of the store. */
+  async function ask(call: () => ReturnType<Limiter['get']>): Promise<number | null> {
+    let answer: Awaited<ReturnType<Limiter['get']>>
+    try {
+      answer = await inTime(call())
+    } catch (error) {
+      if (error instanceof Error) throw unavailable(error)
+      return null
+    }
+    const count: unknown = answer === null ? 0 : answer?.consumedPoints
+    if (typeof count === 'number' && count >= 0) return count
+    throw uncounted()
+  }
+
+  async function add(counter: Counter, key: string): Promise<number | null> {
+    const count = await ask(() => limiterOf(counter).consume(shortKey(key)))
+    if (count === 0) throw uncounted()
+    return count
+  }
+
+  return {
+    async consume(counter, key) {
+      const count = await add(counter, key)
+      return count !== null && count <= COUNTERS[counter].points
+    },
+    async increment(counter, key) {
+      const count = await add(counter, key)
+      if (count === null) throw uncounted()
+      return count
+    },
+    async read(counter, key) {
+      const count = await ask(() => limiterOf(counter).get(shortKey(key)))
+      if (count === null) throw uncounted()
+      return count
+    },
+  }
+}
+
+function unavailable(cause: Error): BitbucketSignInError {
+  return new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause })
+}
+
+/** What is not counted is not limited, so an answer without a count must not pass for "within the points". */
+function uncounted(): BitbucketSignInError {
+  return unavailable(new TypeError('The limiter must answer with its count, `{ consumedPoints: number }`.'))
+}
+
+/** Keys hold addresses and identities: they are hashed, short, and do not change when a secret is rotated. */
+function shortKey(key: string): string {
+  return hash('sha256', key, 'base64url').slice(0, 27)
+}
+
+const MAX_KEYS = 100_000
+
+/**
+ * Counters in this process's memory, without a timer for each key. Bounded: a full counter refuses, because forgetting
+ * would revive used handles.
+ */
+export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
+  /** In the order in which they end: all live equally long. */
+  const counts = new Map<string, { count: number; readonly endsAt: number }>()
+
+  function find(key: string) {
+    const time = now()
+    for (const [oldest, { endsAt }] of counts) {
+      if (endsAt > time) break
+      counts.delete(oldest)
+    }
+    return counts.get(key)
+  }
+
+  function begin(key: string) {
+    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys; give a limiter on PostgreSQL or Redis.`)
+    const begun = { count: 0, endsAt: now() + duration * 1000 }
+    counts.set(key, begun)
+    return begun
+  }
+
+  return {
+    async get(key) {
+      const found = find(key)
+      return found ? { consumedPoints: found.count } : null
+    },
+    async consume(key) {
+      const counter = find(key) ?? begin(key)
+      const answer = { consumedPoints: ++counter.count }
+      if (answer.consumedPoints > points) throw answer
+      return answer
+    },
+  }
+}

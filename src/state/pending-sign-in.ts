@@ -1,0 +1,135 @@
+import type { Request, Response } from 'express'
+import type { Identity, Profile } from '../contract/identity'
+import type { WorkspaceMembership } from '../contract/tokens'
+import type { SignInEmail } from '../decisions/email-trust'
+import { isAlive, now } from '../time/clock'
+import type { KeyRing } from './keys'
+import type { Limits } from './limits'
+import { type CookieJar, open, seal } from './sealed-cookie'
+
+/**
+ * What a pending sign-in waits for: an address (`address`), the mailed code (`code`), a sign-in to the matching account
+ * (`prove`), or a choice of somebody who is signed in (`choose`: link or switch, `switch`: switch users).
+ */
+export type PendingStep = 'address' | 'code' | 'prove' | 'choose' | 'switch'
+
+/** A sign-in that came back from Bitbucket and waits, as this browser carries it. */
+export interface Pending {
+  readonly handle: string
+  readonly step: PendingStep
+  readonly identity: Identity
+  /** Without its addresses. */
+  readonly profile: Profile
+  readonly email: SignInEmail
+  /** Whether the person typed the address, so that it never opens or claims an account. */
+  readonly typed: boolean
+  /** Whether Bitbucket says that the address is confirmed: its owner's limits are then nobody else's. */
+  readonly confirmed: boolean
+  /** The code that is out, `null` when none could be sent. */
+  readonly code: { readonly hash: string; readonly sentAt: number } | null
+  /** When a mail to this address was last asked for, `null` = not yet; another one has to wait from then on. */
+  readonly triedAt: number | null
+  /** Counts mails and address changes; the counter in the limits decides which cookie is the current one. */
+  readonly generation: number
+  readonly context: string
+  readonly origin: string
+  readonly basePath: string
+  readonly returnTo: string | null
+  /** Who was signed in. */
+  readonly login: string
+  readonly workspaces: readonly WorkspaceMembership[]
+}
+
+const LIFETIME_MS = 30 * 60 * 1000
+/** Signing in to the other account may take a password reset. */
+const PROVE_LIFETIME_MS = 60 * 60 * 1000
+const MAX_PENDING = 3072
+const MAX_NAME = 64
+const SUFFIX = 'p'
+
+/** A pending sign-in with its age. */
+export interface FoundPending {
+  readonly pending: Pending
+  /** When it ends, in milliseconds since 1970. */
+  readonly endsAt: number
+  /** When it was first stored. */
+  readonly startedAt: number
+}
+
+/** Remembers the one sign-in of a browser that waits for something; a newer one replaces it. */
+export interface PendingSignIns {
+  /** Stores it. `startedAt` keeps the absolute lifetime of one that goes on. */
+  store(req: Request, res: Response, jar: CookieJar, pending: Pending, startedAt: number): void
+  /** What this browser carries; `undefined` when nothing, something expired or two of them. Counters are not asked. */
+  read(req: Request, jar: CookieJar): FoundPending | undefined
+  /** Whether it is still open and this cookie its newest copy. */
+  isCurrent(pending: Pending): Promise<boolean>
+  /** Moves on to the next generation; older copies of the cookie are void from here. */
+  advance(pending: Pending): Promise<number>
+  /** Ends it. Exactly one caller ever gets `true`. */
+  finish(res: Response, jar: CookieJar, pending: Pending): Promise<boolean>
+}
+
+/** Makes the memory of waiting sign-ins. */
+export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSignIns {
+  return {
+    store(req, res, jar, pending, startedAt) {
+      const name = jar.nameOf(SUFFIX)
+      let sealed = ''
+      for (const version of shorterAndShorter(pending)) {
+        sealed = seal(keys, name, { pending: version, startedAt })
+        if (sealed.length <= MAX_PENDING) break
+      }
+      jar.set(req, res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - now())
+    },
+
+    read(req, jar) {
+      const [value, ...more] = jar.read(req, SUFFIX)
+      if (value === undefined || more.length > 0) return undefined
+      const opened = open(keys, jar.nameOf(SUFFIX), value)
+      if (!opened) return undefined
+      const { pending, startedAt } = opened.payload as { pending: Pending; startedAt: number }
+      if (!isAlive(startedAt, lifetimeOf(pending))) return undefined
+      return { pending, startedAt, endsAt: startedAt + lifetimeOf(pending) }
+    },
+
+    async isCurrent(pending) {
+      const [done, generation] = await Promise.all([
+        limits.read('done', pending.handle),
+        limits.read('generation', pending.handle),
+      ])
+      return done === 0 && generation === pending.generation
+    },
+
+    advance: (pending) => limits.increment('generation', pending.handle),
+
+    async finish(res, jar, pending) {
+      if (!(await limits.consume('done', pending.handle))) return false
+      jar.clear(res, SUFFIX)
+      return true
+    },
+  }
+}
+
+function lifetimeOf(pending: Pending): number {
+  return pending.step === 'prove' ? PROVE_LIFETIME_MS : LIFETIME_MS
+}
+
+/**
+ * It whole, then ever less of it until a cookie holds it. Long names and pictures are for show, and one membership
+ * opens the gate as well as many do; the identity and the address stay.
+ */
+function* shorterAndShorter(pending: Pending): Generator<Pending> {
+  yield pending
+  const { profile, workspaces } = pending
+  const { username, nickname, displayName } = profile
+  const names = { username: shortened(username), nickname: shortened(nickname), displayName: shortened(displayName) }
+  const short = { ...pending, returnTo: null, profile: { ...profile, ...names, avatarUrl: null, profileUrl: null } }
+  yield short
+  for (let kept = workspaces.length - 1; kept > 0; kept--) yield { ...short, workspaces: workspaces.slice(0, kept) }
+}
+
+/** By whole characters: half of one is no text any more. */
+function shortened<Name extends string | null>(name: Name): Name {
+  return (name === null ? null : Array.from(name).slice(0, MAX_NAME).join('')) as Name
+}

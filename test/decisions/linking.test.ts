@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest'
+import type { LinkPolicy } from '../../src/contract/policy'
+import {
+  decideLink,
+  decideReauthentication,
+  decideSignedIn,
+  decideUnlink,
+  type IdentityOwner,
+  isRecent,
+  type LinkFacts,
+  RECENT_SIGN_IN_MS,
+} from '../../src/decisions/linking'
+
+const OWNERS: readonly IdentityOwner[] = ['nobody', 'self', 'other', 'disabled']
+const FACTS: LinkFacts = { owner: 'nobody', hasOtherIdentity: false, emailVerified: true }
+const POLICY: LinkPolicy = { linkUnverified: false, identitiesPerUser: 'one' }
+const link = (facts: Partial<LinkFacts> = {}, policy: Partial<LinkPolicy> = {}) =>
+  decideLink({ ...FACTS, ...facts }, { ...POLICY, ...policy })
+const refuse = (code: string) => ({ type: 'refuse', code })
+
+describe('coming back from a plain sign-in while signed in', () => {
+  test.each([
+    ['self', 'continue'],
+    ['other', 'switch'],
+    ['nobody', 'choose'],
+    ['disabled', 'refuse-disabled'],
+  ] as const)('an identity of %s: %s', (owner, decision) => {
+    expect(decideSignedIn(owner)).toBe(decision)
+  })
+})
+
+describe('decideLink', () => {
+  test('an unknown identity is linked', () => {
+    expect(link()).toEqual({ type: 'link' })
+  })
+
+  test('one’s own is refreshed, whatever else holds', () => {
+    for (const emailVerified of [true, false]) {
+      for (const hasOtherIdentity of [true, false]) {
+        expect(link({ owner: 'self', emailVerified, hasOtherIdentity })).toEqual({ type: 'refresh' })
+      }
+    }
+  })
+
+  test.each(['other', 'disabled'] as const)(
+    'one of %s is refused, and the answer does not tell them apart',
+    (owner) => {
+      expect(link({ owner }, { linkUnverified: true, identitiesPerUser: 'many' })).toEqual(
+        refuse('identity_linked_elsewhere'),
+      )
+      expect(link({ owner, emailVerified: false, hasOtherIdentity: true })).toEqual(refuse('identity_linked_elsewhere'))
+    },
+  )
+
+  test('an account whose address is not verified does not link, unless linkUnverified', () => {
+    expect(link({ emailVerified: false })).toEqual(refuse('email_unverified'))
+    expect(link({ emailVerified: false }, { linkUnverified: true })).toEqual({ type: 'link' })
+  })
+
+  test('a second identity is refused, unless there may be many', () => {
+    expect(link({ hasOtherIdentity: true })).toEqual(refuse('another_identity_linked'))
+    expect(link({ hasOtherIdentity: true }, { identitiesPerUser: 'many' })).toEqual({ type: 'link' })
+  })
+
+  test('for every input a link needs an identity of nobody, and each rule that is not waived', () => {
+    for (const owner of OWNERS) {
+      for (const hasOtherIdentity of [true, false]) {
+        for (const emailVerified of [true, false]) {
+          for (const linkUnverified of [true, false]) {
+            for (const identitiesPerUser of ['one', 'many'] as const) {
+              const decision = link({ owner, hasOtherIdentity, emailVerified }, { linkUnverified, identitiesPerUser })
+              const may =
+                owner === 'nobody' &&
+                (emailVerified || linkUnverified) &&
+                (!hasOtherIdentity || identitiesPerUser === 'many')
+              expect(decision.type === 'link').toBe(may)
+              expect(decision.type === 'refresh').toBe(owner === 'self')
+            }
+          }
+        }
+      }
+    }
+  })
+})
+
+describe('decideReauthentication', () => {
+  test.each(OWNERS)('an identity of %s', (owner) => {
+    expect(decideReauthentication(owner)).toBe(owner === 'self' ? 'confirmed' : 'mismatch')
+  })
+})
+
+describe('decideUnlink', () => {
+  const own = [{ id: '{a}' }, { id: '{b}' }]
+
+  test('one’s own identity goes, wherever it stands', () => {
+    expect(decideUnlink('{a}', own)).toBe('unlink')
+    expect(decideUnlink('{b}', own)).toBe('unlink')
+  })
+
+  test.each(['{c}', '{A}', '', '__proto__'])('%j is none of one’s own', (id) => {
+    expect(decideUnlink(id, own)).toBe('not-found')
+  })
+
+  test('somebody without identities has none to unlink', () => {
+    expect(decideUnlink('{a}', [])).toBe('not-found')
+  })
+})
+
+describe('isRecent', () => {
+  const now = 1_800_000_000_000
+  const ago = (ms: number) => new Date(now - ms)
+
+  test('ten minutes count, one millisecond more does not', () => {
+    expect(RECENT_SIGN_IN_MS).toBe(600_000)
+    expect(isRecent(ago(0), now)).toBe(true)
+    expect(isRecent(ago(600_000), now)).toBe(true)
+    expect(isRecent(ago(600_001), now)).toBe(false)
+  })
+
+  test('another limit may be asked for', () => {
+    expect(isRecent(ago(5000), now, 5000)).toBe(true)
+    expect(isRecent(ago(5001), now, 5000)).toBe(false)
+  })
+
+  test('a stamp from the future is no proof beyond the skew of clocks', () => {
+    expect(isRecent(ago(-60_000), now)).toBe(true)
+    expect(isRecent(ago(-60_001), now)).toBe(false)
+  })
+
+  test('no stamp and a broken one are not recent', () => {
+    expect(isRecent(null, now)).toBe(false)
+    expect(isRecent(new Date(Number.NaN), now)).toBe(false)
+  })
+})

@@ -1,0 +1,185 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { consultsHolders, type Decision, decideSignIn, explain, type SignInFacts } from '../../src/decisions/sign-in'
+import { anyFacts, anyPolicy, counterexample, decideOnce, FACTS, POLICIES } from './every-sign-in'
+
+const SEED = 20261123
+const WRITES: readonly string[] = ['create', 'link', 'claim']
+const ENTERS: readonly string[] = ['link', 'claim']
+
+test('the enumeration holds every policy and every set of facts with at most two holders', () => {
+  expect(new Set(POLICIES.map((each) => JSON.stringify(each))).size).toBe(4 * 3 * 3 * 2 ** 4)
+  expect(new Set(FACTS.map((each) => JSON.stringify(each))).size).toBe(3 * 5 * (1 + 24 + 24 ** 2))
+})
+
+describe('for every input', () => {
+  test('there is exactly one decision, with a row of the table and a plain sentence', () => {
+    const decisions = new Set<Decision>()
+    expect(counterexample((decision) => decisions.add(decision).size < 100)).toBeUndefined()
+    for (const decision of decisions) expect(explain(decision)).toMatch(/^Row [0-9]: [a-zB].{20,}\.$/)
+    expect(decisions.size).toBeGreaterThan(20)
+  })
+
+  test('an asserted address, or none, reaches no existing account', () => {
+    const violation = counterexample(
+      ({ type }, { email }) => (email !== 'asserted' && email !== 'none') || !ENTERS.includes(type),
+    )
+    expect(violation).toBeUndefined()
+  })
+
+  test('under "verify" the answer to an asserted address does not depend on who holds it', () => {
+    const violation = counterexample((decision, facts, policy) => {
+      if (facts.email !== 'asserted' || policy.untrustedEmail !== 'verify') return true
+      return decision === decideOnce({ ...facts, holders: [] }, policy)
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('where holders are not consulted the decision does not depend on them', () => {
+    const violation = counterexample((decision, facts, policy) => {
+      if (consultsHolders(facts, policy) || facts.holders.length === 0) return true
+      return decision === decideOnce({ ...facts, holders: [] }, policy)
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('sign-in is the answer to a known identity and to nothing else', () => {
+    const violation = counterexample(({ type }, { identity }) => (type === 'sign-in') === (identity === 'known'))
+    expect(violation).toBeUndefined()
+  })
+
+  test('a known or disabled identity is answered alike, whatever its address and the policy', () => {
+    const violation = counterexample((decision, { identity }) => {
+      if (identity === 'unknown') return true
+      if (identity === 'known') return decision.type === 'sign-in' && decision.row === 1
+      return decision.type === 'refuse' && decision.row === 0 && decision.code === 'account_disabled'
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('a typed address opens and claims nothing', () => {
+    expect(counterexample(({ type }, { email }) => email !== 'typed' || !ENTERS.includes(type))).toBeUndefined()
+  })
+
+  test('a closed sign-up creates nobody', () => {
+    expect(counterexample(({ type }, _facts, { signUp }) => signUp || type !== 'create')).toBeUndefined()
+  })
+
+  test('a closed sign-up changes nothing but creates, and each of those into sign_up_disabled', () => {
+    const violation = counterexample((decision, facts, policy) => {
+      if (policy.signUp) return true
+      const open = decideOnce(facts, { ...policy, signUp: true })
+      if (open.type !== 'create') return decision === open
+      return decision.type === 'refuse' && decision.row === open.row && decision.code === 'sign_up_disabled'
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('a link goes to the one account that verified the address, may sign in, allows it and has no other identity', () => {
+    const violation = counterexample((decision, { email, holders }, policy) => {
+      if (decision.type !== 'link') return true
+      const holder = holders[decision.holder]
+      const allowed = email === 'bitbucket' ? policy.matchingAccount === 'link' : policy.codeOpensAccount
+      return (
+        (email === 'bitbucket' || email === 'code') &&
+        allowed &&
+        holder?.verified === true &&
+        holder.canSignIn &&
+        holder.autoLink &&
+        holder.hasOtherIdentity === false &&
+        holders.filter(({ verified }) => verified).length === 1
+      )
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('a claim takes every holder, none of whom verified the address or is locked', () => {
+    const violation = counterexample((decision, { email, holders }, policy) => {
+      if (decision.type !== 'claim') return true
+      return (
+        (email === 'bitbucket' || email === 'code') &&
+        policy.canClaim &&
+        holders.every(({ verified, canSignIn }) => !verified && canSignIn) &&
+        decision.holders.length === holders.length &&
+        decision.holders.every((holder, index) => holder === index)
+      )
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('proof is asked of one holder that the app can name and that has no other identity', () => {
+    const violation = counterexample((decision, { holders }, policy) => {
+      if (decision.type !== 'prove') return true
+      return policy.canProve && holders[decision.holder]?.hasOtherIdentity === false
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('matchingAccount "reject" lets nobody near an existing account', () => {
+    const violation = counterexample(
+      ({ type }, _facts, { matchingAccount }) =>
+        matchingAccount !== 'reject' || !(ENTERS.includes(type) || type === 'prove'),
+    )
+    expect(violation).toBeUndefined()
+  })
+
+  test('an address that two accounts have verified is never acted upon once it is proven', () => {
+    const violation = counterexample((decision, { identity, email, holders }) => {
+      if (identity !== 'unknown' || email === 'none' || email === 'asserted') return true
+      if (holders.filter(({ verified }) => verified).length < 2) return true
+      return decision.type === 'refuse' && decision.row === 7 && decision.code === 'email_ambiguous'
+    })
+    expect(violation).toBeUndefined()
+  })
+
+  test('a new account never takes an address that somebody holds, and calls it verified only when it is', () => {
+    const violation = counterexample((decision, { email, holders }) => {
+      if (decision.type !== 'create' || decision.email === 'none') return true
+      return holders.length === 0 && (decision.email === 'proven') === (email !== 'asserted')
+    })
+    expect(violation).toBeUndefined()
+  })
+})
+
+describe('with any number of holders', () => {
+  test('there is one decision, and at most one account is entered, by a proven address', () => {
+    fc.assert(
+      fc.property(anyFacts, anyPolicy, (facts, policy) => {
+        const decision = decideSignIn(facts, policy)
+        expect(explain(decision)).toMatch(/^Row \d: .+\.$/)
+        if (!WRITES.includes(decision.type)) return
+        expect(facts.identity).toBe('unknown')
+        if (decision.type !== 'create') expect(['bitbucket', 'code']).toContain(facts.email)
+        if (decision.type === 'link') expect(facts.holders.filter(({ verified }) => verified)).toHaveLength(1)
+        if (decision.type === 'claim') expect(facts.holders.filter(({ verified }) => verified)).toHaveLength(0)
+      }),
+      { seed: SEED, numRuns: 3000 },
+    )
+  })
+
+  test('the order in which the app lists the holders does not matter', () => {
+    const reorderings = anyFacts.chain((facts) =>
+      fc.record({
+        facts: fc.constant(facts),
+        order: fc.shuffledSubarray([...facts.holders.keys()], { minLength: facts.holders.length }),
+      }),
+    )
+    fc.assert(
+      fc.property(reorderings, anyPolicy, ({ facts, order }, policy) => {
+        const reordered: SignInFacts = { ...facts, holders: order.flatMap((index) => facts.holders[index] ?? []) }
+        const before = decideSignIn(facts, policy)
+        const after = decideSignIn(reordered, policy)
+        expect(namingHolders(after, reordered)).toEqual(namingHolders(before, facts))
+      }),
+      { seed: SEED, numRuns: 3000 },
+    )
+  })
+})
+
+/** The decision with the holders it names in the place of their positions. */
+function namingHolders(decision: Decision, { holders }: SignInFacts): unknown {
+  if (decision.type === 'link' || decision.type === 'prove') {
+    return { ...decision, holder: holders[decision.holder] }
+  }
+  return decision.type === 'claim' ? { ...decision, holders: decision.holders.length } : decision
+}

@@ -1,0 +1,28 @@
+import { expect, it } from 'vitest'
+import { english } from '../../src/contract/texts'
+import { buttonStyle, renderButton } from '../../src/pages/button'
+import { german } from '../../src/pages/texts-de'
+
+it('is a link that carries its label and hides its mark from screen readers', () => {
+  const button = renderButton({ href: '/auth/bitbucket', texts: english })
+  expect(button).toMatch(
+    /^<a class="bitbucket-signin" href="\/auth\/bitbucket" style="[^"<]+"><svg [^>]*aria-hidden="true"/,
+  )
+  expect(button).toMatch(/<span>Sign in with Bitbucket<\/span><\/a>$/)
+})
+
+it('speaks the language of its texts, or says what the app wants', () => {
+  expect(renderButton({ href: '/x', texts: german })).toContain('>Mit Bitbucket anmelden<')
+  expect(renderButton({ href: '/x', texts: german, label: 'Continue' })).toContain('>Continue<')
+})
+
+it('with looks "class" carries no style attribute, so that a strict CSP has nothing to block', () => {
+  expect(renderButton({ href: '/x', texts: english, looks: 'class' })).not.toContain('style=')
+  expect(buttonStyle).toContain('.bitbucket-signin{')
+})
+
+it('escapes its label and target', () => {
+  const button = renderButton({ href: '/a?b="><script>', texts: english, label: '<script>"' })
+  expect(button).not.toContain('<script')
+  expect(renderButton({ href: 'javascript:alert(1)', texts: english })).toContain('href="/"')
+})

@@ -1,0 +1,96 @@
+import type { ErrorCode } from '../../src/contract/errors'
+import type { Page, PageForm } from '../../src/contract/pages'
+import { english, type Texts } from '../../src/contract/texts'
+
+/** What strangers could have written into a page. */
+export interface SampleStrings {
+  readonly displayName: string
+  readonly identityLabel: string
+  readonly accountLabel: string
+  readonly maskedAddress: string
+  readonly typedAddress: string
+  readonly href: string
+  readonly action: string
+  readonly fieldName: string
+  readonly fieldValue: string
+}
+
+export const plainStrings: SampleStrings = {
+  displayName: 'Emma Paris',
+  identityLabel: 'emmap1',
+  accountLabel: 'emma@example.com',
+  maskedAddress: 'e***@e***.com',
+  typedAddress: 'emma@example',
+  href: '/login',
+  action: '/auth/bitbucket/email/verify',
+  fieldName: 'handle',
+  fieldValue: 'b64url_value-1',
+}
+
+/** Every page in each of its forms, under a name that tells them apart. */
+export function samplePages(texts: Texts, strings: SampleStrings = plainStrings) {
+  const { displayName, identityLabel, accountLabel, maskedAddress, typedAddress, href } = strings
+  const form: PageForm = { action: strings.action, fields: { [strings.fieldName]: strings.fieldValue } }
+  const person = { texts, displayName }
+  const accounts = { ...person, identityLabel, accountLabel, cancel: form }
+  const address = {
+    ...person,
+    name: 'email-address',
+    error: null,
+    typedAddress: '',
+    submit: form,
+    cancel: form,
+  } as const
+  const code = {
+    ...person,
+    name: 'email-code',
+    maskedAddress,
+    codeSent: true,
+    resendInSeconds: 0,
+    error: null,
+    typedAddress: '',
+    verify: form,
+    resend: form,
+    changeAddress: null,
+    cancel: form,
+  } as const
+  const prove = { ...person, name: 'prove', maskedAddress, signInHref: href, error: null, cancel: form } as const
+  const linked = [
+    { label: identityLabel, unlink: form },
+    { label: displayName, unlink: null },
+  ]
+  return {
+    error: { texts, name: 'error', code: 'state_expired', status: 403, retryHref: href, backHref: href },
+    'error without retry': errorPage(texts, 'account_disabled', href),
+    'email-address': address,
+    'email-address refused': { ...address, error: 'email_invalid', typedAddress },
+    'email-code': { ...code, resendInSeconds: 42 },
+    'email-code wrong': { ...code, error: 'code_wrong', changeAddress: form },
+    'email-code not sent': { ...code, codeSent: false, error: 'code_not_sent', resendInSeconds: 300 },
+    'email-code too many': { ...code, error: 'too_many_codes', resendInSeconds: 40_000 },
+    'email-code wrong address': { ...code, error: 'email_invalid', typedAddress, changeAddress: form },
+    prove,
+    'prove other account': { ...prove, error: 'account_exists' },
+    'prove refused': { ...prove, error: 'session_changed' },
+    'confirm-link': { ...accounts, name: 'confirm-link', confirm: form },
+    choose: { ...accounts, name: 'choose', link: form, switch: form },
+    'choose without link': { ...accounts, name: 'choose', link: null, switch: form },
+    switch: { ...accounts, name: 'switch', switch: form },
+    link: { texts, name: 'link', accountLabel, linked, link: form, backHref: href },
+    'link empty': { texts, name: 'link', accountLabel, linked: [], link: form, backHref: href },
+    'link full': { texts, name: 'link', accountLabel, linked, link: null, backHref: href },
+    reauthenticate: { texts, name: 'reauthenticate', accountLabel, start: form, backHref: href },
+    resume: { texts, name: 'resume', href },
+  } as const satisfies { readonly [name: string]: Page }
+}
+
+/** Name of a sample. */
+export type SampleName = keyof ReturnType<typeof samplePages>
+
+/** Names of all samples. */
+export const sampleNames = Object.keys(samplePages(english)) as SampleName[]
+
+/** The page that ends a sign-in with this code. */
+export function errorPage(texts: Texts, code: ErrorCode, backHref = '/login'): Page {
+  return { texts, name: 'error', code, status: 400, retryHref: null, backHref }
+}

@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+
+type Clock = typeof import('../../src/time/clock.js')
+
+const MINUTE = 60_000
+const START = new Date('2026-11-23T12:00:00Z').getTime()
+let clock: Clock
+
+// The module notes when the process started, so it has to start under the faked clocks.
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'], now: START })
+  vi.resetModules()
+  clock = await import('../../src/time/clock.js')
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('now', () => {
+  test('is the wall clock, and goes on with it', () => {
+    expect(clock.now()).toBe(START)
+    vi.advanceTimersByTime(5 * MINUTE)
+    expect(clock.now()).toBe(START + 5 * MINUTE)
+  })
+
+  test('does not go back when the wall clock is set back', () => {
+    vi.advanceTimersByTime(5 * MINUTE)
+    vi.setSystemTime(START - 60 * MINUTE)
+    expect(Date.now()).toBe(START - 60 * MINUTE)
+    expect(clock.now()).toBe(START + 5 * MINUTE)
+    vi.advanceTimersByTime(MINUTE)
+    expect(clock.now()).toBe(START + 6 * MINUTE)
+  })
+
+  test('follows the wall clock forward', () => {
+    vi.setSystemTime(START + 60 * MINUTE)
+    expect(clock.now()).toBe(START + 60 * MINUTE)
+  })
+
+  test('is a whole number', () => {
+    vi.setSystemTime(START - MINUTE)
+    vi.advanceTimersByTime(0.5)
+    expect(Number.isInteger(clock.now())).toBe(true)
+  })
+})
+
+describe('isAlive', () => {
+  test('holds to the last millisecond of the lifetime', () => {
+    expect(clock.isAlive(START, 10 * MINUTE)).toBe(true)
+    vi.advanceTimersByTime(10 * MINUTE)
+    expect(clock.isAlive(START, 10 * MINUTE)).toBe(true)
+    vi.advanceTimersByTime(1)
+    expect(clock.isAlive(START, 10 * MINUTE)).toBe(false)
+  })
+
+  test('what has expired stays expired when the wall clock is set back', () => {
+    vi.advanceTimersByTime(11 * MINUTE)
+    vi.setSystemTime(START + MINUTE)
+    expect(clock.isAlive(START, 10 * MINUTE)).toBe(false)
+  })
+
+  test('a minute in the future is the skew of two machines, more is refused', () => {
+    expect(clock.CLOCK_SKEW_MS).toBe(MINUTE)
+    expect(clock.isAlive(START + MINUTE, 10 * MINUTE)).toBe(true)
+    expect(clock.isAlive(START + MINUTE + 1, 10 * MINUTE)).toBe(false)
+    expect(clock.isAlive(START + 365 * 24 * 60 * MINUTE, 10 * MINUTE)).toBe(false)
+  })
+
+  test('no time at all is not alive', () => {
+    expect(clock.isAlive(Number.NaN, 10 * MINUTE)).toBe(false)
+    expect(clock.isAlive(undefined as unknown as number, 10 * MINUTE)).toBe(false)
+  })
+})

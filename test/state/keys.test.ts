@@ -1,0 +1,106 @@
+import { inspect } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { type KeyPurpose, sign, verify } from '../../src/state/keys'
+import { randomBytes, randomHandle } from '../../src/state/random'
+import { keyRing } from './messages'
+
+const OLD = 'o'.repeat(32)
+const NEW = 'n'.repeat(32)
+
+describe('deriveKeys', () => {
+  test('every purpose, plugin and secret has a key of its own', () => {
+    const purposes: KeyPurpose[] = ['transaction', 'pending', 'state', 'hand-over', 'code']
+    const rings = purposes.flatMap((purpose) =>
+      ['bitbucket', 'bitbucket-2'].flatMap((name) => [OLD, NEW].map((secret) => keyRing(purpose, [secret], name))),
+    )
+    expect(new Set(rings.map(([{ id }]) => id.toString('hex'))).size).toBe(rings.length)
+    expect(new Set(rings.map(([{ key }]) => key.export().toString('hex'))).size).toBe(rings.length)
+  })
+
+  test('the same secret gives the same keys in every process', () => {
+    expect(keyRing('state', [OLD])[0].id).toEqual(keyRing('state', [OLD])[0].id)
+  })
+
+  test('a plugin’s name and a purpose cannot be mistaken for one another', () => {
+    const [a] = keyRing('state', [OLD], 'x')
+    const [b] = keyRing('state', [OLD], 'x/state')
+    expect(a.id.equals(b.id)).toBe(false)
+  })
+
+  test('no secret is a fault, and neither secret nor key is printed', () => {
+    expect(() => keyRing('state', [])).toThrow(TypeError)
+    const [{ key }] = keyRing('state', [OLD])
+    expect(inspect(keyRing('state', [OLD]), { depth: 9, showHidden: true })).not.toContain(OLD)
+    expect(inspect(key, { depth: 9, showHidden: true })).not.toContain(key.export().toString('hex'))
+  })
+})
+
+describe('sign and verify', () => {
+  const keys = keyRing('state', [NEW, OLD])
+
+  test('a code is good for its message alone', () => {
+    const code = sign(keys, 'message')
+    expect(code).toMatch(/^[\w-]{22}$/)
+    expect(verify(keys, 'message', code)).toBe(true)
+    expect(verify(keys, 'Message', code)).toBe(false)
+    expect(verify(keys, 'message ', code)).toBe(false)
+  })
+
+  test('every key of the ring verifies, the newest signs', () => {
+    expect(verify(keys, 'message', sign(keyRing('state', [OLD]), 'message'))).toBe(true)
+    expect(verify(keyRing('state', [NEW]), 'message', sign(keys, 'message'))).toBe(true)
+    expect(verify(keyRing('state', [OLD]), 'message', sign(keys, 'message'))).toBe(false)
+  })
+
+  test('a key of another purpose does not verify', () => {
+    expect(verify(keyRing('code', [NEW, OLD]), 'message', sign(keys, 'message'))).toBe(false)
+  })
+
+  test('a shortened, lengthened or changed code is refused without a fault', () => {
+    const code = sign(keys, 'message')
+    for (const bad of ['', 'A', code.slice(0, -2), `${code}AA`, `${code}${code}`, '!'.repeat(22), 'é'.repeat(22)]) {
+      expect(verify(keys, 'message', bad)).toBe(false)
+    }
+    for (let position = 0; position < code.length - 1; position++) {
+      const other = code[position] === 'A' ? 'B' : 'A'
+      expect(verify(keys, 'message', code.slice(0, position) + other + code.slice(position + 1))).toBe(false)
+    }
+  })
+})
+
+describe('random values', () => {
+  test('10,000 handles are 128 bits each and all different', () => {
+    const handles = Array.from({ length: 10_000 }, () => randomHandle())
+    expect(new Set(handles).size).toBe(10_000)
+    for (const handle of handles) expect(handle).toMatch(/^[\w-]{22}$/)
+  })
+
+  test('no byte is handed out twice, across the edges of the pool', () => {
+    const drawn = Array.from({ length: 1000 }, (_, index) => randomBytes(8 + (index % 25)))
+    expect(new Set(drawn.map((bytes) => bytes.toString('hex'))).size).toBe(1000)
+    for (const [index, bytes] of drawn.entries()) {
+      expect(bytes).toHaveLength(8 + (index % 25))
+      expect(bytes.equals(Buffer.alloc(bytes.length))).toBe(false)
+    }
+  })
+
+  test('a value that was handed out does not change afterwards', () => {
+    const bytes = randomBytes(16)
+    const before = bytes.toString('hex')
+    for (let draw = 0; draw < 600; draw++) randomBytes(16)
+    expect(bytes.toString('hex')).toBe(before)
+  })
+
+  test('every bit is as often set as not', () => {
+    const ones = new Array<number>(128).fill(0)
+    const draws = 20_000
+    for (let draw = 0; draw < draws; draw++) {
+      const bytes = randomBytes(16)
+      for (let bit = 0; bit < 128; bit++) {
+        ones[bit] = (ones[bit] ?? 0) + (((bytes[bit >> 3] ?? 0) >> (bit & 7)) & 1)
+      }
+    }
+    // Seven standard deviations: chance alone fails this once in 10^9 runs.
+    for (const count of ones) expect(Math.abs(count - draws / 2)).toBeLessThan(7 * Math.sqrt(draws / 4))
+  })
+})

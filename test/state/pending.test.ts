@@ -1,0 +1,238 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createPendingSignIns, type Pending, type PendingSignIns } from '../../src/state/pending-sign-in'
+import { randomHandle } from '../../src/state/random'
+import { cookieJar, seal } from '../../src/state/sealed-cookie'
+import { Cookies, keyRing, limits, timesTrue } from './messages'
+
+const JAR = cookieJar('bitbucket', true)
+const NAME = JAR.nameOf('p')
+const MINUTE = 60_000
+const ID = '{12345678-1234-4123-8123-123456789abc}'
+
+let pendings: PendingSignIns
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
+  pendings = createPendingSignIns(keyRing('pending'), limits())
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function waiting(changes: Partial<Pending> = {}): Pending {
+  return {
+    handle: randomHandle(),
+    step: 'code',
+    identity: { issuer: 'https://bitbucket.org', id: ID },
+    profile: {
+      id: ID,
+      accountId: '557058:c0b72ad0-1cb5-4018-9cdc-0cde8492c443',
+      username: 'alice',
+      nickname: 'alice',
+      displayName: 'Alice Adams',
+      avatarUrl: 'https://avatars.example/alice.png',
+      profileUrl: 'https://bitbucket.org/alice/',
+      emails: [],
+    },
+    email: { level: 'asserted', address: 'alice@example.com' },
+    typed: false,
+    confirmed: true,
+    code: { hash: 'h'.repeat(22), sentAt: Date.now() },
+    triedAt: null,
+    generation: 0,
+    context: 'c'.repeat(22),
+    origin: 'https://app.example',
+    basePath: '/auth/bitbucket',
+    returnTo: '/dash',
+    login: 'nobody',
+    workspaces: [],
+    ...changes,
+  }
+}
+
+function store(cookies: Cookies, pending: Pending, startedAt = Date.now()): void {
+  pendings.store(cookies.req(), cookies.res, JAR, pending, startedAt)
+}
+const read = (cookies: Cookies) => pendings.read(cookies.req(), JAR)
+const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+
+describe('a sign-in that waits', () => {
+  test('comes back whole, with its times', () => {
+    const cookies = new Cookies()
+    const pending = waiting()
+    store(cookies, pending)
+    expect(read(cookies)).toEqual({ pending, startedAt: Date.now(), endsAt: Date.now() + 30 * MINUTE })
+    expect(cookies.lines[0]).toMatch(
+      /^__Host-bitbucket\.p=[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=1800$/,
+    )
+  })
+
+  test('ends 30 minutes after it began, however often it was stored since', () => {
+    const cookies = new Cookies()
+    const startedAt = Date.now()
+    store(cookies, waiting(), startedAt)
+    pass(29 * MINUTE)
+    store(cookies, waiting({ step: 'address' }), startedAt)
+    expect(cookies.lines.at(-1)).toMatch(/Max-Age=60$/)
+    pass(MINUTE)
+    expect(read(cookies)).toBeDefined()
+    pass(1)
+    expect(read(cookies)).toBeUndefined()
+  })
+
+  test('waits 60 minutes for a proof, which may take a password reset', () => {
+    const cookies = new Cookies()
+    store(cookies, waiting({ step: 'prove' }))
+    expect(cookies.lines[0]).toMatch(/Max-Age=3600$/)
+    pass(60 * MINUTE)
+    expect(read(cookies)).toBeDefined()
+    pass(1)
+    expect(read(cookies)).toBeUndefined()
+  })
+
+  test.each(['address', 'code', 'choose', 'switch'] as const)('waits 30 minutes in %s', (step) => {
+    const cookies = new Cookies()
+    store(cookies, waiting({ step }))
+    pass(30 * MINUTE + 1)
+    expect(read(cookies)).toBeUndefined()
+  })
+
+  test('is replaced by a newer one', () => {
+    const cookies = new Cookies()
+    store(cookies, waiting())
+    const newer = waiting({ handle: 'newer' })
+    store(cookies, newer)
+    expect(read(cookies)?.pending).toEqual(newer)
+    expect(cookies.values.size).toBe(1)
+  })
+
+  test('a cookie that is there twice is not read', () => {
+    const cookies = new Cookies()
+    store(cookies, waiting())
+    expect(pendings.read(cookies.req({ before: `${NAME}=x` }), JAR)).toBeUndefined()
+    expect(pendings.read(cookies.req({ after: `${NAME}=${cookies.values.get(NAME)}` }), JAR)).toBeUndefined()
+    expect(read(cookies)).toBeDefined()
+  })
+
+  test('nothing and nonsense are not read', () => {
+    const cookies = new Cookies()
+    expect(read(cookies)).toBeUndefined()
+    cookies.values.set(NAME, 'junk')
+    expect(read(cookies)).toBeUndefined()
+  })
+
+  test('a started sign-in is none that waits: another purpose has another key', () => {
+    const cookies = new Cookies()
+    cookies.values.set(NAME, seal(keyRing('transaction'), NAME, { pending: waiting(), startedAt: Date.now() }))
+    expect(read(cookies)).toBeUndefined()
+  })
+
+  test('one that says nothing of when it began is not read', () => {
+    const cookies = new Cookies()
+    cookies.values.set(NAME, seal(keyRing('pending'), NAME, { pending: waiting() }))
+    expect(read(cookies)).toBeUndefined()
+  })
+})
+
+describe('its size', () => {
+  const long = (text: string) => text.repeat(Math.floor(256 / text.length))
+
+  test('long names and pictures give way, identity and address do not', () => {
+    const cookies = new Cookies()
+    const pending = waiting({
+      email: { level: 'asserted', address: `${'a'.repeat(64)}@${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}` },
+      returnTo: `/${'r'.repeat(511)}`,
+      profile: {
+        ...waiting().profile,
+        displayName: long('n'),
+        avatarUrl: `https://avatars.example/${'a'.repeat(480)}`,
+        profileUrl: `https://bitbucket.org/${'p'.repeat(480)}`,
+      },
+    })
+    store(cookies, pending)
+    const found = read(cookies)?.pending
+    expect(cookies.bytes).toBeLessThanOrEqual(3072)
+    expect(found).toMatchObject({ handle: pending.handle, identity: pending.identity, email: pending.email })
+    expect(found?.profile.displayName).toBe('n'.repeat(64))
+    expect(found).toMatchObject({ returnTo: null, profile: { avatarUrl: null, profileUrl: null } })
+  })
+
+  test.each([
+    ['in Latin', 'n'],
+    ['in Chinese', '漢'],
+    ['in pictures', '😀'],
+    ['in quotes', '"'],
+  ])('the longest names %s still fit', (_what, character) => {
+    const cookies = new Cookies()
+    const name = Array.from({ length: 256 }, () => character).join('')
+    const profile = { ...waiting().profile, username: name, nickname: name, displayName: name }
+    const pending = waiting({ profile, email: { level: 'asserted', address: `${'a'.repeat(60)}@example.com` } })
+    store(cookies, pending)
+    expect(cookies.bytes).toBeLessThanOrEqual(3072)
+    const found = read(cookies)?.pending
+    expect(found?.email).toEqual(pending.email)
+    expect(found?.profile.displayName).toMatch(/^.{64,256}$/su)
+    expect(found?.profile.displayName).not.toMatch(/\p{Surrogate}/u)
+  })
+
+  test('memberships of many workspaces still fit', () => {
+    const cookies = new Cookies()
+    const workspaces = Array.from({ length: 40 }, (_, index) => ({
+      slug: `a-workspace-with-a-long-name-${index}`,
+      uuid: ID,
+      permission: 'member',
+    }))
+    store(cookies, waiting({ workspaces }))
+    expect(cookies.bytes).toBeLessThanOrEqual(3072)
+    expect(read(cookies)?.pending.workspaces[0]).toEqual(workspaces[0])
+  })
+})
+
+describe('generations', () => {
+  test('the cookie of the newest generation is current', async () => {
+    const cookies = new Cookies()
+    const first = waiting()
+    expect(await pendings.isCurrent(first)).toBe(true)
+    store(cookies, first)
+    const backup = cookies.copy()
+    const generation = await pendings.advance(first)
+    expect(generation).toBe(1)
+    store(cookies, { ...first, generation })
+    const [now, before] = [read(cookies)?.pending, read(backup)?.pending]
+    expect(now && (await pendings.isCurrent(now))).toBe(true)
+    expect(before && (await pendings.isCurrent(before))).toBe(false)
+  })
+
+  test('50 advances at once give 50 different generations', async () => {
+    const pending = waiting()
+    const generations = await Promise.all(Array.from({ length: 50 }, () => pendings.advance(pending)))
+    expect(new Set(generations).size).toBe(50)
+    expect(Math.max(...generations)).toBe(50)
+  })
+
+  test('one person’s generations do not count for another’s', async () => {
+    await pendings.advance(waiting())
+    expect(await pendings.isCurrent(waiting())).toBe(true)
+  })
+})
+
+describe('finish', () => {
+  test('exactly one of 50 at once ends it, and the cookie goes', async () => {
+    const cookies = new Cookies()
+    const pending = waiting()
+    store(cookies, pending)
+    expect(await timesTrue(() => pendings.finish(cookies.res, JAR, pending))).toBe(1)
+    expect(cookies.values.size).toBe(0)
+  })
+
+  test('a browser restored from a backup does not bring it back', async () => {
+    const cookies = new Cookies()
+    const pending = waiting()
+    store(cookies, pending)
+    const backup = cookies.copy()
+    await pendings.finish(cookies.res, JAR, pending)
+    expect(read(backup)).toBeDefined()
+    expect(await pendings.isCurrent(pending)).toBe(false)
+    expect(await pendings.finish(backup.res, JAR, pending)).toBe(false)
+    expect(backup.values.size).toBe(1)
+  })
+})

@@ -1,0 +1,250 @@
+import { describe, expect, test, vi } from 'vitest'
+import { cookieJar, open, peekIssuedAt, seal } from '../../src/state/sealed-cookie'
+import { Cookies, keyRing } from './messages'
+
+const OLD = 'o'.repeat(32)
+const NEW = 'n'.repeat(32)
+const KEYS = keyRing('transaction', [NEW])
+const NAME = '__Host-bitbucket.t0'
+const PAYLOAD = { handle: 'h', returnTo: '/ünïcode?"quoted"', list: [1, null, { deep: true }] }
+const bytesOf = (sealed: string) => Buffer.from(sealed, 'base64url')
+
+describe('seal and open', () => {
+  test('what was sealed comes out, with the time it was sealed', () => {
+    const before = Date.now()
+    const opened = open(KEYS, NAME, seal(KEYS, NAME, PAYLOAD))
+    expect(opened?.payload).toEqual(PAYLOAD)
+    expect(opened?.issuedAt).toBeGreaterThanOrEqual(before)
+    expect(opened?.issuedAt).toBeLessThanOrEqual(Date.now() + 1000)
+  })
+
+  test('it fits a cookie and shows nothing of what is in it', () => {
+    const sealed = seal(KEYS, NAME, { handle: 'visible-handle' })
+    expect(sealed).toMatch(/^[\w-]+$/)
+    expect(bytesOf(sealed).includes('visible')).toBe(false)
+    expect(bytesOf(sealed).includes('handle')).toBe(false)
+  })
+
+  test('the same payload is sealed differently each time', () => {
+    const all = Array.from({ length: 1000 }, () => seal(KEYS, NAME, PAYLOAD))
+    expect(new Set(all.map((sealed) => bytesOf(sealed).subarray(11, 23).toString('hex'))).size).toBe(1000)
+  })
+
+  test('a flip of any bit of any byte is refused', () => {
+    const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
+    for (let index = 0; index < sealed.length; index++) {
+      for (let bit = 0; bit < 8; bit++) {
+        const flipped = Buffer.from(sealed)
+        flipped.writeUInt8((sealed[index] ?? 0) ^ (1 << bit), index)
+        expect({ index, bit, opened: open(KEYS, NAME, flipped.toString('base64url')) }).toEqual({
+          index,
+          bit,
+          opened: undefined,
+        })
+      }
+    }
+    expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeDefined()
+  })
+
+  test('every truncation at either end is refused, and every extension', () => {
+    const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
+    for (let length = 0; length < sealed.length; length++) {
+      expect(open(KEYS, NAME, sealed.subarray(0, length).toString('base64url'))).toBeUndefined()
+      expect(open(KEYS, NAME, sealed.subarray(sealed.length - length).toString('base64url'))).toBeUndefined()
+    }
+    for (const extra of [Buffer.alloc(1), Buffer.alloc(16), sealed]) {
+      expect(open(KEYS, NAME, Buffer.concat([sealed, extra]).toString('base64url'))).toBeUndefined()
+      expect(open(KEYS, NAME, Buffer.concat([extra, sealed]).toString('base64url'))).toBeUndefined()
+    }
+  })
+
+  test('two sealed values spliced at any byte are refused', () => {
+    const a = bytesOf(seal(KEYS, NAME, { user: 'a' }))
+    const b = bytesOf(seal(KEYS, NAME, { user: 'b' }))
+    expect(a).toHaveLength(b.length)
+    for (let cut = 1; cut < a.length; cut++) {
+      const spliced = Buffer.concat([a.subarray(0, cut), b.subarray(cut)])
+      // The first bytes, version and key, are the same in both.
+      if (spliced.equals(a) || spliced.equals(b)) continue
+      expect(open(KEYS, NAME, spliced.toString('base64url'))).toBeUndefined()
+    }
+  })
+
+  test('the time of sealing cannot be changed', () => {
+    const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
+    sealed.writeUIntBE(Date.now() + 3_600_000, 5, 6)
+    expect(peekIssuedAt(sealed.toString('base64url'))).toBeGreaterThan(Date.now() + 3_000_000)
+    expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeUndefined()
+  })
+
+  test('a value moved to another cookie is refused', () => {
+    const sealed = seal(KEYS, NAME, PAYLOAD)
+    for (const name of ['__Host-bitbucket.t1', '__Host-bitbucket.p', 'bitbucket.t0', '__Host-other.t0', '']) {
+      expect(open(KEYS, name, sealed)).toBeUndefined()
+    }
+  })
+
+  test('a value made for another purpose, plugin or secret is refused', () => {
+    const sealed = seal(KEYS, NAME, PAYLOAD)
+    expect(open(keyRing('pending', [NEW]), NAME, sealed)).toBeUndefined()
+    expect(open(keyRing('transaction', [NEW], 'other'), NAME, sealed)).toBeUndefined()
+    expect(open(keyRing('transaction', [OLD]), NAME, sealed)).toBeUndefined()
+  })
+
+  test('a key’s public name alone opens nothing', () => {
+    const sealed = bytesOf(seal(keyRing('transaction', [OLD]), NAME, PAYLOAD))
+    KEYS[0].id.copy(sealed, 1)
+    expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeUndefined()
+  })
+
+  test('after a rotation the old values open until the old secret is taken away', () => {
+    const before = seal(keyRing('transaction', [OLD]), NAME, PAYLOAD)
+    const appended = keyRing('transaction', [OLD, NEW])
+    const moved = keyRing('transaction', [NEW, OLD])
+    for (const keys of [appended, moved]) expect(open(keys, NAME, before)?.payload).toEqual(PAYLOAD)
+    // A process that has the new one in front is understood by one that has only appended it.
+    expect(open(appended, NAME, seal(moved, NAME, PAYLOAD))?.payload).toEqual(PAYLOAD)
+    expect(open(KEYS, NAME, seal(moved, NAME, PAYLOAD))?.payload).toEqual(PAYLOAD)
+    expect(open(KEYS, NAME, before)).toBeUndefined()
+  })
+
+  test.each([
+    '',
+    'x',
+    '.',
+    'A'.repeat(52),
+    'A'.repeat(4096),
+    'é'.repeat(100),
+    '\u0000',
+    '__proto__',
+    'null',
+    '{"payload":{}}',
+  ])('%j is no sealed value', (value) => {
+    expect(open(KEYS, NAME, value)).toBeUndefined()
+  })
+
+  test('more than 4 kB are refused before they are read', () => {
+    const sealed = seal(KEYS, NAME, 'x'.repeat(3100))
+    expect(sealed.length).toBeGreaterThan(4096)
+    expect(open(KEYS, NAME, sealed)).toBeUndefined()
+    expect(open(KEYS, NAME, seal(KEYS, NAME, 'x'.repeat(3000)))).toBeDefined()
+    const start = performance.now()
+    for (let round = 0; round < 100; round++) open(KEYS, NAME, 'A'.repeat(1_000_000))
+    expect(performance.now() - start).toBeLessThan(500)
+  })
+
+  test('a payload with __proto__ pollutes nothing', () => {
+    const payload = JSON.parse('{"__proto__":{"admin":true},"handle":"h"}')
+    const opened = open(KEYS, NAME, seal(KEYS, NAME, payload))?.payload as Record<string, unknown>
+    expect(opened.admin).toBeUndefined()
+    expect(({} as Record<string, unknown>).admin).toBeUndefined()
+  })
+})
+
+describe('peekIssuedAt', () => {
+  test('reads the time of sealing without a key', () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: new Date('2030-01-01') })
+    try {
+      expect(peekIssuedAt(seal(KEYS, NAME, {}))).toBe(new Date('2030-01-01').getTime())
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test.each(['', 'x', 'AAAA', '\u0000'])('%j counts as the oldest', (value) => {
+    expect(peekIssuedAt(value)).toBe(0)
+  })
+})
+
+describe('the cookie jar', () => {
+  const secure = cookieJar('bitbucket', true)
+  const plain = cookieJar('bitbucket', false)
+
+  test('on https the name keeps siblings out, and the attributes are the strictest that work', () => {
+    const cookies = new Cookies()
+    secure.set(cookies.req(), cookies.res, 't0', 'value', 600_000)
+    expect(cookies.lines).toEqual(['__Host-bitbucket.t0=value; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600'])
+  })
+
+  test('on http there is neither Secure nor the prefix', () => {
+    const cookies = new Cookies()
+    plain.set(cookies.req(), cookies.res, 't0', 'value', 1999)
+    expect(cookies.lines).toEqual(['bitbucket.t0=value; Path=/; HttpOnly; SameSite=Lax; Max-Age=1'])
+  })
+
+  test('it is cleared with the attributes it was set with', () => {
+    const cookies = new Cookies()
+    secure.clear(cookies.res, 't0')
+    expect(cookies.lines).toEqual(['__Host-bitbucket.t0=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0'])
+  })
+
+  test('every value under a name is seen, so that a planted one shows', () => {
+    const cookies = new Cookies()
+    cookies.values.set('__Host-bitbucket.t0', 'genuine')
+    expect(secure.read(cookies.req(), 't0')).toEqual(['genuine'])
+    expect(secure.read(cookies.req({ before: '__Host-bitbucket.t0=planted' }), 't0')).toEqual(['planted', 'genuine'])
+    expect(secure.read(cookies.req({ after: '__Host-bitbucket.t0=' }), 't0')).toEqual(['genuine', ''])
+  })
+
+  test('cookies of others are not looked at', () => {
+    const req = new Cookies().req({
+      after: 'sid=1; bitbucket.t0=plain; __Host-bitbucket2.t0=other; __host-bitbucket.t0=case; =x; __Host-bitbucket.t1',
+    })
+    expect(secure.read(req, 't0')).toEqual([])
+    expect([...secure.all(req).keys()]).toEqual([])
+    expect(plain.read(req, 't0')).toEqual(['plain'])
+  })
+
+  test('a request without cookies has none', () => {
+    expect(secure.read(new Cookies().req(), 't0')).toEqual([])
+    expect(secure.all(new Cookies().req()).size).toBe(0)
+  })
+
+  test('odd suffixes are only names', () => {
+    const req = new Cookies().req({ after: '__Host-bitbucket.__proto__=x; __Host-bitbucket.constructor=y' })
+    expect([...secure.all(req)]).toEqual([
+      ['__proto__', 'x'],
+      ['constructor', 'y'],
+    ])
+  })
+
+  test('of a doubled cookie the first counts for the total', () => {
+    const req = new Cookies().req({ after: '__Host-bitbucket.t0=first; __Host-bitbucket.t0=second' })
+    expect(secure.all(req).get('t0')).toBe('first')
+  })
+
+  test('all of ours stay within 4 kB: the oldest go first, the one being set never', () => {
+    const cookies = new Cookies()
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
+    try {
+      for (const suffix of ['t3', 't1', 't4', 't0', 't2']) {
+        vi.setSystemTime(Date.now() + 1000)
+        const sealed = seal(KEYS, secure.nameOf(suffix), 'x'.repeat(840))
+        expect(sealed.length).toBeGreaterThan(1100)
+        secure.set(cookies.req(), cookies.res, suffix, sealed, 600_000)
+        expect(cookies.bytes).toBeLessThanOrEqual(4096)
+      }
+      expect([...cookies.values.keys()].map((name) => name.slice(-2))).toEqual(['t4', 't0', 't2'])
+      secure.set(cookies.req(), cookies.res, 'p', seal(KEYS, secure.nameOf('p'), 'x'.repeat(2000)), 600_000)
+      expect([...cookies.values.keys()].map((name) => name.slice(-2).replace('.', ''))).toEqual(['t2', 'p'])
+      expect(cookies.bytes).toBeLessThanOrEqual(4096)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('what carries no time counts as the oldest', () => {
+    const cookies = new Cookies()
+    cookies.values.set(secure.nameOf('t0'), seal(KEYS, secure.nameOf('t0'), 'x'.repeat(840)))
+    cookies.values.set(secure.nameOf('t4'), 'A'.repeat(2500))
+    secure.set(cookies.req(), cookies.res, 't1', seal(KEYS, secure.nameOf('t1'), 'x'.repeat(840)), 600_000)
+    expect([...cookies.values.keys()]).toEqual([secure.nameOf('t0'), secure.nameOf('t1')])
+  })
+
+  test('a cookie of the app whose name begins like ours is left alone', () => {
+    const cookies = new Cookies()
+    for (const suffix of ['prefs', 't10', 'p2']) cookies.values.set(secure.nameOf(suffix), 'A'.repeat(2500))
+    secure.set(cookies.req(), cookies.res, 't1', seal(KEYS, secure.nameOf('t1'), 'x'.repeat(840)), 600_000)
+    expect([...cookies.values.keys()]).toEqual(['prefs', 't10', 'p2', 't1'].map(secure.nameOf))
+  })
+})
