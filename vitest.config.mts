@@ -1,22 +1,31 @@
-import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+import { alias, requireOnUse } from './test/support/source.mjs'
 
-const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+/** `npm run test:fast` runs `units` and `flows`; `npm test` runs all. What no other project lists runs in `system`. */
+const PROJECTS = {
+  units: ['test/*.test.ts', 'test/{accounts,bitbucket,decisions,options,pages,session,state}/**/!(*browser).test.ts'],
+  flows: ['test/flows/**/*.test.ts'],
+  attacks: ['test/attacks/**/*.test.ts'],
+  browser: ['test/**/*browser.test.ts', 'test/browser/**/*.test.ts'],
+}
+const exclude = [...configDefaults.exclude, 'test/bench/**', 'test/consumers/**']
+const project = (name: string, include: string[], others: string[] = []) => ({
+  extends: true as const,
+  test: { name, include, exclude: [...exclude, ...others] },
+})
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^passport-bitbucket-signin$/, replacement: src('index.ts') },
-      { find: /^passport-bitbucket-signin\/testing$/, replacement: src('testing/index.ts') },
-    ],
-  },
+  plugins: [requireOnUse],
+  resolve: { alias },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/bench/**', 'test/consumers/**'],
     // `ATTACKS_EXPRESS=4 npx vitest run test/attacks`: the same on Express 4.
     setupFiles: process.env.ATTACKS_EXPRESS === '4' ? ['test/support/express-4.ts'] : [],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     coverage: { include: ['src/**/*.ts'], exclude: ['src/**/index.ts'] },
+    projects: [
+      ...Object.entries(PROJECTS).map(([name, include]) => project(name, include)),
+      project('system', ['test/**/*.test.ts'], Object.values(PROJECTS).flat()),
+    ],
   },
 })

@@ -19,7 +19,7 @@ import { Secret } from './contract/secret'
 import { english, mergeTexts, type Texts } from './contract/texts'
 import type { Tokens } from './contract/tokens'
 import { parseReturnTo } from './decisions/return-to'
-import { type DoctorOptions, examine } from './doctor/examine'
+import type { DoctorOptions } from './doctor/examine'
 import type { DoctorReport } from './doctor/finding'
 import { validateOptions } from './options/validate-options'
 import { renderButton } from './pages/button'
@@ -103,7 +103,7 @@ export interface BitbucketSignIn {
    * console.log(String(report))
    * process.exitCode = report.ok ? 0 : 1
    */
-  doctor(app: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
+  doctor(app?: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
   /** Closes the connections to Bitbucket. A sign-in that is under way ends with `upstream_failed`. */
   close(): void
 }
@@ -204,7 +204,11 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
       return running
     },
 
-    doctor: (app, doctorOptions) => examine({ options, services, router, strategy }, app, doctorOptions),
+    async doctor(app, doctorOptions) {
+      // Loaded on use: a production start never runs it.
+      const { examine } = require('./doctor/examine') as typeof import('./doctor/examine')
+      return examine({ options, services, router, strategy }, app, doctorOptions)
+    },
 
     close: () => services.transport.close(),
   }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
+import { packagedChromium } from '../../test/browser/packaged-chromium.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const data = mkdtempSync(join(tmpdir(), 'screenshots-'))
@@ -18,7 +19,10 @@ const app = spawn(process.execPath, ['example-app/dist/server.js'], {
 })
 await new Promise((resolve) => app.stdout.on('data', (chunk) => String(chunk).includes('ready') && resolve()))
 
-const browser = await chromium.launch({ executablePath: await findChromium(), args: ['--headless', '--no-sandbox'] })
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM_PATH || (await packagedChromium()),
+  args: ['--headless', '--no-sandbox'],
+})
 const page = await browser.newPage({ viewport: { width: 640, height: 620 } })
 const shoot = (name) => page.screenshot({ path: join(root, `docs/images/${name}.png`) })
 try {
@@ -40,10 +44,4 @@ try {
   await browser.close()
   app.kill()
   rmSync(data, { recursive: true, force: true })
-}
-
-async function findChromium() {
-  if (process.env.CHROMIUM_PATH) return process.env.CHROMIUM_PATH
-  process.env.AWS_EXECUTION_ENV ??= 'AWS_Lambda_nodejs22.x'
-  return (await import('@sparticuz/chromium')).default.executablePath()
 }

@@ -17,8 +17,9 @@ Node and at the packages in this folder. Exit code: 0 = no problem, 1 = problems
 
 Options:
   --url <address>          A running site, for example https://app.example.com. A sign-in
-                           is started there and cancelled; nobody is signed in.
-  --path <path>            Path of the router. Default /auth/bitbucket.
+                           is started there and cancelled; no user is signed in.
+  --path <path>            Path of the router. Default: the path in --url, otherwise
+                           /auth/bitbucket.
   --client-id <key>        OAuth client to ask Bitbucket about. Default: what the site
                            sends. Its secret is read from BITBUCKET_CLIENT_SECRET.
   --callback-url <url>     The callback URL registered at Bitbucket. Default: what the
@@ -56,7 +57,7 @@ function readOptions(args: readonly string[]): Options {
     args: [...args],
     options: {
       url: { type: 'string' },
-      path: { type: 'string', default: '/auth/bitbucket' },
+      path: { type: 'string' },
       'client-id': { type: 'string' },
       'callback-url': { type: 'string' },
       bitbucket: { type: 'string' },
@@ -64,14 +65,24 @@ function readOptions(args: readonly string[]): Options {
     },
   })
   const { url, path, bitbucket } = values
-  if (!/^\/[^?#]*$/.test(path)) throw new UsageError('--path must be a path such as /auth/bitbucket.')
+  if (path !== undefined && !/^\/[^?#]*$/.test(path))
+    throw new UsageError('--path must be a path such as /auth/bitbucket.')
   return {
-    site: url === undefined ? null : { origin: originOf('--url', url), path: path.replace(/\/+$/, '') },
+    site: url === undefined ? null : { origin: originOf('--url', url), path: pathOf(url, path) },
     clientID: values['client-id'],
     callbackURL: values['callback-url'],
     endpoints: bitbucket === undefined ? BITBUCKET_ENDPOINTS : endpointsAt(originOf('--bitbucket', bitbucket)),
     json: values.json,
   }
+}
+
+/** Path of the router: `--path`, otherwise the path in `--url`, otherwise the usual one. */
+function pathOf(url: string, path: string | undefined): string {
+  const inUrl = new URL(url).pathname.replace(/\/+$/, '')
+  if (path === undefined) return inUrl || '/auth/bitbucket'
+  if (inUrl !== '')
+    throw new UsageError(`--url has the path ${inUrl} and --path is set too. Set the router's path once.`)
+  return path.replace(/\/+$/, '')
 }
 
 function originOf(option: string, text: string): string {

@@ -27,7 +27,7 @@ export function appFindings(seen: AppSighting, expected: AppExpectation): readon
     passportFinding(first, seen.passportReads),
     ...(first.cookie ? cookieFindings(first, expected) : []),
     ...(seen.trial ? storeFindings(first, seen.trial, seen.cameBack, expected) : []),
-    ...(seen.storesUnasked ? [storesUnasked()] : []),
+    ...(seen.storesUnasked ? [storesUnasked(first)] : []),
   ]
 }
 
@@ -107,7 +107,7 @@ function connectionFindings(
     problem(
       'connection',
       `The connection function failed: ${connection.fault}`,
-      'Mend it; it is asked for every request to the router.',
+      'Fix it; it runs on every request to the router.',
     ),
   ]
 }
@@ -274,7 +274,7 @@ function sameSiteFinding(value: unknown): DoctorFinding {
 }
 
 function storeFindings(
-  { storeName, passport }: RequestSighting,
+  { storeName }: RequestSighting,
   trial: SessionTrial,
   cameBack: boolean | null,
   { production }: AppExpectation,
@@ -284,7 +284,7 @@ function storeFindings(
       problem(
         'session-store',
         `The session store failed while a session was saved and rotated: ${trial.fault.slice(0, 200)}`,
-        'Mend the store first: check that it is running, its address, credentials and table.',
+        'Fix the store first: check that it is running, its address, credentials and table.',
       ),
     ]
   }
@@ -306,8 +306,7 @@ function storeFindings(
       ),
     )
   }
-  // A foreign passport.session() stumbles over the user of ours, so the request ends before it can be seen.
-  if (cameBack === false && passport !== 'another-instance') {
+  if (cameBack === false) {
     found.push(
       problem(
         'session-store',
@@ -319,9 +318,9 @@ function storeFindings(
   if (trial.rotates && !trial.passportRotates) {
     found.push(
       warning(
-        'passport-version',
-        'This Passport does not rotate the session when it signs in; it was patched, or is older than 0.6.',
-        'Install passport 0.7 without a patch. Our routes rotate by themselves; the app’s own req.logIn does not.',
+        'passport-rotation',
+        'The Passport at work does not rotate the session in req.logIn: a patch, a wrapper around req.logIn, or a second, older copy.',
+        'Run `npm ls passport` and remove the older copy or the patch. Our routes rotate on their own; the app’s own req.logIn does not.',
       ),
     )
   }
@@ -337,10 +336,13 @@ function storeFindings(
   return found.length > 0 ? found : [ok('session-store', `${storeName ?? 'The store'} saves and rotates sessions.`)]
 }
 
-function storesUnasked(): DoctorFinding {
-  return warning(
-    'session-unasked',
-    'A visitor who did nothing gets a stored session and a cookie.',
-    'Set saveUninitialized: false in express-session.',
-  )
+function storesUnasked({ isWritten }: RequestSighting): DoctorFinding {
+  const message = 'Every visitor, bots included, gets a stored session and a cookie'
+  return isWritten
+    ? warning(
+        'session-unasked',
+        `${message}: middleware before the router writes into each session.`,
+        'Write into req.session only when there is something to keep, for example a CSRF token when a form is rendered.',
+      )
+    : warning('session-unasked', `${message}.`, 'Set saveUninitialized: false in express-session.')
 }

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Request, Response, Router } from 'express'
-import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream-errors'
+import { createTransport } from '../bitbucket/transport'
+import { setCookiesOf, type UpstreamAnswer } from '../bitbucket/upstream-errors'
 import type { ActiveConnection, ConnectionSource } from '../connections/active-connection'
 import { ExchangeDeadline } from '../time/deadline'
-import { exercise, MARK, type SessionTrial, sessionOf, settled, spyOnPassport } from './session-trial'
+import { exercise, MARK, probed, type SessionTrial, sessionOf, settled, watchPassport } from './session-trial'
 import { connectionSeen, type RequestSighting, sightingOf } from './sighting'
 
 /** How the public reaches the app: through a proxy that ends TLS, or at the app itself. */
@@ -24,7 +25,7 @@ export interface AppSighting {
   readonly trial: SessionTrial | null
   /** `null` = it could not be tried. */
   readonly cameBack: boolean | null
-  /** Whether `passport.session()` read the session; `null` = it could not be seen. */
+  /** Whether `passport.session()` ran before the router; `null` = it could not be seen. */
   readonly passportReads: boolean | null
 }
 
@@ -34,7 +35,6 @@ export interface ProbeParts {
   readonly router: Router
   readonly passport: object
   readonly source: ConnectionSource
-  readonly transport: Transport
   /** The callback whose site is played. */
   readonly connection: ActiveConnection
   /** Path at which the router ought to be mounted, without a slash at its end. */
@@ -44,21 +44,21 @@ export interface ProbeParts {
 
 type Look = (req: Request, res: Response) => Promise<'answered' | 'pass on'>
 
-/** Routes are added once per router; a key opens one for the length of a probe, and nobody can guess it. */
-const lookouts = new WeakMap<Router, Map<string, Look>>()
+/** The route is added once per router; a random key opens it for the length of a probe. */
+const probes = new WeakMap<Router, Map<string, Look>>()
 
 const DEADLINE_MS = 10_000
 
 /**
- * Plays three requests through the whole app on a port of loopback, as they would come from the public, and looks out
- * of the router's window: what has the app done to a request by the time it arrives? Leaves nothing behind.
+ * Sends a few requests through the whole app on a loopback port, as a proxy would pass them on, and reports what the app
+ * has done to each by the time it reaches the router. Leaves no session, connection or listener behind.
  */
 export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
   const marker = `doctor-${randomBytes(16).toString('hex')}`
   const site = await openSite(parts)
-  const spy = spyOnPassport(parts.passport, marker)
+  const watch = watchPassport(parts.passport)
   try {
-    const { first, answer } = await lookAround(site, parts)
+    const { first, answer, passportRan } = await lookAround(site, parts, watch.ran)
     if ('fault' in answer) return { ...NOTHING, answer }
     const seen = {
       ...NOTHING,
@@ -66,18 +66,12 @@ export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
       answer: { status: answer.status, location: answer.headers.location ?? null },
       elsewhere: first || answer.status !== 404 ? null : await findElsewhere(site, parts.mount),
       storesUnasked: first?.id !== null && first?.id !== undefined && cookieFor(first.id, answer) !== undefined,
+      passportReads: passportRan,
     }
     if (first?.session !== 'usable') return seen
-    const { trial, cookie } = await trySession(site, marker)
-    const returned = cookie === undefined || trial.fault !== null ? null : await comeBack(site, marker, cookie)
-    return {
-      ...seen,
-      trial,
-      cameBack: returned,
-      passportReads: returned === true && spy.works ? spy.called() : null,
-    }
+    return { ...seen, ...(await trySession(site, marker)) }
   } finally {
-    spy.end()
+    watch.end()
     await site.close()
   }
 }
@@ -97,8 +91,10 @@ interface Site {
   close(): Promise<void>
 }
 
-async function openSite({ app, router, transport, connection, mount, tlsAt }: ProbeParts): Promise<Site> {
+async function openSite({ app, router, connection, mount, tlsAt }: ProbeParts): Promise<Site> {
   const server = createServer(app)
+  // Not the plugin's own transport: its agent may lead through a proxy, which knows no loopback port of ours.
+  const transport = createTransport({ preconnect: false })
   const isSecure = new URL(connection.callbackURL).protocol === 'https:'
   if (isSecure && tlsAt === 'app') {
     // As a connection that this process decrypted looks to Express.
@@ -118,7 +114,7 @@ async function openSite({ app, router, transport, connection, mount, tlsAt }: Pr
     ...(isSecure &&
       tlsAt === 'proxy' && { 'x-forwarded-proto': 'https', 'x-forwarded-host': host, 'x-forwarded-for': '192.0.2.1' }),
   }
-  const looks = lookoutOf(router)
+  const looks = probesOf(router)
 
   return {
     async ask(look, { cookie, at = mount } = {}) {
@@ -141,17 +137,18 @@ async function openSite({ app, router, transport, connection, mount, tlsAt }: Pr
     },
     close: () =>
       new Promise((resolve) => {
+        transport.close()
         server.close(() => resolve())
         server.closeAllConnections()
       }),
   }
 }
 
-function lookoutOf(router: Router): Map<string, Look> {
-  const known = lookouts.get(router)
+function probesOf(router: Router): Map<string, Look> {
+  const known = probes.get(router)
   if (known) return known
   const looks = new Map<string, Look>()
-  lookouts.set(router, looks)
+  probes.set(router, looks)
   router.get('/doctor/:key', (req, res, next) => {
     const look = looks.get(String(req.params.key))
     if (!look) return next()
@@ -160,19 +157,24 @@ function lookoutOf(router: Router): Map<string, Look> {
   return looks
 }
 
-/** The first request changes nothing. Where there is no session, it goes on to see whether one comes too late. */
-async function lookAround(site: Site, { source, passport }: ProbeParts) {
-  const seen: { first?: RequestSighting & { id: string | null } } = {}
+/** The first request changes nothing. Where there is no session, it passes on, to see whether one comes too late. */
+async function lookAround(
+  site: Site,
+  { source, passport }: ProbeParts,
+  passportRanFor: (req: Request) => boolean | null,
+) {
+  const seen: { first?: RequestSighting & { id: string | null }; passportRan: boolean | null } = { passportRan: null }
   const answer = await site.ask(async (req, res) => {
     const first = { ...sightingOf(req, passport), connection: await connectionSeen(source, req) }
     seen.first = first
+    seen.passportRan = passportRanFor(req)
     if (first.session !== 'missing') return 'answered'
     res.once('finish', () => {
       if (sessionOf(req)) seen.first = { ...first, session: 'mounted-later' }
     })
     return 'pass on'
   })
-  return { first: seen.first, answer }
+  return { first: seen.first, passportRan: seen.passportRan, answer }
 }
 
 /** Leaves the beginning of the path off, one part more at a time. */
@@ -192,29 +194,36 @@ async function findElsewhere(site: Site, mount: string): Promise<string | null> 
   return null
 }
 
-async function trySession(site: Site, marker: string) {
-  let trial: SessionTrial = {
-    fault: 'The app did not answer.',
-    rotates: false,
-    oldIsGone: false,
-    passportRotates: false,
-  }
-  let id: string | undefined
+/** Saves and rotates a session, looks for it at the next request, and deletes it. */
+async function trySession(site: Site, marker: string): Promise<Pick<AppSighting, 'trial' | 'cameBack'>> {
+  const seen: { trial: SessionTrial; id?: string; remove?: () => Promise<void> } = { trial: UNANSWERED }
   const answer = await site.ask(async (req) => {
-    trial = await exercise(req, marker)
-    id = sessionOf(req)?.id
+    const { sessionStore } = probed(req)
+    seen.trial = await exercise(req, marker)
+    const id = sessionOf(req)?.id
+    if (id === undefined) return 'answered'
+    seen.id = id
+    seen.remove = () => settled((done) => (sessionStore?.destroy ? sessionStore.destroy(id, done) : done()))
     return 'answered'
   })
-  return { trial, cookie: id === undefined || 'fault' in answer ? undefined : cookieFor(id, answer) }
+  const cookie = seen.id === undefined || 'fault' in answer ? undefined : cookieFor(seen.id, answer)
+  const cameBack = cookie === undefined || seen.trial.fault !== null ? null : await comeBack(site, marker, cookie)
+  await seen.remove?.().catch(() => undefined)
+  return { trial: seen.trial, cameBack }
+}
+
+const UNANSWERED: SessionTrial = {
+  fault: 'The app did not answer.',
+  rotates: false,
+  oldIsGone: false,
+  passportRotates: false,
 }
 
 async function comeBack(site: Site, marker: string, cookie: string): Promise<boolean> {
   let found = false
   await site.ask(
     async (req) => {
-      const session = sessionOf(req)
-      found = session?.[MARK] === marker
-      if (found) await settled((done) => session?.destroy?.(done)).catch(() => undefined)
+      found = sessionOf(req)?.[MARK] === marker
       return 'answered'
     },
     { cookie },

@@ -25,8 +25,8 @@ export interface DoctorOptions {
   readonly bitbucket?: boolean
 }
 
-/** What there is to look at. */
-export interface Patient<User> {
+/** What the doctor examines. */
+export interface DoctorTarget<User> {
   readonly options: BitbucketSignInOptions<User>
   readonly services: Services<User>
   readonly router: Router
@@ -37,8 +37,8 @@ const MOST_CLIENTS = 10
 
 /** Looks at an app from inside: what it does to requests, how it was set up, and what Bitbucket says of its client. */
 export async function examine<User>(
-  { options, services, router, strategy }: Patient<User>,
-  app: RequestListener,
+  { options, services, router, strategy }: DoctorTarget<User>,
+  app: RequestListener | undefined,
   { connection, tlsAt = 'proxy', mountedAt, bitbucket = true }: DoctorOptions = {},
 ): Promise<DoctorReport> {
   const given = connection && activateConnection({ id: 'doctor', ...connection }, services.name, options.basePath)
@@ -48,11 +48,12 @@ export async function examine<User>(
     ...(await setUpFindings(options as never, services.limits, strategy, connections)),
   ]
   const [first] = connections
-  if (first) {
+  if (typeof app !== 'function') {
+    findings.push(unknown('app', 'No app was given, so its middleware was not checked; call doctor(app).'))
+  } else if (first) {
     const { passport } = options
-    const { source, transport } = services
     const mount = (mountedAt ?? first.basePath).replace(/\/+$/, '')
-    const seen = await probeApp({ app, router, passport, source, transport, connection: first, mount, tlsAt })
+    const seen = await probeApp({ app, router, passport, source: services.source, connection: first, mount, tlsAt })
     findings.push(...appFindings(seen, expectationOf(first, mount, connections)))
   } else {
     findings.push(

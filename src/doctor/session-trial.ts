@@ -14,7 +14,10 @@ interface ProbedSession {
 /** What express-session and Passport put on a request. */
 export interface ProbedRequest {
   session?: ProbedSession | null
-  sessionStore?: { get?(id: string, done: (error: unknown, session?: unknown) => void): unknown } & object
+  sessionStore?: {
+    get?(id: string, done: (error: unknown, session?: unknown) => void): unknown
+    destroy?(id: string, done: (error?: unknown) => void): unknown
+  } & object
   logIn?: unknown
   _sessionManager?: object & { logIn(req: unknown, user: unknown, done: (error?: unknown) => void): void }
   _passport?: { readonly instance?: unknown }
@@ -37,7 +40,10 @@ export interface SessionTrial {
 /** Our key in a session that is tried. */
 export const MARK = 'bitbucketDoctor'
 
-/** Writes, rotates, and lets Passport sign a made-up user in; the app's own serializers are not asked. */
+/**
+ * Saves and rotates a session, and lets Passport rotate it once more. No user is made up: a store may refuse sessions of
+ * users that do not exist, and the app's serializers are not called.
+ */
 export async function exercise(req: Request, marker: string): Promise<SessionTrial> {
   const trial = { fault: null as string | null, rotates: false, oldIsGone: false, passportRotates: false }
   try {
@@ -48,7 +54,7 @@ export async function exercise(req: Request, marker: string): Promise<SessionTri
     await settled((done) => sessionOf(req)?.regenerate?.(done))
     trial.rotates = sessionOf(req)?.id !== oldId
     trial.oldIsGone = await isGone(probed(req).sessionStore, oldId)
-    trial.passportRotates = await passportRotates(req, marker)
+    trial.passportRotates = await passportRotates(req)
     const last = sessionOf(req) as ProbedSession
     last[MARK] = marker
     await settled((done) => last.save?.(done))
@@ -58,14 +64,16 @@ export async function exercise(req: Request, marker: string): Promise<SessionTri
   return trial
 }
 
-async function passportRotates(req: Request, marker: string): Promise<boolean> {
+/** Passport rotates before it serializes the user, so refusing to serialize shows the rotation and stores nothing. */
+async function passportRotates(req: Request): Promise<boolean> {
   const manager = probed(req)._sessionManager
   if (!manager) return false
   const idBefore = sessionOf(req)?.id
+  const stop = new Error('The doctor signs no user in.')
   const stand = Object.assign(Object.create(manager) as typeof manager, {
-    _serializeUser: (_user: unknown, _req: unknown, done: (error: null, id: string) => void) => done(null, marker),
+    _serializeUser: (_user: unknown, _req: unknown, done: (error: Error) => void) => done(stop),
   })
-  await settled((done) => stand.logIn(req, {}, done))
+  await settled((done) => stand.logIn(req, {}, (error) => done(error === stop ? undefined : error)))
   return sessionOf(req)?.id !== idBefore
 }
 
@@ -82,22 +90,29 @@ async function isGone(store: ProbedRequest['sessionStore'], id: string): Promise
   return !found
 }
 
-/** Sees whether Passport asks to deserialize our made-up user, and answers in the app's place: nobody. */
-export function spyOnPassport(passport: object, marker: string) {
-  type Deserializer = (id: unknown, done: (error: unknown, user?: unknown) => void) => void
-  const chain = (passport as { _deserializers?: Deserializer[] })._deserializers
-  let called = false
-  const spy: Deserializer = (id, done) => {
-    if (id !== marker) return done('pass')
-    called = true
-    done(null, false)
-  }
-  if (Array.isArray(chain)) chain.unshift(spy)
+/**
+ * Sees for which requests `passport.session()` runs. The strategy behind it is replaced by a copy that takes note and
+ * does the same; requests of users that run meanwhile are served as before.
+ */
+export function watchPassport(passport: object) {
+  type SessionStrategy = { authenticate(...given: unknown[]): unknown }
+  const strategies = (passport as { _strategies?: Record<string, SessionStrategy> })._strategies
+  const original = strategies?.session
+  const seen = new WeakSet<object>()
+  if (!strategies || typeof original?.authenticate !== 'function') return { ran: () => null, end: () => {} }
+  const copy = Object.create(original, {
+    authenticate: {
+      value(this: SessionStrategy, req: object, ...rest: unknown[]) {
+        seen.add(req)
+        return original.authenticate.call(this, req, ...rest)
+      },
+    },
+  }) as SessionStrategy
+  strategies.session = copy
   return {
-    works: Array.isArray(chain),
-    called: () => called,
+    ran: (req: Request): boolean | null => seen.has(req),
     end: () => {
-      if (Array.isArray(chain)) chain.splice(chain.indexOf(spy), 1)
+      if (strategies.session === copy) strategies.session = original
     },
   }
 }

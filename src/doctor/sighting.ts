@@ -12,6 +12,8 @@ export interface RequestSighting {
     readonly domain: unknown
   } | null
   readonly storeName: string | null
+  /** Whether something before the router wrote into the session of a visitor who did nothing. */
+  readonly isWritten: boolean
   readonly passport: 'missing' | 'too-old' | 'another-instance' | 'present'
   readonly secure: boolean
   readonly trustProxy: unknown
@@ -35,6 +37,7 @@ export function sightingOf(
     session: !session ? 'missing' : canRotate ? 'usable' : 'cannot-rotate',
     cookie: session?.cookie ? { secure, httpOnly, sameSite, domain } : null,
     storeName: sessionStore?.constructor?.name ?? null,
+    isWritten: Object.keys(session ?? {}).some((key) => key !== 'cookie'),
     passport: passportSeen(probed(req), passport),
     secure: req.secure,
     trustProxy: req.app.get('trust proxy'),

@@ -1,7 +1,17 @@
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
+import { packagedChromium } from './packaged-chromium.mjs'
 
-const SYSTEM_CHROMIUM = '/usr/bin/chromium'
+/** Where a Chromium, Chrome or Edge is usually installed. */
+const INSTALLED = [
+  '/usr/bin/chromium',
+  '/usr/bin/google-chrome',
+  '/usr/bin/microsoft-edge',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+  'C:\\Program Files (x86)\\Microsoft\\Edge\\Application\\msedge.exe',
+]
 
 // Our own and not those of @sparticuz/chromium: its list is made for pages without a sandbox or origins to protect,
 // and would switch off some of what the tests are about. The rest keeps the browser from calling home.
@@ -17,8 +27,8 @@ const FLAGS = [
 ]
 
 /**
- * A Chromium for the browser tests: the one that `CHROMIUM_PATH` names, else the system's, else the one in the
- * devDependency @sparticuz/chromium. Close it when done.
+ * A browser for the tests: the one `CHROMIUM_PATH` names, otherwise an installed Chromium, Chrome or Edge, otherwise the
+ * one in the devDependency @sparticuz/chromium (Linux x64). Close it when done.
  */
 export async function launchChromium(): Promise<Browser> {
   const executablePath = await findChromium()
@@ -32,20 +42,13 @@ export async function findChromium(): Promise<string> {
     if (!existsSync(named)) throw new Error(`CHROMIUM_PATH names ${named}, which does not exist. ${HOW_TO_GET_ONE}`)
     return named
   }
-  if (existsSync(SYSTEM_CHROMIUM)) return SYSTEM_CHROMIUM
-  return unpackedChromium()
-}
-
-async function unpackedChromium(): Promise<string> {
-  // Makes the package unpack the shared libraries too, which a bare system lacks. Read when it is imported.
-  process.env.AWS_EXECUTION_ENV ??= 'AWS_Lambda_nodejs22.x'
-  try {
-    const { default: packaged } = await import('@sparticuz/chromium')
-    return await packaged.executablePath()
-  } catch (cause) {
-    throw new Error(`No Chromium for the browser tests. ${HOW_TO_GET_ONE}`, { cause })
-  }
+  const installed = INSTALLED.find((path) => existsSync(path))
+  if (installed !== undefined) return installed
+  if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error(`No browser found. ${HOW_TO_GET_ONE}`)
+  return packagedChromium().catch((cause: unknown) => {
+    throw new Error(`No browser for the tests. ${HOW_TO_GET_ONE}`, { cause })
+  })
 }
 
 const HOW_TO_GET_ONE =
-  'Run `npm ci` on Linux x64 (it brings @sparticuz/chromium), or install a Chromium or Chrome and name it in CHROMIUM_PATH.'
+  'Install Chrome, Edge or Chromium, or set CHROMIUM_PATH to one. On Linux x64 `npm ci` installs one (@sparticuz/chromium).'

@@ -163,6 +163,15 @@ describe('doctor on the command line', () => {
     expect(await run('--secret', 'x')).toMatchObject({ code: 2 })
   })
 
+  it('case 27: takes the path of the router from --url', async () => {
+    const { output } = await run('--url', 'http://127.0.0.1:9/sso/bitbucket/')
+    expect(output).toContain('http://127.0.0.1:9 did not answer')
+    expect(await run('--url', 'https://app.example.com/sso', '--path', '/auth')).toMatchObject({
+      code: 2,
+      errors: expect.stringContaining('Set the router'),
+    })
+  })
+
   it('explains itself', async () => {
     expect((await run('--help')).output).toContain('BITBUCKET_CLIENT_SECRET')
   })

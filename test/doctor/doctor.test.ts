@@ -1,9 +1,13 @@
+import http from 'node:http'
 import { Passport } from 'passport'
-import { BitbucketStrategy, connections } from 'passport-bitbucket-signin'
+import { BitbucketStrategy, bitbucketSignIn, connections } from 'passport-bitbucket-signin'
 import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import request from 'supertest'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { TestAccounts, type TestUser } from '../support/accounts'
 import { CALLBACK, CLIENT, examine, type Parts } from './clinic'
 
+import express = require('express')
 import session = require('express-session')
 
 let fake: FakeBitbucket
@@ -160,8 +164,8 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
   [
     'Passport is patched to keep the session',
     'warning',
-    'passport-version',
-    /without a patch/,
+    'passport-rotation',
+    /remove the older copy or the patch/,
     (p) =>
       p.before.push((req, _res, next) => {
         patchPassport(req)
@@ -183,7 +187,7 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     'the session store is down',
     'problem',
     'session-store',
-    /Mend the store first/,
+    /Fix the store first/,
     (p) => (p.session.store = new BrokenStore()),
   ],
   [
@@ -440,6 +444,18 @@ function reveal(parts: Parts, clientSecret: string): void {
   parts.fake.addClient({ ...CLIENT, clientSecret })
 }
 
+/** A table whose foreign key knows every user. */
+class StoreOfKnownUsers extends session.MemoryStore {
+  override set(id: string, content: session.SessionData, done?: (error?: unknown) => void): void {
+    const user = (content as { passport?: { user?: unknown } }).passport?.user
+    if (user !== undefined) done?.(new Error('insert or update on table "sessions" violates foreign key constraint'))
+    else super.set(id, content, done)
+  }
+}
+
+const sessionsIn = (store: session.MemoryStore) =>
+  new Promise((resolve) => store.all?.((_error, sessions) => resolve(sessions)))
+
 describe('bitbucket.doctor', () => {
   it('is silent on a healthy app', async () => {
     const report = await examine(fake)
@@ -520,7 +536,6 @@ describe('bitbucket.doctor', () => {
       expect(report.findings.filter(({ verdict }) => verdict !== 'ok').map(({ check }) => check)).toEqual([
         'connection',
         'trust-proxy',
-        'passport-session',
       ])
     }
   })
@@ -537,8 +552,104 @@ describe('bitbucket.doctor', () => {
     await examine(fake, (parts) => {
       parts.session.store = store
     })
-    const left = await new Promise((resolve) => store.all?.((_error, sessions) => resolve(sessions)))
-    expect(left).toEqual({})
+    expect(await sessionsIn(store)).toEqual({})
+  })
+
+  it('case 27: checks an app whose requests to Bitbucket go through an agent', async () => {
+    const agent = new http.Agent()
+    agent.createConnection = () => {
+      throw new Error('the proxy does not know this host')
+    }
+    const report = await examine(fake, (parts) => {
+      parts.options = { http: { agent } }
+      parts.doctor = { bitbucket: false }
+    })
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  })
+
+  it('case 27: accepts a session table that refuses unknown users, and leaves nothing in it', async () => {
+    const store = new StoreOfKnownUsers()
+    const report = await examine(fake, (parts) => {
+      parts.session.store = store
+    })
+    expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+    expect(await sessionsIn(store)).toEqual({})
+  })
+
+  it('case 27: leaves no session behind when the cookie is lost or the app fails after the router', async () => {
+    const store = new session.MemoryStore()
+    await examine(fake, (parts) => {
+      parts.session.store = store
+      parts.before.unshift((_req, res, next) => {
+        res.on('pipe', () => {})
+        const { setHeader } = res
+        res.setHeader = (name, value) => (name.toLowerCase() === 'set-cookie' ? res : setHeader.call(res, name, value))
+        next()
+      })
+    })
+    expect(await sessionsIn(store)).toEqual({})
+  })
+
+  it('case 27: serves users of the app while it runs, who have two deserializers', async () => {
+    const app = express()
+    const passport = new Passport()
+    passport.serializeUser((user, done) => done(null, (user as TestUser).id))
+    passport.deserializeUser((_id, done) => setTimeout(done, 5, 'pass'))
+    passport.deserializeUser((id, done) => setTimeout(done, 5, null, { id }))
+    const bitbucket = bitbucketSignIn<TestUser>({
+      passport,
+      secrets: ['kFh3-9sLq0ZrXw7TnBv2YcEd5UaMg8Pj'],
+      connection: { clientID: 'a', clientSecret: 'b', callbackURL: 'http://localhost/auth/bitbucket/callback' },
+      accounts: new TestAccounts().hooks(),
+      sendEmailCode: () => {},
+    })
+    app.use(session({ secret: 's', resave: false, saveUninitialized: false }), passport.session())
+    app.use('/auth/bitbucket', bitbucket.router)
+    app.get('/in', (req, res, next) => req.logIn({ id: 'ada' }, (error) => (error ? next(error) : res.send('in'))))
+    app.get('/me', (req, res) => void res.send((req.user as TestUser | undefined)?.id ?? 'nobody'))
+    const agent = request.agent(app)
+    await agent.get('/in').expect('in')
+    let isRunning = true
+    const examinations = async () => {
+      for (let times = 0; times < 5; times++) expect((await bitbucket.doctor(app, { bitbucket: false })).ok).toBe(true)
+      isRunning = false
+    }
+    const examined = examinations()
+    let visits = 0
+    while (isRunning) {
+      const answers = await Promise.all([1, 2, 3].map(() => agent.get('/me')))
+      expect(answers.map(({ text }) => text)).toEqual(['ada', 'ada', 'ada'])
+      visits += answers.length
+    }
+    await examined
+    expect(visits).toBeGreaterThan(0)
+    bitbucket.close()
+  })
+
+  it('case 27: names the middleware that fills every session, where saveUninitialized is off', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.before.push((req, _res, next) => {
+        Object.assign((req as { session?: object }).session ?? {}, { csrf: 'token' })
+        next()
+      })
+    })
+    const found = report.findings.find(({ check }) => check === 'session-unasked')
+    expect(found?.message).toContain('middleware before the router')
+    expect(found?.fix).not.toContain('saveUninitialized')
+  })
+
+  it('case 27: without an app it checks the rest, and does not wait', async () => {
+    const bitbucket = bitbucketSignIn<TestUser>({
+      passport: new Passport(),
+      secrets: ['kFh3-9sLq0ZrXw7TnBv2YcEd5UaMg8Pj'],
+      connection: { clientID: 'a', clientSecret: 'b', callbackURL: 'http://localhost/auth/bitbucket/callback' },
+      accounts: new TestAccounts().hooks(),
+      sendEmailCode: () => {},
+    })
+    const report = await bitbucket.doctor(undefined, { bitbucket: false })
+    expect(report.findings).toContainEqual(expect.objectContaining({ check: 'app', verdict: 'unknown' }))
+    expect(report.findings).toContainEqual(expect.objectContaining({ check: 'serializers', verdict: 'problem' }))
+    bitbucket.close()
   })
 
   it('asks Bitbucket nothing when told not to', async () => {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vitest/config'
+import { alias, requireOnUse } from '../support/source.mjs'
 import type { Mutant } from './mutants.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -20,13 +21,8 @@ const mutate: Plugin = {
 
 export default defineConfig({
   root,
-  plugins: [mutate],
-  resolve: {
-    alias: [
-      { find: /^passport-bitbucket-signin$/, replacement: src('index.ts') },
-      { find: /^passport-bitbucket-signin\/testing$/, replacement: src('testing/index.ts') },
-    ],
-  },
+  plugins: [mutate, requireOnUse],
+  resolve: { alias },
   test: {
     include: ['test/attacks/*.test.ts'],
     testTimeout: 15_000,

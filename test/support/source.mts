@@ -1,0 +1,23 @@
+import { fileURLToPath } from 'node:url'
+import type { Plugin } from 'vitest/config'
+
+const src = (path: string) => fileURLToPath(new URL(`../../src/${path}`, import.meta.url))
+
+/** Tests run the TypeScript sources under the package's own name. */
+export const alias: { find: RegExp; replacement: string }[] = [
+  { find: /^passport-bitbucket-signin$/, replacement: src('index.ts') },
+  { find: /^passport-bitbucket-signin\/testing$/, replacement: src('testing/index.ts') },
+]
+
+/**
+ * A module that is loaded on use is loaded by `require`, which works in Jest where `import()` does not. Node resolves no
+ * TypeScript by it, so here it becomes an import.
+ */
+export const requireOnUse: Plugin = {
+  name: 'require-on-use',
+  enforce: 'pre',
+  transform(code, id) {
+    if (!id.startsWith(src(''))) return undefined
+    return code.replace(/\brequire\('(\.{1,2}\/[^']+)'\)/g, "(await import('$1'))")
+  },
+}
