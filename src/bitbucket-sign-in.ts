@@ -25,6 +25,7 @@ import { validateOptions } from './options/validate-options'
 import { renderButton } from './pages/button'
 import { passportDriver } from './passport/plugin-strategy'
 import { ProtocolStrategy } from './passport/protocol-strategy'
+import { navigationOnly } from './routes/navigation-only'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
 import { createRouter, handler } from './routes/router'
 import type { Services } from './routes/services'
@@ -118,7 +119,7 @@ export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): Bi
   warnOfMissingHooks(options)
   warnOfLoop(options)
   const router = createRouter(services, options.basePath !== undefined)
-  const start = handler(services, startSignIn)
+  const start = navigationOnly(handler(services, startSignIn))
   const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
   const inFlight = new Map<string, Promise<Tokens>>()
 

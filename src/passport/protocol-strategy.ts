@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import type { StartedLeg, StrategyClient } from '../bitbucket/exchange'
 import type { Tokens } from '../contract/tokens'
+import { turnsAway } from '../routes/navigation-only'
 import { type PassportProfile, toPassportProfile } from './passport-profile'
 
 import OAuth2Strategy = require('passport-oauth2')
@@ -144,6 +145,7 @@ export class ProtocolStrategy extends OAuth2Strategy {
     run._describe = (code) => this.driver.describe(code, req)
     const { res, query } = req
     if (!res || !query) return run.error(notExpress())
+    if (turnsAway(req, res)) return
     if (options.state !== undefined) return run.error(stateOptionRefused())
     const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(query, name))
     const leg = isCallback ? this.driver.finish(run, req, res) : startLeg(this, run, req, res, options)

@@ -4,6 +4,7 @@ import { BitbucketSignInError, thrownError } from '../contract/errors'
 import { isRecent } from '../decisions/linking'
 import { currentUser, stampOf } from '../session/rotate-session'
 import { now } from '../time/clock'
+import { turnsAway } from './navigation-only'
 import { sendError, sendOn, wantsJson } from './reply'
 import type { Services } from './services'
 import { hooksOf, openVisit, type Visit } from './visit'
@@ -67,6 +68,7 @@ export function requireRecentSignIn<User>(
         const code = current ? 'recent_sign_in_required' : 'not_signed_in'
         return await sendError(services, req, res, new BitbucketSignInError(code, 'This needs a recent sign-in.'), null)
       }
+      if (turnsAway(req, res)) return
       const connection = await services.source.resolve(req)
       const target = current && connection ? await confirmationPage(services, req, res, current) : services.paths.signIn
       sendOn(req, res, 'redirect', `${target}?returnTo=${encodeURIComponent(returnTo(req))}`)

@@ -9,6 +9,7 @@ import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { cancel, showContinuePage, submitChoice } from './continue'
 import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
+import { navigationOnly } from './navigation-only'
 import { sendError, sendOn } from './reply'
 import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
@@ -26,11 +27,12 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
-  get('/', (visit) => {
+  const start: Step<User> = (visit) => {
     warnOfPlace(visit, hasBasePath)
     return startSignIn(visit)
-  })
-  router.all('/callback', handler(services, endCallback, openCallback))
+  }
+  router.get('/', navigationOnly(handler(services, start)))
+  router.all('/callback', navigationOnly(handler(services, endCallback, openCallback)))
   get('/email', showEmailPage)
   post('/email/address', submitAddress)
   post('/email/code', resendCode)

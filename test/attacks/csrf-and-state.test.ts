@@ -481,3 +481,28 @@ test('STA-23: a second sign-in that was open when the first one ended asks befor
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
   expect([...ourCookies(victim, lab.url).keys()]).toEqual(['bitbucket.p'])
 })
+
+test("STA-24: a picture, a frame or a prefetch on anybody's page neither starts a sign-in nor uses one up", async () => {
+  const lab = await startLab()
+  const { victim } = browsers()
+  const callback = await lab.callback(victim, 'alice')
+  const cookies = new Map(ourCookies(victim, lab.url))
+  for (const headers of [
+    { 'sec-fetch-dest': 'image', 'sec-fetch-mode': 'no-cors', 'sec-fetch-site': 'same-origin' },
+    { 'sec-fetch-dest': 'iframe', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-dest': 'empty', 'sec-fetch-mode': 'no-cors', 'sec-fetch-site': 'cross-site' },
+    { 'sec-purpose': 'prefetch', 'sec-fetch-dest': 'document', 'sec-fetch-mode': 'navigate' },
+    { purpose: 'preview' },
+  ]) {
+    for (const url of [lab.base, callback]) {
+      const { status, text, setCookies } = await victim.get(url, { headers })
+      expect({ status, text, setCookies }).toEqual({ status: 503, text: '', setCookies: [] })
+    }
+  }
+  expect(new Map(ourCookies(victim, lab.url))).toEqual(cookies)
+  expect(lab.upstream()).toBe(0)
+  expect(await lab.me(victim)).toBeNull()
+  const click = { 'sec-fetch-dest': 'document', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'cross-site' }
+  await victim.get(callback, { headers: click })
+  expect(await lab.me(victim)).toBe('u1')
+})

@@ -17,7 +17,7 @@ const group = (prefix: string, name: string, file: string, numbers: string): Att
 })
 
 export const GROUPS: readonly AttackGroup[] = [
-  group('STA', 'CSRF and state', 'csrf-and-state', '01 02 03 04 05 09 11 13 14 16 17 18 20 21 22 23'),
+  group('STA', 'CSRF and state', 'csrf-and-state', '01 02 03 04 05 09 11 13 14 16 17 18 20 21 22 23 24'),
   group('COD', 'Code injection and replay', 'codes', '01 02 03 05 06 08 09 11 12'),
   group('TEN', 'Tenants and domains', 'tenants', '02 03 04 06 08 09 10 12 13 14 15 16'),
   group('RED', 'Redirects after sign-in', 'redirects', '01 02 03 06 07 08 09 10 11 12 13 14'),

@@ -24,6 +24,29 @@ const OTP = 'one-time-code'
 const OWN = 'combinations'
 
 export const MUTANTS: readonly Mutant[] = [
+  // Navigations
+  mutant(
+    'navigation: speculative loads run the flow',
+    'decisions/navigation.ts',
+    "if (PURPOSES.some((name) => SPECULATIVE.test(String(headers[name] ?? '')))) return false",
+    '',
+    STA,
+  ),
+  mutant(
+    'navigation: subresources and frames run the flow',
+    'decisions/navigation.ts',
+    "if (destination !== 'empty') return false",
+    '',
+    STA,
+  ),
+  mutant('navigation: beacons run the flow', 'decisions/navigation.ts', "site === 'cross-site' || ", '', STA),
+  mutant(
+    'navigation: the router does not ask',
+    'routes/navigation-only.ts',
+    'if (isNavigation(req.headers)) return false',
+    'return false',
+    STA,
+  ),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',
