@@ -11,15 +11,13 @@ export interface Terminal {
 /** One command of the command line. */
 export interface Command {
   readonly name: string
-  /** One line for the list of commands. */
-  readonly summary: string
   /** What `--help` prints. */
   readonly usage: string
   /** Returns the exit code: 0 = fine, 1 = it failed. Throw a {@link UsageError} for wrong arguments. */
   run(args: readonly string[], terminal: Terminal): Promise<number>
 }
 
-/** The arguments are wrong. The message says how to mend them; the exit code is 2. */
+/** The arguments are wrong. The message says how to fix them; the exit code is 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }

@@ -1,11 +1,31 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { closest } from '../contract/closest'
 import { type Command, type Terminal, UsageError } from './command'
-import { doctor } from './doctor-command'
-import { fake } from './fake-command'
 
 const PROGRAM = 'passport-bitbucket-signin'
 
+interface Listed {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** Loads the command, and with it what only this command needs. */
+  readonly load: () => Command
+}
+
 /** In the order of the usage text. */
-const COMMANDS: readonly Command[] = [doctor, fake]
+const COMMANDS: readonly Listed[] = [
+  {
+    name: 'doctor',
+    summary: 'Find mistakes in a setup and how to fix them.',
+    load: () => (require('./doctor-command') as typeof import('./doctor-command')).doctor,
+  },
+  {
+    name: 'fake',
+    summary: 'Start a fake Bitbucket to develop against.',
+    load: () => (require('./fake-command') as typeof import('./fake-command')).fake,
+  },
+]
 
 /** Runs the command that the arguments name, and returns the exit code. */
 export async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -14,16 +34,34 @@ export async function dispatch(args: readonly string[], terminal: Terminal): Pro
     terminal.write(usage())
     return name === undefined ? 2 : 0
   }
-  const command = COMMANDS.find((known) => known.name === name)
-  if (!command) {
-    terminal.writeError(`There is no command "${name}".\n\n${usage()}`)
+  if (name === '--version' || name === '-v') {
+    terminal.write(`${await version()}\n`)
+    return 0
+  }
+  const listed = COMMANDS.find((known) => known.name === name)
+  if (!listed) {
+    terminal.writeError(unknownCommand(name))
     return 2
   }
+  const command = listed.load()
   if (rest.some(isHelp)) {
     terminal.write(command.usage)
     return 0
   }
   return runCommand(command, rest, terminal)
+}
+
+/** The version of the installed package. */
+async function version(): Promise<string> {
+  return JSON.parse(await readFile(join(__dirname, '../../package.json'), 'utf8')).version
+}
+
+function unknownCommand(name: string): string {
+  const names = COMMANDS.map((known) => known.name)
+  const guess = closest(name, names)
+  return guess === undefined
+    ? `There is no command "${name}".\n\n${usage()}`
+    : `There is no command "${name}". Did you mean "${guess}"?\n`
 }
 
 async function runCommand(command: Command, args: readonly string[], terminal: Terminal): Promise<number> {
@@ -54,5 +92,6 @@ Commands:
 ${list.join('\n')}
 
 ${PROGRAM} <command> --help explains its options.
+${PROGRAM} --version prints the version.
 `
 }

@@ -34,7 +34,6 @@ From inside the app more can be seen: await bitbucket.doctor(app).
 /** `doctor`: looks at an installation, a running site and an OAuth client. */
 export const doctor: Command = {
   name: 'doctor',
-  summary: 'Find mistakes in a set-up and how to mend them.',
   usage: USAGE,
   async run(args, terminal) {
     const options = readOptions(args)

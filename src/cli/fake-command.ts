@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { FAKE_CLIENT } from '../testing/clients'
 import { type FakeBitbucket, type FakeBitbucketOptions, startFakeBitbucket } from '../testing/fake-bitbucket'
 import { type FakePersonOptions, People } from '../testing/people'
+import { FAKE_CLIENT } from '../testing/world'
 import { type Command, type Terminal, UsageError } from './command'
 
 const USAGE = `Usage: passport-bitbucket-signin fake [options]
@@ -34,7 +34,6 @@ A people file is a list; only "key" is needed:
 /** `fake`: runs the fake Bitbucket until it is stopped. */
 export const fake: Command = {
   name: 'fake',
-  summary: 'Start a fake Bitbucket to develop against.',
   usage: USAGE,
   async run(args, terminal) {
     const options = await readOptions(args)

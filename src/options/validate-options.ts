@@ -1,4 +1,5 @@
 import type { ZodObject } from 'zod'
+import { closest } from '../contract/closest'
 import type { AccountHooks } from '../contract/hooks'
 import { isLoopback } from '../contract/loopback'
 import {
@@ -404,25 +405,4 @@ function knownKeys(schema: ZodObject, path: readonly PropertyKey[]): readonly st
     each && !each.shape && (each.def?.innerType ?? each.def?.out) ? unwrap(each.def.innerType ?? each.def.out) : each
   for (const step of path) node = unwrap(node?.shape?.[step])
   return Object.keys(unwrap(node)?.shape ?? {})
-}
-
-/** The known key that a typing mistake most likely meant, `undefined` when none is near. */
-function closest(key: string, known: readonly string[]): string | undefined {
-  const [best] = known
-    .map((candidate) => ({ candidate, distance: editDistance(key.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-  return best && best.distance <= Math.max(2, key.length / 3) ? best.candidate : undefined
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

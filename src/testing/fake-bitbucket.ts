@@ -1,13 +1,11 @@
-import { type FakeBehaviour, withBehaviour } from './behaviour'
+import { Arrivals, type FakeEndpoint, type RecordedRequest } from './arrivals'
+import { type SignInOptions, signIn } from './authorize-endpoint'
+import { type FakeBehaviour, type FakeProfile, profileNamed, withBehaviour } from './behaviour'
 import { refuseUnknownKeys } from './check'
-import { Clients, FAKE_CLIENT, type FakeClient, type FakeClientOptions } from './clients'
+import { listen } from './fake-server'
 import { type FakeScript, Scripts } from './faults'
-import { Grants } from './grants'
 import { FAKE_PEOPLE, type FakePerson, type FakePersonOptions, People } from './people'
-import { type FakeEndpoint, type RecordedRequest, Recorder } from './recorder'
-import { listen } from './server'
-import { type SignInOptions, signIn } from './sign-in-with-fake'
-import type { World } from './world'
+import { Clients, Decisions, FAKE_CLIENT, type FakeClient, type FakeClientOptions, Grants, type World } from './world'
 
 /** How a fake Bitbucket starts. */
 export interface FakeBitbucketOptions {
@@ -23,7 +21,12 @@ export interface FakeBitbucketOptions {
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
   /** Time added to each answer in milliseconds, as a far server takes. Default 0. */
   readonly latencyMs?: number
-  /** Switches; see each. Default: what Bitbucket most probably does today. */
+  /**
+   * A coherent set of switches. `bitbucket` (default): what Bitbucket most likely does today. `platform`: what follows if
+   * new OAuth clients behave like clients of Atlassian's platform. `legacy`: what consumers got before May 2026.
+   */
+  readonly profile?: FakeProfile
+  /** Switches on top of the profile; see each. */
   readonly behaviour?: FakeBehaviour
   /** The clock that codes and tokens live by, in milliseconds since the epoch. Default `Date.now`. */
   readonly now?: () => number
@@ -117,7 +120,7 @@ export interface FakeBitbucket {
   close(): Promise<void>
 }
 
-const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'behaviour', 'now']
+const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'profile', 'behaviour', 'now']
 
 /**
  * Starts a stand-in for Bitbucket Cloud on loopback: the consent page, the token endpoint and the API that a sign-in
@@ -128,9 +131,9 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
   checkPlace(options)
   const { port = 0, host = '127.0.0.1', latencyMs = 0, tls, now = Date.now } = options
   const world: World = { ...startingState(options, now), url: '', now }
-  const recorder = new Recorder()
+  const arrivals = new Arrivals()
   const scripts = new Scripts()
-  const server = await listen({ world, recorder, scripts, latencyMs, tls }, port, host)
+  const server = await listen({ world, arrivals, scripts, latencyMs, tls }, port, host)
   world.url = server.url
 
   return {
@@ -151,13 +154,13 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
       return world.clients.all
     },
     addClient: (client) => world.clients.add(client),
-    signIn: async (authorizeURL, how) => signIn(authorizeURL, how, world, recorder),
+    signIn: async (authorizeURL, how) => signIn(authorizeURL, how, world, arrivals),
     issueCode: (code) => issueCode(code, world),
     get requests() {
-      return recorder.requests
+      return arrivals.requests
     },
-    count: (endpoint) => recorder.count(endpoint),
-    clearRequests: () => recorder.clear(),
+    count: (endpoint) => arrivals.count(endpoint),
+    clearRequests: () => arrivals.clear(),
     get connectionsOpened() {
       return server.connections.opened
     },
@@ -169,7 +172,7 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
     reset: () => {
       Object.assign(world, startingState(options, now))
       scripts.clear()
-      recorder.clear()
+      arrivals.clear()
     },
     close: () => server.close(),
   }
@@ -188,8 +191,8 @@ function startingState(options: FakeBitbucketOptions, now: () => number): Omit<W
     people: new People(options.people ?? FAKE_PEOPLE),
     clients: new Clients(options.clients ?? [FAKE_CLIENT]),
     grants: new Grants(now),
-    behaviour: withBehaviour(options.behaviour ?? {}),
-    consents: new Map(),
+    behaviour: withBehaviour(options.behaviour ?? {}, profileNamed(options.profile)),
+    decisions: new Decisions(),
   }
 }
 

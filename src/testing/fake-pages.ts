@@ -2,9 +2,21 @@ import { createHash } from 'node:crypto'
 
 import escapeHtml = require('escape-html')
 
-import type { AuthorizeRequest } from './authorize'
 import type { FakePerson } from './people'
-import type { World } from './world'
+import type { FakeClient, World } from './world'
+
+/** What an authorize request asks for, once it is worth showing to a person. */
+export interface AuthorizeRequest {
+  readonly client: FakeClient
+  /** Where the answer goes. */
+  readonly callback: string
+  /** `redirect_uri` as sent; `null` = the registered callback is meant. */
+  readonly redirectUri: string | null
+  readonly state: string | null
+  readonly scopes: readonly string[]
+  readonly codeChallenge: string | null
+  readonly codeChallengeMethod: 'S256' | 'plain'
+}
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #172b4d; --soft: #44546f; --paper: #fff; --ground: #f1f2f4; --line: #8590a2;

@@ -1,9 +1,24 @@
-import { type Answer, htmlAnswer, jsonAnswer, redirectAnswer, textAnswer } from './answer'
+import {
+  type Answer,
+  expiredToken,
+  htmlAnswer,
+  invalidToken,
+  jsonAnswer,
+  missingScope,
+  notFound,
+  rateLimited,
+  redirectAnswer,
+  removedEndpoint,
+  textAnswer,
+} from './answers'
+import { ENDPOINT_NAMES, type FakeEndpoint, type RecordedRequest } from './arrivals'
+import type { Behaviour } from './behaviour'
 import { refuseUnknownKeys, suggestion } from './check'
-import { ENDPOINT_NAMES, type FakeEndpoint, type RecordedRequest } from './recorder'
-import { apiError, expiredToken, invalidToken, missingScope, notFound, RATE_LIMITED, removedEndpoint } from './refusals'
 
-/** A refusal in Bitbucket's own shape: 401 twice, 403, 404, 410, and 429 in the three forms it was seen in. */
+/**
+ * A refusal in Bitbucket's own shape: 401 twice, 403, 404, 410, and 429. `rate-limited` takes the form that the switch
+ * `rateLimit` chooses; the others name it.
+ */
 export type FakeProblem =
   | 'invalid-token'
   | 'expired-token'
@@ -12,6 +27,7 @@ export type FakeProblem =
   | 'removed'
   | 'rate-limited'
   | 'rate-limited-text'
+  | 'rate-limited-json'
   | 'rate-limited-empty'
 
 /**
@@ -90,10 +106,10 @@ export class Scripts {
 }
 
 /** What the fault says in the endpoint's place; `undefined` = the endpoint speaks for itself. */
-export function scriptedAnswer(fault: FakeFault, endpoint: FakeEndpoint): Answer | undefined {
+export function scriptedAnswer(fault: FakeFault, endpoint: FakeEndpoint, behaviour: Behaviour): Answer | undefined {
   const status = fault.status ?? 200
   if (fault.redirect !== undefined) return redirectAnswer(fault.status ?? 302, fault.redirect)
-  if (fault.problem !== undefined) return PROBLEMS[fault.problem](endpoint)
+  if (fault.problem !== undefined) return PROBLEMS[fault.problem](endpoint, behaviour)
   if (fault.html !== undefined) return htmlAnswer(status, fault.html)
   if (fault.text !== undefined) return textAnswer(status, fault.text)
   if (fault.bytes !== undefined) return { ...jsonAnswer(status, null), body: fault.bytes }
@@ -113,15 +129,16 @@ export function editedAnswer(answer: Answer, fault: FakeFault): Answer {
   return { status: fault.status ?? answer.status, headers, body }
 }
 
-const PROBLEMS: Readonly<Record<FakeProblem, (endpoint: FakeEndpoint) => Answer>> = {
+const PROBLEMS: Readonly<Record<FakeProblem, (endpoint: FakeEndpoint, behaviour: Behaviour) => Answer>> = {
   'invalid-token': invalidToken,
   'expired-token': expiredToken,
   'missing-scope': (endpoint) => missingScope([endpoint === 'emails' ? 'email' : 'account'], []),
   'not-found': notFound,
   removed: removedEndpoint,
-  'rate-limited': () => apiError(429, { message: RATE_LIMITED }),
-  'rate-limited-text': () => textAnswer(429, RATE_LIMITED),
-  'rate-limited-empty': () => ({ status: 429, headers: {}, body: '' }),
+  'rate-limited': (_endpoint, { rateLimit }) => rateLimited(rateLimit),
+  'rate-limited-text': () => rateLimited('text'),
+  'rate-limited-json': () => rateLimited('json'),
+  'rate-limited-empty': () => rateLimited('empty'),
 }
 
 const DELIVERIES: readonly string[] = ['stall', 'stall-in-body', 'truncate', 'reset', 'reset-in-body', 'byte-by-byte']

@@ -15,6 +15,8 @@ export {
   type FakePerson,
   type FakePersonOptions,
   type FakeProblem,
+  type FakeProfile,
+  type FakeRefusal,
   type FakeScript,
   type IssueCodeOptions,
   type RecordedRequest,

@@ -1,5 +1,6 @@
-export type { FakeBehaviour } from './behaviour'
-export { FAKE_CLIENT, type FakeClient, type FakeClientOptions } from './clients'
+export type { FakeEndpoint, RecordedRequest } from './arrivals'
+export type { SignInOptions } from './authorize-endpoint'
+export type { FakeBehaviour, FakeProfile, FakeRefusal } from './behaviour'
 export {
   type FakeBitbucket,
   type FakeBitbucketOptions,
@@ -9,5 +10,4 @@ export {
 } from './fake-bitbucket'
 export type { FakeDelivery, FakeFault, FakeProblem, FakeScript } from './faults'
 export { FAKE_PEOPLE, type FakeEmail, type FakeMembership, type FakePerson, type FakePersonOptions } from './people'
-export type { FakeEndpoint, RecordedRequest } from './recorder'
-export type { SignInOptions } from './sign-in-with-fake'
+export { FAKE_CLIENT, type FakeClient, type FakeClientOptions } from './world'

@@ -1,6 +1,6 @@
 import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { matchesCallback } from '../../src/testing/redirect-uri'
+import { matchesCallback } from '../../src/testing/authorize-endpoint'
 import { authorizeURL, callbackOf, exchange, send } from './client'
 
 let fake: FakeBitbucket

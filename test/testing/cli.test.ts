@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
@@ -137,10 +137,26 @@ describe('the command line', () => {
     expect([code, output.includes('  fake ')]).toEqual([expected, true])
   })
 
-  it('names an unknown command and lists those it has', async () => {
-    const { code, errors } = await run(['fkae'])
+  it.each([
+    ['fak', 'fake'],
+    ['fkae', 'fake'],
+    ['FAKE', 'fake'],
+    ['doc', 'doctor'],
+    ['docter', 'doctor'],
+  ])('suggests the command that %s most likely meant', async (typed, meant) => {
+    const { code, errors } = await run([typed])
+    expect([code, errors]).toEqual([2, `There is no command "${typed}". Did you mean "${meant}"?\n`])
+  })
+
+  it('lists its commands if the one typed is like none of them', async () => {
+    const { code, errors } = await run(['serve-everything'])
     expect(code).toBe(2)
-    expect(errors).toContain('There is no command "fkae".')
+    expect(errors).toContain('There is no command "serve-everything".')
     expect(errors).toContain('Start a fake Bitbucket')
+  })
+
+  it.each(['--version', '-v'])('prints the version of the package for %s', async (flag) => {
+    const { version } = JSON.parse(await readFile(join(__dirname, '../../package.json'), 'utf8'))
+    expect(await run([flag])).toEqual({ code: 0, output: `${version}\n`, errors: '' })
   })
 })

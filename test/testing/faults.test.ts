@@ -72,7 +72,8 @@ describe('what a scripted fault says', () => {
     ['missing-scope', 403, '"required":["account"]'],
     ['not-found', 404, 'Resource not found'],
     ['removed', 410, 'CHANGE-2770'],
-    ['rate-limited', 429, '{"type":"error","error":{"message":"Rate limit for this resource has been exceeded"}}'],
+    ['rate-limited', 429, 'Rate limit for this resource has been exceeded'],
+    ['rate-limited-json', 429, '{"type":"error","error":{"message":"Rate limit for this resource has been exceeded"}}'],
     ['rate-limited-text', 429, 'Rate limit for this resource has been exceeded'],
     ['rate-limited-empty', 429, ''],
   ])('can be the refusal %s', async (problem, status, text) => {

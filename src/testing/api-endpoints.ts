@@ -1,33 +1,45 @@
-import { type Answer, type FakeRequest, jsonAnswer } from './answer'
-import { type ApiCall, personOf } from './api-call'
-import type { Grant } from './grants'
-import { membershipOf, membersOf, workspaceAccess, workspaceAnswer } from './memberships'
-import { paginate } from './pagination'
-import { derivedUuid, type FakePerson } from './people'
-import { expiredToken, invalidToken, methodNotAllowed, missingScope, notFound, removedEndpoint } from './refusals'
-import type { World } from './world'
+import {
+  type Answer,
+  apiError,
+  expiredToken,
+  type FakeRequest,
+  invalidToken,
+  jsonAnswer,
+  missingScope,
+  notFound,
+  removedEndpoint,
+} from './answers'
+import { derivedUuid, type FakeMembership, type FakePerson } from './people'
+import type { Grant, World } from './world'
+
+/** What an API endpoint knows when it answers. */
+interface ApiCall {
+  readonly request: FakeRequest
+  readonly world: World
+  /** What the token allows, already found good for this endpoint. */
+  readonly grant: Grant
+  /** The part of the path that the endpoint's pattern caught, decoded. */
+  readonly part: string
+}
 
 interface ApiEndpoint {
   readonly pattern: RegExp
-  /** One of these is needed; empty = any token. The first is the one that a refusal names. */
+  /** One of these is needed. The first is the one that a refusal names. */
   readonly scopes: (world: World) => readonly string[]
   readonly answer: (call: ApiCall) => Answer
 }
 
 const ACCOUNT = () => ['account']
 
+/** The resources that a sign-in reads, and the list of workspaces for an app's own admin page. */
 const ENDPOINTS: readonly ApiEndpoint[] = [
   { pattern: /^\/user$/, scopes: ACCOUNT, answer: answerUser },
   { pattern: /^\/user\/emails$/, scopes: emailScopes, answer: answerEmails },
-  { pattern: /^\/user\/emails\/([^/]+)$/, scopes: emailScopes, answer: answerEmail },
   { pattern: /^\/user\/workspaces$/, scopes: ACCOUNT, answer: workspaceAccess },
   { pattern: /^\/user\/workspaces\/([^/]+)\/permission$/, scopes: ACCOUNT, answer: membershipOf },
-  { pattern: /^\/workspaces\/([^/]+)$/, scopes: () => [], answer: workspaceAnswer },
-  { pattern: /^\/workspaces\/([^/]+)\/permissions$/, scopes: ACCOUNT, answer: membersOf },
-  { pattern: /^\/workspaces\/([^/]+)\/members\/([^/]+)$/, scopes: ACCOUNT, answer: membersOf },
 ]
 
-/** Lists across workspaces, which Bitbucket took away. */
+/** Lists across workspaces, which Bitbucket removed. */
 const REMOVED = /^\/(workspaces|teams|user\/permissions\/(workspaces|repositories))$/
 
 /** Any request under `/2.0`. */
@@ -35,28 +47,30 @@ export function answerApi(request: FakeRequest, world: World): Answer {
   const path = request.path.slice('/2.0'.length).replace(/\/$/, '')
   if (REMOVED.test(path)) return removedEndpoint()
   const endpoint = ENDPOINTS.find(({ pattern }) => pattern.test(path))
-  const parts = endpoint && decodeParts(endpoint.pattern.exec(path))
-  if (!endpoint || !parts) return notFound()
+  const part = endpoint && decoded(endpoint.pattern.exec(path)?.[1] ?? '')
+  if (!endpoint || part === undefined) return notFound()
   if (request.method !== 'GET' && request.method !== 'HEAD') return methodNotAllowed()
   const token = world.grants.findAccessToken(bearerOf(request, world) ?? '')
   if (!token || !isStillThere(token.grant, world)) return invalidToken()
   if (token.expired) return expiredToken()
   const accepted = endpoint.scopes(world)
   const { scopes: granted } = token.grant
-  const isAllowed = accepted.length === 0 || accepted.some((scope) => granted.includes(scope))
-  const answer = isAllowed
-    ? endpoint.answer({ request, world, grant: token.grant, parts })
+  const answer = accepted.some((scope) => granted.includes(scope))
+    ? endpoint.answer({ request, world, grant: token.grant, part })
     : missingScope(accepted.slice(0, 1), granted)
   return { ...answer, headers: { ...answer.headers, ...apiHeaders(granted, accepted, world) } }
 }
 
-/** Catches of a pattern, percent-decoded; `undefined` where they cannot be. */
-function decodeParts(match: RegExpExecArray | null): readonly string[] | undefined {
+function decoded(part: string): string | undefined {
   try {
-    return match?.slice(1).map((part) => decodeURIComponent(part))
+    return decodeURIComponent(part)
   } catch {
     return undefined
   }
+}
+
+function methodNotAllowed(): Answer {
+  return jsonAnswer(405, { type: 'error', error: { message: 'Method not allowed' } }, { allow: 'GET, HEAD' })
 }
 
 function emailScopes(world: World): readonly string[] {
@@ -71,6 +85,11 @@ function bearerOf(request: FakeRequest, { behaviour }: World): string | undefine
 
 function isStillThere({ subject }: Grant, world: World): boolean {
   return 'appUser' in subject || world.people.find(subject.person) !== undefined
+}
+
+/** The person behind the token; `undefined` behind client_credentials. */
+function personOf({ grant, world }: ApiCall): FakePerson | undefined {
+  return 'person' in grant.subject ? world.people.get(grant.subject.person) : undefined
 }
 
 function apiHeaders(granted: readonly string[], accepted: readonly string[], world: World): Answer['headers'] {
@@ -142,17 +161,12 @@ function appUserBody({ grant, world }: ApiCall): Record<string, unknown> {
 }
 
 function answerEmails(call: ApiCall): Answer {
-  const emails = personOf(call)?.emails ?? []
+  const emails = call.world.behaviour.emailList === 'empty' ? [] : (personOf(call)?.emails ?? [])
   return paginate(
     call,
     emails.map((email) => emailBody(email, call.world)),
     10,
   )
-}
-
-function answerEmail(call: ApiCall): Answer {
-  const found = personOf(call)?.emails.find(({ address }) => address === call.parts[0])
-  return found ? jsonAnswer(200, emailBody(found, call.world)) : notFound()
 }
 
 function emailBody({ address, primary, confirmed }: FakePerson['emails'][number], world: World): object {
@@ -163,4 +177,82 @@ function emailBody({ address, primary, confirmed }: FakePerson['emails'][number]
     is_confirmed: confirmed,
     links: { self: { href: `${world.url}/2.0/user/emails/${address}` } },
   }
+}
+
+type Membership = Required<FakeMembership>
+
+/** `GET /2.0/user/workspaces`: what the person may enter. */
+function workspaceAccess(call: ApiCall): Answer {
+  const { query } = call.request
+  const wanted = query.get('administrator')
+  const all = membershipsOf(call)
+    .map((membership) => ({
+      type: 'workspace_access',
+      administrator: membership.permission === 'owner',
+      workspace: {
+        type: 'workspace_base',
+        slug: membership.slug,
+        uuid: membership.uuid,
+        links: links(membership, call.world),
+      },
+    }))
+    .filter(({ administrator }) => wanted === null || String(administrator) === wanted)
+    .sort((a, b) => (a.workspace.slug < b.workspace.slug ? -1 : 1))
+  return paginate(call, query.get('sort') === '-slug' ? all.reverse() : all, 25)
+}
+
+/** `GET /2.0/user/workspaces/{workspace}/permission`: 403 to whoever is not in it, be it there or not. */
+function membershipOf(call: ApiCall): Answer {
+  const person = personOf(call)
+  const membership = findMembership(membershipsOf(call), call.part)
+  if (!person || !membership) return apiError(403, { message: 'You do not have access to this workspace.' })
+  return jsonAnswer(200, membershipBody(person, membership))
+}
+
+function membershipsOf(call: ApiCall): readonly Membership[] {
+  return personOf(call)?.workspaces ?? []
+}
+
+/** By slug or by uuid. */
+function findMembership(memberships: readonly Membership[], workspace: string | undefined): Membership | undefined {
+  return memberships.find(({ slug, uuid }) => slug === workspace || uuid === workspace)
+}
+
+function membershipBody(person: FakePerson, membership: Membership): object {
+  return {
+    type: 'workspace_membership',
+    permission: membership.permission,
+    user: { type: 'user', uuid: person.uuid, nickname: person.nickname, display_name: person.displayName },
+    workspace: workspaceBody(membership),
+  }
+}
+
+function workspaceBody({ slug, uuid }: Membership): object {
+  return { type: 'workspace', uuid, slug, name: slug }
+}
+
+function links({ slug }: Membership, { url }: World): object {
+  return { self: { href: `${url}/2.0/workspaces/${slug}` }, avatar: { href: `${url}/workspaces/${slug}/avatar/` } }
+}
+
+/** One page of a list. `next` is absolute and opaque, and absent on the last page. */
+function paginate({ request, world }: ApiCall, values: readonly object[], defaultPagelen: number): Answer {
+  const page = Math.max(1, Number.parseInt(request.query.get('page') ?? '', 10) || 1)
+  const pagelen = askedPagelen(request.query) ?? defaultPagelen
+  const next = new URL(request.path, world.url)
+  for (const [name, value] of request.query) next.searchParams.append(name, value)
+  next.searchParams.set('page', String(page + 1))
+  return jsonAnswer(200, {
+    pagelen,
+    page,
+    size: values.length,
+    values: values.slice((page - 1) * pagelen, page * pagelen),
+    ...(values.length > page * pagelen && { next: next.href }),
+  })
+}
+
+/** Bitbucket gives 10 to 100 a page, whatever was asked. */
+function askedPagelen(query: URLSearchParams): number | undefined {
+  const asked = Number.parseInt(query.get('pagelen') ?? '', 10)
+  return Number.isNaN(asked) ? undefined : Math.min(100, Math.max(10, asked))
 }

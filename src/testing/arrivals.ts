@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
 /**
- * What a request was for. `workspaces` lists the person's own, `workspace` asks for the permission in one, `members`
- * is everything under `/2.0/workspaces/`, `other` the rest: the fake's own pages, removed and unknown addresses.
+ * The endpoint that a request was for. `workspaces` lists the user's own, `workspace` asks for the permission in one,
+ * `other` is the rest: the fake's own pages, removed and unknown addresses.
  */
-export type FakeEndpoint = 'authorize' | 'token' | 'user' | 'emails' | 'workspaces' | 'workspace' | 'members' | 'other'
+export type FakeEndpoint = 'authorize' | 'token' | 'user' | 'emails' | 'workspaces' | 'workspace' | 'other'
 
 /** One request that arrived. */
 export interface RecordedRequest {
@@ -38,7 +38,6 @@ export const ENDPOINT_NAMES: readonly FakeEndpoint[] = [
   'emails',
   'workspaces',
   'workspace',
-  'members',
   'other',
 ]
 
@@ -52,14 +51,13 @@ function endpointOf(path: string): FakeEndpoint {
   if (!path.startsWith('/2.0/')) return 'other'
   const resource = path.slice('/2.0'.length).replace(/\/$/, '')
   if (resource === '/user') return 'user'
-  if (/^\/user\/emails(\/|$)/.test(resource)) return 'emails'
+  if (resource === '/user/emails') return 'emails'
   if (resource === '/user/workspaces') return 'workspaces'
-  if (/^\/user\/workspaces\/[^/]+\/permission$/.test(resource)) return 'workspace'
-  return resource.startsWith('/workspaces/') ? 'members' : 'other'
+  return /^\/user\/workspaces\/[^/]+\/permission$/.test(resource) ? 'workspace' : 'other'
 }
 
 /** What arrived, oldest first, and how often. */
-export class Recorder {
+export class Arrivals {
   #requests: Entry[] = []
   #counts = new Map<FakeEndpoint, number>()
 
@@ -82,7 +80,7 @@ export class Recorder {
     return this.#add({ method: message.method ?? '', headers: message.headers, connection }, url)
   }
 
-  /** Notes the step that `signIn()` takes in the browser's place. */
+  /** Notes the step that `signIn()` takes instead of a browser. */
   noteSignIn(url: URL): Entry {
     return this.#add({ method: 'GET', headers: {}, connection: 0 }, url)
   }

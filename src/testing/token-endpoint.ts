@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto'
-import { type Answer, type FakeRequest, htmlAnswer, jsonAnswer } from './answer'
-import type { FakeClient } from './clients'
-import type { Grant, PendingCode } from './grants'
-import { oauthError } from './refusals'
-import type { World } from './world'
+import { type Answer, type FakeRequest, htmlAnswer, jsonAnswer, oauthError } from './answers'
+import type { Behaviour, FakeRefusal } from './behaviour'
+import type { FakeClient, Grant, PendingCode, World } from './world'
 
 /** `POST /site/oauth2/access_token`. */
 export function answerToken(request: FakeRequest, world: World): Answer {
   const grantType = request.form.get('grant_type') ?? 'None'
   const grant = GRANTS.get(grantType)
   // Bitbucket looks at the grant type first: a JSON body is told this even when its credentials are right.
-  if (!grant) return oauthError(400, 'invalid_grant', `Unsupported grant type: ${grantType}`)
+  if (!grant) return oauthError(invalid(400, 'invalid_grant', `Unsupported grant type: ${grantType}`))
   const client = authenticateClient(request, world)
   return 'status' in client ? client : grant(request.form, client, world)
 }
@@ -23,62 +21,85 @@ const GRANTS = new Map<string, GrantType>([
   ['client_credentials', actAsClient],
 ])
 
+/** The refusals behind the words of a switch. */
+const WRONG_CLIENT = {
+  unauthorized_client: invalid(400, 'unauthorized_client', 'Invalid OAuth client credentials'),
+  invalid_client: invalid(401, 'invalid_client', 'Invalid OAuth client credentials'),
+}
+const USED_CODE = {
+  invalid_grant: invalid(400, 'invalid_grant', 'The specified code is not valid.'),
+  forbidden: invalid(403, 'invalid_grant', 'Invalid authorization code'),
+}
+const DEAD_REFRESH_TOKEN = {
+  unauthorized_client: invalid(400, 'unauthorized_client', 'Invalid OAuth client credentials'),
+  invalid_grant: invalid(400, 'invalid_grant', 'Invalid refresh_token'),
+  invalid_request: invalid(400, 'invalid_request', 'Invalid refresh_token'),
+}
+
+function invalid(status: number, error: string, description: string): FakeRefusal {
+  return { status, error, description }
+}
+
+/** A word of a switch, or the refusal itself. */
+function refuse<Word extends string>(chosen: Word | FakeRefusal, words: Readonly<Record<Word, FakeRefusal>>): Answer {
+  return oauthError(typeof chosen === 'object' ? chosen : words[chosen])
+}
+
 function exchangeCode(form: URLSearchParams, client: FakeClient, world: World): Answer {
   if (client.callbackURL === null) {
-    return oauthError(400, 'invalid_request', 'No callback uri defined for the OAuth client.')
+    return oauthError(invalid(400, 'invalid_request', 'No callback uri defined for the OAuth client.'))
   }
   const value = form.get('code') ?? ''
   const code = world.grants.findCode(value)
   if (!code || code.clientID !== client.clientID || !world.people.find(code.person)) {
-    return oauthError(400, 'invalid_grant', 'The specified code is not valid.')
+    return refuse(world.behaviour.usedCode, USED_CODE)
   }
   if (!isSameRedirect(form.get('redirect_uri'), code, client)) {
-    return oauthError(400, 'invalid_grant', 'The redirect_uri does not match the one of the authorization request.')
+    const text = 'The redirect_uri does not match the one of the authorization request.'
+    return oauthError(invalid(400, 'invalid_grant', text))
   }
   if (world.behaviour.pkce === 'enforce' && !provesChallenge(form.get('code_verifier'), code)) {
-    return oauthError(400, 'invalid_grant', 'The code_verifier does not match the code_challenge.')
+    return oauthError(invalid(400, 'invalid_grant', 'The code_verifier does not match the code_challenge.'))
   }
   world.grants.spendCode(value)
-  const grant = { subject: { person: code.person }, clientID: client.clientID, scopes: code.scopes }
+  const family = world.grants.newFamily()
+  const grant = { subject: { person: code.person }, clientID: client.clientID, scopes: code.scopes, family }
   return tokenAnswer(grant, 'authorization_code', world)
 }
 
 function refresh(form: URLSearchParams, client: FakeClient, world: World): Answer {
-  const { deadRefreshToken, refreshGraceSeconds } = world.behaviour
-  const grant = world.grants.useRefreshToken(form.get('refresh_token') ?? '', client.clientID, refreshGraceSeconds)
-  if (grant) return tokenAnswer(grant, 'refresh_token', world)
-  return deadRefreshToken === 'invalid_grant'
-    ? oauthError(400, 'invalid_grant', 'Invalid refresh_token')
-    : oauthError(400, 'unauthorized_client', 'Invalid OAuth client credentials')
+  const grant = world.grants.useRefreshToken(form.get('refresh_token') ?? '', client.clientID, world.behaviour)
+  return grant
+    ? tokenAnswer(grant, 'refresh_token', world)
+    : refuse(world.behaviour.deadRefreshToken, DEAD_REFRESH_TOKEN)
 }
 
 function actAsClient(_form: URLSearchParams, client: FakeClient, world: World): Answer {
   if (!client.private) {
-    return oauthError(
-      400,
-      'unauthorized_client',
-      'Cannot use client_credentials with a consumer marked as "public". Calls for auto generated consumers should use urn:bitbucket:oauth2:jwt instead.',
-    )
+    const text =
+      'Cannot use client_credentials with a consumer marked as "public". Calls for auto generated consumers should use urn:bitbucket:oauth2:jwt instead.'
+    return oauthError(invalid(400, 'unauthorized_client', text))
   }
-  const grant = { subject: { appUser: client.clientID }, clientID: client.clientID, scopes: client.scopes }
+  const family = world.grants.newFamily()
+  const grant = { subject: { appUser: client.clientID }, clientID: client.clientID, scopes: client.scopes, family }
   return tokenAnswer(grant, 'client_credentials', world)
 }
 
-function tokenAnswer(grant: Grant, grantType: string, world: World): Answer {
-  const { behaviour, grants } = world
-  const scope = grant.scopes.join(' ')
+function tokenAnswer(grant: Grant, grantType: string, { behaviour, grants }: World): Answer {
   const isPerson = 'person' in grant.subject
-  return jsonAnswer(
-    200,
-    {
-      access_token: grants.issueAccessToken(grant, behaviour),
-      ...(isPerson && { refresh_token: grants.issueRefreshToken(grant, behaviour) }),
-      token_type: 'bearer',
-      expires_in: behaviour.accessTokenSeconds,
-      ...(behaviour.tokenFields === 'scope' ? { scope } : { scopes: scope, state: grantType }),
-    },
-    { 'cache-control': 'no-store' },
-  )
+  const body = {
+    access_token: grants.issueAccessToken(grant, behaviour),
+    ...(isPerson && { refresh_token: grants.issueRefreshToken(grant, behaviour) }),
+    token_type: 'bearer',
+    expires_in: behaviour.accessTokenSeconds,
+    ...scopeFields(grant.scopes.join(' '), grantType, behaviour),
+  }
+  return jsonAnswer(200, body, { 'cache-control': 'no-store' })
+}
+
+function scopeFields(scope: string, grantType: string, { tokenFields }: Behaviour): object {
+  const old = { scopes: scope, state: grantType }
+  return { scope: { scope }, scopes: old, both: { scope, ...old }, none: {} }[tokenFields]
 }
 
 function authenticateClient(request: FakeRequest, world: World): FakeClient | Answer {
@@ -87,15 +108,14 @@ function authenticateClient(request: FakeRequest, world: World): FakeClient | An
   if (header !== '' && !/^Basic /i.test(header)) return htmlAnswer(400, '<h1>Bad Request (400)</h1>')
   const given = header === '' ? bodyCredentials(request.form, world) : basicCredentials(header)
   if (!given) {
-    return oauthError(400, 'unauthorized_client', 'Requests must be authenticated using OAuth client credentials')
+    const text = 'Requests must be authenticated using OAuth client credentials'
+    return oauthError(invalid(400, 'unauthorized_client', text))
   }
   for (const { clientID, clientSecret } of [given, formDecoded(given)]) {
     const client = world.clients.find(clientID)
     if (client?.clientSecret === clientSecret) return client
   }
-  return world.behaviour.wrongClient === 'invalid_client'
-    ? oauthError(401, 'invalid_client', 'Invalid OAuth client credentials')
-    : oauthError(400, 'unauthorized_client', 'Invalid OAuth client credentials')
+  return refuse(world.behaviour.wrongClient, WRONG_CLIENT)
 }
 
 function basicCredentials(header: string) {
