@@ -10,7 +10,7 @@ interface Listed {
   /** One line for the list of commands. */
   readonly summary: string
   /** Loads the command, and with it what only this command needs. */
-  readonly load: () => Command
+  readonly load: () => Promise<Command>
 }
 
 /** In the order of the usage text. */
@@ -18,12 +18,12 @@ const COMMANDS: readonly Listed[] = [
   {
     name: 'doctor',
     summary: 'Find mistakes in a setup and how to fix them.',
-    load: () => (require('./doctor-command') as typeof import('./doctor-command')).doctor,
+    load: async () => (require('./doctor-command') as typeof import('./doctor-command')).doctor,
   },
   {
     name: 'fake',
     summary: 'Start a fake Bitbucket to develop against.',
-    load: () => (require('./fake-command') as typeof import('./fake-command')).fake,
+    load: async () => (require('./fake-command') as typeof import('./fake-command')).fake,
   },
 ]
 
@@ -43,7 +43,7 @@ export async function dispatch(args: readonly string[], terminal: Terminal): Pro
     terminal.writeError(unknownCommand(name))
     return 2
   }
-  const command = listed.load()
+  const command = await listed.load()
   if (rest.some(isHelp)) {
     terminal.write(command.usage)
     return 0
