@@ -25,6 +25,11 @@ const COMMANDS: readonly Listed[] = [
     summary: 'Start a fake Bitbucket to develop against.',
     load: async () => (require('./fake-command') as typeof import('./fake-command')).fake,
   },
+  {
+    name: 'check-hooks',
+    summary: 'Run your account hooks against your own test database.',
+    load: async () => (require('./check-hooks-command') as typeof import('./check-hooks-command')).checkHooks,
+  },
 ]
 
 /** Runs the command that the arguments name, and returns the exit code. */
@@ -85,7 +90,7 @@ function isHelp(arg: string): boolean {
 }
 
 function usage(): string {
-  const list = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`)
+  const list = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`)
   return `Usage: ${PROGRAM} <command> [options]
 
 Commands:

@@ -1,0 +1,36 @@
+CREATE TABLE users (
+  id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name           text NOT NULL,
+  email          text,
+  email_verified boolean NOT NULL DEFAULT false,
+  password_hash  text,                           -- NULL: signs in with Bitbucket only
+  suspended      boolean NOT NULL DEFAULT false,
+  auto_link      boolean NOT NULL DEFAULT true   -- false after an unlink
+);
+-- COLLATE "C" lowers ASCII letters only, as the package does.
+CREATE UNIQUE INDEX users_email_key ON users (lower(email COLLATE "C"));
+
+CREATE TABLE identities (
+  issuer  text NOT NULL,
+  subject text NOT NULL,                         -- Bitbucket's uuid; not `id`, which a join would mix up with users.id
+  user_id bigint NOT NULL REFERENCES users ON DELETE CASCADE,
+  profile jsonb NOT NULL,
+  tokens  text,                                  -- sealed
+  CONSTRAINT identities_pkey PRIMARY KEY (issuer, subject),
+  CONSTRAINT identities_one_per_user UNIQUE (user_id, issuer)
+);
+
+-- Your confirmation links. Only apps that verify addresses have them.
+CREATE TABLE email_confirmations (
+  token_hash text PRIMARY KEY,
+  user_id    bigint NOT NULL REFERENCES users ON DELETE CASCADE,
+  email      text NOT NULL
+);
+
+-- The table of connect-pg-simple.
+CREATE TABLE session (
+  sid    varchar PRIMARY KEY,
+  sess   json NOT NULL,
+  expire timestamp(6) NOT NULL
+);
+CREATE INDEX session_user_id ON session ((sess #>> '{passport,user}'));

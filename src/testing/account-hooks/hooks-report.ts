@@ -1,0 +1,70 @@
+import { AccountHookFailure, inOneLine } from './hook-failure'
+
+/** The result of one check. */
+export type AccountHookResult =
+  | { readonly name: string; readonly title: string; readonly status: 'passed'; readonly durationMs: number }
+  | { readonly name: string; readonly title: string; readonly status: 'skipped'; readonly reason: string }
+  | {
+      readonly name: string
+      readonly title: string
+      readonly status: 'failed'
+      readonly durationMs: number
+      /** What the check saw. */
+      readonly seen: string
+      /** What a user of the app would have suffered. */
+      readonly effect: string
+      readonly fix: string
+      readonly error: unknown
+    }
+
+/** What {@link checkAccountHooks} found. */
+export interface AccountHooksReport {
+  /** No check failed. Skipped checks do not count. */
+  readonly ok: boolean
+  readonly results: readonly AccountHookResult[]
+  /** The same as plain text for a terminal. */
+  toString(): string
+}
+
+/** A failure with what it means; anything unexpected is one as well. */
+export function failed(check: { name: string; title: string }, error: unknown, durationMs: number): AccountHookResult {
+  const { name, title } = check
+  const { seen, effect, fix } =
+    error instanceof AccountHookFailure
+      ? error
+      : {
+          seen: `A hook or a function of \`database\` failed. ${inOneLine(error)}`,
+          effect: 'The request ends with `hook_failed`, status 500.',
+          fix: 'Look at the error: run this check alone in your test runner, which shows where it was thrown.',
+        }
+  return { name, title, status: 'failed', durationMs, seen, effect, fix, error }
+}
+
+export function reportOf(results: readonly AccountHookResult[]): AccountHooksReport {
+  const report = { ok: results.every(({ status }) => status !== 'failed'), results: Object.freeze([...results]) }
+  // Not enumerable, so that JSON and equality see the results alone.
+  return Object.defineProperty(report, 'toString', { value: () => asText(results) })
+}
+
+function asText(results: readonly AccountHookResult[]): string {
+  const failures = results.filter(({ status }) => status === 'failed')
+  const lines = [...results.filter(({ status }) => status !== 'failed'), ...failures].map(line)
+  const count = (status: string) => results.filter((each) => each.status === status).length
+  return `${lines.join('\n')}\n\n${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped.\n`
+}
+
+function line(result: AccountHookResult): string {
+  switch (result.status) {
+    case 'passed':
+      return `passed   ${result.title}`
+    case 'skipped':
+      return `skipped  ${result.title}\n         because ${result.reason}`
+    case 'failed':
+      return [
+        `FAILED   ${result.title} [${result.name}]`,
+        `         Seen:   ${result.seen}`,
+        `         Effect: ${result.effect}`,
+        `         Fix:    ${result.fix}`,
+      ].join('\n')
+  }
+}

@@ -1,0 +1,84 @@
+import type { Request } from 'express'
+import type { AccountHooks } from '../../contract/hooks'
+import type { Identity } from '../../contract/identity'
+
+/** Which app it is: one that verifies its users' addresses, only stores them, or has none. */
+export type LocalAddresses = 'verified' | 'unverified' | 'none'
+
+/** An account that your own sign-up would make. Every value is unique to one check. */
+export interface LocalAccount {
+  readonly name: string
+  /** Under `.invalid`; `null` only when `localAddresses` is `none`. */
+  readonly email: string | null
+  /** Whether the owner proved the address to your app. */
+  readonly emailVerified: boolean
+  /** Only with `usernames: true`; may be an email address. */
+  readonly username: string | null
+  /** Whether the account has a password, or another way to sign in that is not Bitbucket. */
+  readonly password: boolean
+  /** Only with `tenants`. */
+  readonly tenant: string | null
+}
+
+/** Sessions of your app. For a store of express-session use {@link sessionsInStore}. */
+export interface TestSessions<User> {
+  /** Stores a session in which this user is signed in. Returns its id, as `req.sessionID` would be. */
+  open(user: User): string | Promise<string>
+  /** Whether a browser with this session is still signed in. */
+  isOpen(sessionID: string): boolean | Promise<boolean>
+  /** Removes the session, if it is still there. */
+  close(sessionID: string): unknown
+}
+
+/** Functions on your test database. The first two are required; each of the others makes more checks possible. */
+export interface TestDatabase<User> {
+  /** Stores an account the way your sign-up does, and returns it as your hooks return users. */
+  addAccount(account: LocalAccount): User | Promise<User>
+  /** Deletes an account the way your app does. Must not fail when the account is gone. */
+  removeAccount(user: User): unknown
+  /** Confirms the address the account holds, the way your confirmation link does. */
+  verifyAddress?(user: User): unknown
+  /** Makes the account one that may not sign in, in the way that `canSignIn` looks at. */
+  suspend?(user: User): unknown
+  /** The number of accounts. Shows accounts that are left half-written and have no address. */
+  countAccounts?(): number | Promise<number>
+  /** Whether tokens are stored for this identity. */
+  hasTokens?(identity: Identity): boolean | Promise<boolean>
+  readonly sessions?: TestSessions<User>
+  /** Changes of address that wait for a confirmation link or code. */
+  readonly pendingChanges?: {
+    /** Stores one for this account, to this address. */
+    add(user: User, address: string): unknown
+    /** How many could still be confirmed to this address, by any account. */
+    count(address: string): number | Promise<number>
+  }
+}
+
+/** What {@link checkAccountHooks} works on. */
+export interface AccountHooksSetup<User> {
+  /**
+   * Confirms that the database behind the hooks is a test database. The checks add, change and delete accounts in it,
+   * and run many transactions at once. Nothing runs unless this is `true`.
+   */
+  readonly testDatabase: boolean
+  /** The hooks you pass to `bitbucketSignIn`. */
+  readonly accounts: AccountHooks<User>
+  readonly database: TestDatabase<User>
+  /** As in `bitbucketSignIn`. Default: `user.id`. */
+  readonly userId?: (user: User) => string | null
+  /** As `policy.localAddresses`. Default `verified`. */
+  readonly localAddresses?: LocalAddresses
+  /** As `policy.identitiesPerUser`. Default `one`. */
+  readonly identitiesPerUser?: 'one' | 'many'
+  /**
+   * Whether an account may have no address. Set `false` for a `NOT NULL` column, and never ask the package for such
+   * accounts: no `untrustedEmail: 'omit'`, no `missingEmail: 'allow'`. Default `true`.
+   */
+  readonly withoutAddress?: boolean
+  /** Whether your users have user names that may look like an email address. Default `false`. */
+  readonly usernames?: boolean
+  /** Two tenants that must not see each other's accounts. For apps with `tenantClients: 'theirs'`. */
+  readonly tenants?: readonly [string, string]
+  /** Builds the `req` of a hook call, if your hooks need more of it than `req.sessionID`. */
+  readonly request?: (given: { readonly sessionID: string }) => Request
+}
