@@ -100,8 +100,8 @@ describe('every command', () => {
 describe('every inline command of the command line', () => {
   it('names options that exist', async () => {
     for (const path of documents()) {
-      for (const [command, name] of read(path).matchAll(/`npx passport-bitbucket-signin (\w+)[^`]*`/g)) {
-        expect(['fake', 'doctor'], command).toContain(name)
+      for (const [command, name] of read(path).matchAll(/`npx passport-bitbucket-signin ([\w-]+)[^`]*`/g)) {
+        expect(['fake', 'doctor', 'check-hooks'], command).toContain(name)
       }
     }
   })
