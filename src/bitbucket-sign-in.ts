@@ -10,6 +10,7 @@ import {
   connectionSource,
   requestOrigin,
 } from './connections/active-connection'
+import { brandProblem } from './contract/brand'
 import { BitbucketSignInError } from './contract/errors'
 import { undisturbed } from './contract/events'
 import type { LimiterFactory } from './contract/limiter'
@@ -232,6 +233,7 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     ...(http?.preconnect !== undefined && { preconnect: http.preconnect }),
     ...(http?.agent && { agent: http.agent }),
   })
+  const report = undisturbed(options.onError ?? ((error) => console.error(error)))
   return {
     name,
     source: connectionSource(options.connection, name, options.basePath),
@@ -260,10 +262,11 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     timeoutMs: http?.timeoutMs ?? 10_000,
     jars: [cookieJar(name, true), cookieJar(name, false)],
     texts: textsOf(options.texts),
+    brand: brandOf(options.brand, report),
     renderPage: options.renderPage && checkedPages(options.renderPage),
     hiddenFields: oncePerRequest(options.hiddenFields ? atOnce('hiddenFields', options.hiddenFields) : () => ({})),
     emit: options.onEvent && undisturbed(options.onEvent),
-    report: undisturbed(options.onError ?? ((error) => console.error(error))),
+    report,
   }
 }
 
@@ -299,6 +302,31 @@ function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) 
   }
   const merged = mergeTexts(english, texts)
   return () => merged
+}
+
+/** A page is worth more than its looks: what a function gets wrong is reported, and the page goes without a brand. */
+function brandOf(
+  brand: BitbucketSignInOptions<never>['brand'],
+  report: Services<never>['report'],
+): Services<never>['brand'] {
+  if (typeof brand !== 'function') {
+    const problem = brand === undefined ? null : brandProblem(brand)
+    if (problem !== null) throw configurationError(problem)
+    const fixed = brand ? Object.freeze({ ...brand }) : null
+    return () => fixed
+  }
+  const chosen = atOnce('brand', brand)
+  return (req) => {
+    try {
+      const given = chosen(req)
+      const problem = given === null ? null : brandProblem(given)
+      if (problem === null) return given
+      report(configurationError(problem), req)
+    } catch (cause) {
+      report(configurationError('`brand` threw; see `cause`.', cause), req)
+    }
+    return null
+  }
 }
 
 /** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */

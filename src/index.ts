@@ -1,5 +1,6 @@
 export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './bitbucket-sign-in'
 export { type ConnectionsOptions, connections, type TenantSource } from './connections/tenants'
+export type { Brand } from './contract/brand'
 export {
   BitbucketSignInError,
   EmailTakenError,

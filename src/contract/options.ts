@@ -1,5 +1,6 @@
 import type { Agent } from 'node:http'
 import type { Request } from 'express'
+import type { Brand } from './brand'
 import { BitbucketSignInError } from './errors'
 import type { ErrorListener, EventListener } from './events'
 import type { AccountHooks, HookContext } from './hooks'
@@ -142,6 +143,11 @@ export interface BitbucketSignInOptions<User> {
    * Redis when several processes serve one site; `'memory'` says that one process does, where that cannot be seen.
    */
   readonly limiter?: LimiterFactory | 'memory'
+  /**
+   * Name, logo and colour of the app on our pages; a function chooses by request, for tenants. A brand that a function
+   * gets wrong, or fails to return, is reported to `onError` and left out. Default: none.
+   */
+  readonly brand?: Brand | ((req: Request) => Brand | null)
   /** Replaces pages. */
   readonly renderPage?: RenderPage
   /** Replaces or translates texts; a function may choose by request. Default English. */

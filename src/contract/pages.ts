@@ -1,3 +1,4 @@
+import type { Brand } from './brand'
 import type { ErrorCode } from './errors'
 import type { Texts } from './texts'
 
@@ -12,6 +13,8 @@ export interface PageForm {
 /** What every page knows. */
 interface PageBase {
   readonly texts: Texts
+  /** How the app presents itself, `null` without the option `brand`. */
+  readonly brand: Brand | null
 }
 
 /** A refusal or fault, with the ways out that make sense. */

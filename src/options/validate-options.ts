@@ -235,6 +235,7 @@ function makeSchemas() {
         error: "must be a limiter factory or 'memory'",
       })
       .optional(),
+    brand: z.unknown().optional(),
     renderPage: callable('a function').optional(),
     texts: z
       .union([z.custom((value) => typeof value === 'function'), z.looseObject({})], {

@@ -1,6 +1,8 @@
+import type { Brand } from '../contract/brand'
 import type { ErrorCode } from '../contract/errors'
 import type { PageForm } from '../contract/pages'
 import { fillText, type Texts } from '../contract/texts'
+import { accentStyle } from './accent'
 import { bitbucketGlyph } from './glyph'
 import { type Html, html, type Insert, safePath, trustedHtml } from './html'
 import { PAGE_STYLE } from './style'
@@ -14,6 +16,7 @@ const MARK = trustedHtml(bitbucketGlyph('2rem', 'mark'))
 /** What the frame around every page needs. */
 export interface DocumentParts {
   readonly texts: Texts
+  readonly brand: Brand | null
   readonly heading: string
   /** Shown above the rest, and said first. */
   readonly alert?: Html | null
@@ -23,13 +26,23 @@ export interface DocumentParts {
 }
 
 /** A whole document: one card with mark, heading, alert and body. */
-export function renderDocument({ texts, heading, alert = null, head, body }: DocumentParts): string {
-  const title = alert === null ? heading : fillText(texts.common.errorTitle, { title: heading })
+export function renderDocument({ texts, brand, heading, alert = null, head, body }: DocumentParts): string {
+  const shown = alert === null ? heading : fillText(texts.common.errorTitle, { title: heading })
+  const title = brand ? `${shown} · ${brand.name}` : shown
   return html`<!doctype html>
-<html lang="${texts.lang}"><head>${HEAD}<title>${title}</title>${head ?? null}</head>
-<body><main>${MARK}<h1>${heading}</h1>
+<html lang="${texts.lang}"><head>${HEAD}${accentSheet(brand)}<title>${title}</title>${head ?? null}</head>
+<body><main>${brand ? brandLine(brand) : MARK}<h1>${heading}</h1>
 ${alert}${body}</main></body></html>
 `.toString()
+}
+
+function brandLine({ name, logo }: Brand): Html {
+  const picture = logo === undefined ? null : html`<img src="${safePath(logo)}" alt="" height="32">`
+  return html`<p class="brand">${picture}<bdi>${name}</bdi></p>`
+}
+
+function accentSheet(brand: Brand | null): Html | null {
+  return brand?.accent === undefined ? null : trustedHtml(`<style>${accentStyle(brand.accent).css}</style>`)
 }
 
 /** Id of the alert, for the field that it is about. */

@@ -58,10 +58,11 @@ export function renderDefaultPage(page: Page): string {
 
 const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
 
-function renderErrorPage({ texts, code, retryHref, backHref }: ErrorPage): string {
+function renderErrorPage({ texts, brand, code, retryHref, backHref }: ErrorPage): string {
   const retry = retryHref === null ? null : renderLink(safeHref(retryHref), 'main', texts.error.retry)
   return renderDocument({
     texts,
+    brand,
     heading: texts.error.heading,
     alert: renderAlert(texts, code),
     body: html`<div class="stack">${retry}${renderLink(safeHref(backHref), 'other', texts.common.back)}</div>
@@ -74,6 +75,7 @@ function renderEmailAddressPage(page: EmailAddressPage): string {
   const own = texts.emailAddress
   return renderDocument({
     texts,
+    brand: page.brand,
     heading: own.heading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(own.intro, { displayName })}</p>
@@ -91,6 +93,7 @@ function renderEmailCodePage(page: EmailCodePage): string {
   const send = sendForm(page)
   return renderDocument({
     texts,
+    brand: page.brand,
     heading: codeSent ? own.heading : own.notSentHeading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(codeSent ? own.intro : own.notSentIntro, values)}</p>
@@ -161,10 +164,11 @@ function focus(focused: boolean): Html | null {
   return focused ? html` autofocus` : null
 }
 
-function renderProvePage({ texts, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): string {
+function renderProvePage({ texts, brand, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): string {
   const address = maskedAddress
   return renderDocument({
     texts,
+    brand,
     heading: texts.prove.heading,
     // The general words for this code would tell somebody who has just signed in to do so.
     alert:
@@ -180,6 +184,7 @@ function renderConfirmLinkPage(page: ConfirmLinkPage): string {
   const own = texts.confirmLink
   return renderDocument({
     texts,
+    brand: page.brand,
     heading: own.heading,
     body: html`<p>${own.intro} ${own.warning}</p>
 ${bothAccounts(page)}
@@ -194,6 +199,7 @@ function renderChoosePage(page: ChoosePage): string {
     page.link === null ? null : renderButtonForm(page.link, 'main', filled(own.link, { account: page.accountLabel }))
   return renderDocument({
     texts: page.texts,
+    brand: page.brand,
     heading: own.heading,
     body: html`<p>${link === null ? own.introWithoutLink : own.intro}</p>
 ${bothAccounts(page)}
@@ -206,6 +212,7 @@ function renderSwitchPage(page: SwitchPage): string {
   const own = page.texts.switch
   return renderDocument({
     texts: page.texts,
+    brand: page.brand,
     heading: own.heading,
     body: html`<p>${own.intro}</p>
 ${bothAccounts(page)}
@@ -222,14 +229,22 @@ function bothAccounts({
   accountLabel,
 }: ConfirmLinkPage | ChoosePage | SwitchPage): Html {
   const nickname = identityLabel === displayName ? null : html`<div class="hint"><bdi>${identityLabel}</bdi></div>`
-  return html`<dl><div><dt>${texts.common.bitbucketAccount}</dt><dd><bdi>${displayName}</bdi>${nickname}</dd></div>
-<div><dt>${texts.common.ownAccount}</dt><dd><bdi>${accountLabel}</bdi></dd></div></dl>`
+  return html`<dl><div>${initials(displayName)}<dt>${texts.common.bitbucketAccount}</dt><dd><bdi>${displayName}</bdi>${nickname}</dd></div>
+<div>${initials(accountLabel)}<dt>${texts.common.ownAccount}</dt><dd><bdi>${accountLabel}</bdi></dd></div></dl>`
 }
 
-function renderLinkPage({ texts, accountLabel, linked, link, backHref }: LinkPage): string {
+/** Stands where others load a picture: our pages load nothing from other sites. */
+function initials(label: string): Html {
+  const words = label.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '')
+  const letters = (label.includes('@') ? words.slice(0, 1) : words.slice(0, 2)).map((word) => [...word][0] ?? '')
+  return html`<span class="initials" aria-hidden="true">${letters.join('').toUpperCase()}</span>`
+}
+
+function renderLinkPage({ texts, brand, accountLabel, linked, link, backHref }: LinkPage): string {
   const own = texts.link
   return renderDocument({
     texts,
+    brand,
     heading: own.heading,
     body: html`<p>${filled(own.signedInAs, { account: accountLabel })}</p>
 ${linked.length === 0 ? html`<p>${own.none}</p>` : html`<h2>${own.linked}</h2><ul>${linked.map((entry, index) => linkedEntry(texts, entry, index))}</ul>`}
@@ -245,10 +260,11 @@ function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: P
   return html`<li><bdi id="${ids.label}">${label}</bdi>${unlink === null ? null : renderForm(unlink, button)}</li>`
 }
 
-function renderReauthenticatePage({ texts, accountLabel, start, backHref }: ReauthenticatePage): string {
+function renderReauthenticatePage({ texts, brand, accountLabel, start, backHref }: ReauthenticatePage): string {
   const own = texts.reauthenticate
   return renderDocument({
     texts,
+    brand,
     heading: own.heading,
     body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
 <div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
@@ -256,10 +272,11 @@ ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
   })
 }
 
-function renderResumePage({ texts, href }: ResumePage): string {
+function renderResumePage({ texts, brand, href }: ResumePage): string {
   const target = safeHref(href)
   return renderDocument({
     texts,
+    brand,
     heading: texts.resume.heading,
     head: html`<meta http-equiv="refresh" content="0;url=${target}">`,
     body: html`<p><a href="${target}">${texts.resume.link}</a></p>`,

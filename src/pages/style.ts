@@ -9,6 +9,8 @@ html{-webkit-text-size-adjust:100%}
 body{margin:0;min-height:100vh;min-height:100dvh;display:grid;align-items:center;justify-items:center;padding:1rem;background:var(--back);color:var(--text);font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
 main{width:100%;max-width:27rem;padding:clamp(1.25rem,6vw,2.25rem);background:var(--card);border:1px solid var(--line);border-radius:.75rem;box-shadow:var(--shadow)}
 .mark{display:block;margin:0 0 1.25rem;color:var(--link)}
+.brand{display:flex;align-items:center;gap:.625rem;margin:0 0 1.25rem;color:var(--quiet)}
+.brand img{display:block;height:2rem;max-width:8rem;object-fit:contain}
 h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:balance}
 h2{margin:1.5rem 0 .25rem;font-size:1rem;font-weight:600}
 p{margin:0 0 1rem}
@@ -36,7 +38,8 @@ input[aria-invalid]{border-color:var(--bad);box-shadow:inset 0 0 0 1px var(--bad
 .small{width:auto;font-size:.875rem}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 dl{margin:1.25rem 0 0;border:1px solid var(--line);border-radius:.5rem}
-dl>div{padding:.75rem 1rem}
+dl>div{display:grid;grid-template-columns:2.5rem 1fr;column-gap:.75rem;align-items:center;padding:.75rem 1rem}
+.initials{grid-row:span 2;display:grid;place-items:center;width:2.5rem;height:2.5rem;background:var(--over);color:var(--quiet);font-weight:600;border-radius:50%}
 dl>div+div{border-top:1px solid var(--line)}
 dt{color:var(--quiet);font-size:.875rem}
 dd{margin:0}

@@ -1,7 +1,9 @@
 import type { Request, Response } from 'express'
 import type { ActiveConnection } from '../connections/active-connection'
+import type { Brand } from '../contract/brand'
 import { type BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
 import type { Page } from '../contract/pages'
+import { accentStyle } from '../pages/accent'
 import { PAGE_STYLE_HASH, renderDefaultPage } from '../pages/render'
 import type { Services } from './services'
 import type { Visit } from './visit'
@@ -42,8 +44,8 @@ export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: 
 }
 
 type Without<P, Key extends PropertyKey> = P extends unknown ? Omit<P, Key> : never
-/** A page before the texts are chosen. */
-export type PageData = Without<Page, 'texts'>
+/** A page before texts and brand are chosen. */
+export type PageData = Without<Page, 'texts' | 'brand'>
 
 /** Shows a page; a JSON client gets its data. */
 export async function sendPage<User>(
@@ -62,24 +64,30 @@ export async function sendPage<User>(
     else res.json({ outcome: data.name, ...data })
     return
   }
-  const page = { ...data, texts: services.texts(req) } as Page
+  const brand = services.brand(req)
+  const page = { ...data, texts: services.texts(req), brand } as Page
   const html = (await services.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
-  res.setHeader('Content-Security-Policy', contentSecurityPolicy(PAGE_STYLE_HASH, connection))
+  res.setHeader('Content-Security-Policy', contentSecurityPolicy(styleSources(brand), connection))
   res.setHeader('X-Frame-Options', 'DENY')
   res.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
   res.setHeader('Content-Type', 'text/html; charset=utf-8')
   res.end(html)
 }
 
+/** The built-in pages' style sheets, each by its hash. */
+function styleSources(brand: Brand | null): string {
+  return brand?.accent === undefined ? PAGE_STYLE_HASH : `${PAGE_STYLE_HASH} ${accentStyle(brand.accent).hash}`
+}
+
 /**
  * No script at all. Forms may lead on to Bitbucket and, over https, from there to wherever its own sign-in sends the
  * person: browsers apply `form-action` to every redirect that follows a form.
  */
-function contentSecurityPolicy(styleHash: string, connection: ActiveConnection | null): string {
+function contentSecurityPolicy(styleHashes: string, connection: ActiveConnection | null): string {
   const leaveFor = connection
     ? ` ${connection.authorizationURL.origin}${connection.origins.map((each) => ` ${each}`).join('')} https:`
     : ''
-  return `default-src 'none'; style-src 'self' ${styleHash}; img-src 'self'; font-src 'self'; form-action 'self'${leaveFor}; base-uri 'none'; frame-ancestors 'none'`
+  return `default-src 'none'; style-src 'self' ${styleHashes}; img-src 'self'; font-src 'self'; form-action 'self'${leaveFor}; base-uri 'none'; frame-ancestors 'none'`
 }
 
 /** Codes after which the same person can sensibly try again. */

@@ -1,6 +1,7 @@
 import type { Request } from 'express'
 import type { Exchange } from '../bitbucket/exchange'
 import type { ConnectionSource } from '../connections/active-connection'
+import type { Brand } from '../contract/brand'
 import type { BitbucketSignInError } from '../contract/errors'
 import type { SignInEvent } from '../contract/events'
 import type { AccountHooks } from '../contract/hooks'
@@ -37,6 +38,8 @@ export interface Services<User> {
   /** Our cookies under both names that they can have, for requests without a connection. */
   readonly jars: readonly CookieJar[]
   readonly texts: (req: Request) => Texts
+  /** The app's brand for this request, checked. */
+  readonly brand: (req: Request) => Brand | null
   readonly renderPage: RenderPage | undefined
   readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
   /** Tells the audit hook, where there is one. */

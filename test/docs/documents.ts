@@ -18,7 +18,7 @@ export function documents(): readonly string[] {
     'README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
-    ...guides.map((path) => `docs/${path.replaceAll('\\', '/')}`),
+    ...guides.map((path) => `docs/${path.replaceAll('\\', '/')}`).filter((path) => !path.includes('/node_modules/')),
   ]
   return own.filter((path) => path.endsWith('.md'))
 }

@@ -187,7 +187,10 @@ describe('in a browser that holds the CSP', () => {
     const { tab, complaints } = await openTab(context)
     const target = serve('/after?code=a&state=x;y', '<title>after</title>')
     await tab.goto(
-      serve('/resume', renderDefaultPage({ name: 'resume', texts: english, href: '/after?code=a&state=x;y' })),
+      serve(
+        '/resume',
+        renderDefaultPage({ name: 'resume', texts: english, brand: null, href: '/after?code=a&state=x;y' }),
+      ),
     )
     await tab.waitForURL(target)
     expect(complaints).toEqual([])

@@ -87,7 +87,7 @@ it('every form is a POST with its hidden fields and a real submit button', () =>
 
 it('the resume page reloads once and offers the same target as a link, and no form', () => {
   const href = '/auth/bitbucket/callback?code=a%20b&state=x;y,z&resumed=1'
-  const document = renderDefaultPage({ name: 'resume', texts: english, href })
+  const document = renderDefaultPage({ name: 'resume', texts: english, brand: null, href })
   const escaped = href.replaceAll('&', '&amp;')
   expect(document).toContain(`<meta http-equiv="refresh" content="0;url=${escaped}">`)
   expect(document).toContain(`<a href="${escaped}">`)

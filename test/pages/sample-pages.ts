@@ -31,7 +31,7 @@ export const plainStrings: SampleStrings = {
 export function samplePages(texts: Texts, strings: SampleStrings = plainStrings) {
   const { displayName, identityLabel, accountLabel, maskedAddress, typedAddress, href } = strings
   const form: PageForm = { action: strings.action, fields: { [strings.fieldName]: strings.fieldValue } }
-  const person = { texts, displayName }
+  const person = { texts, brand: null, displayName }
   const accounts = { ...person, identityLabel, accountLabel, cancel: form }
   const address = {
     ...person,
@@ -60,7 +60,7 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     { label: displayName, unlink: null },
   ]
   return {
-    error: { texts, name: 'error', code: 'state_expired', status: 403, retryHref: href, backHref: href },
+    error: { texts, brand: null, name: 'error', code: 'state_expired', status: 403, retryHref: href, backHref: href },
     'error without retry': errorPage(texts, 'account_disabled', href),
     'email-address': address,
     'email-address refused': { ...address, error: 'email_invalid', typedAddress },
@@ -76,11 +76,11 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     choose: { ...accounts, name: 'choose', link: form, switch: form },
     'choose without link': { ...accounts, name: 'choose', link: null, switch: form },
     switch: { ...accounts, name: 'switch', switch: form },
-    link: { texts, name: 'link', accountLabel, linked, link: form, backHref: href },
-    'link empty': { texts, name: 'link', accountLabel, linked: [], link: form, backHref: href },
-    'link full': { texts, name: 'link', accountLabel, linked, link: null, backHref: href },
-    reauthenticate: { texts, name: 'reauthenticate', accountLabel, start: form, backHref: href },
-    resume: { texts, name: 'resume', href },
+    link: { texts, brand: null, name: 'link', accountLabel, linked, link: form, backHref: href },
+    'link empty': { texts, brand: null, name: 'link', accountLabel, linked: [], link: form, backHref: href },
+    'link full': { texts, brand: null, name: 'link', accountLabel, linked, link: null, backHref: href },
+    reauthenticate: { texts, brand: null, name: 'reauthenticate', accountLabel, start: form, backHref: href },
+    resume: { texts, brand: null, name: 'resume', href },
   } as const satisfies { readonly [name: string]: Page }
 }
 
@@ -92,5 +92,5 @@ export const sampleNames = Object.keys(samplePages(english)) as SampleName[]
 
 /** The page that ends a sign-in with this code. */
 export function errorPage(texts: Texts, code: ErrorCode, backHref = '/login'): Page {
-  return { texts, name: 'error', code, status: 400, retryHref: null, backHref }
+  return { texts, brand: null, name: 'error', code, status: 400, retryHref: null, backHref }
 }
