@@ -22,7 +22,7 @@ import type { Tokens } from './contract/tokens'
 import { parseReturnTo } from './decisions/return-to'
 import type { DoctorOptions } from './doctor/examine'
 import type { DoctorReport } from './doctor/finding'
-import { validateOptions } from './options/validate-options'
+import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
 import { renderButton } from './pages/button'
 import { passportDriver } from './passport/plugin-strategy'
 import { ProtocolStrategy } from './passport/protocol-strategy'
@@ -114,8 +114,8 @@ export interface BitbucketSignIn {
  * Puts the parts together: options in, router out. Nothing is global, so several in one process do not meet.
  * Throws `configuration_invalid` naming the first option that is wrong.
  */
-export function bitbucketSignIn<User>(options: BitbucketSignInOptions<User>): BitbucketSignIn {
-  validateOptions(options)
+export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): BitbucketSignIn {
+  const options = parseOptions(given)
   const services = createServices(options)
   warnOfMissingHooks(options)
   warnOfLoop(options)
@@ -224,15 +224,12 @@ async function registeredClient<User>(services: Services<User>, tenant: string |
 }
 
 /** The one place where everything is made. */
-function createServices<User>(options: BitbucketSignInOptions<User>): Services<User> {
-  const { name = 'bitbucket', accounts, paths, policy, http } = options
-  const secrets = options.secrets.map((secret) => new Secret(secret ?? ''))
+function createServices<User>(options: ResolvedOptions<User>): Services<User> {
+  const { name, accounts, paths, policy, http } = options
+  const secrets = options.secrets.map((secret) => new Secret(secret))
   const keys = (purpose: KeyPurpose) => deriveKeys(secrets, name, purpose)
   const limits = createLimits(name, limiterOf(options.limiter))
-  const transport = createTransport({
-    ...(http?.preconnect !== undefined && { preconnect: http.preconnect }),
-    ...(http?.agent && { agent: http.agent }),
-  })
+  const transport = createTransport(http)
   const report = undisturbed(options.onError ?? ((error) => console.error(error)))
   return {
     name,
@@ -242,24 +239,19 @@ function createServices<User>(options: BitbucketSignInOptions<User>): Services<U
     signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
     sendEmailCode: options.sendEmailCode,
     policy: {
-      untrustedEmail: policy?.untrustedEmail ?? 'verify',
-      missingEmail: policy?.missingEmail ?? 'ask',
-      matchingAccount: policy?.matchingAccount ?? 'link',
-      codeOpensAccount: policy?.codeOpensAccount ?? false,
-      linkUnverified: policy?.linkUnverified ?? false,
-      identitiesPerUser: policy?.identitiesPerUser ?? 'one',
+      ...policy,
       signUp: true,
       canClaim: accounts.claimAddress !== undefined,
       canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
     },
-    paths: { signedIn: paths?.signedIn ?? '/', signIn: paths?.signIn ?? '/login', failed: paths?.failed },
-    keep: options.session?.keep ?? [],
+    paths: { ...paths, failed: paths.failed },
+    keep: options.session.keep,
     keys: { handOver: keys('hand-over'), code: keys('code') },
     transactions: createTransactions(keys('transaction'), keys('state'), limits),
     pendings: createPendingSignIns(keys('pending'), limits),
     limits,
     transport,
-    timeoutMs: http?.timeoutMs ?? 10_000,
+    timeoutMs: http.timeoutMs,
     jars: [cookieJar(name, true), cookieJar(name, false)],
     texts: textsOf(options.texts),
     brand: brandOf(options.brand, report),
@@ -374,9 +366,9 @@ function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): v
 }
 
 /** Where an app that puts a page of its own in front of the router ends well, every other one goes round in circles. */
-function warnOfLoop<User>({ connection, basePath, paths }: BitbucketSignInOptions<User>): void {
+function warnOfLoop<User>({ connection, basePath, paths }: ResolvedOptions<User>): void {
   if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
-  if ((paths?.signedIn ?? '/') !== '/') return
+  if (paths.signedIn !== '/') return
   process.emitWarning(
     'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` in front of the router.',
     'BitbucketSignInWarning',

@@ -45,6 +45,12 @@ export {
 } from './decisions/sign-in'
 export type { DoctorOptions } from './doctor/examine'
 export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
+export {
+  type CheckConnectionOptions,
+  type ConnectionCheck,
+  type ConnectionProblem,
+  checkConnection,
+} from './options/connection-options'
 export { buttonStyle } from './pages/button'
 export { german } from './pages/texts-de'
 export {

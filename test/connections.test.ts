@@ -99,7 +99,7 @@ describe('levels', () => {
   )
 
   test('neither level may be left out of the options', () => {
-    expect(() => connections({})).toThrow(/give `default`, `tenants` or both/)
+    expect(() => connections({})).toThrow(/neither `default` nor `tenants` is set/)
   })
 
   test('a tenant that is registered is listed, switched off or not, and for whichever application', async () => {

@@ -64,7 +64,7 @@ describe('a misspelt option is named, with what was meant', () => {
   test.each([
     [{ secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
     [{ secrets: undefined, secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
-    [{ connection: undefined, clientID: 'key' }, 'unknown option `clientID`. It belongs into `connection`.'],
+    [{ connection: undefined, clientID: 'key' }, 'unknown option `clientID`. It belongs in `connection`.'],
     [{ pasport: {} }, 'bitbucketSignIn: unknown option `pasport`. Did you mean `passport`?'],
     [{ onevent: () => {} }, 'bitbucketSignIn: unknown option `onevent`. Did you mean `onEvent`?'],
     [{ path: {} }, 'bitbucketSignIn: unknown option `path`. Did you mean `paths`?'],
@@ -74,6 +74,10 @@ describe('a misspelt option is named, with what was meant', () => {
       'policy: unknown option `untrustedEmails`. Did you mean `untrustedEmail`?',
     ],
     [{ policy: { linkUnverfied: true } }, 'policy: unknown option `linkUnverfied`. Did you mean `linkUnverified`?'],
+    [{ policy: { trustedProvider: true } }, 'policy: unknown option `trustedProvider`. It belongs in `connection`.'],
+    [{ redirectUri: 'x' }, 'unknown option `redirectUri`. Did you mean `callbackURL` in `connection`?'],
+    [{ allowSignUp: false }, 'unknown option `allowSignUp`. Did you mean `signUp` in `connection`?'],
+    [{ policy: { clientID: 'key' } }, 'It belongs in `connection`.'],
     [{ paths: { signin: '/in' } }, 'paths: unknown option `signin`. Did you mean `signIn`?'],
     [{ session: { keeps: [] } }, 'session: unknown option `keeps`. Did you mean `keep`?'],
     [{ http: { timeout: 1000 } }, 'http: unknown option `timeout`. Did you mean `timeoutMs`?'],
@@ -89,10 +93,15 @@ describe('a misspelt option is named, with what was meant', () => {
   test.each([
     [{ clientId: 'key' }, 'connection: unknown option `clientId`. Did you mean `clientID`?'],
     [{ clientID: undefined, clientId: 'key' }, 'connection: unknown option `clientId`. Did you mean `clientID`?'],
-    [{ policy: {} }, 'connection: unknown option `policy`. Remove it.'],
+    [{ policy: {} }, 'connection: unknown option `policy`. It belongs in the options of `bitbucketSignIn`.'],
     [{ callbackUrl: 'x' }, 'Did you mean `callbackURL`?'],
     [{ trustedProviders: true }, 'Did you mean `trustedProvider`?'],
     [{ signup: false }, 'Did you mean `signUp`?'],
+    [{ redirectUri: 'x' }, 'connection: unknown option `redirectUri`. Did you mean `callbackURL`?'],
+    [{ redirect_uri: 'x' }, 'Did you mean `callbackURL`?'],
+    [{ allowSignUp: false }, 'connection: unknown option `allowSignUp`. Did you mean `signUp`?'],
+    [{ identitiesPerUser: 'one' }, 'connection: unknown option `identitiesPerUser`. It belongs in `policy`.'],
+    [{ timeoutMs: 1000 }, 'It belongs in `http`.'],
     [{ scopes: [] }, 'Did you mean `scope`?'],
     [{ __proto__: null, clientID: 'key', clientSecert: 'x' }, 'Did you mean `clientSecret`?'],
     [{ endpoints: { authorizationURL: 'https://a.example/', tokenUrl: 'x', tokenURL: 'x', apiURL: 'x' } }, 'tokenURL'],
@@ -115,7 +124,7 @@ describe('a misspelt option is named, with what was meant', () => {
 describe('what is missing is named', () => {
   test.each([
     ['passport', "Passport instance: `import passport from 'passport'`"],
-    ['secrets', '`secrets` must be a list, for example [process.env.SESSION_SECRET].'],
+    ['secrets', '`secrets` must be an array, for example [process.env.SESSION_SECRET].'],
     ['connection', 'connection'],
     ['accounts', 'bitbucketSignIn: `accounts` is missing.'],
     ['sendEmailCode', '`sendEmailCode` is missing'],
@@ -145,9 +154,9 @@ describe('what is missing is named', () => {
   })
 
   test.each([
-    [{ connection: { ...CONNECTION, enabled: 'false' } }, 'connection: `enabled` must be true or false, not a text.'],
-    [{ http: { timeoutMs: '10' } }, 'bitbucketSignIn: `http.timeoutMs` must be a number, not a text.'],
-    [{ policy: [] }, 'bitbucketSignIn: `policy` must be an object, not a list.'],
+    [{ connection: { ...CONNECTION, enabled: 'false' } }, 'connection: `enabled` must be true or false, not a string.'],
+    [{ http: { timeoutMs: '10' } }, 'bitbucketSignIn: `http.timeoutMs` must be a number, not a string.'],
+    [{ policy: [] }, 'bitbucketSignIn: `policy` must be an object, not an array.'],
     [
       { policy: { missingEmail: 'skip' } },
       "bitbucketSignIn: `policy.missingEmail` must be one of 'ask', 'allow', 'reject'.",
@@ -197,9 +206,7 @@ describe('trustedProvider', () => {
   test.each(['false', 'true', 0, 1, null, {}, []])(
     '%j is refused: it would switch trust on or off by accident',
     (value) => {
-      expect(refusal(() => connect({ trustedProvider: value }))).toContain(
-        '`trustedProvider` must be true or false itself',
-      )
+      expect(refusal(() => connect({ trustedProvider: value }))).toContain('`trustedProvider` must be a boolean')
     },
   )
 })
@@ -222,23 +229,23 @@ describe('callbackURL', () => {
     connect({ callbackURL })
   })
 
-  test.each(
-    [
-      '/auth/bitbucket/callback',
-      'auth/bitbucket/callback',
-      '//app.example/auth/bitbucket/callback',
-      'http://app.example/auth/bitbucket/callback',
-      'http://localhost.evil.example/callback',
-      'ftp://app.example/callback',
-      'javascript:alert(1)/callback',
-      'https://user:pass@app.example/callback',
-      'https://app.example/callback?x=1',
-      'https://app.example/callback#x',
-      'https://app.example/callback ',
-    ].filter((url) => url !== 'https://app.example/callback '),
-  )('%s is refused', (callbackURL) => {
+  test.each([
+    ['/auth/bitbucket/callback', 'must be an absolute URL, such as https://app.example.com/auth/bitbucket/callback.'],
+    ['auth/bitbucket/callback', 'must be an absolute URL'],
+    ['//app.example/auth/bitbucket/callback', 'must be an absolute URL'],
+    ['http://app.example/auth/bitbucket/callback', 'must be https; plain http is for loopback only'],
+    ['http://localhost.evil.example/callback', 'must be https; plain http is for loopback only'],
+    ['http://bitbucket:3001/callback', 'or map the port to localhost for development.'],
+    ['ftp://app.example/callback', 'must begin with https://.'],
+    ['javascript:alert(1)/callback', 'must begin with https://.'],
+    ['https://user:pass@app.example/callback', 'must not contain a user name or password.'],
+    ['https://app.example/callback?x=1', 'must not have a query (`?…`).'],
+    ['https://app.example/callback#x', 'must not have a fragment (`#…`).'],
+    ['https://app.example//callback', 'must not have a path that begins with `//`.'],
+    ['https://*.example/callback', 'must not contain `*` or punctuation in its host'],
+  ])('%s is refused for the one rule that it breaks', (callbackURL, rule) => {
     expect(refusal(() => connect({ callbackURL }))).toContain(
-      'connection: `callbackURL` must be the absolute URL registered at Bitbucket, https (http on loopback only)',
+      `connection: \`callbackURL\` ${rule.replace(/^or /, 'must be https; plain http is for loopback only (localhost, 127.0.0.1). Register an https URL at Bitbucket, or ')}`,
     )
   })
 
@@ -246,6 +253,13 @@ describe('callbackURL', () => {
     const callbackURL = 'https://app.example/auth/bitbucket/return'
     expect(refusal(() => connect({ callbackURL }))).toContain('must end in /callback')
     construct({ connection: { ...CONNECTION, callbackURL }, basePath: '/auth/bitbucket' })
+  })
+
+  test('case 26: a `basePath` that does not hold the callback is refused, with the path that would', () => {
+    for (const basePath of ['/login', '/auth', '/', '/auth/bitbucket/callback']) {
+      expect(refusal(() => construct({ basePath }))).toContain('because `basePath` is')
+    }
+    for (const basePath of ['/auth/bitbucket', '/auth/bitbucket/', '/Auth/Bitbucket']) construct({ basePath })
   })
 })
 
@@ -267,13 +281,23 @@ describe('endpoints', () => {
   })
 
   test.each([
-    'http://gateway.example',
-    'https://user:pass@gateway.example',
-    'https://user@gateway.example',
-    'file:///etc',
-    'gateway.example',
-  ])('%s is refused', (origin) => {
-    expect(refusal(() => connect({ endpoints: at(origin) }))).toContain('must be an absolute https URL')
+    ['http://gateway.example', 'must be https; plain http is for loopback only'],
+    ['https://user:pass@gateway.example', 'must not contain a user name or password'],
+    ['https://user@gateway.example', 'must not contain a user name or password'],
+    ['file:///etc', 'must begin with https://'],
+    ['gateway.example', 'must be an absolute URL'],
+  ])('%s is refused for the one rule that it breaks', (origin, rule) => {
+    expect(refusal(() => connect({ endpoints: at(origin) }))).toContain(`\`endpoints.authorizationURL\` ${rule}`)
+  })
+
+  test('http://bitbucket:3001, a container, is refused with the way out, and the way out works', () => {
+    const endpoints = at('http://bitbucket:3001')
+    expect(refusal(() => connect({ endpoints }))).toContain(
+      'For a container of your own network, set `endpoints.allowPrivateHosts: true`.',
+    )
+    connect({ endpoints: { ...endpoints, allowPrivateHosts: true } })
+    const open = { ...at('http://gateway.example'), allowPrivateHosts: true }
+    expect(refusal(() => connect({ endpoints: open }))).toContain('must be https')
   })
 
   test.each([
@@ -468,7 +492,7 @@ describe('a router at the root', () => {
 
   test.each([
     ['by its callback', atRoot],
-    ['by its base path', { ...described, basePath: '/' }],
+    ['by its base path', { ...atRoot, basePath: '/' }],
     ['with the landing page spelt out', { ...atRoot, paths: { signedIn: '/' } }],
   ])('that ends sign-ins where it starts them is warned of: %s', (_how, options) => {
     construct(options)

@@ -8,7 +8,7 @@ export interface TransportOptions {
   /** Open connections while the person is still at Bitbucket. Default `true`. */
   readonly preconnect?: boolean
   /** Your own agent, for example one that goes through a proxy. It replaces our connections, preconnect included. */
-  readonly agent?: Agent
+  readonly agent?: Agent | undefined
 }
 
 /** Keep-alive connections to Bitbucket, shared by all sign-ins of one plugin. */

@@ -14,7 +14,7 @@ import {
 } from '../contract/options'
 import { Secret } from '../contract/secret'
 import { type ConnectionKey, unavailability } from '../decisions/connection-levels'
-import { validateConnection } from '../options/validate-options'
+import { type BasePath, parseConnection, type ResolvedConnection } from '../options/connection-options'
 import { type CookieJar, cookieJar } from '../state/sealed-cookie'
 import { withDeadline } from '../time/deadline'
 
@@ -98,8 +98,7 @@ export function connectionSource(
   const available = (each: Connection) => (unavailability(each) === null ? activate(each) : null)
 
   if (typeof connection !== 'function') {
-    // A copy: what the app changes in its object later was never validated.
-    const fixed = activate(structuredClone(connection))
+    const fixed = activate(connection)
     const offered = unavailability(connection) === null ? fixed : null
     return {
       resolve: () => offered,
@@ -149,61 +148,50 @@ async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<C
 export function activateConnection(
   connection: Connection,
   pluginName: string,
-  basePath: string | undefined,
+  basePath: BasePath,
   givenTo?: string,
 ): ActiveConnection {
-  validateConnection(connection, basePath !== undefined, givenTo)
-  const endpoints = connection.endpoints ?? BITBUCKET_ENDPOINTS
-  const callback = new URL(connection.callbackURL)
-  const custom = (connection.origins ?? []).map((origin) => new URL(origin).origin)
-  const id = connection.id ?? 'default'
-  const tenant = connection.tenant ?? null
-  const application = connection.application ?? null
+  const resolved = parseConnection(connection, basePath, givenTo)
+  const { endpoints, id, tenant, application, clientID, callbackURL } = resolved
+  const callback = new URL(callbackURL)
+  const custom = resolved.origins.map((origin) => new URL(origin).origin)
   const apiURL = withoutSlash(endpoints.apiURL)
   return Object.freeze<ActiveConnection>({
     id,
     tenant,
     application,
-    clientID: connection.clientID,
-    clientSecret: new Secret(connection.clientSecret),
-    callbackURL: connection.callbackURL,
+    clientID,
+    clientSecret: new Secret(resolved.clientSecret),
+    callbackURL,
     issuer: issuerOf(endpoints),
     tokenURL: new URL(endpoints.tokenURL),
     apiURL,
-    // Slugs and uuids are lower case at Bitbucket; written otherwise they would match nobody.
-    workspaces: Object.freeze([...new Set(connection.workspaces?.map((each) => each.toLowerCase()))]),
-    signUp: connection.signUp ?? true,
-    trustedProvider: connection.trustedProvider ?? false,
-    visible: connection.visible ?? true,
-    scope: scopeOf(connection.scope),
+    // Slugs and uuids are lower case at Bitbucket; written otherwise they would match no workspace.
+    workspaces: Object.freeze([...new Set(resolved.workspaces.map((each) => each.toLowerCase()))]),
+    signUp: resolved.signUp,
+    trustedProvider: resolved.trustedProvider,
+    visible: resolved.visible,
+    scope: scopeOf(resolved.scope),
     authorizationURL: new URL(endpoints.authorizationURL),
-    authorizationLocation: authorizationLocation(endpoints.authorizationURL, connection),
+    authorizationLocation: authorizationLocation(resolved),
     api: new URL(apiURL),
     origin: callback.origin,
     origins: Object.freeze([...new Set([callback.origin, ...custom])]),
     hasCustomDomains: custom.length > 0,
-    basePath: basePathOf(connection, basePath),
-    digest: createHash('sha256')
-      .update(
-        JSON.stringify([
-          id,
-          tenant,
-          application,
-          connection.clientID,
-          connection.callbackURL,
-          endpoints.authorizationURL,
-          endpoints.tokenURL,
-          endpoints.apiURL,
-        ]),
-      )
-      .digest('base64url')
-      .slice(0, 22),
+    basePath: basePathOf(resolved, basePath),
+    digest: digestOf(resolved),
     jar: cookieJar(pluginName, callback.protocol === 'https:'),
   })
 }
 
+function digestOf({ id, tenant, application, clientID, callbackURL, endpoints }: ResolvedConnection): string {
+  const { authorizationURL, tokenURL, apiURL } = endpoints
+  const parts = [id, tenant, application, clientID, callbackURL, authorizationURL, tokenURL, apiURL]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22)
+}
+
 /** Public path of the router, without trailing slash; `''` is the root. */
-export function basePathOf({ callbackURL }: Connection, basePath: string | undefined): string {
+export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, basePath: BasePath): string {
   return withoutSlash(basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, ''))
 }
 
@@ -215,7 +203,7 @@ export function basePathOf({ callbackURL }: Connection, basePath: string | undef
  * On Bitbucket's own hosts the whole address counts. They also serve what anybody pushes: a file called `user` in a
  * repository, asked for through the API, would be the answer to "who is this?".
  */
-function issuerOf(endpoints: Endpoints): string {
+function issuerOf(endpoints: Servers): string {
   const addresses = addressesOf(endpoints)
   if (addresses.join(' ') === addressesOf(BITBUCKET_ENDPOINTS).join(' ')) return BITBUCKET_ISSUER
   const servers = originsOf(addresses)
@@ -223,7 +211,9 @@ function issuerOf(endpoints: Endpoints): string {
   return (servers.every((each) => bitbucket.includes(each)) ? addresses : servers).join(' ')
 }
 
-function addressesOf({ authorizationURL, tokenURL, apiURL }: Endpoints): readonly string[] {
+type Servers = Pick<Endpoints, 'authorizationURL' | 'tokenURL' | 'apiURL'>
+
+function addressesOf({ authorizationURL, tokenURL, apiURL }: Servers): readonly string[] {
   return [authorizationURL, tokenURL, withoutSlash(apiURL)].map((url) => new URL(url).href)
 }
 
@@ -233,11 +223,13 @@ function originsOf(addresses: readonly string[]): readonly string[] {
 
 const withoutSlash = (url: string) => url.replace(/\/+$/, '')
 
-/** Reserved names are set and not added, so that nothing in the endpoint's own query can stand beside them. */
-function authorizationLocation(
-  authorizationURL: string,
-  { clientID, callbackURL, scope }: Connection,
-): ActiveConnection['authorizationLocation'] {
+/** Reserved names are set, not added, so that the endpoint's own query cannot hold a second one. */
+function authorizationLocation({
+  endpoints: { authorizationURL },
+  clientID,
+  callbackURL,
+  scope,
+}: ResolvedConnection): ActiveConnection['authorizationLocation'] {
   const url = new URL(authorizationURL)
   const scopes = scopeOf(scope)
   const fixed = {
@@ -254,8 +246,8 @@ function authorizationLocation(
   return (state, codeChallenge) => `${prefix}&state=${state}&code_challenge=${codeChallenge}&code_challenge_method=S256`
 }
 
-function scopeOf(scope: Connection['scope']): string | undefined {
-  return scope === false ? undefined : [...new Set([...BASE_SCOPES, ...scopesOf(scope ?? [])])].join(' ')
+function scopeOf(scope: ResolvedConnection['scope']): string | undefined {
+  return scope === false ? undefined : [...new Set([...BASE_SCOPES, ...scopesOf(scope)])].join(' ')
 }
 
 /**

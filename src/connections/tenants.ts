@@ -6,7 +6,7 @@ import {
   mergeLevels,
   unavailability,
 } from '../decisions/connection-levels'
-import { validateConnections } from '../options/validate-options'
+import { parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
 import type { KeyedResolver } from './active-connection'
 
@@ -58,8 +58,7 @@ const MAX_CACHED = 10_000
  * })
  */
 export function connections(options: ConnectionsOptions): KeyedResolver {
-  validateConnections(options)
-  const { cacheMs = 0, tenants = {} } = options
+  const { cacheMs, tenants = {} } = parseConnectionsOptions(options)
   if (typeof tenants !== 'function') {
     const odd = Object.keys(tenants).find((id) => !isKey(id))
     if (odd !== undefined) throw configurationError(`connections: tenants: \`${odd.slice(0, 64)}\` cannot be an id.`)

@@ -17,8 +17,9 @@ export interface Endpoints {
   /** API base, for example `https://api.bitbucket.org/2.0`. */
   readonly apiURL: string
   /**
-   * Lets the server talk to private and link-local addresses. Default `false`. With it, whoever may set `endpoints`
-   * can make this server call machines of your own network.
+   * Lets the server call private and link-local addresses, over plain http as well (`http://bitbucket:3001`, a container).
+   * Default `false`. With `true`, anyone who may set `endpoints` can make this server call machines of your network, and
+   * the client secret crosses that network unencrypted when the URL is http.
    */
   readonly allowPrivateHosts?: boolean
 }
@@ -132,7 +133,7 @@ export interface BitbucketSignInOptions<User> {
     /** The app's own sign-in page. Default `/login`. */
     readonly signIn?: string
     /** The app's page for failures, called with `?error=<code>`. Default: the built-in page. */
-    readonly failed?: string
+    readonly failed?: string | undefined
   }
   /** Public path of the router. Default: the path of `callbackURL` without `/callback`. */
   readonly basePath?: string
@@ -167,7 +168,7 @@ export interface BitbucketSignInOptions<User> {
     /** Open connections to Bitbucket when a sign-in starts. Default `true`. */
     readonly preconnect?: boolean
     /** Your own agent, for example one that goes through a proxy. */
-    readonly agent?: Agent
+    readonly agent?: Agent | undefined
   }
 }
 

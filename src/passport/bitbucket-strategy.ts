@@ -143,7 +143,7 @@ function connectionOf(options: BitbucketStrategyOptions) {
     ...(scope !== undefined && { scope }),
     ...(endpoints && { endpoints }),
   }
-  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', '/', 'BitbucketStrategy')
+  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', null, 'BitbucketStrategy')
 }
 
 const OWN_OPTIONS = ['name', 'passReqToCallback', 'skipUserProfile', 'skipEmails', 'timeoutMs', 'endpoints'] as const

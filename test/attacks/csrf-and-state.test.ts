@@ -376,7 +376,6 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
         fake,
         accounts: lab.accounts,
         connection: { callbackURL: callbackURL },
-        options: { basePath: '/auth/bitbucket' },
       })
       return other.bitbucket.strategy
     })

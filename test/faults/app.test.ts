@@ -543,7 +543,6 @@ test('what is thrown by the app and is no error is one for Express, through pass
         accounts: lab.accounts,
         connection: { callbackURL },
         options: {
-          basePath: '/auth/bitbucket',
           userId: ({ id }) => {
             if (broken) throw thrown
             return id

@@ -47,7 +47,6 @@ async function open(express: 4 | 5, callbackPath: string): Promise<TestBrowser> 
       ...defaults,
       callbackURL: defaults.callbackURL.replace('/auth/bitbucket/callback', callbackPath),
     }),
-    options: { basePath: '/auth/bitbucket' },
     before: (express, bitbucket) => express.get('/ahead', bitbucket.start),
     behindSession: (express) => {
       for (const name of ['plugin', 'alone']) {

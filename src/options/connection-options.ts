@@ -1,0 +1,235 @@
+import { BITBUCKET_ENDPOINTS, type Connection, configurationError, scopesOf } from '../contract/options'
+import { type ConnectionOverride, definedFields, hasWholeCredentials } from '../decisions/connection-levels'
+import { check, type Problem, parse, problemsOf } from './option-problems'
+import {
+  brokenRule,
+  IS_WEB,
+  isPrivateHost,
+  isSecure,
+  NO_CREDENTIALS,
+  NO_FRAGMENT,
+  NO_QUERY,
+  type UrlRule,
+  urlSchema,
+} from './url-rules'
+import { lazily, type Zod } from './zod'
+
+const credential = (z: Zod) =>
+  z
+    // The most common mistake: the value comes from an environment that lacks it.
+    .string({ error: 'is not a string; is the environment variable set?' })
+    .min(1, { error: 'is empty; is the environment variable set?' })
+    .refine((value) => value === value.trim(), { error: 'begins or ends with a space or line break. Remove it' })
+
+const callbackURL = (z: Zod) =>
+  urlSchema(z, 'must be an absolute URL, such as https://app.example.com/auth/bitbucket/callback', [
+    IS_WEB,
+    isSecure('Register an https URL at Bitbucket, or map the port to localhost for development'),
+    NO_CREDENTIALS,
+    NO_QUERY,
+    NO_FRAGMENT,
+    // Our redirects begin with this path, and two slashes begin another host.
+    [({ pathname }) => !pathname.startsWith('//'), 'must not have a path that begins with `//`'],
+  ])
+
+const scope = (z: Zod) =>
+  z
+    .union([z.literal(false), z.string(), z.array(z.string())], {
+      error: 'must be scopes in one string, an array of scopes, or false',
+    })
+    .refine((value) => value === false || scopesOf(value).every((each) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(each)), {
+      error: 'must hold plain scope names such as `repository`',
+    })
+
+const origin = (z: Zod) =>
+  urlSchema(z, 'must be an origin such as https://app2.example.com', [
+    IS_WEB,
+    isSecure('Use the https origin'),
+    NO_CREDENTIALS,
+    [
+      ({ pathname, search, hash }) => pathname === '/' && search === '' && hash === '',
+      'must be an origin such as https://app2.example.com, without a path, query or fragment',
+    ],
+  ])
+
+const workspace = (z: Zod) =>
+  z.string().regex(/^(?:[\w.-]{1,128}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\})$/i, {
+    error: 'must be a workspace slug (`acme` of https://bitbucket.org/acme) or a uuid in braces',
+  })
+
+const CONTAINER = 'For a container of your own network, set `endpoints.allowPrivateHosts: true`'
+
+const [onHttps, ONLY_HTTPS] = isSecure(CONTAINER)
+
+/** `http://bitbucket:3001` is how one container calls another; the app has to say that it means its own network. */
+const endpointRules = (mayBePrivate: boolean): readonly UrlRule[] => [
+  IS_WEB,
+  [(url) => onHttps(url) || (mayBePrivate && isPrivateHost(url.hostname)), ONLY_HTTPS],
+  NO_CREDENTIALS,
+  NO_FRAGMENT,
+  [
+    ({ hostname }) => mayBePrivate || !isPrivateHost(hostname),
+    'must not point into a private network unless `endpoints.allowPrivateHosts: true` says so on purpose',
+  ],
+]
+
+function endpoints(z: Zod) {
+  const url = z.string({ error: NOT_ABSOLUTE })
+  return z
+    .strictObject({
+      authorizationURL: url,
+      tokenURL: url,
+      apiURL: url,
+      allowPrivateHosts: z.boolean().optional(),
+    })
+    .superRefine(({ allowPrivateHosts = false, ...urls }, context) => {
+      for (const [name, value] of Object.entries(urls)) {
+        const message = brokenRule(value, NOT_ABSOLUTE, endpointRules(allowPrivateHosts))
+        if (message !== undefined) context.addIssue({ code: 'custom', path: [name], message })
+      }
+    })
+}
+
+const NOT_ABSOLUTE = 'must be an absolute URL such as https://gateway.example.com/2.0'
+
+/** One connection. Levels of `connections()` are only checked with it, since defaults must not hide what is inherited. */
+export const connectionSchema = lazily((z) =>
+  z.strictObject({
+    id: z.string().min(1).default('default'),
+    clientID: credential(z),
+    clientSecret: credential(z),
+    callbackURL: callbackURL(z),
+    scope: scope(z).default([]),
+    trustedProvider: z
+      .boolean({
+        error: 'must be a boolean; the string "false" and other truthy values would switch trust on by accident',
+      })
+      .default(false),
+    enabled: z.boolean().default(true),
+    signUp: z.boolean().default(true),
+    visible: z.boolean().default(true),
+    applications: z.array(z.string().min(1)).optional(),
+    origins: z.array(origin(z)).default([]),
+    workspaces: z.array(workspace(z)).default([]),
+    endpoints: endpoints(z).default(BITBUCKET_ENDPOINTS),
+    tenant: z.string().nullable().default(null),
+    application: z.string().nullable().default(null),
+  }),
+)
+
+const overrideSchema = lazily(() => connectionSchema().omit({ id: true, tenant: true, application: true }).partial())
+
+/** A connection with every default filled in. */
+export type ResolvedConnection = ReturnType<ReturnType<typeof connectionSchema>['parse']>
+
+/** The option `basePath`; `null` when there is no router, so that any path may be the callback. */
+export type BasePath = string | null | undefined
+
+/**
+ * Checks a connection and fills in its defaults. `givenTo` names what has to be fixed, when that is not `connection`.
+ */
+export function parseConnection(connection: Connection, basePath: BasePath, givenTo?: string): ResolvedConnection {
+  const { tenant } = connection
+  const where = givenTo ?? (typeof tenant === 'string' ? `connection of tenant "${tenant}"` : 'connection')
+  const resolved = parse(connectionSchema(), connection, where)
+  const outside = outsideRouter(resolved.callbackURL, basePath)
+  if (outside !== undefined) throw configurationError(`${where}: \`callbackURL\` ${outside}.`)
+  return resolved
+}
+
+/** Checks the application level of `connections()`. */
+export function checkDefaultLevel(base: Partial<Connection>): void {
+  check(connectionSchema(), definedFields(base), 'connections: default')
+}
+
+/** Checks what one tenant overrides. */
+export function checkTenantLevel(override: ConnectionOverride, where: string): void {
+  const given = definedFields(override)
+  check(overrideSchema(), given, where)
+  const halves = halvesOf(given)
+  if (halves) throw configurationError(`${where}: ${halves.message}`)
+}
+
+/** Names the half of a tenant's credentials that is missing. */
+function halvesOf(given: ConnectionOverride): Problem | undefined {
+  if (!hasWholeCredentials(given)) {
+    const field = 'clientID' in given ? 'clientSecret' : 'clientID'
+    return { field, message: 'Set both `clientID` and `clientSecret`, or neither.' }
+  }
+  if (!given.endpoints || given.clientID) return undefined
+  return {
+    field: 'endpoints',
+    message:
+      'A level with its own `endpoints` needs its own `clientID` and `clientSecret`; otherwise another server would receive those of the application.',
+  }
+}
+
+/**
+ * Why the router would never see this callback, `undefined` when it does. A path that does not end in /callback is taken
+ * for one that the app rewrites; the doctor checks that it arrives.
+ */
+function outsideRouter(callbackURL: string, basePath: BasePath): string | undefined {
+  if (basePath === null) return undefined
+  const { pathname } = new URL(callbackURL)
+  if (!pathname.endsWith('/callback')) {
+    return basePath === undefined
+      ? 'must end in /callback, the route of the router, without a slash after it (for example https://app.example.com/auth/bitbucket/callback), unless `basePath` is set'
+      : undefined
+  }
+  const expected = `${(basePath ?? '').replace(/\/+$/, '')}/callback`
+  if (basePath === undefined || pathname.toLowerCase() === expected.toLowerCase()) return undefined
+  return `must have the path ${expected}, because \`basePath\` is ${basePath}; another one never reaches the router. Leave \`basePath\` out, or correct one of the two`
+}
+
+/** Where fields were entered: a whole connection, or what one tenant of `connections()` overrides. */
+export interface CheckConnectionOptions {
+  /** `'connection'` (default), or `'tenant'`: fields may be left out, and credentials come in pairs. */
+  readonly level?: 'connection' | 'tenant'
+  /** The option `basePath`, when the app sets it. */
+  readonly basePath?: string
+}
+
+/** One problem of one field. */
+export interface ConnectionProblem {
+  /** The field of the connection, or the unknown name that was given. */
+  readonly field: string
+  /** One or two sentences for an operator. */
+  readonly message: string
+}
+
+/** The result of {@link checkConnection}. */
+export type ConnectionCheck<Fields> =
+  | { readonly ok: true; readonly connection: Fields }
+  | { readonly ok: false; readonly problems: readonly ConnectionProblem[] }
+
+/**
+ * Checks the fields of a connection by the rules of `bitbucketSignIn`, for a form in which an operator edits them.
+ * Never throws; reports every problem, not only the first. `null` and `undefined` count as left out.
+ *
+ * @example
+ * const checked = checkConnection(fields)
+ * if (!checked.ok) return showForm({ problems: checked.problems })
+ */
+export function checkConnection(
+  fields: unknown,
+  options?: CheckConnectionOptions & { readonly level?: 'connection' },
+): ConnectionCheck<Connection>
+export function checkConnection(
+  fields: unknown,
+  options: CheckConnectionOptions & { readonly level: 'tenant' },
+): ConnectionCheck<ConnectionOverride>
+export function checkConnection(
+  fields: unknown,
+  { level = 'connection', basePath }: CheckConnectionOptions = {},
+): ConnectionCheck<ConnectionOverride> {
+  const given = typeof fields === 'object' && fields !== null ? definedFields(fields as ConnectionOverride) : {}
+  const problems = [...problemsOf(level === 'tenant' ? overrideSchema() : connectionSchema(), given)]
+  const has = (field: string) => problems.some((problem) => problem.field === field)
+  const halves = level === 'tenant' ? halvesOf(given) : undefined
+  if (halves && !has(halves.field)) problems.push(halves)
+  if (given.callbackURL !== undefined && !has('callbackURL')) {
+    const outside = outsideRouter(given.callbackURL, basePath)
+    if (outside !== undefined) problems.push({ field: 'callbackURL', message: `Must ${outside.slice(5)}.` })
+  }
+  return problems.length === 0 ? { ok: true, connection: given } : { ok: false, problems }
+}

@@ -1,0 +1,62 @@
+import type { ZodObject } from 'zod'
+import { closest } from '../contract/closest'
+
+const places = new Map<string, () => readonly string[]>()
+
+/** Makes the option names of a group known, so that a name in the wrong group is sent to the right one. */
+export function registerGroup(group: string, names: () => readonly string[]): void {
+  places.set(group, names)
+}
+
+/** What to do about an option that does not exist. */
+export function adviceOn(key: string, schema: ZodObject, path: readonly PropertyKey[]): string {
+  const known = knownKeys(schema, path)
+  const elsewhere = groupOf(key)
+  if (elsewhere !== undefined) return `It belongs in ${elsewhere}.`
+  const guess = closest(key, known)
+  if (guess !== undefined) return `Did you mean \`${guess}\`?`
+  const meant = OTHER_NAMES[key.toLowerCase().replaceAll(/[^a-z]/g, '')]
+  if (meant === undefined) return 'Remove it.'
+  if (known.includes(meant)) return `Did you mean \`${meant}\`?`
+  return `Did you mean \`${meant}\` in ${groupOf(meant) ?? 'another place'}?`
+}
+
+const groupOf = (key: string): string | undefined => [...places].find(([, names]) => names().includes(key))?.[0]
+
+/** What other packages and the OAuth specifications call our options, in lower case without punctuation. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  redirecturi: 'callbackURL',
+  redirecturl: 'callbackURL',
+  callback: 'callbackURL',
+  consumerkey: 'clientID',
+  key: 'clientID',
+  consumersecret: 'clientSecret',
+  secret: 'clientSecret',
+  allowsignup: 'signUp',
+  allowsignups: 'signUp',
+  disablesignup: 'signUp',
+  allowregistration: 'signUp',
+  trusted: 'trustedProvider',
+  trustemail: 'trustedProvider',
+  domains: 'origins',
+  hosts: 'origins',
+  organizations: 'workspaces',
+  teams: 'workspaces',
+  hooks: 'accounts',
+  users: 'accounts',
+  sessionsecret: 'secrets',
+  mailer: 'sendEmailCode',
+  successredirect: 'signedIn',
+  failureredirect: 'failed',
+  loginpath: 'signIn',
+}
+
+/** The keys allowed where an unknown one was found: walks the schema along the path. */
+function knownKeys(schema: ZodObject, path: readonly PropertyKey[]): readonly string[] {
+  type Node = { shape?: Record<PropertyKey, Node>; def?: { innerType?: Node; out?: Node } }
+  let node: Node | undefined = schema as unknown as Node
+  const unwrap = (each: Node | undefined): Node | undefined =>
+    each && !each.shape && (each.def?.innerType ?? each.def?.out) ? unwrap(each.def.innerType ?? each.def.out) : each
+  for (const step of path) node = unwrap(node?.shape?.[step])
+  return Object.keys(unwrap(node)?.shape ?? {})
+}

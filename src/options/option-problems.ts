@@ -1,0 +1,95 @@
+import type { ZodObject } from 'zod'
+import { configurationError } from '../contract/options'
+import { adviceOn } from './option-advice'
+
+/** One problem of one field, as a sentence that can stand below an input. */
+export interface Problem {
+  readonly field: string
+  readonly message: string
+}
+
+/** Parses options with their defaults; throws `configuration_invalid` for the first problem. */
+export function parse<Schema extends ZodObject>(
+  schema: Schema,
+  value: unknown,
+  where: string,
+): ReturnType<Schema['parse']> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data as ReturnType<Schema['parse']>
+  throw refusal(schema, value, where, result.error.issues)
+}
+
+/** As {@link parse}, for values whose defaults come later. */
+export function check(schema: ZodObject, value: unknown, where: string): void {
+  const { error } = schema.safeParse(value)
+  if (error) throw refusal(schema, value, where, error.issues)
+}
+
+/** Every problem, at most one for each field. */
+export function problemsOf(schema: ZodObject, value: unknown): readonly Problem[] {
+  const issues = schema.safeParse(value).error?.issues ?? []
+  const problems = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({
+          field: topOf(issue) ?? key,
+          message: `Unknown field \`${key}\`. ${adviceOn(key, schema, issue.path)}`,
+        }))
+      : [{ field: topOf(issue) ?? '', message: sentence(`${innerOf(issue)}${factOf(issue, valueAt(value, issue))}`) }],
+  )
+  return problems.filter(({ field }, index) => problems.findIndex((each) => each.field === field) === index)
+}
+
+type Issue = NonNullable<ReturnType<ZodObject['safeParse']>['error']>['issues'][number]
+
+function refusal(schema: ZodObject, value: unknown, where: string, issues: readonly Issue[]) {
+  // A misspelt option is also a missing one; the name that was written is what has to be fixed.
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as Issue)
+  const path = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    const at = path === '' ? where : `${where}: ${path}`
+    const key = issue.keys[0] ?? ''
+    return configurationError(`${at}: unknown option \`${key}\`. ${adviceOn(key, schema, issue.path)}`)
+  }
+  const subject = path === '' ? `${where}: the argument` : `${where}: \`${path}\``
+  return configurationError(ended(`${subject} ${factOf(issue, valueAt(value, issue))}`))
+}
+
+const valueAt = (value: unknown, { path }: Issue): unknown =>
+  path.reduce<unknown>((inner, step) => (inner as Record<PropertyKey, unknown>)?.[step], value)
+
+const topOf = ({ path }: Issue): string | undefined => (path.length === 0 ? undefined : String(path[0]))
+
+/** Names the part of a field: an entry of an array counts from 1, as people do. */
+function innerOf({ path: [, inner] }: Issue): string {
+  if (inner === undefined) return ''
+  return typeof inner === 'number' ? `Entry ${inner + 1} ` : `\`${String(inner)}\` `
+}
+
+const ended = (text: string) => (/[.?]$/.test(text) ? text : `${text}.`)
+
+const sentence = (text: string) => ended(text.replace(/^[a-z]/, (letter) => letter.toUpperCase()))
+
+/** The problem in our words: those of zod speak of its own internals. */
+function factOf(issue: Issue, given: unknown): string {
+  if (/^(?:must|is|begins) /.test(issue.message)) return issue.message
+  if (given === undefined) return 'is missing'
+  if (issue.code === 'invalid_type') return `must be ${KINDS[issue.expected] ?? issue.expected}, not ${kindOf(given)}`
+  if (issue.code === 'invalid_value')
+    return `must be one of ${issue.values.map((each) => `'${String(each)}'`).join(', ')}`
+  return `is not valid (${issue.message})`
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  array: 'an array',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+  string: 'a string',
+}
+
+function kindOf(given: unknown): string {
+  if (given === null) return 'null'
+  if (Array.isArray(given)) return KINDS.array as string
+  return KINDS[typeof given] ?? `a ${typeof given}`
+}

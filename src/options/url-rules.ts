@@ -1,0 +1,79 @@
+import { isLoopback } from '../contract/loopback'
+import type { Zod } from './zod'
+
+/** One rule for a URL, and the message when it is broken. Rules are asked in order; the first broken one is reported. */
+export type UrlRule = readonly [holds: (url: URL) => boolean, message: string]
+
+/** A string that holds a URL and keeps the rules. */
+export function urlSchema(z: Zod, notAbsolute: string, rules: readonly UrlRule[]) {
+  return z.string({ error: notAbsolute }).superRefine((value, context) => {
+    const message = brokenRule(value, notAbsolute, rules)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  })
+}
+
+/** The message of the first rule that this URL breaks. */
+export function brokenRule(value: string, notAbsolute: string, rules: readonly UrlRule[]): string | undefined {
+  if (!URL.canParse(value)) return notAbsolute
+  const url = new URL(value)
+  return [PLAIN_HOST, ...rules].find(([holds]) => !holds(url))?.[1]
+}
+
+/**
+ * Browsers take `;`, `'` and `*` in a host. Our Content-Security-Policy lists hosts, where a semicolon begins another
+ * directive; and a pattern would be compared literally and match nothing.
+ */
+const PLAIN_HOST: UrlRule = [
+  ({ protocol, host }) => !WEB.has(protocol) || /^[\w.:[\]-]+$/.test(host),
+  'must not contain `*` or punctuation in its host; list every host',
+]
+
+const WEB: ReadonlySet<string> = new Set(['http:', 'https:'])
+
+export const IS_WEB: UrlRule = [({ protocol }) => WEB.has(protocol), 'must begin with https://']
+
+/** `otherwise` names the way out for a host that is not loopback. */
+export const isSecure = (otherwise: string): UrlRule => [
+  ({ protocol, hostname }) => protocol === 'https:' || isLoopback(hostname),
+  `must be https; plain http is for loopback only (localhost, 127.0.0.1). ${otherwise}`,
+]
+
+export const NO_CREDENTIALS: UrlRule = [
+  ({ username, password }) => username === '' && password === '',
+  'must not contain a user name or password',
+]
+
+export const NO_FRAGMENT: UrlRule = [({ hash }) => hash === '', 'must not have a fragment (`#…`)']
+
+export const NO_QUERY: UrlRule = [({ search }) => search === '', 'must not have a query (`?…`)']
+
+/** Whether a literal host is inside a private network. DNS is not asked, so a name that resolves there is not noticed. */
+export function isPrivateHost(hostname: string): boolean {
+  if (isLoopback(hostname)) return false
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (/\.(?:local|internal|lan|home|intranet)\.?$/.test(host) || (!host.includes('.') && !host.includes(':')))
+    return true
+  const { BlockList, isIP } = require('node:net') as typeof import('node:net')
+  const family = isIP(host)
+  if (family === 0) return false
+  const list = new BlockList()
+  // These match in their IPv6 spelling as well (::ffff:10.0.0.1).
+  for (const [net, bits] of [
+    ['0.0.0.0', 8],
+    ['10.0.0.0', 8],
+    ['100.64.0.0', 10],
+    ['127.0.0.0', 8],
+    ['169.254.0.0', 16],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16],
+  ] as const) {
+    list.addSubnet(net, bits, 'ipv4')
+  }
+  for (const [net, bits] of [
+    ['::', 127],
+    ['fc00::', 7],
+    ['fe80::', 10],
+  ] as const)
+    list.addSubnet(net, bits, 'ipv6')
+  return list.check(host, family === 4 ? 'ipv4' : 'ipv6')
+}
