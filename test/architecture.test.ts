@@ -62,10 +62,17 @@ function read(path: string): Module {
   return {
     name,
     code,
-    imports: specifiers.filter((each) => each.startsWith('.')).map((each) => resolve(name, each)),
-    mentions: mentionedIn(code).map((each) => resolve(name, each)),
+    imports: specifiers.filter(isOurs).map((each) => resolve(name, each)),
+    mentions: mentionedIn(code)
+      .filter(isOurs)
+      .map((each) => resolve(name, each)),
     packages: specifiers.filter((each) => !each.startsWith('.')),
   }
+}
+
+/** A module of ours; `package.json` is not one. */
+function isOurs(specifier: string): boolean {
+  return specifier.startsWith('.') && !specifier.endsWith('.json')
 }
 
 /** Every relative specifier, whether for types or for values. */

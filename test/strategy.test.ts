@@ -525,7 +525,7 @@ describe('outside a request', () => {
       )
     const token = expect.stringMatching(/^\S{20,}$/)
     expect(await trade(refresh)).toEqual([null, token, token, expect.objectContaining({ token_type: 'bearer' })])
-    expect(await trade('dead')).toEqual([expect.objectContaining({ code: 'reauthorization_required' })])
+    expect(await trade('dead')).toEqual([expect.objectContaining({ code: 'refresh_refused' })])
     expect(fake.requests.filter(({ endpoint }) => endpoint === 'token').at(-1)?.form).toEqual({
       grant_type: 'refresh_token',
       refresh_token: 'dead',

@@ -3,6 +3,7 @@ import https = require('node:https')
 
 import { BitbucketSignInError } from '../contract/errors'
 import {
+  ATTEMPT_MS,
   endedEarly,
   failureOf,
   headersOf,
@@ -30,7 +31,9 @@ function send(upstream: UpstreamRequest, agent: http.Agent, mayRetry: boolean): 
     const client = url.protocol === 'https:' ? https : http
     const headers = headersOf(upstream)
     if (body !== undefined) headers['content-length'] = Buffer.byteLength(body).toString()
-    const request = begin(() => client.request(url, { method, agent, headers }))
+    // An agent of the app's own may set it otherwise; its options come first.
+    const options = { method, agent, headers, autoSelectFamilyAttemptTimeout: ATTEMPT_MS }
+    const request = begin(() => client.request(url, options))
     let response: http.IncomingMessage | undefined
     let settled = false
     /** Who is first settles; a request that has not ended by itself is torn down, so no byte of it is read any more. */

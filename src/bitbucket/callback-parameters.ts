@@ -1,6 +1,6 @@
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
-import { scopeMissing } from './exchange'
+import { scopeMissing } from './upstream-refusals'
 
 /** The parameters of a callback, each a single string of sane length. */
 export interface CallbackParameters {

@@ -5,9 +5,19 @@ import type { BitbucketEmail, Identity, Profile } from '../contract/identity'
 import type { Secret } from '../contract/secret'
 import type { Tokens, WorkspaceMembership } from '../contract/tokens'
 import { ExchangeDeadline } from '../time/deadline'
-import { type JsonObject, readEmailPage, readMembership, readOAuthError, readTokenAnswer } from './read-answer'
+import { cleanJson } from './clean-json'
+import { type JsonObject, type Membership, readEmailPage, readMembership, readTokenAnswer } from './read-answer'
 import { readProfile } from './read-profile'
 import type { Transport, UpstreamAnswer } from './upstream-errors'
+import {
+  apiRefusal,
+  faultAt,
+  type RequestName,
+  refreshRefusal,
+  tokenRefusal,
+  unexpected,
+  workspaceRefusal,
+} from './upstream-refusals'
 
 /** What the requests need to know of a connection. */
 export interface ApiClient {
@@ -51,11 +61,25 @@ export function openExchange(transport: Exchange['transport'], timeoutMs: number
 export interface Person {
   readonly identity: Identity
   readonly profile: Profile
-  /** Why the addresses are not known: a permission that is not ticked, or a fault. `null` = they are known. */
-  readonly emailsFailed: BitbucketSignInError | null
   readonly workspaces: readonly WorkspaceMembership[]
-  /** Bitbucket's account object as it came, for Passport's `_json`. */
+  /** Bitbucket's account object, cleaned, for Passport's `_json`. */
   readonly json: JsonObject
+}
+
+/** The addresses, `null` when they could not be read, and why. */
+export type EmailList =
+  | { readonly list: readonly BitbucketEmail[]; readonly failed: null }
+  | { readonly list: null; readonly failed: BitbucketSignInError | null }
+
+/** A person whose addresses are still on their way: `profile.emails` is `null`. */
+export interface IdentifiedPerson extends Person {
+  /** Settles with a value: whether a failure matters depends on who the person is. */
+  readonly emails: Promise<EmailList>
+}
+
+/** A person with their addresses, `null` when they could not be read. */
+export interface FetchedPerson extends Person {
+  readonly emailsFailed: BitbucketSignInError | null
 }
 
 const MAX_EMAIL_PAGES = 10
@@ -71,25 +95,15 @@ export async function exchangeCode(
   params: Readonly<Record<string, string>>,
 ): Promise<Tokens> {
   const answer = await requestToken(exchange, client, { ...params, code })
-  if (answer.status === 200) return tokensOf(answer)
-  throw tokenRefusal(answer)
+  if (answer.status === 200) return tokensOf('token', answer)
+  throw tokenRefusal('token', answer)
 }
 
-/**
- * Trades a refresh token for new tokens. Bitbucket answers a dead one with `unauthorized_client`, as it does for wrong
- * credentials; with a refresh token in hand both mean that the person has to consent again or the operator to look.
- */
+/** Trades a refresh token for new tokens; rejects with `refresh_refused` where the answer leaves open what it means. */
 export async function refreshTokens(exchange: Exchange, client: ApiClient, refreshToken: string): Promise<Tokens> {
   const answer = await requestToken(exchange, client, { grant_type: 'refresh_token', refresh_token: refreshToken })
-  if (answer.status === 200) return tokensOf(answer)
-  const error = readOAuthError(answer.body)
-  if (error === 'invalid_grant' || error === 'unauthorized_client') {
-    throw new BitbucketSignInError(
-      'reauthorization_required',
-      'Bitbucket no longer accepts this refresh token. Send the person through sign-in again; if it happens to everyone, check the client ID and secret.',
-    )
-  }
-  throw tokenRefusal(answer)
+  if (answer.status === 200) return tokensOf('refresh', answer)
+  throw refreshRefusal(answer)
 }
 
 /** A callback whose transaction was found and used up: only now may anything be sent. */
@@ -102,48 +116,71 @@ export interface TakenLeg<Client extends ApiClient = ApiClient> {
 /** What a code was traded for. */
 export interface SignInResult {
   readonly tokens: Tokens
-  readonly person: Person
+  readonly person: IdentifiedPerson
 }
 
-/** Trades a code for tokens and the person behind them: two round trips. Nothing is decided here. */
-export async function redeem(exchange: Exchange, { client, code, codeVerifier }: TakenLeg): Promise<SignInResult> {
+/**
+ * Trades a code for tokens and the person behind them: two round trips. Nothing is decided here, and the addresses are
+ * not waited for.
+ */
+export async function redeem(
+  exchange: Exchange,
+  { client, code, codeVerifier }: TakenLeg,
+  options: FetchOptions = {},
+): Promise<SignInResult> {
   const tokens = await exchangeCode(exchange, client, code, {
     grant_type: 'authorization_code',
     redirect_uri: client.callbackURL,
     code_verifier: codeVerifier,
   })
-  return { tokens, person: await fetchPerson(exchange, client, tokens.accessToken) }
+  return { tokens, person: await identify(exchange, client, tokens.accessToken, options) }
 }
 
-/** Reads the person, the addresses and the memberships, all at once. */
+/** What to read of a person. */
+export interface FetchOptions {
+  /** Do not read the addresses. Default `false`. */
+  readonly skipEmails?: boolean
+}
+
+/** Reads the person, the memberships and the addresses concurrently. */
 export async function fetchPerson(
   exchange: Exchange,
   client: ApiClient,
   accessToken: string,
-  { skipEmails = false }: { readonly skipEmails?: boolean } = {},
-): Promise<Person> {
-  const [account, emails, memberships] = await Promise.all([
-    get(exchange, client, accessToken, 'user', urlsOf(client).user),
-    skipEmails ? { list: [], failed: null } : fetchEmails(exchange, client, accessToken),
-    Promise.all(client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))),
-  ])
-  if (account.status !== 200) throw apiRefusal(account, 'Account: Read')
-  const profile = account.body && readProfile(account.body, emails.list)
-  if (!profile || !account.body) {
-    throw new BitbucketSignInError('profile_invalid', 'Bitbucket did not describe a person with a well-formed uuid.')
-  }
-  return {
-    identity: { issuer: client.issuer, id: profile.id },
-    profile,
-    emailsFailed: emails.failed,
-    workspaces: memberships.flatMap((found) =>
-      found && (found.user === undefined || found.user === profile.id)
-        ? [{ slug: found.slug, uuid: found.uuid, permission: found.permission }]
-        : [],
-    ),
-    json: account.body,
-  }
+  options: FetchOptions = {},
+): Promise<FetchedPerson> {
+  const { emails, ...person } = await identify(exchange, client, accessToken, options)
+  const { list, failed } = await emails
+  return { ...person, profile: { ...person.profile, emails: list }, emailsFailed: failed }
 }
+
+/** Like {@link fetchPerson}, but as soon as it is clear who it is and which workspaces admit them. */
+async function identify(
+  exchange: Exchange,
+  client: ApiClient,
+  accessToken: string,
+  { skipEmails = false }: FetchOptions,
+): Promise<IdentifiedPerson> {
+  const user = get(exchange, client, accessToken, 'user', urlsOf(client).user)
+  const memberships = client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))
+  const emails = skipEmails ? SKIPPED : fetchEmails(exchange, client, accessToken)
+  // A defect reaches whoever waits; where nobody does, it must not end the process.
+  emails.catch(() => {})
+  const [account, ...found] = await Promise.all([user, ...memberships])
+  if (account.status !== 200) throw apiRefusal('user', account)
+  const profile = account.body && readProfile(account.body, null)
+  if (!profile || !account.body) {
+    throw faultAt(
+      'user',
+      'profile_invalid',
+      'Bitbucket did not describe a user with a well-formed uuid. Check `endpoints` and every proxy in between.',
+    )
+  }
+  const identity = { issuer: client.issuer, id: profile.id }
+  return { identity, profile, workspaces: confirmed(found, profile.id), emails, json: cleanJson(account.body) }
+}
+
+const SKIPPED: Promise<EmailList> = Promise.resolve({ list: null, failed: null })
 
 /** Any other resource of the API, for subclasses of the strategy. Refused unless it is one JSON object. */
 export async function fetchResource(
@@ -153,25 +190,28 @@ export async function fetchResource(
   url: string,
 ): Promise<JsonObject> {
   const answer = await get(exchange, client, accessToken, 'user', new URL(url))
-  if (answer.status !== 200 || !answer.body) throw apiRefusal(answer, 'what this resource needs')
-  return answer.body
+  if (answer.status !== 200) throw apiRefusal('user', answer, 'what this resource needs')
+  if (!answer.body) throw unexpected('user', 'without a JSON object')
+  return cleanJson(answer.body)
 }
 
-/** Every page of the addresses. A failure is a value: whether it matters depends on who the person is. */
-async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string) {
+/** Every page of the addresses, or why the list could not be read whole. */
+async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string): Promise<EmailList> {
   const list: BitbucketEmail[] = []
   try {
     let url: URL | undefined = urlsOf(client).emails
-    for (let page = 0; url && page < MAX_EMAIL_PAGES; page++) {
+    for (let page = 0; url; page++) {
+      if (page === MAX_EMAIL_PAGES) throw unexpected('emails', `with more than ${MAX_EMAIL_PAGES} pages of addresses`)
       const answer: UpstreamAnswer = await get(exchange, client, accessToken, 'emails', url)
-      if (answer.status !== 200 || !answer.body) throw apiRefusal(answer, 'Account: Email')
-      const { emails, next } = readEmailPage(answer.body)
-      list.push(...emails)
-      url = nextPage(next, client.apiURL)
+      if (answer.status !== 200) throw apiRefusal('emails', answer)
+      const read = answer.body && readEmailPage(answer.body)
+      if (!read) throw unexpected('emails', 'without a well-formed page of addresses')
+      list.push(...read.emails)
+      url = read.next === undefined ? undefined : nextPage(read.next, client)
     }
     return { list, failed: null }
   } catch (error) {
-    if (error instanceof BitbucketSignInError) return { list: [], failed: error }
+    if (error instanceof BitbucketSignInError) return { list: null, failed: error }
     throw error
   }
 }
@@ -196,22 +236,47 @@ function urlsOf(client: ApiClient): ApiURLs {
 }
 
 /** `next` is opaque, but the token goes with it: it is followed on the API's own origin only. */
-function nextPage(next: string | undefined, apiURL: string): URL | undefined {
-  if (next === undefined || !URL.canParse(next)) return undefined
-  const url = new URL(next)
-  return url.origin === new URL(apiURL).origin && url.username === '' && url.password === '' ? url : undefined
+function nextPage(next: unknown, client: ApiClient): URL {
+  const url = typeof next === 'string' && URL.canParse(next) ? new URL(next) : undefined
+  if (url?.origin === urlsOf(client).origin && url.username === '' && url.password === '') return url
+  throw unexpected('emails', 'with a `next` page outside its API')
 }
 
-/** Anything but a membership in the workspace that was asked about, a fault included, is no membership. */
-async function fetchMembership(exchange: Exchange, client: ApiClient, accessToken: string, workspace: string) {
+/** What a workspace answered: a membership, `null` for none, or a fault that says nothing of the person. */
+type MembershipAnswer = Membership | null | BitbucketSignInError
+
+async function fetchMembership(
+  exchange: Exchange,
+  client: ApiClient,
+  accessToken: string,
+  workspace: string,
+): Promise<MembershipAnswer> {
   const url = new URL(`${client.apiURL}/user/workspaces/${encodeURIComponent(workspace)}/permission`)
   try {
     const answer = await get(exchange, client, accessToken, 'workspace', url)
-    return answer.status === 200 && answer.body ? readMembership(answer.body, workspace) : undefined
+    if (answer.status !== 200) return workspaceRefusal(answer)
+    return (answer.body && readMembership(answer.body, workspace)) ?? notThatMembership()
   } catch (error) {
-    if (error instanceof BitbucketSignInError) return undefined
+    if (error instanceof BitbucketSignInError) return error
     throw error
   }
+}
+
+/** The person's memberships. One opens the gate whatever else failed; without one, a fault is no refusal of the person. */
+function confirmed(answers: readonly MembershipAnswer[], id: string): readonly WorkspaceMembership[] {
+  const checked = answers.map((answer) =>
+    answer && 'user' in answer && answer.user !== undefined && answer.user !== id ? notThatMembership() : answer,
+  )
+  const members = checked.flatMap((answer) =>
+    answer && 'slug' in answer ? [{ slug: answer.slug, uuid: answer.uuid, permission: answer.permission }] : [],
+  )
+  const fault = checked.find((answer) => answer instanceof BitbucketSignInError)
+  if (members.length === 0 && fault) throw fault
+  return members
+}
+
+function notThatMembership(): BitbucketSignInError {
+  return unexpected('workspace', 'without the membership that was asked about')
 }
 
 /** The one place that attaches an access token: as `Bearer`, capital B, in the header, on the API's own origin. */
@@ -241,69 +306,33 @@ export function requestToken(
     'content-type': 'application/x-www-form-urlencoded',
   }
   const body = new URLSearchParams(form).toString()
-  return timed(exchange, 'token', transport.request({ method: 'POST', url: client.tokenURL, headers, body, deadline }))
+  const name = form.grant_type === 'refresh_token' ? 'refresh' : 'token'
+  return timed(exchange, name, transport.request({ method: 'POST', url: client.tokenURL, headers, body, deadline }))
 }
 
-function timed(
+/** Notes how long the request took; what it fails with says which request it was. */
+async function timed(
   { timings }: Exchange,
-  endpoint: UpstreamTiming['endpoint'],
+  name: RequestName,
   request: Promise<UpstreamAnswer>,
 ): Promise<UpstreamAnswer> {
   const start = performance.now()
+  const endpoint = name === 'refresh' ? 'token' : name
   const note = (status: number | null) =>
     timings.push({ endpoint, durationMs: Math.round(performance.now() - start), status })
-  return request.then(
-    (answer) => {
-      note(answer.status)
-      return answer
-    },
-    (error) => {
-      note(null)
-      throw error
-    },
-  )
+  try {
+    const answer = await request
+    note(answer.status)
+    return answer
+  } catch (error) {
+    note(null)
+    throw error instanceof BitbucketSignInError ? faultAt(name, error.code, error.message, error.cause) : error
+  }
 }
 
-function tokensOf(answer: UpstreamAnswer): Tokens {
+function tokensOf(name: 'token' | 'refresh', answer: UpstreamAnswer): Tokens {
   const token = answer.body && readTokenAnswer(answer.body)
-  if (!token) throw new BitbucketSignInError('upstream_failed', 'Bitbucket answered without a usable bearer token.')
+  if (!token) throw unexpected(name, 'without a usable bearer token')
   const { expiresInSeconds, ...tokens } = token
   return { ...tokens, expiresAt: expiresInSeconds === null ? null : new Date(Date.now() + expiresInSeconds * 1000) }
-}
-
-function tokenRefusal(answer: UpstreamAnswer): BitbucketSignInError {
-  if (answer.status === 429) return rateLimited()
-  const error = readOAuthError(answer.body)
-  if (error === 'invalid_scope') return scopeMissing('Account: Read and Email')
-  if (error === 'unauthorized_client' || error === 'invalid_client' || error === 'invalid_request') {
-    return new BitbucketSignInError(
-      'client_rejected',
-      'Bitbucket refused this OAuth client. Check the client ID (Key) and secret, and that exactly this callback URL is registered: see callbackURLs().',
-    )
-  }
-  if (error === 'invalid_grant') {
-    return new BitbucketSignInError('upstream_failed', 'Bitbucket did not accept the authorization code.')
-  }
-  return new BitbucketSignInError(
-    'upstream_failed',
-    `Bitbucket's token endpoint answered with status ${answer.status}.`,
-  )
-}
-
-function apiRefusal(answer: UpstreamAnswer, permission: string): BitbucketSignInError {
-  if (answer.status === 429) return rateLimited()
-  if (answer.status === 403) return scopeMissing(permission)
-  return new BitbucketSignInError('upstream_failed', `Bitbucket's API answered with status ${answer.status}.`)
-}
-
-function rateLimited(): BitbucketSignInError {
-  return new BitbucketSignInError('rate_limited', 'Bitbucket is limiting requests. Try again in a few minutes.')
-}
-
-/** A set-up error that names the boxes to tick, in Bitbucket's own words. */
-export function scopeMissing(permission: string): BitbucketSignInError {
-  return new BitbucketSignInError(
-    'scope_missing',
-    `The OAuth client lacks a permission. Open it in Bitbucket (workspace settings, OAuth clients) and tick ${permission}.`,
-  )
 }

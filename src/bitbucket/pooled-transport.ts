@@ -37,7 +37,7 @@ interface Place {
 }
 
 /** Connections of our own to each host, kept open between sign-ins and opened ahead of need. */
-export function pooledTransport(preconnect: boolean): Transport {
+export function pooledTransport(preconnect: boolean, timeoutMs: number): Transport {
   const PoolClass = loadPool()
   const hosts = new Map<string, Host>()
   // Taken apart once for each URL object; those of a connection live as long as it does.
@@ -48,7 +48,7 @@ export function pooledTransport(preconnect: boolean): Transport {
     if (!place) {
       let host = hosts.get(url.origin)
       if (!host) {
-        host = new Host(PoolClass, url)
+        host = new Host(PoolClass, url, timeoutMs)
         hosts.set(url.origin, host)
       }
       place = { host, path: `${url.pathname}${url.search}` }
@@ -196,10 +196,12 @@ class Host {
   /** Connections of the pool. It could count them itself, by asking each at every start. */
   #connected = 0
   readonly #url: URL
+  readonly #timeoutMs: number
   readonly #spares = new Set<Line>()
 
-  constructor(PoolClass: typeof Pool, url: URL) {
+  constructor(PoolClass: typeof Pool, url: URL, timeoutMs: number) {
     this.#url = url
+    this.#timeoutMs = timeoutMs
     this.pool = new PoolClass(url.origin, {
       ...POOL_OPTIONS,
       connect: (_options, done) => this.#connect(done),
@@ -225,7 +227,7 @@ class Host {
   /** undici opens a new connection after a request that was torn down, whether somebody wants one or not. */
   #connect(done: Taker): void {
     if (this.waiting === 0) queueMicrotask(() => done(endedEarly(), null))
-    else (this.#spare() ?? this.#open()).take(done)
+    else (this.#spare() ?? this.#open()).take(done, this.#timeoutMs)
   }
 
   #open(): Line {

@@ -1,4 +1,8 @@
+import type { BitbucketEmail } from '../contract/identity'
 import { isLoopback } from '../contract/loopback'
+import type { WorkspaceMembership } from '../contract/tokens'
+import { isAddress } from '../decisions/email-trust'
+
 /**
  * Readers for what Bitbucket answers. They take `unknown` and return checked, capped values or `undefined`:
  * nothing that was not asked for passes, and a missing or odd optional field never fails a sign-in.
@@ -20,8 +24,8 @@ const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
 /** The parser lets quotes and the like stand in a host. */
 const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
-/** Controls, bidi overrides, zero-width and unassigned characters: they hide or reorder text on pages and in logs. */
-const INVISIBLE = /\p{C}+/gu
+/** Controls, bidi overrides, zero-width, unassigned and half characters, line separators: they hide or reorder text. */
+export const INVISIBLE: RegExp = /[\p{C}\p{Zl}\p{Zp}]+/gu
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -97,16 +101,44 @@ export function readOAuthError(body: JsonObject | undefined): string | undefined
   return typeof body?.error === 'string' && /^[a-z_]{1,64}$/.test(body.error) ? body.error : undefined
 }
 
-/** One page of `/user/emails`: odd entries are skipped, `next` is left to the caller to judge. */
-export function readEmailPage(body: JsonObject) {
-  const values = Array.isArray(body.values) ? body.values.slice(0, MAX_EMAILS_PER_PAGE) : []
-  const emails = []
+/**
+ * Whether a refused refresh can mean nothing but a dead token. `invalid_grant` is also the answer to a form that was lost
+ * on the way ("Unsupported grant type: None"), and to a token of another client.
+ */
+export function isDeadRefreshToken({ status, body }: { status: number; body: JsonObject | undefined }): boolean {
+  if (status < 400 || status >= 500 || status === 429) return false
+  const about = typeof body?.error_description === 'string' ? body.error_description.slice(0, MAX_TEXT) : ''
+  const error = readOAuthError(body)
+  if (error === 'invalid_grant') return !/grant.?type|client/i.test(about)
+  return error === 'invalid_request' && /\binvalid refresh[_ ]token\b/i.test(about)
+}
+
+/** Whether an error of the API names a scope that the token lacks: `detail: { required, granted }`. */
+export function namesMissingScope(body: JsonObject | undefined): boolean {
+  const detail = isJsonObject(body?.error) && isJsonObject(body.error.detail) ? body.error.detail : {}
+  const { required, granted } = detail
+  if (!Array.isArray(required)) return false
+  return required.some((scope) => !(Array.isArray(granted) && granted.includes(scope)))
+}
+
+/**
+ * One page of `/user/emails`, `undefined` unless it can be read whole: an entry that is skipped could be the primary
+ * address, and another one would count in its place. Only a string that is not an address is dropped.
+ */
+export function readEmailPage({ values, next }: JsonObject) {
+  if (!Array.isArray(values) || values.length > MAX_EMAILS_PER_PAGE) return undefined
+  const emails: BitbucketEmail[] = []
   for (const item of values) {
-    if (!isJsonObject(item) || typeof item.email !== 'string' || item.email.length > 254) continue
-    if (item.type !== undefined && item.type !== 'email') continue
-    emails.push({ address: item.email, primary: item.is_primary === true, confirmed: item.is_confirmed === true })
+    const { type = 'email', email, is_primary, is_confirmed } = isJsonObject(item) ? item : {}
+    if (typeof email !== 'string' || !isFlag(is_primary) || !isFlag(is_confirmed)) return undefined
+    if (type !== 'email' || !isAddress(email)) continue
+    emails.push({ address: email, primary: is_primary === true, confirmed: is_confirmed === true })
   }
-  return { emails, next: typeof body.next === 'string' ? body.next : undefined }
+  return { emails, next: next ?? undefined }
+}
+
+function isFlag(value: unknown): value is boolean | null | undefined {
+  return typeof value === 'boolean' || value === null || value === undefined
 }
 
 /** A workspace's slug as it is compared: lower case, the only case in which Bitbucket makes them. */
@@ -114,8 +146,13 @@ function readSlug(value: unknown): string | undefined {
   return typeof value === 'string' && SLUG.test(value) ? value.toLowerCase() : undefined
 }
 
+/** A membership as it is answered, with whose it is where that is said. */
+export interface Membership extends WorkspaceMembership {
+  readonly user: string | undefined
+}
+
 /** A membership in the workspace that was asked about, `undefined` for any other answer. */
-export function readMembership(body: JsonObject, asked: string) {
+export function readMembership(body: JsonObject, asked: string): Membership | undefined {
   const { workspace } = body
   if (body.type !== 'workspace_membership' || !isJsonObject(workspace)) return undefined
   const permission = readText(body.permission)

@@ -5,7 +5,7 @@ import { type JsonObject, readAccountId, readLink, readText, readUuid } from './
  * Reads the account object of `/user`. `undefined` when it is not a person with a well-formed uuid: a team, an
  * `app_user` behind client credentials, or an error object that came with status 200.
  */
-export function readProfile(body: JsonObject, emails: readonly BitbucketEmail[]): Profile | undefined {
+export function readProfile(body: JsonObject, emails: readonly BitbucketEmail[] | null): Profile | undefined {
   const id = readUuid(body.uuid)
   if (body.type !== 'user' || !id) return undefined
   const username = readText(body.username) ?? null

@@ -1,8 +1,9 @@
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect as connectSecure } from 'node:tls'
+import { ATTEMPT_MS } from './upstream-errors'
 
-/** How long a connection may be opening or wait for its first request. */
-const SPARE_MS = 30_000
+/** How long a connection may wait for its first request, open or not: as long as a used one waits for its next. */
+const SPARE_MS = 15_000
 /** After how long an idle connection asks whether the other end is still there. */
 const KEEP_ALIVE_MS = 15_000
 
@@ -22,10 +23,11 @@ export class Line {
     const isSecure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = Number(url.port) || (isSecure ? 443 : 80)
+    const target = { host, port, autoSelectFamilyAttemptTimeout: ATTEMPT_MS }
     this.#onLost = onLost
     this.#socket = isSecure
-      ? connectSecure({ host, port, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] })
-      : connectPlain({ host, port })
+      ? connectSecure({ ...target, servername: isIP(host) ? '' : host, ALPNProtocols: ['http/1.1'] })
+      : connectPlain(target)
     this.#socket.setNoDelay(true)
     this.#socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#socket.setTimeout(SPARE_MS)
@@ -39,11 +41,15 @@ export class Line {
     return !this.#socket.destroyed && this.#socket.readableLength === 0
   }
 
-  /** Hands it over as soon as it is open; never before this returns, which undici would not notice. */
-  take(taker: Taker): void {
+  /**
+   * Hands it over once it is open, or gives up after `timeoutMs`; never before this returns, which undici would not
+   * notice. By then its request is over as well, so no connection outlives the outage in which it was begun.
+   */
+  take(taker: Taker, timeoutMs: number): void {
     this.#taker = taker
     this.#socket.ref()
     if (this.#isOpen) queueMicrotask(this.#handOver)
+    else this.#socket.setTimeout(timeoutMs)
   }
 
   readonly drop = (error?: Error | boolean): void => {

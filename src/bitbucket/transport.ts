@@ -7,11 +7,13 @@ import type { Transport } from './upstream-errors'
 export interface TransportOptions {
   /** Open connections while the person is still at Bitbucket. Default `true`. */
   readonly preconnect?: boolean
+  /** How long a connection may take to open, in milliseconds: as long as its requests may. Default 10000. */
+  readonly timeoutMs?: number
   /** Your own agent, for example one that goes through a proxy. It replaces our connections, preconnect included. */
   readonly agent?: Agent | undefined
 }
 
 /** Keep-alive connections to Bitbucket, shared by all sign-ins of one plugin. */
-export function createTransport({ preconnect = true, agent }: TransportOptions = {}): Transport {
-  return agent ? agentTransport(agent) : pooledTransport(preconnect)
+export function createTransport({ preconnect = true, timeoutMs = 10_000, agent }: TransportOptions = {}): Transport {
+  return agent ? agentTransport(agent) : pooledTransport(preconnect, timeoutMs)
 }

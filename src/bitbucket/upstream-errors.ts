@@ -3,6 +3,8 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { ExchangeDeadline } from '../time/deadline'
 import { isJsonObject, type JsonObject } from './read-answer'
 
+const { version } = require('../../package.json') as { version: string }
+
 /** One request to Bitbucket. */
 export interface UpstreamRequest {
   readonly method: 'GET' | 'POST'
@@ -36,9 +38,17 @@ export const MAX_BODY_BYTES: number = 1024 * 1024
 /** How many requests to one host may be under way at once; the others wait, within their deadline. */
 export const MAX_SOCKETS_PER_HOST = 50
 
-/** Asks for JSON as it is: what is not compressed cannot grow when it is unpacked. */
+/**
+ * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. Node's
+ * own 250 ms end a connection that needs a second although nothing else works, because a dead IPv6 address was tried first.
+ */
+export const ATTEMPT_MS = 2000
+
+const USER_AGENT = `passport-bitbucket-signin/${version}`
+
+/** Asks for JSON without compression: an answer that is not compressed cannot grow when it is unpacked. */
 export function headersOf({ headers }: UpstreamRequest): Record<string, string> {
-  return { accept: 'application/json', 'accept-encoding': 'identity', ...headers }
+  return { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': USER_AGENT, ...headers }
 }
 
 /** A complete answer, read. Throws where it is not to be read. */
@@ -80,7 +90,7 @@ export function failureOf(error: NodeJS.ErrnoException, hasBegun: boolean): Bitb
   if (error.code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return tooLarge()
   return new BitbucketSignInError(
     'upstream_failed',
-    `Bitbucket could not be reached (${error.code ?? 'network error'}).`,
+    `Bitbucket could not be reached (${error.code ?? 'network error'}). Check DNS, firewall and proxy of this server; set \`http.agent\` if requests must leave through a proxy.`,
   )
 }
 
@@ -93,6 +103,10 @@ export function tooLarge(): BitbucketSignInError {
   return fault('answered with more than 1 MiB')
 }
 
+/** What to do about a fault that is usually over when the user tries again. */
+export const PASSING =
+  'Usually a retry works; if not, check https://bitbucket.status.atlassian.com and every proxy in between.'
+
 function fault(what: string): BitbucketSignInError {
-  return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}.`)
+  return new BitbucketSignInError('upstream_failed', `Bitbucket ${what}. ${PASSING}`)
 }

@@ -47,6 +47,7 @@ export const ERROR_STATUS = {
   hook_failed: 500,
   store_unavailable: 503,
   reauthorization_required: 401,
+  refresh_refused: 503,
 } as const satisfies Record<string, number>
 
 /** One of the closed list of outcomes that are not a success. The README explains cause and fix of each. */

@@ -27,6 +27,10 @@ export interface Profile {
   readonly displayName: string
   readonly avatarUrl: string | null
   readonly profileUrl: string | null
-  /** The addresses Bitbucket lists. After a pending sign-in only the one in question is still known. */
-  readonly emails: readonly BitbucketEmail[]
+  /**
+   * The addresses Bitbucket lists; strings that are not addresses are left out. `null` when they were not read, which
+   * is not "has none": a known user signs in without waiting for them. After a pending sign-in only the one in question
+   * is still known.
+   */
+  readonly emails: readonly BitbucketEmail[] | null
 }

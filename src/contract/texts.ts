@@ -210,6 +210,7 @@ export const english: Texts = {
     store_unavailable: 'We cannot handle sign-ins at the moment. Please try again in a few minutes.',
     reauthorization_required:
       'Bitbucket no longer lets us act for you. Please sign in with Bitbucket again to renew the permission.',
+    refresh_refused: 'Bitbucket does not let us act for you at the moment. Please try again in 15 minutes.',
   },
   common: {
     errorTitle: 'Error: {title}',

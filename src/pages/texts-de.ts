@@ -87,6 +87,8 @@ export const german: Texts = {
       'Anmeldungen sind bei uns gerade nicht möglich. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
     reauthorization_required:
       'Bitbucket lässt uns nicht mehr in Ihrem Namen handeln. Bitte melden Sie sich noch einmal mit Bitbucket an, um die Erlaubnis zu erneuern.',
+    refresh_refused:
+      'Bitbucket lässt uns gerade nicht in Ihrem Namen handeln. Bitte versuchen Sie es in 15 Minuten noch einmal.',
   },
   common: {
     errorTitle: 'Fehler: {title}',

@@ -72,7 +72,7 @@ export class BitbucketStrategy extends ProtocolStrategy {
     const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(options.clientSecret)], name, purpose)
     const limits = createLimits(name, memoryLimiter)
     const transactions = createTransactions(keys('transaction'), keys('state'), limits)
-    let transport = createTransport()
+    let transport = createTransport({ timeoutMs })
     const client: StrategyClient = connection
     const openLeg = () => ({ client, exchange: openExchange(transport, timeoutMs) })
     const { jar, digest: context, origin } = connection

@@ -25,7 +25,11 @@ export function toPassportProfile(profile: Profile, json: unknown): PassportProf
     ...(profile.username !== null && { username: profile.username }),
     displayName: profile.displayName,
     ...(profile.profileUrl !== null && { profileUrl: profile.profileUrl }),
-    emails: profile.emails.map(({ address, primary, confirmed }) => ({ value: address, primary, verified: confirmed })),
+    emails: (profile.emails ?? []).map(({ address, primary, confirmed }) => ({
+      value: address,
+      primary,
+      verified: confirmed,
+    })),
     photos: profile.avatarUrl === null ? [] : [{ value: profile.avatarUrl }],
     _raw: JSON.stringify(json),
     _json: isJsonObject(json) ? json : {},

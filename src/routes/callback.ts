@@ -5,7 +5,7 @@ import {
   readCallback,
   stateInvalid,
 } from '../bitbucket/callback-parameters'
-import { openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
+import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
 import { BitbucketSignInError } from '../contract/errors'
 import { isAdmitted } from '../decisions/connection-levels'
 import { isStrictSession, requireSession } from '../session/session-layer'
@@ -15,7 +15,7 @@ import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { sendPage } from './reply'
 import { openConnections } from './start'
-import { type Visit, workspaceRequired } from './visit'
+import { tell, type Visit, workspaceRequired } from './visit'
 
 const RESUMED = 'resumed'
 
@@ -125,16 +125,28 @@ export async function exchangeFor<User>(
 ): Promise<SignInResult> {
   const { res, services, connection } = visit
   openConnections(visit)
-  const exchange = openExchange(services.transport, services.timeoutMs, res)
+  const exchange = { ...openExchange(services.transport, services.timeoutMs, res), timings: visit.timings }
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(exchange, taken)
     visit.about.identityId = result.person.identity.id
     // At every sign-in; no answer is no membership.
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()
+    void reportMissingScope(visit, result.person.emails)
     return result
-  } finally {
+  } catch (error) {
     exchange.deadline.end()
-    visit.timings.push(...exchange.timings)
+    throw error
   }
+}
+
+/** The addresses may come after the answer to the browser; that they may not be read is told all the same. */
+async function reportMissingScope<User>(visit: Visit<User>, emails: IdentifiedPerson['emails']): Promise<void> {
+  const failed = await emails.then(
+    (read) => read.failed,
+    () => null,
+  )
+  if (failed?.code !== 'scope_missing') return
+  tell(visit, 'scope_missing', { code: 'scope_missing' })
+  visit.services.report(failed, visit.req)
 }

@@ -21,7 +21,10 @@ export async function completeLink<User>(
   const { person, tokens } = result
   const current = await sameUser(visit, transaction)
   const hooks = hooksOf(visit, 'link', person.workspaces)
-  await linkTo(visit, hooks, current, person, tokens)
+  // Nothing depends on the addresses, but the app may keep them.
+  const { list } = await person.emails
+  const profile = { ...person.profile, emails: list }
+  await linkTo(visit, hooks, current, { identity: person.identity, profile }, tokens)
   sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo))
 }
 

@@ -1,6 +1,6 @@
 import type { FoundIdentity, GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
 import { type Resolution, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
-import type { SignInResult } from '../bitbucket/exchange'
+import type { IdentifiedPerson, SignInResult } from '../bitbucket/exchange'
 import { BitbucketSignInError } from '../contract/errors'
 import type { StoredIdentity } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
@@ -23,31 +23,37 @@ export async function completeSignIn<User>(
   transaction: Transaction,
 ): Promise<void> {
   const { req, services, connection } = visit
-  const { identity, profile, workspaces } = person
+  const { identity, workspaces } = person
   const hooks = hooksOf(visit, 'sign-in', workspaces)
   const current = currentUser(req, services.userId)
   const found = await hooks.findByIdentity(identity)
   visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
-  if (person.emailsFailed?.code === 'scope_missing') {
-    tell(visit, 'scope_missing', { code: 'scope_missing' })
-    services.report(person.emailsFailed, req)
-  } else if (person.emailsFailed && found.type === 'nobody') {
-    // For somebody known the addresses do not matter; for somebody new "could not be read" must not look like "has none".
-    throw person.emailsFailed
-  }
-  const subject: Subject = { identity, profile, email: judgeEmail(profile.emails, connection.trustedProvider) }
+  const next = current ? decideSignedIn(ownerOf(found, current)) : 'continue'
+  if (next === 'refuse-disabled') throw refusal('account_disabled')
+  // A known user who has nothing to choose does not wait for the addresses: nothing depends on them.
+  const isKnown = found.type === 'user' && next === 'continue'
+  const profile = isKnown ? person.profile : await profileWithEmails(person, found)
+  const subject: Subject = { identity, profile, email: judgeEmail(profile.emails ?? [], connection.trustedProvider) }
   const { returnTo } = transaction
   const pending = () => newPending(visit, subject, { returnTo, workspaces, login: loginOf(req, current) })
 
   if (current) {
-    const next = decideSignedIn(ownerOf(found, current))
-    if (next === 'refuse-disabled') throw refusal('account_disabled')
     if (next !== 'continue') return wait(visit, { ...pending(), step: next })
     await assertSessionUnchanged(req)
   }
   const carry: Carry = current ? 'everything' : { keys: services.keep }
   const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
   await finishSignIn(visit, { subject, hooks, resolution, returnTo, pending, tokens, carry })
+}
+
+/** For a new user, addresses that could not be read must not look like none; a permission that is missing means none. */
+async function profileWithEmails<User>(
+  { profile, emails }: IdentifiedPerson,
+  found: FoundIdentity<User>,
+): Promise<Profile> {
+  const { list, failed } = await emails
+  if (failed && failed.code !== 'scope_missing' && found.type === 'nobody') throw failed
+  return { ...profile, emails: list }
 }
 
 /** A sign-in that has been resolved, with what it takes to end it. */
@@ -151,7 +157,7 @@ export function newPending<User>(
     profile: { ...profile, emails: [] },
     email,
     typed: false,
-    confirmed: chooseEmail(profile.emails)?.confirmed ?? false,
+    confirmed: chooseEmail(profile.emails ?? [])?.confirmed ?? false,
     code: null,
     triedAt: null,
     generation: 0,

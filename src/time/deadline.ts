@@ -19,53 +19,75 @@ export function withDeadline<T>(work: Promise<T>, ms: number, what: string): Pro
 export type Cancel = (reason: BitbucketSignInError) => void
 
 /**
- * Ends the requests to Bitbucket of one sign-in: at its deadline, or as soon as the browser has gone away. What an
- * `AbortSignal` does, at a tenth of the work: each sign-in makes one, and three requests listen to it.
+ * Ends the requests to Bitbucket of one sign-in: at its deadline, when the exchange is over, or when the browser goes
+ * away. Does what an `AbortSignal` does at a tenth of the work: each sign-in makes one, and three requests listen to it.
  */
 export class ExchangeDeadline {
   readonly #cancels = new Set<Cancel>()
   readonly #timer: NodeJS.Timeout
   readonly #res: Response | undefined
+  #isOver = false
   #reason: BitbucketSignInError | null = null
 
   constructor(timeoutMs: number, res: Response | undefined) {
-    this.#timer = setTimeout(() => {
-      const seconds = timeoutMs / 1000
-      this.cancel(new BitbucketSignInError('upstream_timeout', `Bitbucket did not answer within ${seconds} s.`))
-    }, timeoutMs)
+    this.#timer = setTimeout(() => this.cancel(timedOut(timeoutMs)), timeoutMs)
     this.#res = res
     res?.once('close', this.#onClose)
   }
 
-  /** Why its requests were ended, `null` while they may run. */
+  /** Why no further request may begin, `null` while they may. */
   get reason(): BitbucketSignInError | null {
+    if (this.#isOver) this.#reason ??= new BitbucketSignInError('upstream_failed', 'This exchange is over.')
     return this.#reason
   }
 
-  /** Calls this once, should the requests have to end; {@link remove} it when its request has ended by itself. */
+  /** Calls this once, should the requests have to end; {@link remove} it when its request has ended. */
   add(cancel: Cancel): void {
     this.#cancels.add(cancel)
   }
 
   remove(cancel: Cancel): void {
     this.#cancels.delete(cancel)
+    if (this.#isOver && this.#cancels.size === 0) clearTimeout(this.#timer)
   }
 
-  /** Ends all requests; those that begin later end at once. */
+  /** Ends all running requests; those that begin later end immediately. The only way to end a request early. */
   cancel(reason: BitbucketSignInError): void {
-    if (this.#reason) return
-    this.#reason = reason
+    this.#reason ??= reason
+    this.#close()
+    clearTimeout(this.#timer)
     for (const cancel of this.#cancels) cancel(reason)
     this.#cancels.clear()
   }
 
-  /** The exchange is over, whatever came of it: neither timer nor listener is left. */
+  /** The exchange is over: ends whatever still runs, and leaves neither timer nor listener. */
   end(): void {
+    this.#close()
+    if (this.#cancels.size > 0) this.cancel(this.reason as BitbucketSignInError)
     clearTimeout(this.#timer)
+  }
+
+  /** The response is complete: no request begins, and those that run have until the deadline. */
+  release(): void {
+    this.#close()
+    if (this.#cancels.size === 0) clearTimeout(this.#timer)
+  }
+
+  #close(): void {
+    this.#isOver = true
     this.#res?.off('close', this.#onClose)
   }
 
+  /** Node emits `close` after a complete response, too. */
   readonly #onClose = (): void => {
-    this.cancel(new BitbucketSignInError('upstream_failed', 'The browser went away.'))
+    if (this.#res?.writableEnded) this.release()
+    else this.cancel(new BitbucketSignInError('upstream_failed', 'The browser went away.'))
   }
+}
+
+function timedOut(timeoutMs: number): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'upstream_timeout',
+    `Bitbucket did not answer within ${timeoutMs / 1000} s. Check the network to Bitbucket and https://bitbucket.status.atlassian.com, or raise \`timeoutMs\`.`,
+  )
 }

@@ -333,7 +333,7 @@ describe('what hooks are given', () => {
     await hooks.create({ identity, profile, email: { ...EMAIL } })
     const [input] = seen as [{ identity: Identity; profile: Profile; email: object }]
     expect(input).toMatchObject({ identity: IDENTITY, profile: PROFILE, email: EMAIL })
-    for (const each of [input.identity, input.profile, input.profile.emails, input.profile.emails[0], input.email]) {
+    for (const each of [input.identity, input.profile, input.profile.emails, input.profile.emails?.[0], input.email]) {
       expect(Object.isFrozen(each)).toBe(true)
     }
     expect(input.identity).not.toBe(identity)

@@ -132,12 +132,52 @@ describe('refreshTokens', () => {
     expect(requests[0]?.body).toBe('grant_type=refresh_token&refresh_token=R3fresh')
   })
 
-  test.each(['invalid_grant', 'unauthorized_client'])(
-    '%s means that the person has to consent again',
-    async (error) => {
-      expect((await refused(refresh({ status: 400, body: { error } }))).code).toBe('reauthorization_required')
-    },
-  )
+  const INVALID = 'Invalid refresh_token'
+
+  test.each([
+    [400, 'invalid_grant', INVALID],
+    [400, 'invalid_grant', undefined],
+    [401, 'invalid_grant', INVALID],
+    [403, 'invalid_grant', 'Invalid authorization code'],
+    [400, 'invalid_request', INVALID],
+    [400, 'invalid_request', 'Invalid refresh token.'],
+  ])('case 20: %i %s %j can only mean a dead token', async (status, error, error_description) => {
+    const body = { error, error_description }
+    expect((await refused(refresh({ status, body }))).code).toBe('reauthorization_required')
+  })
+
+  test.each([400, 401, 403])('case 20: %i unauthorized_client says nothing about the token', async (status) => {
+    const error = await refused(
+      refresh({
+        status,
+        body: { error: 'unauthorized_client', error_description: 'Invalid OAuth client credentials' },
+      }),
+    )
+    expect(error).toMatchObject({ code: 'refresh_refused', status: 503 })
+    expect(error.message).toMatch(/^refresh request: .*Keep the token and wait 15 minutes/)
+  })
+
+  test.each<[number, unknown, string]>([
+    [400, { error: 'invalid_grant', error_description: 'Unsupported grant type: None' }, 'upstream_failed'],
+    [400, { error: 'invalid_grant', error_description: 'The token was issued to another client.' }, 'upstream_failed'],
+    [
+      400,
+      { error: 'invalid_request', error_description: 'No callback uri defined for the OAuth client.' },
+      'client_rejected',
+    ],
+    [400, { error: 'invalid_request' }, 'client_rejected'],
+    [400, { error: 'invalid_request', error_description: { text: INVALID } }, 'client_rejected'],
+    [400, { error: 'unsupported_grant_type' }, 'upstream_failed'],
+    [400, { error: ['invalid_grant'] }, 'upstream_failed'],
+    [400, undefined, 'upstream_failed'],
+    [404, undefined, 'upstream_failed'],
+    [429, { error: 'invalid_grant' }, 'rate_limited'],
+    [429, { error: 'unauthorized_client' }, 'rate_limited'],
+    [500, { error: 'invalid_grant', error_description: INVALID }, 'upstream_failed'],
+    [200, { error: 'invalid_grant', error_description: INVALID }, 'upstream_failed'],
+  ])('case 20: %i %j is no word about the token', async (status, body, code) => {
+    expect((await refused(refresh({ status, body }))).code).toBe(code)
+  })
 
   test('other refusals keep their meaning', async () => {
     expect((await refused(refresh({ status: 429 }))).code).toBe('rate_limited')
@@ -162,14 +202,15 @@ describe('fetchPerson', () => {
     const waiting: (() => void)[] = []
     const { given, requests } = exchange(async (request) => {
       await new Promise<void>((resolve) => waiting.push(resolve))
-      return { body: endpointOf(request) === 'user' ? USER : {} }
+      if (endpointOf(request) === 'user') return { body: USER }
+      return endpointOf(request) === 'user/emails' ? { body: { values: [] } } : { status: 404 }
     })
     const work = fetchPerson(given, { ...CLIENT, workspaces: ['acme', 'other'] }, 'T0ken')
     expect(requests.map(endpointOf)).toEqual([
       'user',
-      'user/emails',
       'user/workspaces/acme/permission',
       'user/workspaces/other/permission',
+      'user/emails',
     ])
     for (const release of waiting) release()
     await work
@@ -216,7 +257,7 @@ describe('fetchPerson', () => {
   ])('addresses that fail with %i are a value: it depends on who it is whether they matter', async (status, code) => {
     const found = await person({ 'user/emails': () => ({ status, body: { values: [emailOf('a@x.co')] } }) }).work
     expect(found.emailsFailed?.code).toBe(code)
-    expect(found.profile.emails).toEqual([])
+    expect(found.profile.emails).toBeNull()
   })
 
   test('addresses come from every page, and from none when one page fails', async () => {
@@ -226,20 +267,28 @@ describe('fetchPerson', () => {
       return { body: { values: [emailOf(`${number}@x.co`)], ...next } }
     }
     const found = await person({ 'user/emails': page }).work
-    expect(found.profile.emails.map(({ address }) => address)).toEqual(['1@x.co', '2@x.co', '3@x.co'])
+    expect(found.profile.emails?.map(({ address }) => address)).toEqual(['1@x.co', '2@x.co', '3@x.co'])
     const failing = person({
       'user/emails': (request) => (request.url.searchParams.get('page') === '3' ? { status: 500 } : page(request)),
     })
-    expect((await failing.work).profile.emails).toEqual([])
+    expect((await failing.work).profile.emails).toBeNull()
     expect((await failing.work).emailsFailed?.code).toBe('upstream_failed')
   })
 
-  test('ten pages are read, of a list that never ends', async () => {
-    const { work, requests } = person({
-      'user/emails': () => ({ body: { values: [emailOf('a@x.co')], next: `${API}/user/emails?page=again` } }),
-    })
-    await work
-    expect(requests.filter((request) => endpointOf(request) === 'user/emails')).toHaveLength(10)
+  test('case 22: ten pages are read; a longer list could not be read', async () => {
+    const pages = (last: number) =>
+      person({
+        'user/emails': ({ url }) => {
+          const number = Number(url.searchParams.get('page') ?? 1)
+          const next = number < last ? { next: `${API}/user/emails?page=${number + 1}` } : {}
+          return { body: { values: [emailOf(`${number}@x.co`)], ...next } }
+        },
+      })
+    const ten = pages(10)
+    expect((await ten.work).profile.emails).toHaveLength(10)
+    const eleven = pages(11)
+    expect(await eleven.work).toMatchObject({ profile: { emails: null }, emailsFailed: { code: 'upstream_failed' } })
+    expect(eleven.requests.filter((request) => endpointOf(request) === 'user/emails')).toHaveLength(10)
   })
 
   test.each([
@@ -253,11 +302,24 @@ describe('fetchPerson', () => {
     '/2.0/user/emails?page=2',
     'javascript:alert(1)',
     '',
-  ])('a next page at %j gets no token', async (next) => {
+    7,
+    true,
+    {},
+    [`${API}/user/emails?page=2`],
+  ])('case 22: a next page at %j gets no token, and the list could not be read', async (next) => {
     const { work, requests } = person({ 'user/emails': () => ({ body: { values: [emailOf('a@x.co')], next } }) })
-    expect((await work).profile.emails).toHaveLength(1)
+    expect(await work).toMatchObject({ profile: { emails: null }, emailsFailed: { code: 'upstream_failed' } })
     expect(requests).toHaveLength(2)
   })
+
+  test.each([{}, { values: {} }, { values: [null] }, { type: 'error', error: {} }, undefined])(
+    'case 22: a second page that is %j makes the list unreadable',
+    async (second) => {
+      const first = { values: [{ ...emailOf('a@x.co'), is_confirmed: true }], next: `${API}/user/emails?page=2` }
+      const { work } = person({ 'user/emails': ({ url }) => ({ body: url.search === '' ? first : second }) })
+      expect(await work).toMatchObject({ profile: { emails: null }, emailsFailed: { code: 'upstream_failed' } })
+    },
+  )
 
   describe('the memberships', () => {
     const workspace = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
@@ -272,17 +334,58 @@ describe('fetchPerson', () => {
       expect((await asked({ body: { ...membership, user: undefined } })).workspaces).toHaveLength(1)
     })
 
+    const scopes = (required: unknown, granted?: unknown) => ({
+      status: 403,
+      body: { type: 'error', error: { message: 'no', detail: { required, granted } } },
+    })
+
     test.each<[string, Reply]>([
-      ['of somebody else', { body: { ...membership, user: { uuid: workspace.uuid } } }],
-      ['of another workspace', { body: { ...membership, workspace: { ...workspace, slug: 'other' } } }],
-      ['with another status', { status: 404, body: membership }],
-      ['with a redirect', { status: 302, body: membership }],
-      ['without a body', {}],
-      ['that cannot be had', new BitbucketSignInError('upstream_failed', 'no')],
-      ['that says no', { status: 403, body: { type: 'error' } }],
-    ])('one %s is none', async (_what, reply) => {
+      ['403', { status: 403, body: { type: 'error' } }],
+      ['403 with a membership', { status: 403, body: membership }],
+      ['403 without a body', { status: 403 }],
+      ['403 with a detail in words', { status: 403, body: { type: 'error', error: { detail: 'No access.' } } }],
+      ['403 that names no scope', scopes([], ['account'])],
+      ['403 that names scopes which were granted', scopes(['account'], ['account', 'email'])],
+      ['404', { status: 404 }],
+      ['404 with a membership', { status: 404, body: membership }],
+    ])('case 19: %s is the word for "no member"', async (_what, reply) => {
       expect((await asked(reply)).workspaces).toEqual([])
     })
+
+    const FAULTS: readonly [string, Reply, string][] = [
+      ['a 403 that names a missing scope', scopes(['account'], ['email']), 'scope_missing'],
+      ['a 403 that names a scope alone', scopes(['account']), 'scope_missing'],
+      ['401', { status: 401 }, 'upstream_failed'],
+      ['410', { status: 410 }, 'upstream_failed'],
+      ['429', { status: 429 }, 'rate_limited'],
+      ['503', { status: 503, body: membership }, 'upstream_failed'],
+      ['a redirect', { status: 302, body: membership }, 'upstream_failed'],
+      ['204', { status: 204 }, 'upstream_failed'],
+      ['no body', {}, 'upstream_failed'],
+      ['another type', { body: { ...membership, type: 'workspace' } }, 'upstream_failed'],
+      ["another user's membership", { body: { ...membership, user: { uuid: workspace.uuid } } }, 'upstream_failed'],
+      ['another workspace', { body: { ...membership, workspace: { ...workspace, slug: 'other' } } }, 'upstream_failed'],
+      ['no connection', new BitbucketSignInError('upstream_failed', 'no'), 'upstream_failed'],
+      ['a timeout', new BitbucketSignInError('upstream_timeout', 'late'), 'upstream_timeout'],
+    ]
+
+    test.each(FAULTS)('case 19: %s is a fault', async (_what, reply, code) => {
+      const error = await refused(asked(reply))
+      expect(error.code).toBe(code)
+      expect(error.message).toMatch(/^workspace request: /)
+    })
+
+    test.each(FAULTS)(
+      'case 19: %s beside a refusal is a fault, beside a membership it is none',
+      async (_w, reply, code) => {
+        const path = (each: string) => `user/workspaces/${each}/permission`
+        const workspaces = ['broken', 'acme']
+        const beside = (other: Reply) =>
+          person({ [path('broken')]: () => reply, [path('acme')]: () => other }, { workspaces }).work
+        expect((await refused(beside({ status: 403 }))).code).toBe(code)
+        expect((await beside({ body: membership })).workspaces).toEqual([{ ...workspace, permission: 'owner' }])
+      },
+    )
   })
 
   test('each request is timed, with its status, those that failed too', async () => {

@@ -348,33 +348,59 @@ describe('readEmailPage', () => {
     })
   })
 
-  test.each([1, 'true', 'false', [], {}, null, undefined])('a flag that is %j is not set', (flag) => {
-    const [email] = readEmailPage({ values: [{ email: 'a@x.co', is_primary: flag, is_confirmed: flag }] }).emails
-    expect(email).toEqual({ address: 'a@x.co', primary: false, confirmed: false })
+  test.each([false, null, undefined])('a flag that is %j is not set', (flag) => {
+    const page = readEmailPage({ values: [{ email: 'a@x.co', is_primary: flag, is_confirmed: flag }] })
+    expect(page?.emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
   })
 
-  test('odd entries are skipped, the others are kept', () => {
-    const odd = [...NO_OBJECTS, {}, { email: null }, { email: ['a@x.co'] }, { email: MEGABYTE }, { ...item, type: 'x' }]
-    expect(readEmailPage({ values: [...odd, item, ...odd] }).emails).toHaveLength(1)
+  test.each([1, 'true', 'false', [], {}])('case 22: a flag that is %j makes the page unreadable', (flag) => {
+    expect(readEmailPage({ values: [item, { ...item, is_primary: flag }] })).toBeUndefined()
+    expect(readEmailPage({ values: [item, { ...item, is_confirmed: flag }] })).toBeUndefined()
   })
 
-  test.each(NO_OBJECTS)('values %j are no addresses', (values) => {
-    const { emails } = readEmailPage({ values: Array.isArray(values) ? null : values })
-    expect(emails).toEqual([])
+  test('case 22: an entry that cannot be read makes the page unreadable, for it could be the primary address', () => {
+    for (const entry of [...NO_OBJECTS, {}, { email: null }, { email: ['a@x.co'] }, { email: 7 }, [item]]) {
+      expect(readEmailPage({ values: [item, entry] })).toBeUndefined()
+    }
   })
 
-  test('at most 100 of a page are read', () => {
-    expect(readEmailPage({ values: Array.from({ length: 5000 }, () => item) }).emails).toHaveLength(100)
+  test('case 22: a string that is not an address is dropped, and so is an entry of another type', () => {
+    const strings = [
+      '',
+      'a',
+      '@x.co',
+      'a@',
+      'a\ud800@x.co',
+      'a@x.co\r\nBcc: b@x.co',
+      'a\u0000@x.co',
+      ' a@x.co',
+      MEGABYTE,
+    ]
+    const odd = [...strings.map((email) => ({ ...item, email })), { ...item, type: 'x' }]
+    expect(readEmailPage({ values: [...odd, item] })?.emails).toEqual([
+      { address: 'a@x.co', primary: true, confirmed: true },
+    ])
   })
 
-  test('next is a string or nothing', () => {
-    expect(readEmailPage({ next: 'https://api.bitbucket.org/2.0/user/emails?page=2' }).next).toContain('page=2')
-    for (const next of NO_STRINGS) expect(readEmailPage({ next }).next).toBeUndefined()
+  test.each(NO_OBJECTS)('case 22: values %j make the page unreadable', (values) => {
+    expect(readEmailPage({ values: Array.isArray(values) ? null : values })).toBeUndefined()
+  })
+
+  test('case 22: a page of more than 100 entries is unreadable', () => {
+    expect(readEmailPage({ values: Array.from({ length: 100 }, () => item) })?.emails).toHaveLength(100)
+    expect(readEmailPage({ values: Array.from({ length: 101 }, () => item) })).toBeUndefined()
+  })
+
+  test('next is left to the caller, `null` means none', () => {
+    for (const next of ['https://api.bitbucket.org/2.0/user/emails?page=2', '', 7, {}, false]) {
+      expect(readEmailPage({ values: [], next })?.next).toBe(next)
+    }
+    expect(readEmailPage({ values: [], next: null })).toEqual({ emails: [], next: undefined })
   })
 
   test('flags that only a prototype has are not set', () => {
     const body = parsed('{"values":[{"email":"a@x.co","__proto__":{"is_confirmed":true,"is_primary":true}}]}')
-    expect(readEmailPage(body).emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
+    expect(readEmailPage(body)?.emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
   })
 })
 

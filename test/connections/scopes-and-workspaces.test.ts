@@ -1,5 +1,5 @@
 import type { Connection } from 'passport-bitbucket-signin'
-import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
+import { FAKE_CLIENT, type FakeFault } from 'passport-bitbucket-signin/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
@@ -142,9 +142,11 @@ describe('workspaces', () => {
   })
   test.each([
     ['401', { problem: 'invalid-token' as const }],
-    ['404', { problem: 'not-found' as const }],
     ['410', { problem: 'removed' as const }],
-    ['429', { problem: 'rate-limited' as const }],
+    ['429', { problem: 'rate-limited' as const }, 'rate_limited'],
+    ['429 in plain text', { problem: 'rate-limited-text' as const }, 'rate_limited'],
+    ['a missing scope', { problem: 'missing-scope' as const }, 'scope_missing'],
+    ['503', { status: 503 }],
     ['500 with a page', { status: 500, html: '<h1>Oops</h1>' }],
     ['an empty 200', { status: 200, text: '' }],
     ['a 204', { status: 204, json: body({}) }],
@@ -160,21 +162,44 @@ describe('workspaces', () => {
     ['a reset connection', { delivery: 'reset' as const }],
     ['a truncated body', { delivery: 'truncate' as const }],
     ['2 MB', { hugeBytes: 2 * 1024 * 1024 }],
-  ])('%s is no membership', async (_, fault) => {
+  ])('case 19: %s is a fault, never a refusal of the member', async (_, fault: FakeFault, code = 'upstream_failed') => {
     await gate(['acme'])
     app.fake.script('workspace', fault)
-    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice'))).toEqual({ status: 403, code: 'workspace_required' })
+    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe(code)
     expect(app.accounts.calls).toEqual([])
+    expect(app.errors.map((error) => [error.code, error.message])).toEqual([
+      [code, expect.stringMatching(/^workspace request: /)],
+    ])
     app.fake.clearScripts()
     expect((await app.signIn(new TestBrowser(), 'alice')).location).toBe('/')
   })
 
-  test('an answer that never comes is none either', async () => {
+  test.each([
+    ['403', { json: { type: 'error', error: { message: 'no' } }, status: 403 }],
+    ['404', { problem: 'not-found' as const }],
+  ])('case 19: %s is the word for "no member"', async (_, answer) => {
+    await gate(['acme'])
+    app.fake.script('workspace', answer)
+    expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe('workspace_required')
+    expect(app.errors).toEqual([])
+  })
+
+  test('case 19: one confirmed membership opens the gate whatever else failed', async () => {
+    await gate(['broken', 'acme'])
+    const statuses = [503, 403, 410]
+    app.fake.script('workspace', ({ path }) => (path.includes('broken') ? { status: statuses[0] ?? 500 } : null))
+    for (; statuses.length > 0; statuses.shift()) {
+      expect((await app.signIn(new TestBrowser(), 'alice')).location).toBe('/')
+    }
+  })
+
+  test('case 19: an answer that never comes is a timeout', async () => {
     app = await startTestApp({ connection: { workspaces: ['acme'] }, options: { http: { timeoutMs: 300 } } })
     app.fake.script('workspace', { delivery: 'stall' })
-    const { status } = refusalOf(await app.signIn(new TestBrowser(), 'alice'))
-    expect([403, 504]).toContain(status)
+    const refusal = refusalOf(await app.signIn(new TestBrowser(), 'alice'))
+    expect(refusal).toEqual({ status: 504, code: 'upstream_timeout' })
     expect(app.accounts.calls).toEqual([])
+    expect(app.errors[0]?.message).toMatch(/^workspace request: /)
   })
 
   test('a slug goes into the path as one segment, and odd ones are refused when they are configured', async () => {

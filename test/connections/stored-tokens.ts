@@ -9,46 +9,91 @@ export const createTable = `
   CREATE TABLE bitbucket_tokens (
     user_id       text PRIMARY KEY,
     tenant        text,
-    access_token  text NOT NULL,   -- encrypt both tokens in a real app
-    refresh_token text,            -- NULL: this person has to sign in with Bitbucket again
-    expires_at    timestamptz
+    access_token  text NOT NULL,    -- encrypt both tokens in a real app
+    refresh_token text,
+    expires_at    timestamptz,
+    accepted_at   timestamptz,      -- the last successful refresh
+    refused_at    timestamptz,      -- the last refresh_refused
+    refusals      int NOT NULL DEFAULT 0,
+    dead          boolean NOT NULL DEFAULT false   -- this user has to sign in with Bitbucket again
   )`
 
 /** For the hook: `storeTokens: ({ user, tokens, context }) => saveTokens(client, user.id, context.tenant, tokens)`. */
 export async function saveTokens(client: Client, userId: string, tenant: string | null, tokens: Tokens): Promise<void> {
   await client.query(
     `INSERT INTO bitbucket_tokens (user_id, tenant, access_token, refresh_token, expires_at) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT (user_id) DO UPDATE SET tenant = $2, access_token = $3, refresh_token = $4, expires_at = $5`,
+     ON CONFLICT (user_id) DO UPDATE SET tenant = $2, access_token = $3, refresh_token = $4, expires_at = $5,
+       refused_at = NULL, refusals = 0, dead = false`,
     [userId, tenant, tokens.accessToken, tokens.refreshToken, tokens.expiresAt],
   )
 }
 
-/** An access token that is good for another minute. Rejects with `reauthorization_required` when there is none. */
+interface Row {
+  readonly tenant: string | null
+  readonly access_token: string
+  readonly refresh_token: string | null
+  readonly running_out: boolean
+  readonly dead: boolean
+  readonly paused: boolean
+}
+
+/**
+ * An access token that is valid for another minute. Rejects with `reauthorization_required` when the user has to sign
+ * in again, and with `refresh_refused` when it is too early to tell.
+ */
 export async function accessTokenOf(client: Client, bitbucket: BitbucketSignIn, userId: string): Promise<string> {
   await client.query('BEGIN')
   try {
-    // Whoever comes second waits here, and then reads what the first one stored.
-    const locked = await client.query('SELECT * FROM bitbucket_tokens WHERE user_id = $1 FOR UPDATE', [userId])
-    const row = locked.rows[0] as
-      | { tenant: string | null; access_token: string; refresh_token: string | null; expires_at: Date | null }
-      | undefined
-    let token = row?.access_token
-    if (!row || !token || (row.expires_at && row.expires_at.getTime() < Date.now() + 60_000)) {
-      if (!row?.refresh_token) throw new BitbucketSignInError('reauthorization_required', 'No refresh token is stored.')
-      const fresh = await bitbucket.refreshTokens({ tenant: row.tenant, refreshToken: row.refresh_token })
-      // An answer without a refresh token leaves the old one as it is.
-      await saveTokens(client, userId, row.tenant, { ...fresh, refreshToken: fresh.refreshToken ?? row.refresh_token })
-      token = fresh.accessToken
-    }
+    // A second call waits here, and then reads what the first one stored.
+    const locked = await client.query(
+      `SELECT *, coalesce(expires_at < clock_timestamp() + interval '1 minute', false) AS running_out,
+         coalesce(refused_at + interval '15 minutes' * least(2 ^ (refusals - 1), 96) > clock_timestamp(), false) AS paused
+       FROM bitbucket_tokens WHERE user_id = $1 FOR UPDATE`,
+      [userId],
+    )
+    const row = locked.rows[0] as unknown as Row | undefined
+    const token = row && !row.running_out ? row.access_token : await refreshRow(client, bitbucket, userId, row)
     await client.query('COMMIT')
     return token
   } catch (error) {
-    if (error instanceof BitbucketSignInError && error.code === 'reauthorization_required') {
-      await client.query('UPDATE bitbucket_tokens SET refresh_token = NULL WHERE user_id = $1', [userId])
-      await client.query('COMMIT')
-    } else {
-      await client.query('ROLLBACK')
-    }
+    await client.query('ROLLBACK')
     throw error
   }
+}
+
+async function refreshRow(client: Client, bitbucket: BitbucketSignIn, userId: string, row?: Row): Promise<string> {
+  if (!row?.refresh_token || row.dead) {
+    throw new BitbucketSignInError('reauthorization_required', 'No refresh token that works is stored.')
+  }
+  if (row.paused) throw new BitbucketSignInError('refresh_refused', 'Bitbucket refused this token a short while ago.')
+  const fresh = await bitbucket
+    .refreshTokens({ tenant: row.tenant, refreshToken: row.refresh_token })
+    .catch((error: unknown) => noteRefusal(client, userId, error))
+  // An answer without a refresh token leaves the old one as it is.
+  await saveTokens(client, userId, row.tenant, { ...fresh, refreshToken: fresh.refreshToken ?? row.refresh_token })
+  await client.query('UPDATE bitbucket_tokens SET accepted_at = clock_timestamp() WHERE user_id = $1', [userId])
+  return fresh.accessToken
+}
+
+/**
+ * Notes a refusal and throws it. No token is ever deleted, because a refusal may mean the whole client. It means this
+ * token if it is refused for the second time, and the last thing that happened to the other tokens of the client
+ * since the first time is that one was accepted.
+ */
+async function noteRefusal(client: Client, userId: string, error: unknown): Promise<never> {
+  const code = error instanceof BitbucketSignInError ? error.code : null
+  if (code !== 'reauthorization_required' && code !== 'refresh_refused') throw error
+  const noted = await client.query(
+    `UPDATE bitbucket_tokens AS mine SET refused_at = clock_timestamp(), refusals = refusals + 1,
+       dead = $2 OR coalesce(mine.refused_at IS NOT NULL AND (
+         SELECT max(accepted_at) > greatest(mine.refused_at, max(refused_at)) FROM bitbucket_tokens AS other
+         WHERE tenant IS NOT DISTINCT FROM mine.tenant AND user_id <> mine.user_id), false)
+     WHERE user_id = $1 RETURNING dead`,
+    [userId, code === 'reauthorization_required'],
+  )
+  await client.query('COMMIT')
+  if (code === 'refresh_refused' && noted.rows[0]?.dead === true) {
+    throw new BitbucketSignInError('reauthorization_required', 'This refresh token is dead.', { cause: error })
+  }
+  throw error
 }

@@ -86,10 +86,14 @@ describe('refreshTokens', () => {
     expect(second.accessToken).not.toBe(first.accessToken)
     expect(second.scopes).toEqual(['account', 'email'])
     expect(second.expiresAt).toBeInstanceOf(Date)
+    const codes = {
+      unauthorized_client: { code: 'refresh_refused', status: 503 },
+      invalid_grant: { code: 'reauthorization_required', status: 401 },
+    } as const
     for (const deadRefreshToken of ['unauthorized_client', 'invalid_grant'] as const) {
       app.fake.setBehaviour({ deadRefreshToken })
       const dead = await app.bitbucket.refreshTokens({ refreshToken: first.refreshToken }).catch((error) => error)
-      expect(dead).toMatchObject({ code: 'reauthorization_required', status: 401 })
+      expect(dead).toMatchObject(codes[deadRefreshToken])
       expect(`${dead.stack}${JSON.stringify(dead)}`).not.toContain(first.refreshToken.slice(0, 20))
     }
     await app.bitbucket.refreshTokens({ refreshToken: second.refreshToken ?? '' })
@@ -155,11 +159,11 @@ describe('refreshTokens', () => {
 
     expect(await refresh({ tenant: 'acme' })).toHaveProperty('accessToken')
     app.fake.addClient({ ...client, clientSecret: 'rotated' })
-    expect(await refresh({ tenant: 'acme' })).toBe('reauthorization_required')
+    expect(await refresh({ tenant: 'acme' })).toBe('refresh_refused')
     rows.acme = { clientID: 'acme-key', clientSecret: 'rotated', enabled: false, applications: [] }
     expect(await refresh({ tenant: 'acme' })).toHaveProperty('accessToken')
-    expect(await refresh({ tenant: 'inherits' })).toBe('reauthorization_required')
-    expect(await refresh({})).toBe('reauthorization_required')
+    expect(await refresh({ tenant: 'inherits' })).toBe('refresh_refused')
+    expect(await refresh({})).toBe('refresh_refused')
     expect(await refresh({ tenant: 'nobody' })).toBe('connection_unavailable')
     expect(await refresh({ tenant: '__proto__' })).toBe('connection_unavailable')
   })
