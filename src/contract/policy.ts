@@ -25,8 +25,18 @@ export interface SignInPolicy {
 
 /** The app's choices for linking. */
 export interface LinkPolicy {
-  /** Let accounts with an unverified address link. Default `false`: whoever made such an account could wait inside it. */
-  readonly linkUnverified: boolean
+  /**
+   * What the app knows of its own users' addresses.
+   *
+   * - `verified` (default): the app verifies them, and `emailVerified` of the hooks says which. An account whose address
+   *   is not verified cannot link: a stranger could have made it and wait inside it for the address's owner.
+   * - `unverified`: the app only stores them. `emailVerified` counts as false everywhere, linking needs no verified
+   *   address, and a matching account is always proven by signing in to it. `claimAddress` is refused at construction:
+   *   it would take accounts from their owners.
+   * - `none`: users have no addresses here. Bitbucket's are not read, no account is looked up by address, and no code
+   *   is ever sent. The address policies and `trustedProvider` are refused at construction.
+   */
+  readonly localAddresses: 'verified' | 'unverified' | 'none'
   /** `one` (default) Bitbucket identity per user, or `many`. */
   readonly identitiesPerUser: 'one' | 'many'
 }

@@ -23,8 +23,8 @@ export interface LinkFacts {
   readonly owner: IdentityOwner
   /** Whether the user has another Bitbucket identity already. */
   readonly hasOtherIdentity: boolean
-  /** Whether the user's own address is verified. */
-  readonly emailVerified: boolean
+  /** Whether the user has an address that is not verified; a user without any has none to wait for the owner of. */
+  readonly unverifiedAddress: boolean
 }
 
 /** The answer to a link: store it, only refresh what is stored, or refuse. */
@@ -41,7 +41,8 @@ export function decideLink(facts: LinkFacts, policy: LinkPolicy): LinkDecision {
   if (facts.owner === 'self') return { type: 'refresh' }
   // A disabled owner is answered like any other: nothing is disclosed of whose the identity is.
   if (facts.owner !== 'nobody') return { type: 'refuse', code: 'identity_linked_elsewhere' }
-  if (!facts.emailVerified && !policy.linkUnverified) return { type: 'refuse', code: 'email_unverified' }
+  if (facts.unverifiedAddress && policy.localAddresses === 'verified')
+    return { type: 'refuse', code: 'email_unverified' }
   if (facts.hasOtherIdentity && policy.identitiesPerUser === 'one') {
     return { type: 'refuse', code: 'another_identity_linked' }
   }

@@ -49,6 +49,7 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   successredirect: 'signedIn',
   failureredirect: 'failed',
   loginpath: 'signIn',
+  linkunverified: 'localAddresses',
 }
 
 /** The keys allowed where an unknown one was found: walks the schema along the path. */

@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http'
 import type { AccountHooks } from '../contract/hooks'
 import { type BitbucketSignInOptions, configurationError, type PassportLike } from '../contract/options'
+import { checkAddressPolicy } from './address-policy'
 import { connectionSchema } from './connection-options'
 import { registerGroup } from './option-advice'
 import { parse } from './option-problems'
@@ -47,7 +48,7 @@ const policy = (z: Zod) =>
       missingEmail: z.enum(['ask', 'allow', 'reject']).default('ask'),
       matchingAccount: z.enum(['link', 'prove', 'reject']).default('link'),
       codeOpensAccount: z.boolean().default(false),
-      linkUnverified: z.boolean().default(false),
+      localAddresses: z.enum(['verified', 'unverified', 'none']).default('verified'),
       identitiesPerUser: z.enum(['one', 'many']).default('one'),
     })
     .prefault({})
@@ -148,6 +149,9 @@ export type ResolvedOptions<User> = Omit<BitbucketSignInOptions<User>, keyof Gro
 /** Parses the options of `bitbucketSignIn`; throws `configuration_invalid` for the first problem. */
 export function parseOptions<User>(options: BitbucketSignInOptions<User>): ResolvedOptions<User> {
   const { name, secrets, policy, paths, session, http } = parse(optionsSchema(), options, 'bitbucketSignIn')
+  checkAddressPolicy(options)
+  // Where users have no addresses, an account without one is complete.
+  if (policy.localAddresses === 'none') Object.assign(policy, { untrustedEmail: 'omit', missingEmail: 'allow' })
   if (!options.sendEmailCode && (policy.untrustedEmail === 'verify' || policy.missingEmail === 'ask')) {
     throw configurationError(
       'bitbucketSignIn: `sendEmailCode` is missing. Set it, or set `policy.untrustedEmail` and `policy.missingEmail` so that no code is ever needed.',

@@ -128,7 +128,7 @@ export async function exchangeFor<User>(
   const exchange = { ...openExchange(services.transport, services.timeoutMs, res), timings: visit.timings }
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
-    const result = await redeem(exchange, taken)
+    const result = await redeem(exchange, taken, { skipEmails: services.policy.localAddresses === 'none' })
     visit.about.identityId = result.person.identity.id
     // At every sign-in; no answer is no membership.
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()

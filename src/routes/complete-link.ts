@@ -2,6 +2,7 @@ import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
 import { hasOtherIdentity } from '../accounts/resolve-sign-in'
 import type { SignInResult } from '../bitbucket/exchange'
 import { BitbucketSignInError } from '../contract/errors'
+import type { UserDescription } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import { configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
@@ -48,7 +49,7 @@ export async function linkTo<User>(
   const facts = {
     owner,
     hasOtherIdentity: (await hasOtherIdentity(current.user, identity, hooks)) ?? true,
-    emailVerified: (await hooks.describe(current.user))?.emailVerified ?? false,
+    unverifiedAddress: hasUnverifiedAddress(await hooks.describe(current.user)),
   }
   const decision = decideLink(facts, visit.services.policy)
   if (decision.type === 'refuse') throw refusal(decision.code)
@@ -61,6 +62,11 @@ export async function linkTo<User>(
   if (decision.type === 'link') await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
   await followUp(visit, hooks, current, { identity, profile }, tokens)
   await signIn(visit.req, current, 'everything', null)
+}
+
+/** Whether the account was made with an address that its user has not proven. Unknown counts as unverified. */
+export function hasUnverifiedAddress(description: UserDescription | null): boolean {
+  return description === null || (description.email !== null && !description.emailVerified)
 }
 
 /** Somebody stored the identity first: fine when it was this same user in another tab. */

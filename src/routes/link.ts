@@ -5,7 +5,7 @@ import { decideUnlink } from '../decisions/linking'
 import { assertSessionUnchanged, currentUser, loginOf, signIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
 import { bodyField } from './body'
-import { requireLinkHooks } from './complete-link'
+import { hasUnverifiedAddress, requireLinkHooks } from './complete-link'
 import { refusal } from './complete-sign-in'
 import { formOf } from './pending-form'
 import { requireRecent } from './recent-sign-in'
@@ -49,8 +49,8 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
   requireRecent(visit, current)
   const hooks = hooksOf(visit, 'link')
   requireLinkHooks(hooks)
-  const { emailVerified } = (await hooks.describe(current.user)) ?? { emailVerified: false }
-  if (!emailVerified && !visit.services.policy.linkUnverified) throw refusal('email_unverified')
+  const unverified = hasUnverifiedAddress(await hooks.describe(current.user))
+  if (unverified && visit.services.policy.localAddresses === 'verified') throw refusal('email_unverified')
   startFor(visit, 'link', current)
 }
 

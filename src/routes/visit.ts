@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import { type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
+import { withoutVerifiedAddresses } from '../accounts/unverified-addresses'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { SignInEventType, UpstreamTiming } from '../contract/events'
@@ -72,10 +73,9 @@ export function hooksOf<User>(
   intent: Intent,
   workspaces: readonly WorkspaceMembership[] = [],
 ): GuardedHooks<User> {
-  return guardHooks(visit.services.accounts, visit.services.userId, {
-    req: visit.req,
-    context: contextOf(visit, intent, workspaces),
-  })
+  const { accounts, userId, policy } = visit.services
+  const hooks = guardHooks(accounts, userId, { req: visit.req, context: contextOf(visit, intent, workspaces) })
+  return policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
 }
 
 /** Where a hook call comes from. */

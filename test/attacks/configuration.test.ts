@@ -197,7 +197,7 @@ test('CFG-06: switches of the wrong type are refused', () => {
     for (const name of ['trustedProvider', 'enabled', 'signUp', 'visible']) {
       expect(complaint({}, { [name]: value })).toContain(name)
     }
-    for (const name of ['codeOpensAccount', 'linkUnverified'])
+    for (const name of ['codeOpensAccount', 'localAddresses'])
       expect(complaint({ policy: { [name]: value } })).toContain(name)
   }
   expect(complaint({ policy: { untrustedEmail: 'trust' } })).toContain('untrustedEmail')
@@ -206,7 +206,7 @@ test('CFG-06: switches of the wrong type are refused', () => {
   expect(complaint({ session: { keep: ['__proto__'] } })).toContain('prototype')
   for (const value of [true, false]) {
     expect(complaint({}, { trustedProvider: value, enabled: value, signUp: value, visible: value })).toBe('accepted')
-    expect(complaint({ policy: { codeOpensAccount: value, linkUnverified: value } })).toBe('accepted')
+    expect(complaint({ policy: { codeOpensAccount: value } })).toBe('accepted')
   }
   expect(complaint({ session: { keep: ['cart'] } })).toBe('accepted')
 })

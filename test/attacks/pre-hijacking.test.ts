@@ -56,10 +56,11 @@ test('PRE-02: signing in to some other account does not confirm the link', async
 })
 
 test('PRE-04: what the squatter left open is void once the owner has claimed the account', async () => {
-  const lab = await startLab({ options: { policy: { linkUnverified: true } } })
+  const lab = await startLab()
   const { victim, attacker } = browsers()
-  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: false })
+  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
   const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
+  squatted.emailVerified = false
   const reauthentication = (await lab.post(attacker, '/reauthenticate')).location
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe(squatted.id)
@@ -77,10 +78,11 @@ test('PRE-04: what the squatter left open is void once the owner has claimed the
 })
 
 test('PRE-04: a session of the squatter that survived cannot link a second identity into the claimed account', async () => {
-  const lab = await startLab({ options: { policy: { linkUnverified: true } } })
+  const lab = await startLab()
   const { victim, attacker } = browsers()
-  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: false })
+  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
   const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
+  squatted.emailVerified = false
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe(squatted.id)
   await lab.refused(attacker, () => attacker.get(link), { code: 'another_identity_linked' })

@@ -12,8 +12,8 @@ import {
 } from '../../src/decisions/linking'
 
 const OWNERS: readonly IdentityOwner[] = ['nobody', 'self', 'other', 'disabled']
-const FACTS: LinkFacts = { owner: 'nobody', hasOtherIdentity: false, emailVerified: true }
-const POLICY: LinkPolicy = { linkUnverified: false, identitiesPerUser: 'one' }
+const FACTS: LinkFacts = { owner: 'nobody', hasOtherIdentity: false, unverifiedAddress: false }
+const POLICY: LinkPolicy = { localAddresses: 'verified', identitiesPerUser: 'one' }
 const link = (facts: Partial<LinkFacts> = {}, policy: Partial<LinkPolicy> = {}) =>
   decideLink({ ...FACTS, ...facts }, { ...POLICY, ...policy })
 const refuse = (code: string) => ({ type: 'refuse', code })
@@ -35,9 +35,9 @@ describe('decideLink', () => {
   })
 
   test('one’s own is refreshed, whatever else holds', () => {
-    for (const emailVerified of [true, false]) {
+    for (const unverifiedAddress of [true, false]) {
       for (const hasOtherIdentity of [true, false]) {
-        expect(link({ owner: 'self', emailVerified, hasOtherIdentity })).toEqual({ type: 'refresh' })
+        expect(link({ owner: 'self', unverifiedAddress, hasOtherIdentity })).toEqual({ type: 'refresh' })
       }
     }
   })
@@ -45,16 +45,18 @@ describe('decideLink', () => {
   test.each(['other', 'disabled'] as const)(
     'one of %s is refused, and the answer does not tell them apart',
     (owner) => {
-      expect(link({ owner }, { linkUnverified: true, identitiesPerUser: 'many' })).toEqual(
+      expect(link({ owner }, { localAddresses: 'unverified', identitiesPerUser: 'many' })).toEqual(
         refuse('identity_linked_elsewhere'),
       )
-      expect(link({ owner, emailVerified: false, hasOtherIdentity: true })).toEqual(refuse('identity_linked_elsewhere'))
+      expect(link({ owner, unverifiedAddress: true, hasOtherIdentity: true })).toEqual(
+        refuse('identity_linked_elsewhere'),
+      )
     },
   )
 
-  test('an account whose address is not verified does not link, unless linkUnverified', () => {
-    expect(link({ emailVerified: false })).toEqual(refuse('email_unverified'))
-    expect(link({ emailVerified: false }, { linkUnverified: true })).toEqual({ type: 'link' })
+  test('an account whose address is not verified does not link, unless the app verifies none', () => {
+    expect(link({ unverifiedAddress: true })).toEqual(refuse('email_unverified'))
+    expect(link({ unverifiedAddress: true }, { localAddresses: 'unverified' })).toEqual({ type: 'link' })
   })
 
   test('a second identity is refused, unless there may be many', () => {
@@ -65,13 +67,16 @@ describe('decideLink', () => {
   test('for every input a link needs an identity of nobody, and each rule that is not waived', () => {
     for (const owner of OWNERS) {
       for (const hasOtherIdentity of [true, false]) {
-        for (const emailVerified of [true, false]) {
-          for (const linkUnverified of [true, false]) {
+        for (const unverifiedAddress of [true, false]) {
+          for (const localAddresses of ['verified', 'unverified', 'none'] as const) {
             for (const identitiesPerUser of ['one', 'many'] as const) {
-              const decision = link({ owner, hasOtherIdentity, emailVerified }, { linkUnverified, identitiesPerUser })
+              const decision = link(
+                { owner, hasOtherIdentity, unverifiedAddress },
+                { localAddresses, identitiesPerUser },
+              )
               const may =
                 owner === 'nobody' &&
-                (emailVerified || linkUnverified) &&
+                (!unverifiedAddress || localAddresses !== 'verified') &&
                 (!hasOtherIdentity || identitiesPerUser === 'many')
               expect(decision.type === 'link').toBe(may)
               expect(decision.type === 'refresh').toBe(owner === 'self')

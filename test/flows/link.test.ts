@@ -175,12 +175,15 @@ describe('outcomes of linking', () => {
     expect(user.identities[0]?.profile?.displayName).toBe('Alice Renamed')
   })
 
-  test('an account whose address is not verified is refused before Bitbucket, unless linkUnverified', async () => {
+  test('an account whose address is not verified is refused before Bitbucket, unless the app verifies none', async () => {
     await open({}, { emailVerified: false })
     await expectRefused(await post('/link'), 'email_unverified', 403)
     expect(fake.count()).toBe(0)
     await app.close()
-    await open({ options: { policy: { linkUnverified: true } } }, { emailVerified: false })
+    await open(
+      { without: ['claimAddress'], options: { policy: { localAddresses: 'unverified' } } },
+      { emailVerified: false },
+    )
     await link(app, browser, 'alice')
     expect(user.identities).toHaveLength(1)
   })

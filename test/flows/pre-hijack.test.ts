@@ -128,10 +128,12 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
   })
 
   test('is removed by the claim where the app let it in', async () => {
-    await open({ options: { policy: { linkUnverified: true } } })
+    await open()
     const account = trap()
+    account.emailVerified = true
     await app.localSignIn(attacker, account)
     await link(app, attacker, 'mallory')
+    account.emailVerified = false
     expect(account.identities).toHaveLength(1)
     await app.signIn(victim, 'alice')
     expect(await app.me(victim)).toBe(account.id)
@@ -142,7 +144,7 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
   })
 
   test('keeps the victim out of an account that cannot be emptied, instead of sharing it', async () => {
-    await open({ without: ['claimAddress'], options: { policy: { linkUnverified: true } } })
+    await open({ without: ['claimAddress'], options: { policy: { localAddresses: 'unverified' } } })
     const account = trap()
     await app.localSignIn(attacker, account)
     await link(app, attacker, 'mallory')

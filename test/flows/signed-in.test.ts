@@ -228,9 +228,9 @@ describe('what may refuse', () => {
     ['listIdentities', {}],
     ['describeUser', {}],
     ['listIdentities', { identitiesPerUser: 'many' }],
-    ['describeUser', { linkUnverified: true }],
+    ['describeUser', { localAddresses: 'unverified' }],
   ] as const)('without %s nobody is offered the link, and the form is refused (%j)', async (hook, policy) => {
-    await open({ without: [hook], options: { policy } })
+    await open({ without: [hook, 'claimAddress'], options: { policy } })
     await app.signIn(browser, 'alice')
     expect((await page()).text).not.toContain('value="link"')
     const answer = await choose(app, browser, 'link')

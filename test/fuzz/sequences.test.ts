@@ -57,7 +57,11 @@ const POLICIES = [
   { trustedProvider: false, policy: {} },
   { trustedProvider: true, policy: {} },
   { trustedProvider: false, policy: { codeOpensAccount: true } },
-  { trustedProvider: true, policy: { identitiesPerUser: 'many', linkUnverified: true } },
+  {
+    trustedProvider: true,
+    policy: { identitiesPerUser: 'many', localAddresses: 'unverified' },
+    without: ['claimAddress'],
+  },
   { trustedProvider: true, policy: { untrustedEmail: 'unverified' } },
   { trustedProvider: true, policy: { matchingAccount: 'prove' } },
   { trustedProvider: false, policy: {}, without: ['claimAddress'] },

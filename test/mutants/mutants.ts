@@ -1057,8 +1057,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'link: unverified accounts link',
     'decisions/linking.ts',
-    "if (!facts.emailVerified && !policy.linkUnverified) return { type: 'refuse', code: 'email_unverified' }",
-    '',
+    "if (facts.unverifiedAddress && policy.localAddresses === 'verified')",
+    "if (policy.localAddresses === ('never' as string))",
     'linking',
   ),
   mutant(
@@ -1250,8 +1250,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'link: unverified accounts begin',
     'routes/link.ts',
-    "if (!emailVerified && !visit.services.policy.linkUnverified) throw refusal('email_unverified')",
-    'void emailVerified',
+    "if (unverified && visit.services.policy.localAddresses === 'verified') throw refusal('email_unverified')",
+    'void unverified',
     'linking',
   ),
   mutant(
