@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http'
 import type { Request, RequestHandler, Response, Router } from 'express'
+import type { Strategy } from 'passport'
 import { defaultUserId } from './accounts/guarded-hooks'
 import { refreshTokens as refresh } from './bitbucket/exchange'
 import { createTransport } from './bitbucket/transport'
@@ -24,8 +25,7 @@ import type { DoctorOptions } from './doctor/examine'
 import type { DoctorReport } from './doctor/finding'
 import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
 import { renderButton } from './pages/button'
-import { passportDriver } from './passport/plugin-strategy'
-import { ProtocolStrategy } from './passport/protocol-strategy'
+import { PluginStrategy } from './passport/plugin-strategy'
 import { navigationOnly } from './routes/navigation-only'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
 import { createRouter, handler } from './routes/router'
@@ -62,7 +62,7 @@ export interface BitbucketSignIn {
    * For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only, and
    * does not hand over between custom domains.
    */
-  readonly strategy: ProtocolStrategy
+  readonly strategy: Strategy
   /** The sign-in button as HTML, or an empty string where the connection is not offered. */
   button(
     req: Request,
@@ -121,7 +121,7 @@ export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): Bitb
   warnOfLoop(options)
   const router = createRouter(services, options.basePath !== undefined)
   const start = navigationOnly(handler(services, startSignIn))
-  const strategy = new ProtocolStrategy({ name: services.name, driver: passportDriver(services) })
+  const strategy = new PluginStrategy(services)
   const inFlight = new Map<string, Promise<Tokens>>()
 
   /** The connection whose button is to be shown, `null` = none. */
@@ -247,7 +247,10 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
     paths: { ...paths, failed: paths.failed },
     keep: options.session.keep,
     keys: { handOver: keys('hand-over'), code: keys('code') },
-    transactions: createTransactions(keys('transaction'), keys('state'), limits),
+    transactions: createTransactions(
+      { seal: keys('transaction'), verifier: keys('verifier'), state: keys('state') },
+      limits,
+    ),
     pendings: createPendingSignIns(keys('pending'), limits),
     limits,
     transport,

@@ -53,10 +53,7 @@ export {
 } from './options/connection-options'
 export { buttonStyle } from './pages/button'
 export { german } from './pages/texts-de'
-export {
-  BitbucketStrategy,
-  BitbucketStrategy as Strategy,
-  type BitbucketStrategyOptions,
-} from './passport/bitbucket-strategy'
+export { BitbucketStrategy, BitbucketStrategy as Strategy } from './passport/bitbucket-strategy'
 export type { PassportProfile } from './passport/passport-profile'
+export type { BitbucketStrategyOptions } from './passport/strategy-options'
 export type { RecentSignInOptions } from './routes/recent-sign-in'

@@ -23,7 +23,8 @@ const FLOORS: readonly (readonly string[])[] = [
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'escape-html': ['pages/html'],
   express: ['routes/body', 'routes/router'],
-  'passport-oauth2': ['passport/protocol-strategy'],
+  passport: ['passport/plugin-strategy'],
+  'passport-oauth2': ['passport/bitbucket-strategy'],
   undici: ['bitbucket/pooled-transport'],
   'undici/lib/dispatcher/pool': ['bitbucket/pooled-transport'],
   zod: ['options/zod'],

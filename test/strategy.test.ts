@@ -214,7 +214,7 @@ describe('the start', () => {
           client_id: FAKE_CLIENT.clientID,
           redirect_uri: `${url}/callback`,
           scope: 'account email',
-          state: expect.stringMatching(/^[0-4][\w-]{22}$/),
+          state: expect.stringMatching(/^[\w-]{22}$/),
           code_challenge: expect.stringMatching(/^[\w-]{43}$/),
           code_challenge_method: 'S256',
         })
@@ -255,7 +255,7 @@ describe('the start', () => {
     },
   )
 
-  test.each(['fixed', '', true, { a: 1 }])(
+  test.each(['fixed', '', true, 7, null, ['a'], new Map([['a', 1]])])(
     'a state option of %j is refused: it would switch the check off',
     async (state) => {
       const { url, faults } = await site({ authenticate: { state } })
@@ -423,6 +423,157 @@ describe('skipUserProfile as a function', () => {
     const { signIn } = await site({ verify, options: { skipUserProfile } })
     expect((await signIn(new TestBrowser(), 'alice')).json()).toEqual({ user: { profile: requests === 1 } })
     expect(fake.count('user')).toBe(requests)
+  })
+})
+
+describe('state as an object travels along', () => {
+  /** `info` as it reaches the callback of `passport.authenticate`, after a start with this `state`. */
+  async function infoAfter(state: unknown, said?: object) {
+    const done = vi.fn()
+    const verify: Verify = (_a, _r, _p, end: (...of: unknown[]) => void) => end(null, { id: 'me' }, said)
+    const { signIn } = await site({ verify, authenticate: { state }, done })
+    void signIn(new TestBrowser(), 'alice').catch(() => {})
+    await vi.waitFor(() => expect(done).toHaveBeenCalled())
+    return done.mock.calls[0]?.slice(1)
+  }
+
+  test.each([{ invite: 'x1' }, { a: [1, null, { b: 'ä\u0000"' }] }, {}, { n: 'n'.repeat(504) }])(
+    'case 23: %j comes back as info.state',
+    async (state) => {
+      expect(await infoAfter(state)).toEqual([{ id: 'me' }, { state }])
+    },
+  )
+
+  test('members that are undefined are left out, and what verify says stays', async () => {
+    const said = { message: 'welcome' }
+    expect(await infoAfter({ a: 1, b: undefined }, said)).toEqual([{ id: 'me' }, { ...said, state: { a: 1 } }])
+  })
+
+  test('is not in the address at Bitbucket, in clear or otherwise', async () => {
+    const { url } = await site({ authenticate: { state: { invite: 'secret-invitation' } } })
+    const { location, setCookies } = await new TestBrowser().get(`${url}/start`)
+    expect(new URL(location).searchParams.get('state')).toMatch(/^[\w-]{22}$/)
+    const bytes = Buffer.from(/=([\w-]+)/.exec(setCookies[0] ?? '')?.[1] ?? '', 'base64url').toString('latin1')
+    for (const text of [location, bytes, setCookies.join()]) expect(text).not.toContain('secret-invitation')
+  })
+
+  test.each<[string, object]>([
+    ['it takes 513 bytes', { n: 'n'.repeat(505) }],
+    ['it takes 514 bytes', { n: `${'n'.repeat(504)}ä` }],
+    ['a function', { f: () => {} }],
+    ['a bigint', { n: 1n }],
+    ['a number', { n: Number.NaN }],
+    ['an object', { when: new Date() }],
+    ['a member `__proto__`', JSON.parse('{"__proto__":{"admin":true}}') as object],
+  ])('what does not fit is refused at the start: %s', async (reason, state) => {
+    const { url, faults } = await site({ authenticate: { state } })
+    const { status, setCookies } = await new TestBrowser().get(`${url}/start`)
+    expect([status, setCookies]).toEqual([500, []])
+    expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+    expect((faults[0] as Error).message).toContain(reason)
+  })
+})
+
+describe('a scope of the route', () => {
+  test.each([
+    [false, ['repository']],
+    [false, 'account'],
+    [['repository'], 'repository webhook'],
+  ])('case 23: with the option %j, %j is refused instead of dropped', async (scope, asked) => {
+    const { url, faults } = await site({
+      options: { scope: scope as BitbucketStrategyOptions['scope'] } as Partial<BitbucketStrategyOptions>,
+      authenticate: { scope: asked },
+    })
+    expect((await new TestBrowser().get(`${url}/start`)).status).toBe(500)
+    expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+  })
+
+  test.each([7, {}, ['repository', 7]])('%j is refused as no scope', async (asked) => {
+    const { url, faults } = await site({ authenticate: { scope: asked } })
+    expect((await new TestBrowser().get(`${url}/start`)).status).toBe(500)
+    expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+  })
+
+  test('that is asked for anyway is fine', async () => {
+    const { url } = await site({ options: { scope: ['repository'] }, authenticate: { scope: 'repository' } })
+    expect((await new TestBrowser().get(`${url}/start`)).status).toBe(302)
+  })
+})
+
+describe("passport-oauth2's own conventions", () => {
+  test('case 23: both legs get the options of the route, and `this` is the strategy of the request', async () => {
+    const seen: [string, unknown][] = []
+    class Own extends BitbucketStrategy {
+      override authorizationParams(options: object) {
+        seen.push(['authorizationParams', options])
+        return { audience: ['one', 'two'], empty: undefined }
+      }
+      override tokenParams(options: object) {
+        seen.push(['tokenParams', options])
+        return { resource: String((options as { resource: string }).resource) }
+      }
+    }
+    const make: SiteOptions['make'] = (...of) => new Own(...of)
+    const { url, signIn } = await site({ make, authenticate: { prompt: 'login', resource: 'r1' } })
+    const { searchParams } = new URL((await new TestBrowser().get(`${url}/start`)).location)
+    expect([searchParams.getAll('audience'), searchParams.has('empty')]).toEqual([['one', 'two'], false])
+    await signIn(new TestBrowser(), 'alice')
+    const options = expect.objectContaining({ prompt: 'login', resource: 'r1', session: false })
+    expect(seen).toEqual([
+      ['authorizationParams', options],
+      ['authorizationParams', options],
+      ['tokenParams', options],
+    ])
+    expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({ resource: 'r1' })
+  })
+
+  test('case 23: `params` has every member of the answer but the refresh token, and the scopes by both names', async () => {
+    const answer = {
+      access_token: 'a'.repeat(40),
+      refresh_token: 'r'.repeat(20),
+      token_type: 'bearer',
+      expires_in: 7200,
+      scopes: 'account email',
+      state: 'authorization_code',
+      nested: { kept: [1] },
+    }
+    fake.script('token', { status: 200, json: answer })
+    const verify: Verify = (_a, refresh, params, _p, done: (e: null, u: object) => void) =>
+      done(null, { refresh, params })
+    const { signIn } = await site({ verify, options: { skipUserProfile: true } })
+    const { refresh_token: refresh, ...rest } = answer
+    expect((await signIn(new TestBrowser(), 'alice')).json()).toEqual({
+      user: { refresh, params: { ...rest, scope: 'account email' } },
+    })
+  })
+
+  test("an app's own getOAuthAccessToken is called, and its errors go through parseErrorResponse", async () => {
+    class Own extends BitbucketStrategy {
+      override parseErrorResponse(body: string, status: number) {
+        return Object.assign(new Error(`own ${body} ${status}`), { code: 'own' })
+      }
+    }
+    const own = await site({ make: (...of) => new Own(...of) })
+    const members = (own.strategy as unknown as { _oauth2: import('../src/passport/oauth2-members').OAuth2Members })
+      ._oauth2
+    members.getOAuthAccessToken = (code, params, done) => {
+      const form = params as { code_verifier?: string }
+      if (!code || !form.code_verifier) throw new Error('asked without code and verifier')
+      done({ statusCode: 400, data: 'body' })
+    }
+    expect((await own.signIn(new TestBrowser(), 'alice')).status).toBe(500)
+    expect(own.faults).toEqual([expect.objectContaining({ message: 'own body 400' })])
+    members.getOAuthAccessToken = (_code, _params, done) => done(null, undefined)
+    expect((await own.signIn(new TestBrowser(), 'alice')).status).toBe(500)
+    expect(own.faults.at(-1)).toMatchObject({ message: 'Failed to obtain access token' })
+    expect(fake.count('token')).toBe(0)
+  })
+
+  test('a limiter that is none is refused at construction', () => {
+    const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' }
+    expect(() => new BitbucketStrategy({ ...options, limiter: 'redis' as 'memory' }, idOf as () => void)).toThrow(
+      'limiter',
+    )
   })
 })
 
@@ -598,17 +749,40 @@ describe('what goes wrong at Bitbucket', () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  test('an error is good once, like a code', async () => {
+  test('an error ends the sign-in in this browser', async () => {
     const { consent } = await site()
     const browser = new TestBrowser()
     const callback = new URL(await consent(browser))
     callback.searchParams.delete('code')
     const refused = new URL(callback)
     refused.searchParams.set('error', 'access_denied')
-    expect((await browser.copy().get(refused.href)).status).toBe(403)
+    expect((await browser.get(refused.href)).status).toBe(403)
+    expect(browser.jar(callback.href).size).toBe(0)
     callback.searchParams.set('code', fake.issueCode({ person: 'alice' }))
     expect((await browser.get(callback.href)).status).toBe(403)
     expect(fake.count('token')).toBe(0)
+  })
+
+  test('case 23: callbacks without a code fill no counter, and `limiter` is where the others are counted', async () => {
+    const keys: string[] = []
+    const limiter = () => ({
+      consume: async (key: string) => {
+        keys.push(key)
+        return { consumedPoints: 1 }
+      },
+      get: async () => null,
+    })
+    const { consent } = await site({ options: { limiter } })
+    const browser = new TestBrowser()
+    for (let refusal = 0; refusal < 20; refusal++) {
+      const callback = new URL(await consent(browser))
+      callback.searchParams.delete('code')
+      callback.searchParams.set('error', 'access_denied')
+      expect((await browser.get(callback.href)).status).toBe(403)
+    }
+    expect(keys).toEqual([])
+    expect((await browser.get(await consent(browser))).status).toBe(200)
+    expect(keys).toHaveLength(1)
   })
 
   test.each([

@@ -45,13 +45,6 @@ export interface StrategyClient extends ApiClient {
   readonly scope: string | undefined
 }
 
-/** A started leg: what goes to Bitbucket. */
-export interface StartedLeg {
-  readonly client: StrategyClient
-  readonly state: string
-  readonly codeChallenge: string
-}
-
 /** One deadline for all requests of an exchange; {@link ExchangeDeadline.end} it when the exchange is over. */
 export function openExchange(transport: Exchange['transport'], timeoutMs: number, res?: Response): Exchange {
   return { transport, deadline: new ExchangeDeadline(timeoutMs, res), timings: [] }
@@ -334,5 +327,16 @@ function tokensOf(name: 'token' | 'refresh', answer: UpstreamAnswer): Tokens {
   const token = answer.body && readTokenAnswer(answer.body)
   if (!token) throw unexpected(name, 'without a usable bearer token')
   const { expiresInSeconds, ...tokens } = token
-  return { ...tokens, expiresAt: expiresInSeconds === null ? null : new Date(Date.now() + expiresInSeconds * 1000) }
+  const expiresAt = expiresInSeconds === null ? null : new Date(Date.now() + expiresInSeconds * 1000)
+  const result: Tokens = { ...tokens, expiresAt }
+  if (answer.body) answers.set(result, answer.body)
+  return result
+}
+
+/** Beside the tokens and not in them: hooks get these, and only the strategy's `params` the rest. */
+const answers = new WeakMap<Tokens, JsonObject>()
+
+/** Every member of the token endpoint's answer, for the `params` of a strategy. */
+export function answerOf(tokens: Tokens): JsonObject {
+  return answers.get(tokens) ?? {}
 }

@@ -1,58 +1,65 @@
-import { hash } from 'node:crypto'
 import type { Request, Response } from 'express'
-import { authorizationCode, checkIssuer, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
-import { openExchange, type StrategyClient } from '../bitbucket/exchange'
+import { readCallback, stateInvalid } from '../bitbucket/callback-parameters'
+import { type Exchange, fetchPerson, openExchange } from '../bitbucket/exchange'
 import { createTransport } from '../bitbucket/transport'
-import { activateConnection } from '../connections/active-connection'
-import { BitbucketSignInError } from '../contract/errors'
-import { BITBUCKET_ENDPOINTS, type Connection, configurationError, type Endpoints } from '../contract/options'
+import type { ActiveConnection } from '../connections/active-connection'
+import { beginAuthorization, findAuthorization, takeAuthorization } from '../connections/authorization'
+import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
+import { configurationError } from '../contract/options'
 import { Secret } from '../contract/secret'
 import { english } from '../contract/texts'
 import { deriveKeys, type KeyPurpose } from '../state/keys'
 import { createLimits, memoryLimiter } from '../state/limits'
-import { randomBytes } from '../state/random'
-import { createTransactions } from '../state/transaction'
-import { oauth2Members } from './oauth2-members'
-import { enterCallback, ProtocolStrategy, type VerifyFunction } from './protocol-strategy'
+import { createTransactions, type Transactions } from '../state/transaction'
+import {
+  type OAuth2Members,
+  oauth2Members,
+  type RequestMembers,
+  requestMembers,
+  type WithExchange,
+} from './oauth2-members'
+import { type PassportProfile, toPassportProfile } from './passport-profile'
+import { type BitbucketStrategyOptions, connectionOf } from './strategy-options'
+import {
+  cloneFor,
+  dataOf,
+  type PassportActions,
+  type RouteOptions,
+  refuseOverrides,
+  report,
+  runLeg,
+} from './strategy-request'
 
-/** Options of the strategy on its own. */
-export interface BitbucketStrategyOptions
-  extends Pick<Connection, 'clientID' | 'clientSecret' | 'callbackURL' | 'scope' | 'endpoints'> {
-  /** Name for `passport.authenticate`. Default `'bitbucket'`. */
-  readonly name?: string
-  /** Whether `verify` gets the request first. Default `false`. */
-  readonly passReqToCallback?: boolean
-  /** Do not read the person; `verify` gets no profile. A function decides for each sign-in. Default `false`. */
-  readonly skipUserProfile?:
-    | boolean
-    | (() => boolean)
-    | ((accessToken: string, done: (error: unknown, skip?: boolean) => void) => void)
-  /** Deadline of all requests to Bitbucket in one callback together, in milliseconds. Default 10000. */
-  readonly timeoutMs?: number
-  /** Do not read the addresses; `profile.emails` is empty. Default `false`. */
-  readonly skipEmails?: boolean
-  /** From the old packages; `endpoints` says the same. */
-  readonly authorizationURL?: string
-  /** From the old packages; `endpoints` says the same. */
-  readonly tokenURL?: string
-  /** From the old packages; must end in `/user`. `endpoints` says the same. */
-  readonly userProfileURL?: string
-  /** From the old packages; must be `userProfileURL` and `/emails`. `endpoints` says the same. */
-  readonly userEmailsURL?: string
+import OAuth2Strategy = require('passport-oauth2')
+
+// biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
+export type VerifyFunction = (...args: any[]) => void
+
+/** What a strategy works with in all its requests. */
+interface StrategyParts {
+  readonly connection: ActiveConnection
+  readonly transactions: Transactions
+  readonly timeoutMs: number
+  readonly skipEmails: boolean
+  /** Changed by `setAgent` alone. */
+  transport: Exchange['transport']
+  /** As they were made; what an app has put in their place is called instead. */
+  members?: RequestMembers
 }
 
-/** What the old packages took, and what is always on here, or has nothing left to say. */
-const IGNORED = [
-  'state',
-  'pkce',
-  'store',
-  'sessionKey',
-  'scopeSeparator',
-  'customHeaders',
-  'proxy',
-  'userAgent',
-] as const
-const OLD_URLS = ['authorizationURL', 'tokenURL', 'userProfileURL', 'userEmailsURL'] as const
+/** A request's own clone of the strategy, with members of the parent that its types do not have. */
+interface Run extends PassportActions {
+  _oauth2: OAuth2Members
+  readonly _verify: VerifyFunction
+  readonly _passReqToCallback: boolean
+  readonly _parts: StrategyParts
+  /** The exchange of a callback. */
+  _exchange?: Exchange
+  authorizationParams(options: unknown): object
+  tokenParams(options: unknown): object
+  _loadUserProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
+  _createOAuthError(message: string, error: unknown): Error
+}
 
 /**
  * The strategy alone, with Passport's usual `(options, verify)`: a drop-in for the abandoned
@@ -61,66 +68,223 @@ const OLD_URLS = ['authorizationURL', 'tokenURL', 'userProfileURL', 'userEmailsU
  *
  * It knows nothing of accounts: whom to sign in, and what an address is worth, is decided in your `verify`. Passport
  * itself rotates the session when it signs in.
+ *
+ * It is an `OAuth2Strategy` whose `authenticate` is replaced. What subclasses override is called as there, with the
+ * options of the route in both legs: `authorizationParams`, `tokenParams`, `userProfile`. `state` of a route may be a
+ * plain object of at most 512 bytes of JSON; it comes back as `info.state`.
  */
-export class BitbucketStrategy extends ProtocolStrategy {
+export class BitbucketStrategy extends OAuth2Strategy {
+  override name: string
+  /** No secret is among them that could be read. */
+  declare protected readonly _parts: StrategyParts
+
   constructor(options: BitbucketStrategyOptions, verify: VerifyFunction) {
     if (typeof options !== 'object' || options === null || typeof verify !== 'function')
       throw configurationError('BitbucketStrategy: give options and a verify callback, in this order.')
-    const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false, timeoutMs = 10_000 } = options
-    const { skipEmails = false } = options
+    const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false } = options
     const connection = connectionOf(options)
-    const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(options.clientSecret)], name, purpose)
-    const limits = createLimits(name, memoryLimiter)
-    const transactions = createTransactions(keys('transaction'), keys('state'), limits)
-    let transport = createTransport({ timeoutMs })
-    const client: StrategyClient = connection
-    const openLeg = () => ({ client, exchange: openExchange(transport, timeoutMs) })
-    const { jar, digest: context, origin } = connection
-
-    super({
-      name,
-      verify: settledByDone(verify),
-      passReqToCallback,
-      skipUserProfile,
-      skipEmails,
-      driver: {
-        start(req: Request, res: Response) {
-          const codeVerifier = randomBytes(32).toString('base64url')
-          const start = { intent: 'sign-in', context, origin, codeVerifier, returnTo: null, login: null } as const
-          const state = transactions.begin(req, res, jar, start, null)
-          return { client, state, codeChallenge: hash('sha256', codeVerifier, 'base64url') }
-        },
-
-        async finish(run, req, res) {
-          if (req.method !== 'GET') throw stateInvalid()
-          const parameters = readCallback(req.query)
-          const state = parameters.state === undefined ? undefined : transactions.parseState(parameters.state)
-          const found = state && transactions.find(req, jar, state)
-          if (!found || found.transaction.context !== context) throw stateInvalid()
-          checkIssuer(parameters.iss, client.authorizationURL)
-          if (!(await transactions.take(res, jar, found))) throw stateInvalid()
-          if (found.expired) throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes.')
-          const taken = { client, code: authorizationCode(parameters), codeVerifier: found.transaction.codeVerifier }
-          const exchange = openExchange(transport, timeoutMs, res)
-          res.once('close', () => exchange.deadline.end())
-          enterCallback(run, req, taken, exchange)
-        },
-
-        openLeg,
-        describe: (code) => english.errors[code],
+    super(
+      {
+        authorizationURL: connection.authorizationURL.href,
+        tokenURL: connection.tokenURL.href,
+        clientID: connection.clientID,
+        clientSecret: '',
+        callbackURL: connection.callbackURL,
+        ...(connection.scope !== undefined && { scope: connection.scope }),
+        skipUserProfile: skipUserProfile as boolean,
+        passReqToCallback: passReqToCallback as false,
       },
+      settledByDone(verify),
+    )
+    this.name = name
+    const parts = partsOf(options, name, connection)
+    const members = oauth2Members(connection, ownExchange(parts), (agent) => {
+      parts.transport = createTransport({ agent })
     })
-    const members = oauth2Members(client, openLeg, (agent) => {
-      transport = createTransport({ agent })
-    })
-    Object.assign(this, { _oauth2: members })
+    parts.members = { ...members }
+    Object.defineProperty(this, '_parts', { value: parts })
+    // The parent's client has no deadline and no size limit, and would hold the secret.
+    Object.defineProperty(this, '_oauth2', { value: members, writable: true, configurable: true })
   }
+
+  /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
+  override authenticate(req: Request, options: RouteOptions = {}): void {
+    const run = cloneFor(this) as unknown as Run
+    void runLeg(run, req, options, {
+      start: (res) => startLeg(run, req, res, options),
+      finish: (res) => finishLeg(run, req, res, options),
+      describe,
+    })
+  }
+
+  /** The person behind a token, in Passport's shape. */
+  override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
+    const run = this as unknown as Run
+    const withExchange = run._exchange ? sharing(run._exchange) : ownExchange(run._parts)
+    withExchange((exchange) => readPassportProfile(run._parts, exchange, accessToken))
+      .then((profile) => done(null, profile), done)
+      .catch((thrown: unknown) => {
+        // A subclass can throw in its own `done`; only during a callback there is a request to end with it.
+        if (!run._exchange) throw thrown
+        report(run, thrown, describe)
+      })
+  }
+}
+
+// Functions and not private methods: a clone made by Object.create has no private members.
+
+function partsOf(
+  { clientSecret, limiter, timeoutMs = 10_000, skipEmails = false }: BitbucketStrategyOptions,
+  name: string,
+  connection: ActiveConnection,
+): StrategyParts {
+  const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(clientSecret)], name, purpose)
+  const limits = createLimits(name, typeof limiter === 'function' ? limiter : memoryLimiter)
+  const rings = { seal: keys('transaction'), verifier: keys('verifier'), state: keys('state') }
+  const transactions = createTransactions(rings, limits)
+  return { connection, transactions, timeoutMs, skipEmails, transport: createTransport({ timeoutMs }) }
+}
+
+const describe = (code: ErrorCode) => english.errors[code]
+
+function startLeg(run: Run, req: Request, res: Response, options: RouteOptions): void {
+  const { connection, transactions } = run._parts
+  refuseOverrides(options, connection)
+  const parameters = run.authorizationParams(options)
+  const { state, codeChallenge } = beginAuthorization(
+    transactions,
+    { req, res, connection, origin: connection.origin },
+    { intent: 'sign-in', returnTo: null, login: null, data: dataOf(options.state) },
+  )
+  run.redirect(withParameters(connection.authorizationLocation(state, codeChallenge), parameters, connection))
+}
+
+/** What a subclass adds to the authorization request. It can touch nothing of the protocol. */
+function withParameters(location: string, parameters: object | undefined, { scope }: ActiveConnection): string {
+  const added = Object.entries(parameters ?? {}).filter(
+    ([name, value]) => value != null && !PROTOCOL.has(name) && !(name === 'scope' && scope !== undefined),
+  )
+  if (added.length === 0) return location
+  const url = new URL(location)
+  for (const [name, value] of added) {
+    url.searchParams.delete(name)
+    for (const each of [value].flat()) url.searchParams.append(name, String(each))
+  }
+  url.search = url.search.replaceAll('+', '%20')
+  return url.href
+}
+
+const PROTOCOL: ReadonlySet<string> = new Set([
+  'response_type',
+  'client_id',
+  'redirect_uri',
+  'state',
+  'code_challenge',
+  'code_challenge_method',
+])
+
+async function finishLeg(run: Run, req: Request, res: Response, options: RouteOptions): Promise<void> {
+  const { connection, transactions } = run._parts
+  if (req.method !== 'GET') throw stateInvalid()
+  const parameters = readCallback(req.query)
+  const authorizing = { req, res, connection, origin: connection.origin }
+  const lookup = findAuthorization(transactions, authorizing, parameters)
+  if (lookup.type !== 'open') throw stateInvalid()
+  const code = await takeAuthorization(transactions, authorizing, lookup.found, parameters)
+  enterExchange(run, res)
+  const { codeVerifier, data } = lookup.found.transaction
+  const granted = await obtainTokens(run, code, {
+    ...(run.tokenParams(options) as Record<string, string>),
+    grant_type: 'authorization_code',
+    redirect_uri: connection.callbackURL,
+    code_verifier: codeVerifier,
+  })
+  const profile = await promised((done) => run._loadUserProfile(granted.accessToken, done))
+  verifyWith(run, req, granted, profile, data)
+}
+
+/** One exchange for everything this callback asks of Bitbucket, subclasses included. It ends with the response. */
+function enterExchange(run: Run, res: Response): void {
+  const { connection, transport, timeoutMs, members } = run._parts
+  const exchange = openExchange(transport, timeoutMs, res)
+  res.once('close', () => exchange.deadline.end())
+  run._exchange = exchange
+  const bound = requestMembers(connection, sharing(exchange), (thrown) => report(run, thrown, describe))
+  const shared = run._oauth2
+  const kept = Object.entries(bound).filter(([name]) => {
+    const member = name as keyof RequestMembers
+    return shared[member] === members?.[member]
+  })
+  run._oauth2 = Object.assign(Object.create(shared), Object.fromEntries(kept))
+}
+
+interface Granted {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+  readonly params: Record<string, unknown> | undefined
+}
+
+function obtainTokens(run: Run, code: string, form: Record<string, string>): Promise<Granted> {
+  return new Promise((resolve, reject) => {
+    run._oauth2.getOAuthAccessToken(code, form, (error, accessToken, refreshToken, params) => {
+      // Ours says nothing of Bitbucket's words. That of a client which an app has put here goes the parent's way.
+      if (error instanceof BitbucketSignInError) reject(error)
+      else if (error) reject(run._createOAuthError('Failed to obtain access token', error))
+      else if (!accessToken) reject(new Error('Failed to obtain access token'))
+      else resolve({ accessToken, refreshToken, params })
+    })
+  })
+}
+
+/** Calls `verify` as passport-oauth2 does: its arity says whether it takes the answer of the token endpoint. */
+function verifyWith(run: Run, req: Request, granted: Granted, profile: unknown, state: unknown): void {
+  const request = run._passReqToCallback ? [req] : []
+  const params = run._verify.length === request.length + 5 ? [granted.params] : []
+  const verified = (error: unknown, user?: unknown, info: { state?: unknown } = {}) => {
+    if (error) return run.error(error)
+    if (!user) return run.fail(info)
+    if (state !== undefined) info.state = state
+    run.success(user, info)
+  }
+  try {
+    run._verify(...request, granted.accessToken, granted.refreshToken, ...params, profile, verified)
+  } catch (thrown) {
+    run.error(thrown)
+  }
+}
+
+const promised = (call: (done: (error?: unknown, result?: unknown) => void) => void) =>
+  new Promise<unknown>((resolve, reject) => call((error, result) => (error ? reject(error) : resolve(result))))
+
+/** Requests within the exchange of a callback. */
+const sharing =
+  (exchange: Exchange): WithExchange =>
+  (use) =>
+    use(exchange)
+
+/** Requests outside a callback: each has an exchange of its own. */
+const ownExchange =
+  (parts: StrategyParts): WithExchange =>
+  (use) => {
+    const exchange = openExchange(parts.transport, parts.timeoutMs)
+    return use(exchange).finally(() => exchange.deadline.end())
+  }
+
+async function readPassportProfile(
+  { connection, skipEmails }: StrategyParts,
+  exchange: Exchange,
+  accessToken: string,
+): Promise<PassportProfile> {
+  const person = await fetchPerson(exchange, connection, accessToken, { skipEmails })
+  // A permission that was not ticked means no addresses; any other fault must not look like "has none".
+  if (person.emailsFailed && person.emailsFailed.code !== 'scope_missing') throw person.emailsFailed
+  return toPassportProfile(person.profile, person.json)
 }
 
 /**
  * A verify callback may be async: what it rejects with goes where `done(error)` goes, instead of ending the process.
- * The arity stays, because the parent chooses the arguments by it. Only promises of the language are looked at: to
- * follow a query of some database library would run it a second time.
+ * The arity stays, because the arguments are chosen by it. Only promises of the language are looked at: to follow a
+ * query of some database library would run it a second time.
  */
 function settledByDone(verify: VerifyFunction): VerifyFunction {
   const settled = function (this: unknown, ...args: Parameters<VerifyFunction>) {
@@ -128,58 +292,4 @@ function settledByDone(verify: VerifyFunction): VerifyFunction {
     if (result instanceof Promise) result.catch(args.at(-1))
   }
   return Object.defineProperty(settled, 'length', { value: verify.length })
-}
-
-/** The options as a connection, checked; options that the old packages took and that are always on here are passed over. */
-function connectionOf(options: BitbucketStrategyOptions) {
-  const { clientID, clientSecret, callbackURL, scope, ...rest } = options
-  const endpoints = endpointsOf(options)
-  const known = new Set<string>([...OWN_OPTIONS, ...OLD_URLS, ...IGNORED])
-  const unknown = Object.fromEntries(Object.entries(rest).filter(([key]) => !known.has(key)))
-  const given = {
-    clientID,
-    clientSecret,
-    callbackURL,
-    ...(scope !== undefined && { scope }),
-    ...(endpoints && { endpoints }),
-  }
-  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', null, 'BitbucketStrategy')
-}
-
-const OWN_OPTIONS = ['name', 'passReqToCallback', 'skipUserProfile', 'skipEmails', 'timeoutMs', 'endpoints'] as const
-
-/** The old packages took four URLs, two of them for the API; here the API has one base. */
-function endpointsOf(options: BitbucketStrategyOptions): Endpoints | undefined {
-  const old = OLD_URLS.filter((name) => options[name] !== undefined)
-  if (old.length === 0) return options.endpoints
-  if (options.endpoints) {
-    throw configurationError(`BitbucketStrategy: give \`endpoints\` or ${old.join(', ')}, not both.`)
-  }
-  const { authorizationURL, tokenURL, userProfileURL, userEmailsURL } = options
-  const apiURL = userProfileURL === undefined ? apiOfEmails(userEmailsURL) : apiOfProfile(userProfileURL)
-  if (userEmailsURL !== undefined && userEmailsURL !== `${apiURL}/user/emails`) {
-    throw configurationError(`BitbucketStrategy: \`userEmailsURL\` must be ${apiURL}/user/emails; remove it.`)
-  }
-  if (RETIRED_API.test(apiURL)) {
-    throw configurationError(
-      `BitbucketStrategy: Bitbucket no longer answers at ${apiURL}; remove \`userProfileURL\` and \`userEmailsURL\`.`,
-    )
-  }
-  return {
-    authorizationURL: authorizationURL ?? BITBUCKET_ENDPOINTS.authorizationURL,
-    tokenURL: tokenURL ?? BITBUCKET_ENDPOINTS.tokenURL,
-    apiURL,
-  }
-}
-
-/** Addresses of Bitbucket's API that ended: version 1.0, and the ones on the site's own host. */
-const RETIRED_API = /^https?:\/\/(?:api\.bitbucket\.org\/1\.0|(?:www\.)?bitbucket\.org\/)/
-
-function apiOfProfile(url: string): string {
-  if (url.endsWith('/user')) return url.slice(0, -'/user'.length)
-  throw configurationError('BitbucketStrategy: `userProfileURL` must end in /user; or give `endpoints` in its place.')
-}
-
-function apiOfEmails(url: string | undefined): string {
-  return url?.endsWith('/user/emails') ? url.slice(0, -'/user/emails'.length) : BITBUCKET_ENDPOINTS.apiURL
 }

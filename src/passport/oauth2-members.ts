@@ -1,15 +1,43 @@
 import type { Agent } from 'node:http'
-import type { StrategyClient } from '../bitbucket/exchange'
-import { exchangeCode, refreshTokens } from '../bitbucket/exchange'
-import { getResource, type Leg, type OAuthClient, oauthClient, resultsOf } from './protocol-strategy'
+import {
+  type ApiClient,
+  answerOf,
+  type Exchange,
+  exchangeCode,
+  fetchResource,
+  refreshTokens,
+  type StrategyClient,
+} from '../bitbucket/exchange'
+import type { Tokens } from '../contract/tokens'
+
+/** Ends with the tokens and what else the token endpoint said, or with an error alone. */
+export type TokenCallback = (
+  error: unknown,
+  accessToken?: string,
+  refreshToken?: string,
+  params?: Record<string, unknown>,
+) => void
+
+type ResourceCallback = (error: unknown, body?: string) => void
 
 /** What apps and other packages reach for at `strategy._oauth2` of a Passport strategy, as far as it is here. */
-export interface OAuth2Members extends OAuthClient {
+export interface OAuth2Members {
+  readonly _authorizeUrl: string
+  readonly _accessTokenUrl: string
+  readonly _clientId: string
+  getOAuthAccessToken(code: string, params: Record<string, string>, done: TokenCallback): void
+  get(url: string, accessToken: string, done: ResourceCallback): void
   /** Sends all further requests through an agent, for example one of a proxy. */
   setAgent(agent: Agent): void
   /** Does nothing: a token leaves in the header only. */
   useAuthorizationHeaderforGET(use: boolean): void
 }
+
+/** Runs something with an exchange: that of a callback, or one of its own which it ends. */
+export type WithExchange = <Result>(use: (exchange: Exchange) => Promise<Result>) => Promise<Result>
+
+/** The two members that reach Bitbucket. */
+export type RequestMembers = Pick<OAuth2Members, 'getOAuthAccessToken' | 'get'>
 
 /**
  * The members of node-oauth's client that are used from outside a strategy, on our own transport. There is no secret
@@ -17,29 +45,51 @@ export interface OAuth2Members extends OAuthClient {
  */
 export function oauth2Members(
   client: StrategyClient,
-  openLeg: () => Leg,
+  withExchange: WithExchange,
   setAgent: OAuth2Members['setAgent'],
 ): OAuth2Members {
   return {
-    ...oauthClient(client),
-
-    getOAuthAccessToken(codeOrToken, params, done) {
-      const { exchange } = openLeg()
-      const trade =
-        params.grant_type === 'refresh_token'
-          ? refreshTokens(exchange, client, codeOrToken)
-          : exchangeCode(exchange, client, codeOrToken, params)
-      trade.finally(() => exchange.deadline.end()).then((tokens) => done(null, ...resultsOf(tokens)), done)
-    },
-
-    get(url, accessToken, done) {
-      const leg = openLeg()
-      getResource(leg, url, accessToken)
-        .finally(() => leg.exchange.deadline.end())
-        .then((body) => done(null, body), done)
-    },
-
+    _authorizeUrl: client.authorizationURL.href,
+    _accessTokenUrl: client.tokenURL.href,
+    _clientId: client.clientID,
+    ...requestMembers(client, withExchange),
     setAgent,
     useAuthorizationHeaderforGET() {},
   }
+}
+
+/** Those that reach Bitbucket. `onThrow` gets what the caller's own callback throws; by default it stays a rejection. */
+export function requestMembers(
+  client: ApiClient,
+  withExchange: WithExchange,
+  onThrow?: (thrown: unknown) => void,
+): RequestMembers {
+  return {
+    getOAuthAccessToken(codeOrToken, params, done) {
+      withExchange((exchange) =>
+        params.grant_type === 'refresh_token'
+          ? refreshTokens(exchange, client, codeOrToken)
+          : exchangeCode(exchange, client, codeOrToken, params),
+      )
+        .then((tokens) => done(null, ...resultsOf(tokens)), done)
+        .catch(onThrow)
+    },
+
+    get(url, accessToken, done) {
+      withExchange(async (exchange) => fetchResource(exchange, client, accessToken, url))
+        .then((body) => done(null, JSON.stringify(body)), done)
+        .catch(onThrow)
+    },
+  }
+}
+
+/**
+ * Both tokens, and the `params` of Passport's longer verify callbacks: every member of the answer but the refresh token.
+ * Bitbucket renamed `scopes` to `scope`; apps find the granted scopes under either name.
+ */
+function resultsOf(tokens: Tokens) {
+  const { refresh_token: _, ...params } = answerOf(tokens)
+  const granted = params.scope ?? params.scopes
+  const scopes = typeof granted === 'string' ? { scope: granted, scopes: granted } : {}
+  return [tokens.accessToken, tokens.refreshToken ?? undefined, { ...params, ...scopes }] as const
 }

@@ -1,43 +1,79 @@
-import { authorizationCode, stateInvalid } from '../bitbucket/callback-parameters'
+import type { Request, Response } from 'express'
+import { stateInvalid } from '../bitbucket/callback-parameters'
+import { takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
-import { exchangeFor, findTransaction, takeTransaction } from '../routes/callback'
+import { exchangeFor, findTransaction } from '../routes/callback'
 import { followUp, refusal } from '../routes/complete-sign-in'
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
 import { hooksOf, openVisit, tell } from '../routes/visit'
 import { requireSession } from '../session/session-layer'
-import type { StrategyDriver } from './protocol-strategy'
+import { cloneFor, dataOf, type PassportActions, type RouteOptions, refuseOverrides, runLeg } from './strategy-request'
+
+import passport = require('passport')
 
 /**
  * The plugin for apps that call `passport.authenticate('bitbucket')` themselves. Checks and transactions are the
  * router's. It signs in known identities only: what the router would ask, mail or write is refused, because a strategy
  * has no pages to ask on.
  */
-export function passportDriver<User>(services: Services<User>): StrategyDriver {
-  return {
-    async start(req, res) {
-      return begin(await openVisit(services, req, res), { intent: 'sign-in', returnTo: null, login: null })
-    },
+export class PluginStrategy<User> extends passport.Strategy {
+  override readonly name: string
+  declare protected readonly _services: Services<User>
 
-    async finish(run, req, res) {
-      if (req.method !== 'GET') throw stateInvalid()
-      const visit = await openVisit(services, req, res)
-      const { parameters, found } = findTransaction(visit)
-      requireSession(req)
-      const { transaction } = await takeTransaction(visit, found)
-      if (transaction.intent !== 'sign-in') {
-        throw new BitbucketSignInError('state_invalid', 'This callback was not started to sign in.')
-      }
-      const { person, tokens } = await exchangeFor(visit, transaction, authorizationCode(parameters))
-      const hooks = hooksOf(visit, 'sign-in', person.workspaces)
-      const known = await hooks.findByIdentity(person.identity)
-      if (known.type === 'nobody') throw refusal('sign_up_disabled')
-      if (known.type === 'orphaned' || !(await hooks.canSignIn(known.user))) throw refusal('account_disabled')
-      await followUp(visit, hooks, known, person, tokens)
-      tell(visit, 'signed_in', { userId: known.id, identityId: person.identity.id })
-      run.success(known.user)
-    },
-
-    describe: (code, req) => services.texts(req).errors[code],
+  constructor(services: Services<User>) {
+    super()
+    this.name = services.name
+    Object.defineProperty(this, '_services', { value: services })
   }
+
+  /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
+  override authenticate(req: Request, options: RouteOptions = {}): void {
+    const run = cloneFor(this)
+    const services = this._services
+    void runLeg(run, req, options, {
+      start: (res) => start(services, run, req, res, options),
+      finish: (res) => finish(services, run, req, res),
+      describe: (code) => services.texts(req).errors[code],
+    })
+  }
+}
+
+async function start<User>(
+  services: Services<User>,
+  run: PassportActions,
+  req: Request,
+  res: Response,
+  options: RouteOptions,
+): Promise<void> {
+  const visit = await openVisit(services, req, res)
+  refuseOverrides(options, visit.connection)
+  const data = dataOf(options.state)
+  const { state, codeChallenge } = begin(visit, { intent: 'sign-in', returnTo: null, login: null, data })
+  run.redirect(visit.connection.authorizationLocation(state, codeChallenge))
+}
+
+async function finish<User>(
+  services: Services<User>,
+  run: PassportActions,
+  req: Request,
+  res: Response,
+): Promise<void> {
+  if (req.method !== 'GET') throw stateInvalid()
+  const visit = await openVisit(services, req, res)
+  const { parameters, found } = findTransaction(visit)
+  requireSession(req)
+  const code = await takeAuthorization(services.transactions, visit, found, parameters)
+  const { transaction } = found
+  if (transaction.intent !== 'sign-in') {
+    throw new BitbucketSignInError('state_invalid', 'This callback was not started to sign in.')
+  }
+  const { person, tokens } = await exchangeFor(visit, transaction, code)
+  const hooks = hooksOf(visit, 'sign-in', person.workspaces)
+  const known = await hooks.findByIdentity(person.identity)
+  if (known.type === 'nobody') throw refusal('sign_up_disabled')
+  if (known.type === 'orphaned' || !(await hooks.canSignIn(known.user))) throw refusal('account_disabled')
+  await followUp(visit, hooks, known, person, tokens)
+  tell(visit, 'signed_in', { userId: known.id, identityId: person.identity.id })
+  run.success(known.user, transaction.data === undefined ? undefined : { state: transaction.data })
 }

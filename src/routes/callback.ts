@@ -1,16 +1,11 @@
-import {
-  authorizationCode,
-  type CallbackParameters,
-  checkIssuer,
-  readCallback,
-  stateInvalid,
-} from '../bitbucket/callback-parameters'
+import { type CallbackParameters, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
 import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
+import { findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { isAdmitted } from '../decisions/connection-levels'
 import { isStrictSession, requireSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
-import type { FoundTransaction, ParsedState, Transaction } from '../state/transaction'
+import type { FoundTransaction, Transaction } from '../state/transaction'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { sendPage } from './reply'
@@ -27,8 +22,9 @@ export async function callback<User>(visit: Visit<User>): Promise<void> {
   const { parameters, found } = findTransaction(visit)
   requireSession(visit.req)
   if (needsResume(visit)) return resume(visit)
-  const { transaction } = await takeTransaction(visit, found)
-  const result = await exchangeFor(visit, transaction, authorizationCode(parameters))
+  const { transaction } = found
+  const code = await takeAuthorization(visit.services.transactions, visit, found, parameters)
+  const result = await exchangeFor(visit, transaction, code)
   switch (transaction.intent) {
     case 'sign-in':
       return completeSignIn(visit, result, transaction)
@@ -39,25 +35,18 @@ export async function callback<User>(visit: Visit<User>): Promise<void> {
   }
 }
 
-/** Uses the transaction up; only one callback ever gets it, and never one that is too late. */
-export async function takeTransaction<User>(visit: Visit<User>, found: FoundTransaction): Promise<FoundTransaction> {
-  const { res, services, connection } = visit
-  if (!(await services.transactions.take(res, connection.jar, found))) throw stateInvalid()
-  if (!found.expired) return found
-  throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
-}
-
 /** The open transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
 export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
-  const { req, services, connection, origin } = visit
   const parameters = receivedParameters(visit)
-  const state = parseState(visit, parameters)
-  const found = services.transactions.find(req, connection.jar, state)
-  if (!found) throw stateInvalid()
-  const { transaction } = found
-  if (transaction.context !== connection.digest || transaction.origin !== origin) throw otherConnection(visit)
-  checkIssuer(parameters.iss, connection.authorizationURL)
-  return { parameters, found }
+  const lookup = findAuthorization(visit.services.transactions, visit, parameters)
+  switch (lookup.type) {
+    case 'open':
+      return { parameters, found: lookup.found }
+    case 'unknown':
+      throw stateInvalid()
+    case 'other-connection':
+      throw otherConnection(visit)
+  }
 }
 
 /**
@@ -94,12 +83,6 @@ function otherServer(): BitbucketSignInError {
     'state_invalid',
     'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with `endpoints` of its own needs a `callbackURL` on a host of its own, at which it is the connection of the request.',
   )
-}
-
-function parseState<User>({ services }: Visit<User>, { state }: CallbackParameters): ParsedState {
-  const parsed = state === undefined ? undefined : services.transactions.parseState(state)
-  if (!parsed) throw stateInvalid()
-  return parsed
 }
 
 /** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */

@@ -9,7 +9,7 @@ import { randomBytes } from './random'
  * AES-256-GCM; the associated data are the value's name and everything in front of the iv, so a value cannot be
  * moved to another cookie, and its age can be read cheaply but not changed.
  */
-const VERSION = 1
+const VERSION = 2
 const HEAD = 11
 const IV = 12
 const TAG = 16
@@ -18,12 +18,14 @@ const MAX_SEALED = 4096
 const MAX_TOTAL = 4096
 
 /** Suffixes of transactions and of what is pending. */
-const OURS = /^(?:t\d|p)$/
+const OURS = /^(?:t[\da-f]|p)$/
 
 /** What was in a sealed value. */
 export interface Opened {
   /** When it was sealed, in milliseconds since 1970. */
   readonly issuedAt: number
+  /** Which secret sealed it, by its place in the key ring. */
+  readonly secret: number
   readonly payload: unknown
 }
 
@@ -47,14 +49,15 @@ export function open(keys: KeyRing, name: string, sealed: string): Opened | unde
   if (sealed.length > MAX_SEALED) return undefined
   const bytes = Buffer.from(sealed, 'base64url')
   if (bytes.length < HEAD + IV + TAG || bytes[0] !== VERSION) return undefined
-  const key = keys.find(({ id }) => id.equals(bytes.subarray(1, 5)))
+  const secret = keys.findIndex(({ id }) => id.equals(bytes.subarray(1, 5)))
+  const key = keys[secret]
   if (!key) return undefined
   try {
     const decipher = createDecipheriv('aes-256-gcm', key.key, bytes.subarray(HEAD, HEAD + IV), { authTagLength: TAG })
     decipher.setAAD(associatedData(name, bytes.subarray(0, HEAD)))
     decipher.setAuthTag(bytes.subarray(-TAG))
     const text = decipher.update(bytes.subarray(HEAD + IV, -TAG), undefined, 'utf8') + decipher.final('utf8')
-    return { issuedAt: bytes.readUIntBE(5, 6), payload: JSON.parse(text) }
+    return { issuedAt: bytes.readUIntBE(5, 6), secret, payload: JSON.parse(text) }
   } catch {
     return undefined
   }

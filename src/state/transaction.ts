@@ -1,30 +1,36 @@
+import { createHmac, hash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import type { Intent } from '../contract/hooks'
 import { isAlive, now } from '../time/clock'
 import type { KeyRing } from './keys'
 import { sign, verify } from './keys'
 import type { Limits } from './limits'
-import { randomBytes, randomHandle } from './random'
+import { randomBytes } from './random'
 import { type CookieJar, open, peekIssuedAt, seal } from './sealed-cookie'
 
-/** A started sign-in, as this browser carries it. */
-export interface Transaction {
-  readonly handle: string
+/** What a start remembers. */
+export interface Start {
   readonly intent: Intent
   /** Digest of the connection, tenant, application, client, callback and endpoints it was started with. */
   readonly context: string
-  /** Where it started and must end. */
-  readonly origin: string
-  readonly codeVerifier: string
+  /** Where it started and must end; `null` = at the origin of the callback URL. */
+  readonly origin: string | null
   readonly returnTo: string | null
   /** Who was signed in at the start, for intents that depend on it; `null` for a plain sign-in. */
   readonly login: string | null
+  /** JSON of the app that travels along, `undefined` = none. Anybody's link can have started it: untrusted. */
+  readonly data?: unknown
+}
+
+/** A started sign-in, as this browser carries it. */
+export interface Transaction extends Start {
+  readonly handle: string
+  readonly codeVerifier: string
 }
 
 /** A transaction found in the browser that presented its `state`. */
 export interface FoundTransaction {
   readonly transaction: Transaction
-  readonly slot: number
   /** Whether its ten minutes are over. */
   readonly expired: boolean
 }
@@ -36,104 +42,115 @@ export interface StartingPoint {
   readonly application: string | null
 }
 
+/** What goes to Bitbucket of a begun transaction. */
+export interface BegunTransaction {
+  readonly state: string
+  readonly codeChallenge: string
+}
+
 /** What `state` says by itself. */
 export interface ParsedState {
-  readonly slot: number
   readonly handle: string
   /** `null` when it carries none; else it is authenticated. */
   readonly from: StartingPoint | null
 }
 
-const LIFETIME_MS = 10 * 60 * 1000
-const SLOTS = 5
-const MAX_TRANSACTION = 1228
-/** The second half is there for custom domains: a host name and two keys of 128 bytes at most. */
-const STATE = /^([0-4])([\w-]{22})(?:\.([\w-]{1,900})\.([\w-]{22}))?$/
+/** The keys of transactions, each ring in the order of the secrets. */
+export interface TransactionKeys {
+  readonly seal: KeyRing
+  readonly verifier: KeyRing
+  readonly state: KeyRing
+}
 
-/** Remembers started sign-ins in five sealed cookies, so that several tabs do not disturb each other. */
+const LIFETIME_MS = 10 * 60 * 1000
+const SLOTS = 16
+/** More open sign-ins than this, and the oldest go. */
+const MAX_OPEN = 5
+/** Sixteen of them, as many starts at the same moment may leave, stay below the 16 kB that Node takes as headers. */
+const MAX_TRANSACTION = 860
+/** The second half is there for custom domains: a host name and two keys of 128 bytes at most. */
+const STATE = /^([\w-]{22})(?:\.([\w-]{1,900})\.([\w-]{22}))?$/
+
+/** Remembers started sign-ins, each in a sealed cookie, so that several tabs do not disturb each other. */
 export interface Transactions {
   /**
-   * Seals the transaction into a free slot (else the oldest) and gives the `state` for Bitbucket. It names `from` under
-   * a signature, for a callback that is served by another origin; `null` = it will be this one.
+   * Seals the transaction under a free name and makes `state` and challenge for Bitbucket. `state` names `from` under a
+   * signature, for a callback that is served by another origin; `null` = it will be this one.
    */
-  begin(
-    req: Request,
-    res: Response,
-    jar: CookieJar,
-    start: Omit<Transaction, 'handle'>,
-    from: StartingPoint | null,
-  ): string
+  begin(req: Request, res: Response, jar: CookieJar, start: Start, from: StartingPoint | null): BegunTransaction
   /** Reads a `state`; `undefined` when it is none of ours. */
   parseState(state: string): ParsedState | undefined
   /** The transaction of this state in this browser; nothing is consumed. */
   find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined
   /** Uses the transaction up. Exactly one caller ever gets `true`. */
-  take(
-    res: Response,
-    jar: CookieJar,
-    found: Pick<FoundTransaction, 'slot'> & { transaction: { handle: string } },
-  ): Promise<boolean>
+  take(res: Response, jar: CookieJar, handle: string): Promise<boolean>
+  /** Clears its cookie without counting: for a callback that brings nothing to use. */
+  drop(res: Response, jar: CookieJar, handle: string): void
   /** Uses up and clears every transaction of this browser. */
   forget(req: Request, res: Response, jar: CookieJar): Promise<void>
 }
 
 /** Makes the memory of started sign-ins. */
-export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Limits): Transactions {
-  function openSlot(jar: CookieJar, slot: number, value: string): FoundTransaction | undefined {
-    const suffix = `t${slot}`
-    const opened = open(keys, jar.nameOf(suffix), value)
+export function createTransactions(keys: TransactionKeys, limits: Limits): Transactions {
+  function openCookie(jar: CookieJar, suffix: string, value: string): FoundTransaction | undefined {
+    const opened = open(keys.seal, jar.nameOf(suffix), value)
     if (!opened) return undefined
-    return {
-      transaction: opened.payload as Transaction,
-      slot,
-      expired: !isAlive(opened.issuedAt, LIFETIME_MS),
-    }
+    const start = fromRecord(opened.payload as Sealed)
+    const codeVerifier = verifierOf(keys.verifier, opened.secret, start.handle)
+    return { transaction: { ...start, codeVerifier }, expired: !isAlive(opened.issuedAt, LIFETIME_MS) }
   }
 
   return {
     begin(req, res, jar, start, from) {
-      const slot = chooseSlot(jar.all(req))
-      const handle = randomHandle()
-      const name = jar.nameOf(`t${slot}`)
-      let sealed = seal(keys, name, { ...start, handle })
-      // A long way back is the only thing that can make it too long; without it the person lands on the default page.
-      if (sealed.length > MAX_TRANSACTION) sealed = seal(keys, name, { ...start, handle, returnTo: null })
-      jar.set(req, res, `t${slot}`, sealed, LIFETIME_MS)
-      const state = `${slot}${handle}`
-      if (!from) return state
+      const handle = newHandle(res, jar, jar.all(req))
+      const suffix = suffixOf(handle)
+      const name = jar.nameOf(suffix)
+      let sealed = seal(keys.seal, name, toRecord(handle, start))
+      // Without a long return URL the user lands on the default page; everything else has a bound of its own.
+      if (sealed.length > MAX_TRANSACTION) {
+        sealed = seal(keys.seal, name, toRecord(handle, { ...start, returnTo: null }))
+      }
+      jar.set(req, res, suffix, sealed, LIFETIME_MS)
+      const codeChallenge = hash('sha256', verifierOf(keys.verifier, 0, handle), 'base64url')
+      if (!from) return { state: handle, codeChallenge }
       const point = JSON.stringify([from.origin, from.tenant, from.application])
-      const message = `${state}.${Buffer.from(point).toString('base64url')}`
-      return `${message}.${sign(stateKeys, message)}`
+      const message = `${handle}.${Buffer.from(point).toString('base64url')}`
+      return { state: `${message}.${sign(keys.state, message)}`, codeChallenge }
     },
 
     parseState(state) {
       const match = STATE.exec(state)
       if (!match) return undefined
-      const [, slot, handle = '', point, mac] = match
-      if (point === undefined || mac === undefined) return { slot: Number(slot), handle, from: null }
-      if (!verify(stateKeys, `${slot}${handle}.${point}`, mac)) return undefined
+      const [, handle = '', point, mac] = match
+      if (point === undefined || mac === undefined) return { handle, from: null }
+      if (!verify(keys.state, `${handle}.${point}`, mac)) return undefined
       const [origin, tenant, application] = JSON.parse(Buffer.from(point, 'base64url').toString())
-      return { slot: Number(slot), handle, from: { origin, tenant, application } }
+      return { handle, from: { origin, tenant, application } }
     },
 
-    find(req, jar, state) {
-      const [value, ...more] = jar.read(req, `t${state.slot}`)
+    find(req, jar, { handle }) {
+      const suffix = suffixOf(handle)
+      const [value, ...more] = jar.read(req, suffix)
       if (value === undefined || more.length > 0) return undefined
-      const found = openSlot(jar, state.slot, value)
-      return found?.transaction.handle === state.handle ? found : undefined
+      const found = openCookie(jar, suffix, value)
+      return found?.transaction.handle === handle ? found : undefined
     },
 
-    async take(res, jar, { slot, transaction }) {
-      if (!(await limits.consume('taken', transaction.handle))) return false
-      jar.clear(res, `t${slot}`)
+    async take(res, jar, handle) {
+      if (!(await limits.consume('taken', handle))) return false
+      jar.clear(res, suffixOf(handle))
       return true
     },
 
+    drop(res, jar, handle) {
+      jar.clear(res, suffixOf(handle))
+    },
+
     async forget(req, res, jar) {
-      for (let slot = 0; slot < SLOTS; slot++) {
-        for (const value of jar.read(req, `t${slot}`)) {
-          const found = openSlot(jar, slot, value)
-          jar.clear(res, `t${slot}`)
+      for (const suffix of [...jar.all(req).keys()].filter((each) => NAMES.has(each))) {
+        jar.clear(res, suffix)
+        for (const value of jar.read(req, suffix)) {
+          const found = openCookie(jar, suffix, value)
           if (found && !found.expired) await limits.consume('taken', found.transaction.handle)
         }
       }
@@ -141,14 +158,75 @@ export function createTransactions(keys: KeyRing, stateKeys: KeyRing, limits: Li
   }
 }
 
-/** A random free slot, so that two tabs opened at the same moment rarely meet; else the oldest. */
-function chooseSlot(present: ReadonlyMap<string, string>): number {
-  if (present.size === 0) return randomBytes(1).readUInt8() % SLOTS
-  const ages = Array.from({ length: SLOTS }, (_, slot) => {
-    const value = present.get(`t${slot}`)
-    return value === undefined ? 0 : peekIssuedAt(value)
-  })
-  const free = ages.flatMap((issuedAt, slot) => (now() - issuedAt > LIFETIME_MS ? [slot] : []))
-  if (free.length > 0) return free[randomBytes(1).readUInt8() % free.length] ?? 0
-  return ages.indexOf(Math.min(...ages))
+/** As it is sealed: every request of the browser carries it, so what has its default is left out. */
+interface Sealed {
+  readonly h: string
+  readonly c: string
+  readonly i?: Intent
+  readonly o?: string
+  readonly r?: string
+  readonly l?: string
+  readonly d?: unknown
+}
+
+function toRecord(handle: string, { intent, context, origin, returnTo, login, data }: Start): Sealed {
+  return {
+    h: handle,
+    c: context,
+    ...(intent !== 'sign-in' && { i: intent }),
+    ...(origin !== null && { o: origin }),
+    ...(returnTo !== null && { r: returnTo }),
+    ...(login !== null && { l: login }),
+    ...(data !== undefined && { d: data }),
+  }
+}
+
+function fromRecord({ h, c, i, o, r, l, d }: Sealed): Start & { handle: string } {
+  const start = { intent: i ?? 'sign-in', context: c, origin: o ?? null, returnTo: r ?? null, login: l ?? null }
+  return { ...start, handle: h, ...(d !== undefined && { data: d }) }
+}
+
+/**
+ * The verifier is made again and not stored: it follows from the handle, under a key of the secret that sealed the
+ * cookie, so that it stays the same when a newer secret comes in between. Nobody else can make it: a `state` is seen by
+ * many, the key by none.
+ */
+function verifierOf(keys: KeyRing, secret: number, handle: string): string {
+  const { key } = keys[secret] ?? keys[0]
+  return createHmac('sha256', key).update(handle).digest('base64url')
+}
+
+const SUFFIXES = Array.from({ length: SLOTS }, (_, slot) => `t${slot.toString(16)}`)
+const NAMES: ReadonlySet<string> = new Set(SUFFIXES)
+
+const slotOf = (handle: string) => Buffer.from(handle.slice(0, 2), 'base64url').readUInt8() % SLOTS
+const suffixOf = (handle: string) => SUFFIXES[slotOf(handle)] as string
+
+/**
+ * A random handle, which names its cookie: of its first byte four bits are the number, and 124 bits stay random. A name
+ * that is taken is not chosen. Where five sign-ins are open the oldest go.
+ */
+function newHandle(res: Response, jar: CookieJar, present: ReadonlyMap<string, string>): string {
+  const bytes = randomBytes(16)
+  if (present.size === 0) return bytes.toString('base64url')
+  const open = openSlots(present)
+  const leaving = open.splice(0, Math.max(0, open.length - MAX_OPEN + 1))
+  chooseSlot(bytes, new Set(open))
+  for (const slot of leaving) if (slot !== bytes.readUInt8() % SLOTS) jar.clear(res, SUFFIXES[slot] as string)
+  return bytes.toString('base64url')
+}
+
+/** Names of sign-ins that are open, by their number, the oldest first. */
+function openSlots(present: ReadonlyMap<string, string>): number[] {
+  return SUFFIXES.map((suffix, slot) => ({ slot, issuedAt: peekIssuedAt(present.get(suffix) ?? '') }))
+    .filter(({ issuedAt }) => now() - issuedAt <= LIFETIME_MS)
+    .sort((one, other) => one.issuedAt - other.issuedAt)
+    .map(({ slot }) => slot)
+}
+
+function chooseSlot(bytes: Buffer, taken: ReadonlySet<number>): void {
+  const first = bytes.readUInt8()
+  if (!taken.has(first % SLOTS)) return
+  const free = SUFFIXES.flatMap((_, slot) => (taken.has(slot) ? [] : [slot]))
+  bytes.writeUInt8(first - (first % SLOTS) + (free[bytes.readUInt8(1) % free.length] ?? 0))
 }

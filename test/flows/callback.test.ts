@@ -60,7 +60,7 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     ['none', (url: URL) => url.searchParams.delete('state')],
     ['empty', (url: URL) => url.searchParams.set('state', '')],
     ['invented', (url: URL) => url.searchParams.set('state', `0${'A'.repeat(22)}`)],
-    ['of another slot', (url: URL) => url.searchParams.set('state', otherSlot(url))],
+    ['of another cookie', (url: URL) => url.searchParams.set('state', otherCookie(url))],
     ['with one character changed', (url: URL) => url.searchParams.set('state', changed(url))],
     ['cut short', (url: URL) => url.searchParams.set('state', (url.searchParams.get('state') ?? '').slice(0, -1))],
     ['sent twice', (url: URL) => url.searchParams.append('state', url.searchParams.get('state') ?? '')],
@@ -141,9 +141,9 @@ const changed = (url: URL) => {
   const state = url.searchParams.get('state') ?? ''
   return `${state.slice(0, 5)}${state[5] === 'A' ? 'B' : 'A'}${state.slice(6)}`
 }
-const otherSlot = (url: URL) => {
+const otherCookie = (url: URL) => {
   const state = url.searchParams.get('state') ?? ''
-  return `${(Number(state[0]) + 1) % 5}${state.slice(1)}`
+  return `${state.startsWith('A') ? 'B' : 'A'}${state.slice(1)}`
 }
 function renamed(url: URL, from: string, to: string): void {
   const value = url.searchParams.get(from) ?? ''

@@ -1,29 +1,43 @@
+import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { cookieJar } from '../../src/state/sealed-cookie'
-import { createTransactions, type ParsedState, type Transaction, type Transactions } from '../../src/state/transaction'
+
+import {
+  createTransactions,
+  type ParsedState,
+  type Start,
+  type TransactionKeys,
+  type Transactions,
+} from '../../src/state/transaction'
 import { Cookies, keyRing, limits, timesTrue } from './messages'
 
 const JAR = cookieJar('bitbucket', true)
 const MINUTE = 60_000
-const START: Omit<Transaction, 'handle'> = {
+const START: Start = {
   intent: 'sign-in',
-  context: 'digest',
-  origin: 'https://app.example',
-  codeVerifier: 'v'.repeat(43),
+  context: 'c'.repeat(22),
+  origin: null,
   returnTo: '/dash',
   login: null,
 }
+const keysOf = (secrets?: string[], name?: string): TransactionKeys => ({
+  seal: keyRing('transaction', secrets, name),
+  verifier: keyRing('verifier', secrets, name),
+  state: keyRing('state', secrets, name),
+})
 
 let transactions: Transactions
 beforeEach(() => {
-  transactions = createTransactions(keyRing('transaction'), keyRing('state'), limits())
+  transactions = createTransactions(keysOf(), limits())
 })
 afterEach(() => {
   vi.useRealTimers()
 })
 
-const begin = (cookies: Cookies, start: Partial<Transaction> = {}) =>
-  transactions.begin(cookies.req(), cookies.res, JAR, { ...START, ...start }, null)
+const begin = (cookies: Cookies, start: Partial<Start> = {}) =>
+  transactions.begin(cookies.req(), cookies.res, JAR, { ...START, ...start }, null).state
+/** The name that a state chooses, without the prefix. */
+const nameOf = (state: string) => `t${(Buffer.from(state, 'base64url').readUInt8() % 16).toString(16)}`
 const parse = (state: string) => transactions.parseState(state) as ParsedState
 const find = (cookies: Cookies, state: string) => transactions.find(cookies.req(), JAR, parse(state))
 const slotsOf = (cookies: Cookies) => [...cookies.values.keys()].map((name) => name.replace('__Host-bitbucket.', ''))
@@ -32,10 +46,9 @@ describe('a started sign-in', () => {
   test('is found again by its state, whole and unexpired', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
-    expect(state).toMatch(/^[0-4][\w-]{22}$/)
+    expect(state).toMatch(/^[\w-]{22}$/)
     expect(find(cookies, state)).toEqual({
-      transaction: { ...START, handle: state.slice(1) },
-      slot: Number(state[0]),
+      transaction: { ...START, handle: state, codeVerifier: expect.stringMatching(/^[\w-]{43}$/) },
       expired: false,
     })
   })
@@ -45,7 +58,7 @@ describe('a started sign-in', () => {
     const state = begin(cookies)
     expect(cookies.lines).toHaveLength(1)
     expect(cookies.lines[0]).toMatch(
-      new RegExp(`^__Host-bitbucket\\.t${state[0]}=[\\w-]+; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600$`),
+      new RegExp(`^__Host-bitbucket\\.${nameOf(state)}=[\\w-]+; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600$`),
     )
   })
 
@@ -53,12 +66,13 @@ describe('a started sign-in', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     const raw = Buffer.from([...cookies.values.values()][0] ?? '', 'base64url')
-    for (const part of [state.slice(1), START.codeVerifier, '/dash']) expect(raw.includes(part)).toBe(false)
+    const verifier = find(cookies, state)?.transaction.codeVerifier ?? ''
+    for (const part of [state, verifier, '/dash']) expect(raw.includes(part)).toBe(false)
   })
 
   test('10,000 of them have different handles, and none is made of another value', () => {
     const handles = new Set<string>()
-    for (let count = 0; count < 10_000; count++) handles.add(begin(new Cookies()).slice(1))
+    for (let count = 0; count < 10_000; count++) handles.add(begin(new Cookies()))
     expect(handles.size).toBe(10_000)
     expect(new Set([...handles].map((handle) => handle.slice(0, 8))).size).toBeGreaterThan(9990)
   })
@@ -68,7 +82,7 @@ describe('a started sign-in', () => {
     const state = begin(cookies)
     for (let look = 0; look < 3; look++) expect(find(cookies, state)).toBeDefined()
     const found = find(cookies, state)
-    expect(found && (await transactions.take(cookies.res, JAR, found))).toBe(true)
+    expect(found && (await transactions.take(cookies.res, JAR, found.transaction.handle))).toBe(true)
   })
 
   test('a long way back is given up before the cookie grows too long', () => {
@@ -78,51 +92,86 @@ describe('a started sign-in', () => {
     const long = new Cookies()
     const state = begin(long, { returnTo: `/${'"'.repeat(511)}` })
     expect(find(long, state)?.transaction.returnTo).toBeNull()
-    for (const { bytes } of [fits, long]) expect(bytes).toBeLessThanOrEqual(1228)
+    for (const { bytes } of [fits, long]) expect(bytes).toBeLessThanOrEqual(860)
   })
 })
 
 describe('several tabs', () => {
-  test('five sign-ins take five slots and do not disturb each other', () => {
+  test('five sign-ins take five names and do not disturb each other', () => {
     const cookies = new Cookies()
     const states = Array.from({ length: 5 }, () => begin(cookies))
-    expect(slotsOf(cookies).sort()).toEqual(['t0', 't1', 't2', 't3', 't4'])
-    for (const state of states) expect(find(cookies, state)?.transaction.handle).toBe(state.slice(1))
+    expect(slotsOf(cookies).sort()).toEqual(states.map(nameOf).sort())
+    expect(new Set(slotsOf(cookies)).size).toBe(5)
+    for (const state of states) expect(find(cookies, state)?.transaction.handle).toBe(state)
   })
 
-  test('a sixth takes the place of the oldest, whichever slot that has', () => {
+  test('with a sixth the oldest goes, whichever name it has, and never more than five stay', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const cookies = new Cookies()
-    const states = Array.from({ length: 5 }, () => {
+    const states: string[] = []
+    for (let tab = 0; tab < 40; tab++) {
       vi.setSystemTime(Date.now() + 1000)
-      return begin(cookies)
-    })
-    vi.setSystemTime(Date.now() + 1000)
-    const sixth = begin(cookies)
-    expect(sixth[0]).toBe(states[0]?.[0])
-    expect(find(cookies, states[0] ?? '')).toBeUndefined()
-    for (const state of [...states.slice(1), sixth]) expect(find(cookies, state)).toBeDefined()
+      states.push(begin(cookies))
+      const open = states.filter((state) => find(cookies, state))
+      expect(open).toEqual(states.slice(-5))
+      expect(slotsOf(cookies)).toHaveLength(open.length)
+    }
   })
 
-  test('a slot whose ten minutes are over is free again', () => {
+  test('each name is set or cleared once by an answer', () => {
+    const cookies = new Cookies()
+    for (let tab = 0; tab < 200; tab++) {
+      const before = cookies.lines.length
+      begin(cookies)
+      const names = cookies.lines.slice(before).map((line) => line.slice(0, line.indexOf('=')))
+      expect(new Set(names).size).toBe(names.length)
+    }
+  })
+
+  test('a name whose ten minutes are over is free again', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const cookies = new Cookies()
-    const old = begin(cookies)
+    for (let old = 0; old < 3; old++) begin(cookies)
     vi.setSystemTime(Date.now() + 6 * MINUTE)
-    const younger = Array.from({ length: 4 }, () => begin(cookies))
+    const younger = Array.from({ length: 2 }, () => begin(cookies))
     vi.setSystemTime(Date.now() + 4 * MINUTE + 1)
-    expect(begin(cookies)[0]).toBe(old[0])
-    for (const state of younger) expect(find(cookies, state)).toBeDefined()
+    const more = Array.from({ length: 3 }, () => begin(cookies))
+    for (const state of [...younger, ...more]) expect(find(cookies, state)).toBeDefined()
   })
 
-  test('two tabs opened at the same moment rarely meet: the free slot is drawn', () => {
+  test('sixteen names are drawn evenly', () => {
     const counts = new Map<string, number>()
-    for (let round = 0; round < 1000; round++) {
-      const slot = begin(new Cookies())[0] ?? ''
-      counts.set(slot, (counts.get(slot) ?? 0) + 1)
+    for (let round = 0; round < 3200; round++) {
+      const name = nameOf(begin(new Cookies()))
+      counts.set(name, (counts.get(name) ?? 0) + 1)
     }
-    expect([...counts.keys()].sort()).toEqual(['0', '1', '2', '3', '4'])
+    expect(counts.size).toBe(16)
     for (const count of counts.values()) expect(count).toBeGreaterThan(100)
+  })
+
+  // Five taken names leave twelve: 1 of 12 pairs meets, and more than 30 of 100 would be no accident (p < 1e-9).
+  test.each([0, 3, 5])('case 15: two starts at the same moment rarely meet, with %i open before', (open) => {
+    let met = 0
+    for (let pair = 0; pair < 100; pair++) {
+      const before = new Cookies()
+      for (let tab = 0; tab < open; tab++) begin(before)
+      const [one = '', other = ''] = [begin(before.copy()), begin(before.copy())]
+      if (nameOf(one) === nameOf(other)) met++
+    }
+    expect(met).toBeLessThan(30)
+  })
+
+  test('fifty starts at the same moment, with data, stay below 16 kB of headers', () => {
+    const cookies = new Cookies()
+    const data = { note: 'n'.repeat(500) }
+    for (const req of Array.from({ length: 50 }, () => cookies.req())) {
+      transactions.begin(req, cookies.res, JAR, { ...START, returnTo: `/${'r'.repeat(500)}`, data }, null)
+    }
+    const header = [...cookies.values].map(([name, value]) => `${name}=${value}`).join('; ')
+    expect(header.length).toBeLessThan(15_000)
+    const next = begin(cookies)
+    expect(find(cookies, next)).toBeDefined()
+    expect(cookies.bytes).toBeLessThanOrEqual(4096)
   })
 
   test('with the longest ways back all together stay within 4 kB, the newest among them', () => {
@@ -146,7 +195,7 @@ describe('what is not found', () => {
   test('a cookie that is there twice, in either order', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
-    const name = JAR.nameOf(`t${state[0]}`)
+    const name = JAR.nameOf(nameOf(state))
     const planted = new Cookies()
     begin(planted)
     const value = [...planted.values.values()][0]
@@ -161,34 +210,36 @@ describe('what is not found', () => {
     expect(find(cookies, state)).toBeDefined()
   })
 
-  test('a state with another slot or another handle', () => {
+  test('another handle, also one that chooses the same name', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
-    const other = begin(cookies)
-    expect(find(cookies, `${other[0]}${state.slice(1)}`)).toBeUndefined()
-    expect(find(cookies, `${state[0]}${'A'.repeat(22)}`)).toBeUndefined()
-    const swapped = state.slice(0, -1) + (state.endsWith('A') ? 'B' : 'A')
-    expect(find(cookies, swapped)).toBeUndefined()
-    expect(find(cookies, state.slice(0, 1) + state.slice(1).toUpperCase())).toBeUndefined()
+    begin(cookies)
+    for (const other of [
+      `${state.slice(0, 2)}${'A'.repeat(20)}`,
+      'A'.repeat(22),
+      state.slice(0, -1) + (state.endsWith('A') ? 'B' : 'A'),
+      state.slice(0, 2) + state.slice(2).toUpperCase(),
+    ]) {
+      expect(find(cookies, other)).toBeUndefined()
+    }
+    expect(find(cookies, state)).toBeDefined()
   })
 
-  test('a cookie moved to another slot', () => {
+  test('a cookie moved to another name', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
+    let other = begin(new Cookies())
+    while (nameOf(other) === nameOf(state)) other = begin(new Cookies())
     const moved = new Cookies()
-    const slot = (Number(state[0]) + 1) % 5
-    moved.values.set(JAR.nameOf(`t${slot}`), cookies.values.get(JAR.nameOf(`t${state[0]}`)) ?? '')
-    expect(transactions.find(moved.req(), JAR, parse(`${slot}${state.slice(1)}`))).toBeUndefined()
+    moved.values.set(JAR.nameOf(nameOf(other)), cookies.values.get(JAR.nameOf(nameOf(state))) ?? '')
+    expect(find(moved, other)).toBeUndefined()
+    expect(find(moved, state)).toBeUndefined()
   })
 
   test('a sign-in of another plugin in this process', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
-    const other = createTransactions(
-      keyRing('transaction', undefined, 'other'),
-      keyRing('state', undefined, 'other'),
-      limits(),
-    )
+    const other = createTransactions(keysOf(undefined, 'other'), limits())
     expect(other.find(cookies.req(), JAR, parse(state))).toBeUndefined()
     expect(other.find(cookies.req(), cookieJar('other', true), parse(state))).toBeUndefined()
   })
@@ -218,7 +269,7 @@ describe('take', () => {
     const state = begin(cookies)
     const found = find(cookies, state)
     if (!found) throw new Error('not found')
-    expect(await timesTrue(() => transactions.take(cookies.res, JAR, found))).toBe(1)
+    expect(await timesTrue(() => transactions.take(cookies.res, JAR, found.transaction.handle))).toBe(1)
     expect(slotsOf(cookies)).toEqual([])
     expect(cookies.lines).toHaveLength(2)
   })
@@ -228,17 +279,17 @@ describe('take', () => {
     const state = begin(cookies)
     const backup = cookies.copy()
     const found = find(cookies, state)
-    expect(found && (await transactions.take(cookies.res, JAR, found))).toBe(true)
+    expect(found && (await transactions.take(cookies.res, JAR, found.transaction.handle))).toBe(true)
     const again = find(backup, state)
     expect(again).toBeDefined()
-    expect(again && (await transactions.take(backup.res, JAR, again))).toBe(false)
+    expect(again && (await transactions.take(backup.res, JAR, again.transaction.handle))).toBe(false)
   })
 
   test('the other tabs stay', async () => {
     const cookies = new Cookies()
     const [first = '', second = ''] = [begin(cookies), begin(cookies)]
     const found = find(cookies, first)
-    if (found) await transactions.take(cookies.res, JAR, found)
+    if (found) await transactions.take(cookies.res, JAR, found.transaction.handle)
     expect(find(cookies, second)).toBeDefined()
   })
 })
@@ -252,7 +303,7 @@ describe('forget', () => {
     expect(slotsOf(cookies)).toEqual([])
     for (const state of states) {
       const found = find(backup, state)
-      expect(found && (await transactions.take(backup.res, JAR, found))).toBe(false)
+      expect(found && (await transactions.take(backup.res, JAR, found.transaction.handle))).toBe(false)
     }
   })
 
@@ -260,7 +311,7 @@ describe('forget', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const counters = limits()
     const consume = vi.spyOn(counters, 'consume')
-    const counted = createTransactions(keyRing('transaction'), keyRing('state'), counters)
+    const counted = createTransactions(keysOf(), counters)
     const cookies = new Cookies()
     cookies.values.set(JAR.nameOf('t4'), 'junk')
     counted.begin(cookies.req(), cookies.res, JAR, START, null)
@@ -271,15 +322,62 @@ describe('forget', () => {
   })
 })
 
+describe('the code verifier', () => {
+  const verifierIn = (of: Transactions, cookies: Cookies, state: string) =>
+    of.find(cookies.req(), JAR, parse(state))?.transaction.codeVerifier
+  const [OLD, NEW] = ['o'.repeat(32), 'n'.repeat(32)]
+
+  test('is the one whose challenge went to Bitbucket, also after a newer secret came in between', () => {
+    const cookies = new Cookies()
+    const before = createTransactions(keysOf([OLD]), limits())
+    const { state, codeChallenge } = before.begin(cookies.req(), cookies.res, JAR, START, null)
+    for (const each of [before, createTransactions(keysOf([NEW, OLD]), limits())]) {
+      const verifier = verifierIn(each, cookies, state) ?? ''
+      expect(hash('sha256', verifier, 'base64url')).toBe(codeChallenge)
+    }
+  })
+
+  test('differs for each handle, and nobody without the secret can make it', () => {
+    const cookies = new Cookies()
+    const [one, other] = [begin(cookies), begin(cookies)]
+    expect(verifierIn(transactions, cookies, one)).not.toBe(verifierIn(transactions, cookies, other))
+    const mixed = createTransactions({ ...keysOf(), verifier: keyRing('verifier', [NEW]) }, limits())
+    expect(verifierIn(mixed, cookies, one)).not.toBe(verifierIn(transactions, cookies, one))
+  })
+})
+
+describe('the cookie', () => {
+  test('of a plain sign-in adds at most 220 bytes to each request', () => {
+    const cookies = new Cookies()
+    begin(cookies, { returnTo: null })
+    const [[name = '', value = ''] = []] = [...cookies.values]
+    expect(`; ${name}=${value}`.length).toBeLessThanOrEqual(220)
+  })
+
+  test('brings everything back that it was given', () => {
+    const cookies = new Cookies()
+    const start: Start = {
+      intent: 'link',
+      context: 'd'.repeat(22),
+      origin: 'https://two.example',
+      returnTo: '/x?y',
+      login: 'l',
+      data: { invite: 'ä', list: [1, null] },
+    }
+    const state = begin(cookies, start)
+    expect(find(cookies, state)?.transaction).toMatchObject(start)
+  })
+})
+
 describe('a state that names where it started', () => {
   const POINT = { origin: 'https://two.example', tenant: 'acmé', application: null }
   const beginElsewhere = (cookies: Cookies, point = POINT) =>
-    transactions.begin(cookies.req(), cookies.res, JAR, { ...START, origin: point.origin }, point)
+    transactions.begin(cookies.req(), cookies.res, JAR, { ...START, origin: point.origin }, point).state
 
   test('is read back by any process that has the key', () => {
     const state = beginElsewhere(new Cookies())
-    const elsewhere = createTransactions(keyRing('transaction'), keyRing('state'), limits())
-    expect(elsewhere.parseState(state)).toEqual({ slot: Number(state[0]), handle: state.slice(1, 23), from: POINT })
+    const elsewhere = createTransactions(keysOf(), limits())
+    expect(elsewhere.parseState(state)).toEqual({ handle: state.slice(0, 22), from: POINT })
   })
 
   test('fits the longest host and keys into what the callback reads', () => {
@@ -309,7 +407,7 @@ describe('a state that names where it started', () => {
     const [head = '', , mac = ''] = state.split('.')
     const evil = Buffer.from(JSON.stringify(['https://evil.example', null, null])).toString('base64url')
     expect(transactions.parseState(`${head}.${evil}.${mac}`)).toBeUndefined()
-    const foreign = createTransactions(keyRing('transaction'), keyRing('state', ['f'.repeat(32)]), limits())
+    const foreign = createTransactions({ ...keysOf(), state: keyRing('state', ['f'.repeat(32)]) }, limits())
     expect(foreign.parseState(state)).toBeUndefined()
     const [otherHead = ''] = beginElsewhere(new Cookies()).split('.')
     expect(transactions.parseState(state.replace(head, otherHead))).toBeUndefined()
@@ -325,18 +423,16 @@ describe('a state that names where it started', () => {
 
 test.each([
   '',
-  '0',
-  '5AAAAAAAAAAAAAAAAAAAAAA',
-  '-AAAAAAAAAAAAAAAAAAAAAA',
-  '0AAAAAAAAAAAAAAAAAAAAA',
-  '0AAAAAAAAAAAAAAAAAAAAAAA',
-  ' 0AAAAAAAAAAAAAAAAAAAAAA',
-  '0AAAAAAAAAAAAAAAAAAAAAA\n',
-  '0AAAAAAAAAAAAAAAAAAAAAA.',
-  '0AAAAAAAAAAAAAAAAAAAAAA.AA',
-  '0AAAAAAAAAAAAAAAAAAAAAA..AAAAAAAAAAAAAAAAAAAAAA',
-  '0AAAAAAAAAAAAAAAAAAAAA\u0000',
-  '０AAAAAAAAAAAAAAAAAAAAAA',
+  'A',
+  'A'.repeat(21),
+  'A'.repeat(23),
+  ` ${'A'.repeat(22)}`,
+  `${'A'.repeat(22)}\n`,
+  `${'A'.repeat(22)}.`,
+  `${'A'.repeat(22)}.AA`,
+  `${'A'.repeat(22)}..${'A'.repeat(22)}`,
+  `${'A'.repeat(21)}\u0000`,
+  `${'A'.repeat(21)}０`,
   '__proto__',
   'constructor',
   'hasOwnProperty',

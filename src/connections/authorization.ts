@@ -1,0 +1,66 @@
+import type { Request, Response } from 'express'
+import { authorizationCode, type CallbackParameters, checkIssuer, stateInvalid } from '../bitbucket/callback-parameters'
+import { BitbucketSignInError } from '../contract/errors'
+import type { BegunTransaction, FoundTransaction, Start, Transactions } from '../state/transaction'
+import type { ActiveConnection } from './active-connection'
+
+/** A request that begins or finishes an authorization. */
+export interface Authorizing {
+  readonly req: Request
+  readonly res: Response
+  readonly connection: ActiveConnection
+  /** Where the user is, one of the connection's origins. */
+  readonly origin: string
+}
+
+/** Seals a transaction into this browser; what goes to Bitbucket of it. */
+export function beginAuthorization(
+  transactions: Transactions,
+  { req, res, connection, origin }: Authorizing,
+  start: Omit<Start, 'context' | 'origin'>,
+): BegunTransaction {
+  const { jar, digest, tenant, application, hasCustomDomains } = connection
+  const bound: Start = { ...start, context: digest, origin: origin === connection.origin ? null : origin }
+  return transactions.begin(req, res, jar, bound, hasCustomDomains ? { origin, tenant, application } : null)
+}
+
+/** What is known of the transaction that a callback names. */
+export type Lookup =
+  | { readonly type: 'open'; readonly found: FoundTransaction }
+  /** None of this browser: never started here, cleared, or overwritten. */
+  | { readonly type: 'unknown' }
+  /** Started under another connection or at another origin. */
+  | { readonly type: 'other-connection' }
+
+/** The transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
+export function findAuthorization(
+  transactions: Transactions,
+  { req, connection, origin }: Authorizing,
+  { state, iss }: CallbackParameters,
+): Lookup {
+  const parsed = state === undefined ? undefined : transactions.parseState(state)
+  const found = parsed && transactions.find(req, connection.jar, parsed)
+  if (!found) return { type: 'unknown' }
+  const { context, origin: startedAt } = found.transaction
+  if (context !== connection.digest || (startedAt ?? connection.origin) !== origin) return { type: 'other-connection' }
+  checkIssuer(iss, connection.authorizationURL)
+  return { type: 'open', found }
+}
+
+/**
+ * Uses the transaction up and gives the code to redeem. Only one callback ever gets it, and never one that is too late.
+ * One without a code has nothing to use: only its cookie goes, and it fills no counter.
+ */
+export async function takeAuthorization(
+  transactions: Transactions,
+  { res, connection }: Authorizing,
+  { transaction: { handle }, expired }: FoundTransaction,
+  parameters: CallbackParameters,
+): Promise<string> {
+  if (parameters.code === undefined) transactions.drop(res, connection.jar, handle)
+  else if (!(await transactions.take(res, connection.jar, handle))) throw stateInvalid()
+  if (expired) {
+    throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
+  }
+  return authorizationCode(parameters)
+}

@@ -1,0 +1,140 @@
+import type { Request, Response } from 'express'
+import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
+import { configurationError, scopesOf } from '../contract/options'
+import { isPlainObject, problemOfData } from '../decisions/app-data'
+import { turnsAway } from '../routes/navigation-only'
+
+/** Passport's actions, which it puts on a strategy for one request. */
+export interface PassportActions {
+  success(user: unknown, info?: unknown): void
+  fail(challenge?: unknown, status?: number): void
+  redirect(url: string, status?: number): void
+  error(error: unknown): void
+}
+
+/** What a route may pass to `passport.authenticate`. */
+export interface RouteOptions {
+  readonly scope?: unknown
+  readonly state?: unknown
+  readonly callbackURL?: unknown
+}
+
+/** The two legs of a strategy, for one request. They refuse by throwing. */
+export interface StrategyLegs {
+  start(res: Response): void | Promise<void>
+  finish(res: Response): Promise<void>
+  /** What a user is told of a refusal: apps show it, by `failureFlash` or `failureMessage`. */
+  describe(code: ErrorCode): string
+}
+
+/** Refusals that a user can cause; everything else is a fault of the setup or of Bitbucket. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'access_denied',
+  'account_disabled',
+  'sign_up_disabled',
+  'state_expired',
+  'state_invalid',
+  'workspace_required',
+])
+
+/** Ends a request of Passport's with one leg: the callback where the query carries an answer of Bitbucket, else a start. */
+export async function runLeg(run: PassportActions, req: Request, options: RouteOptions, legs: StrategyLegs) {
+  guardActions(run, req)
+  try {
+    const { res, query } = req
+    if (!res || !query) throw notExpress()
+    if (turnsAway(req, res)) return
+    dataOf(options.state)
+    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(query, name))
+    await (isCallback ? legs.finish(res) : legs.start(res))
+  } catch (error) {
+    report(run, error, legs.describe)
+  }
+}
+
+/**
+ * A strategy given by name was cloned by Passport; an instance was not, and Passport has just written this request's
+ * actions onto it. They are copied, or two users' requests would end with each other's user.
+ */
+export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy & PassportActions {
+  if (!Object.hasOwn(strategy, 'name')) return strategy as Strategy & PassportActions
+  const { success, fail, redirect, error, pass } = strategy as PassportActions & { pass: unknown }
+  return Object.assign(Object.create(strategy), { success, fail, redirect, error, pass })
+}
+
+/**
+ * What the callback of the app's own `passport.authenticate` throws goes to Express. It can come out of a promise of
+ * ours or out of the app's database, where nobody else would catch it and the process would end.
+ */
+function guardActions(run: PassportActions, req: Request): void {
+  for (const name of ['success', 'fail', 'redirect', 'error'] as const) {
+    const act = run[name] as (...args: unknown[]) => void
+    run[name] = (...args: unknown[]) => {
+      try {
+        act.apply(run, args)
+      } catch (thrown) {
+        if (!req.next) throw thrown
+        req.next(thrownError(thrown))
+      }
+    }
+  }
+}
+
+/** Ends the request by Passport's means: refusals fail it, faults are errors. */
+export function report(run: PassportActions, error: unknown, describe: StrategyLegs['describe']): void {
+  if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
+    run.fail({ code: error.code, message: describe(error.code) }, error.status)
+  } else {
+    run.error(thrownError(error))
+  }
+}
+
+/**
+ * The `state` option as passport-oauth2 means it: an object travels along and comes back as `info.state`. It never
+ * becomes the protocol's `state`; a string would, and is refused: a fixed one protects nobody.
+ */
+export function dataOf(state: unknown): unknown {
+  if (state === undefined) return undefined
+  if (!isPlainObject(state)) {
+    throw configurationError(
+      'passport.authenticate: remove the `state` option, or make it a plain object, which comes back as `info.state`. The strategy makes and checks `state` itself; a fixed one protects nobody.',
+    )
+  }
+  const problem = problemOfData(state)
+  if (problem === null) return state
+  throw configurationError(
+    `passport.authenticate: \`state\`: ${problem}. Keep the rest at your server and pass a key to it.`,
+  )
+}
+
+/** What a route passes to `passport.authenticate` can widen nothing; ignored in silence it would be missed later. */
+export function refuseOverrides(
+  { scope, callbackURL }: RouteOptions,
+  connection: { readonly scope: string | undefined; readonly callbackURL: string },
+): void {
+  if (scope && typeof scope !== 'string' && !isStrings(scope)) {
+    throw configurationError('passport.authenticate: `scope` must be a string or an array of strings.')
+  }
+  const asked = scope ? scopesOf(scope as string | readonly string[]) : []
+  const sent = connection.scope?.split(' ') ?? []
+  const more = asked.filter((each) => !sent.includes(each))
+  if (more.length > 0) {
+    throw configurationError(
+      `passport.authenticate: the scope ${more.join(' ')} is not asked for; move it to the \`scope\` option of the strategy.`,
+    )
+  }
+  if (callbackURL !== undefined && callbackURL !== connection.callbackURL) {
+    throw configurationError(
+      'passport.authenticate: remove the `callbackURL` option. The strategy sends its own, which is registered at Bitbucket.',
+    )
+  }
+}
+
+const isStrings = (value: unknown) => Array.isArray(value) && value.every((each) => typeof each === 'string')
+
+function notExpress(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'configuration_invalid',
+    'The strategy needs `req.res` and `req.query`; use it inside Express.',
+  )
+}
