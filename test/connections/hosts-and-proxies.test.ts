@@ -174,7 +174,7 @@ describe('custom domains behind a trusted proxy that ends TLS', () => {
     if (!passes) return expectRefusedOrigin(answer)
     expectStarted(answer)
     expect(startedAt(answer)).toBe('https://acme.example')
-    expect(answer.setCookies[0]).toMatch(/^__Host-bitbucket\.t\d=[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure;/)
+    expect(answer.setCookies[0]).toMatch(/^__Host-bitbucket\.t[\da-f]=[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure;/)
   })
 
   test('a proxy that is not among the trusted ones forwards nothing', async () => {
