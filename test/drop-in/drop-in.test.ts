@@ -271,7 +271,7 @@ describe('options that an old app may pass', () => {
     [
       'a relative callback',
       { callbackURL: '/auth/bitbucket/callback' },
-      'must be the absolute URL registered at Bitbucket',
+      'must be an absolute URL',
     ],
     ['no callback', { callbackURL: undefined }, 'callbackURL'],
     ['a retired address', { userProfileURL: 'https://bitbucket.org/api/2.0/user' }, 'no longer answers'],
