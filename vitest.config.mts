@@ -14,6 +14,9 @@ const project = (name: string, include: string[], others: string[] = []) => ({
   test: { name, include, exclude: [...exclude, ...others] },
 })
 
+/** What meets a new OAuth client if those are clients of Atlassian's platform. */
+const platform = project('platform', ['test/flows/{sign-in,callback,email-code,prove,link,passport-strategy}.test.ts'])
+
 export default defineConfig({
   plugins: [requireOnUse],
   resolve: { alias },
@@ -26,6 +29,8 @@ export default defineConfig({
     projects: [
       ...Object.entries(PROJECTS).map(([name, include]) => project(name, include)),
       project('system', ['test/**/*.test.ts'], Object.values(PROJECTS).flat()),
+      // `npm run test:profiles` runs every flow in every profile.
+      { ...platform, test: { ...platform.test, env: { FAKE_PROFILE: 'platform' } } },
     ],
   },
 })

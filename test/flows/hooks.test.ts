@@ -280,6 +280,7 @@ describe('what hooks are given', () => {
 
   test('only storeTokens sees tokens', async () => {
     await open()
+    fake.setBehaviour({ tokenLength: 'long' })
     await app.signIn(browser, 'alice')
     const tokens = app.accounts.tokens.get('u1')
     expect(tokens?.accessToken.length).toBeGreaterThan(2500)

@@ -3,10 +3,13 @@ import type { Plugin } from 'vitest/config'
 
 const src = (path: string) => fileURLToPath(new URL(`../../src/${path}`, import.meta.url))
 
+/** Not the sources themselves, so that `FAKE_PROFILE` can choose the profile of every fake. */
+const testing = src('../test/support/fake-in-profile.ts')
+
 /** Tests run the TypeScript sources under the package's own name. */
 export const alias: { find: RegExp; replacement: string }[] = [
   { find: /^passport-bitbucket-signin$/, replacement: src('index.ts') },
-  { find: /^passport-bitbucket-signin\/testing$/, replacement: src('testing/index.ts') },
+  { find: /^passport-bitbucket-signin\/testing$/, replacement: testing },
 ]
 
 /**
