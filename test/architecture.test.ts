@@ -53,8 +53,8 @@ const modules = new Map(
     .map((path) => read(path.replaceAll('\\', '/')))
     .map((module) => [module.name, module]),
 )
-/** All but the fake Bitbucket and the command line, which are programs of their own. */
-const core = [...modules.values()].filter(({ name }) => !/^(?:testing|cli)\//.test(name))
+/** All but the fake Bitbucket, the recorder and the command line, which are programs of their own. */
+const core = [...modules.values()].filter(({ name }) => !/^(?:testing|record|cli)\//.test(name))
 
 function read(path: string): Module {
   const name = path.replace(/\.ts$/, '')
@@ -118,7 +118,7 @@ function resolve(from: string, specifier: string): string {
 
 /** The room a module stands in: the longest name that fits. */
 function roomOf(name: string): string {
-  const rooms = [...FLOORS.flat(), 'testing']
+  const rooms = [...FLOORS.flat(), 'testing', 'record']
   const fitting = rooms.filter((room) => name === room || name.startsWith(`${room}/`))
   const [room] = fitting.sort((a, b) => b.length - a.length)
   if (room === undefined) throw new Error(`src/${name} stands in no room: give it a floor in this test`)

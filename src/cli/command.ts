@@ -4,8 +4,10 @@ export interface Terminal {
   write(text: string): void
   /** For what went wrong. */
   writeError(text: string): void
-  /** Settles when the person presses Ctrl+C, or the system asks the process to end. */
+  /** Settles when the user presses Ctrl+C, or the system asks the process to end. */
   untilStopped(): Promise<void>
+  /** Asks a question; with `hidden` the answer is not echoed. `null`, or no such method, if there is no one to ask. */
+  ask?(question: string, options?: { readonly hidden?: boolean }): Promise<string | null>
 }
 
 /** One command of the command line. */

@@ -30,6 +30,11 @@ const COMMANDS: readonly Listed[] = [
     summary: 'Run your account hooks against your own test database.',
     load: async () => (require('./check-hooks-command') as typeof import('./check-hooks-command')).checkHooks,
   },
+  {
+    name: 'record',
+    summary: 'Record how Bitbucket treats your OAuth client, without anything secret.',
+    load: async () => (require('./record-command') as typeof import('./record-command')).record,
+  },
 ]
 
 /** Runs the command that the arguments name, and returns the exit code. */

@@ -84,13 +84,15 @@ function pathOf(url: string, path: string | undefined): string {
   return path.replace(/\/+$/, '')
 }
 
-function originOf(option: string, text: string): string {
+/** The origin in an option's value. */
+export function originOf(option: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url && /^https?:$/.test(url.protocol)) return url.origin
   throw new UsageError(`${option} must be an address such as https://app.example.com, not "${text}".`)
 }
 
-function endpointsAt(origin: string): Endpoints {
+/** The three addresses of a stand-in for Bitbucket. */
+export function endpointsAt(origin: string): Endpoints {
   return {
     authorizationURL: `${origin}/site/oauth2/authorize`,
     tokenURL: `${origin}/site/oauth2/access_token`,

@@ -1,10 +1,11 @@
 import { Arrivals, type FakeEndpoint, type RecordedRequest } from './arrivals'
 import { type SignInOptions, signIn } from './authorize-endpoint'
-import { type FakeBehaviour, type FakeProfile, profileNamed, withBehaviour } from './behaviour'
+import { type Behaviour, type FakeBehaviour, type FakeProfile, profileNamed, withBehaviour } from './behaviour'
 import { refuseUnknownKeys } from './check'
 import { listen } from './fake-server'
 import { type FakeScript, Scripts } from './faults'
 import { FAKE_PEOPLE, type FakePerson, type FakePersonOptions, People } from './people'
+import { recordedBehaviour } from './recorded-behaviour'
 import { Clients, Decisions, FAKE_CLIENT, type FakeClient, type FakeClientOptions, Grants, type World } from './world'
 
 /** How a fake Bitbucket starts. */
@@ -26,7 +27,9 @@ export interface FakeBitbucketOptions {
    * new OAuth clients behave like clients of Atlassian's platform. `legacy`: what consumers got before May 2026.
    */
   readonly profile?: FakeProfile
-  /** Switches on top of the profile; see each. */
+  /** File that `passport-bitbucket-signin record` wrote: the fake then answers as the recorded server did. */
+  readonly record?: string
+  /** Switches on top of profile and record; see each. */
   readonly behaviour?: FakeBehaviour
   /** The clock that codes and tokens live by, in milliseconds since the epoch. Default `Date.now`. */
   readonly now?: () => number
@@ -120,7 +123,7 @@ export interface FakeBitbucket {
   close(): Promise<void>
 }
 
-const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'profile', 'behaviour', 'now']
+const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'profile', 'record', 'behaviour', 'now']
 
 /**
  * Starts a stand-in for Bitbucket Cloud on loopback: the consent page, the token endpoint and the API that a sign-in
@@ -130,7 +133,8 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
   refuseUnknownKeys('startFakeBitbucket()', options, OPTION_KEYS)
   checkPlace(options)
   const { port = 0, host = '127.0.0.1', latencyMs = 0, tls, now = Date.now } = options
-  const world: World = { ...startingState(options, now), url: '', now }
+  const base = baseOf(options)
+  const world: World = { ...startingState(options, base, now), url: '', now }
   const arrivals = new Arrivals()
   const scripts = new Scripts()
   const server = await listen({ world, arrivals, scripts, latencyMs, tls }, port, host)
@@ -170,7 +174,7 @@ export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Pr
       world.behaviour = withBehaviour(changes, world.behaviour)
     },
     reset: () => {
-      Object.assign(world, startingState(options, now))
+      Object.assign(world, startingState(options, base, now))
       scripts.clear()
       arrivals.clear()
     },
@@ -186,12 +190,18 @@ function checkPlace({ port = 0, latencyMs = 0, tls }: FakeBitbucketOptions): voi
   if (tls && (!tls.key || !tls.cert)) throw new TypeError('"tls" needs "key" and "cert", both in PEM.')
 }
 
-function startingState(options: FakeBitbucketOptions, now: () => number): Omit<World, 'url' | 'now'> {
+/** The switches before `behaviour` is laid over them. */
+function baseOf({ profile, record }: FakeBitbucketOptions): Behaviour {
+  const base = profileNamed(profile)
+  return record === undefined ? base : withBehaviour(recordedBehaviour(record), base)
+}
+
+function startingState(options: FakeBitbucketOptions, base: Behaviour, now: () => number): Omit<World, 'url' | 'now'> {
   return {
     people: new People(options.people ?? FAKE_PEOPLE),
     clients: new Clients(options.clients ?? [FAKE_CLIENT]),
     grants: new Grants(now),
-    behaviour: withBehaviour(options.behaviour ?? {}, profileNamed(options.profile)),
+    behaviour: withBehaviour(options.behaviour ?? {}, base),
     decisions: new Decisions(),
   }
 }
