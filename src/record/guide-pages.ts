@@ -1,7 +1,7 @@
 import escapeHtml = require('escape-html')
 
 import { createHash } from 'node:crypto'
-import type { Answer } from './answers'
+import type { Answer } from './questions'
 import { VISITS, type Visit } from './recording'
 
 const STYLE = `

@@ -1,8 +1,8 @@
 import http = require('node:http')
 
 import { randomBytes } from 'node:crypto'
-import { type Answer, answersOf } from './answers'
 import { endPage, GUIDE_HEADERS, strayPage, visitPage, waitPage } from './guide-pages'
+import { type Answer, answersOf } from './questions'
 import type { Recording } from './recording'
 
 /** Bitbucket's grace for a used refresh token is said to be ten minutes. */

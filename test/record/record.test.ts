@@ -10,9 +10,9 @@ import {
 } from 'passport-bitbucket-signin/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { dispatch } from '../../src/cli/dispatch'
-import { answersOf, behaviourOf } from '../../src/record/answers'
 import { openGuide } from '../../src/record/guide'
 import type { Target } from '../../src/record/observe'
+import { answersOf, behaviourOf } from '../../src/record/questions'
 import { type Observations, Recording } from '../../src/record/recording'
 import { startTestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
@@ -207,7 +207,7 @@ describe('a record of a server that we did not write', () => {
         "true Verified: a wrong verifier got status 400 invalid_request "code_verifier provided does not match code_challenge", and it consumed the code.",
         "true a longer path: accepted; a slash at the end: accepted; a query: accepted; another case: accepted; no redirect_uri: refused.",
         "true Yes.",
-        "true No: status 404.",
+        "false No: status 404.",
         "true access_token, token_type, expires_in, scope, id_token, refresh_token. Scopes are in: scope.",
         "false Immediately after its use a refresh token still worked. An unknown one got status 200. After 660 s the used one still worked, and the other tokens of its consent were not tried.",
         "false None was met, and the recorder provokes none.",
