@@ -99,8 +99,8 @@ class Call implements Dispatcher.DispatchHandler {
   /** A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never. */
   #mayRetry: boolean
   #controller: Dispatcher.DispatchController | undefined
-  /** Where the host counts this request. */
-  #counted: 'waiting' | 'running' | null = null
+  /** Where the host lists this request. */
+  #listed: 'waiting' | 'running' | null = null
   /** Of the answer that has begun, `0` = none has. */
   #status = 0
   #headers: IncomingHttpHeaders = {}
@@ -120,19 +120,20 @@ class Call implements Dispatcher.DispatchHandler {
     this.#resolve = resolve
     this.#reject = reject
     this.#mayRetry = upstream.method === 'GET'
-    upstream.deadline.add(this.#giveUp)
+    upstream.deadline.add(this.#giveUp, host.makeRoom)
   }
 
   send(): void {
     const { method, body = null } = this.#upstream
-    this.#count('waiting')
+    this.#list('waiting')
+    this.#host.makeRoom()
     this.#host.pool.dispatch({ method, path: this.#path, headers: headersOf(this.#upstream), body }, this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // It waited for a connection until after its deadline: it is not sent, and the connection is for the next one.
     if (this.#settled) throw endedEarly()
-    this.#count('running')
+    this.#list('running')
     this.#controller = controller
   }
 
@@ -165,6 +166,12 @@ class Call implements Dispatcher.DispatchHandler {
     this.send()
   }
 
+  /** Ends it if its response is complete: nobody waits for this answer any more. */
+  yield(): void {
+    const { reason } = this.#upstream.deadline
+    if (reason) this.#giveUp(reason)
+  }
+
   /** Rejects, and tears the request down, so no byte of it is read any more. */
   readonly #giveUp = (error: BitbucketSignInError): void => {
     if (!this.#settle()) return
@@ -175,15 +182,15 @@ class Call implements Dispatcher.DispatchHandler {
   #settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
-    this.#count(null)
+    this.#list(null)
     this.#upstream.deadline.remove(this.#giveUp)
     return true
   }
 
-  #count(as: 'waiting' | 'running' | null): void {
-    if (this.#counted) this.#host[this.#counted]--
-    if (as) this.#host[as]++
-    this.#counted = as
+  #list(as: 'waiting' | 'running' | null): void {
+    if (this.#listed) this.#host[this.#listed].delete(this)
+    if (as) this.#host[as].add(this)
+    this.#listed = as
   }
 }
 
@@ -191,8 +198,8 @@ class Call implements Dispatcher.DispatchHandler {
 class Host {
   readonly pool: Pool
   /** Requests that wait for a connection, and those that have one. */
-  waiting = 0
-  running = 0
+  readonly waiting = new Set<Call>()
+  readonly running = new Set<Call>()
   /** Connections of the pool. It could count them itself, by asking each at every start. */
   #connected = 0
   readonly #url: URL
@@ -215,8 +222,16 @@ class Host {
    * callback: opened at the start, the TLS handshakes are over when the code comes back, at the price of no request.
    */
   warm(count: number): void {
-    if (this.#spares.size > 0 || this.#connected > this.running) return
+    if (this.#spares.size > 0 || this.#connected > this.running.size) return
     for (let opened = 0; opened < count; opened++) this.#spares.add(this.#open())
+  }
+
+  /** Beyond the limit of connections, answers that nobody waits for any more make room for those that somebody does. */
+  readonly makeRoom = (): void => {
+    for (const call of this.running) {
+      if (this.running.size + this.waiting.size <= MAX_SOCKETS_PER_HOST) return
+      call.yield()
+    }
   }
 
   close(): void {
@@ -226,7 +241,7 @@ class Host {
 
   /** undici opens a new connection after a request that was torn down, whether somebody wants one or not. */
   #connect(done: Taker): void {
-    if (this.waiting === 0) queueMicrotask(() => done(endedEarly(), null))
+    if (this.waiting.size === 0) queueMicrotask(() => done(endedEarly(), null))
     else (this.#spare() ?? this.#open()).take(done, this.#timeoutMs)
   }
 

@@ -23,7 +23,8 @@ export type Cancel = (reason: BitbucketSignInError) => void
  * away. Does what an `AbortSignal` does at a tenth of the work: each sign-in makes one, and three requests listen to it.
  */
 export class ExchangeDeadline {
-  readonly #cancels = new Set<Cancel>()
+  /** What ends each running request, and what is called when its response is complete without it. */
+  readonly #cancels = new Map<Cancel, (() => void) | undefined>()
   readonly #timer: NodeJS.Timeout
   readonly #res: Response | undefined
   #isOver = false
@@ -42,8 +43,8 @@ export class ExchangeDeadline {
   }
 
   /** Calls this once, should the requests have to end; {@link remove} it when its request has ended. */
-  add(cancel: Cancel): void {
-    this.#cancels.add(cancel)
+  add(cancel: Cancel, released?: () => void): void {
+    this.#cancels.set(cancel, released)
   }
 
   remove(cancel: Cancel): void {
@@ -56,7 +57,7 @@ export class ExchangeDeadline {
     this.#reason ??= reason
     this.#close()
     clearTimeout(this.#timer)
-    for (const cancel of this.#cancels) cancel(reason)
+    for (const cancel of this.#cancels.keys()) cancel(reason)
     this.#cancels.clear()
   }
 
@@ -70,6 +71,7 @@ export class ExchangeDeadline {
   /** The response is complete: no request begins, and those that run have until the deadline. */
   release(): void {
     this.#close()
+    for (const released of this.#cancels.values()) released?.()
     if (this.#cancels.size === 0) clearTimeout(this.#timer)
   }
 
