@@ -268,11 +268,7 @@ describe('options that an old app may pass', () => {
   })
 
   it.each([
-    [
-      'a relative callback',
-      { callbackURL: '/auth/bitbucket/callback' },
-      'must be an absolute URL',
-    ],
+    ['a relative callback', { callbackURL: '/auth/bitbucket/callback' }, 'must be an absolute URL'],
     ['no callback', { callbackURL: undefined }, 'callbackURL'],
     ['a retired address', { userProfileURL: 'https://bitbucket.org/api/2.0/user' }, 'no longer answers'],
     ['version 1.0 of the API', { userProfileURL: 'https://api.bitbucket.org/1.0/user' }, 'no longer answers'],
