@@ -12,8 +12,9 @@ const STATE_INVALID = { status: 403, code: 'state_invalid' }
 
 let fake: FakeBitbucket
 const apps: TestApp[] = []
+// A verifier that changed with the secret would be noticed.
 beforeAll(async () => {
-  fake = await startFakeBitbucket()
+  fake = await startFakeBitbucket({ behaviour: { pkce: 'enforce' } })
 })
 afterEach(() => Promise.all(apps.splice(0).map((app) => app.close())))
 afterAll(() => fake.close())
