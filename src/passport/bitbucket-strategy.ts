@@ -240,11 +240,10 @@ function obtainTokens(run: Run, code: string, form: Record<string, string>): Pro
 function verifyWith(run: Run, req: Request, granted: Granted, profile: unknown, state: unknown): void {
   const request = run._passReqToCallback ? [req] : []
   const params = run._verify.length === request.length + 5 ? [granted.params] : []
-  const verified = (error: unknown, user?: unknown, info: { state?: unknown } = {}) => {
+  const verified = (error: unknown, user?: unknown, info?: object) => {
     if (error) return run.error(error)
     if (!user) return run.fail(info)
-    if (state !== undefined) info.state = state
-    run.success(user, info)
+    run.success(user, state === undefined ? (info ?? {}) : Object.assign(info ?? {}, { state }))
   }
   try {
     run._verify(...request, granted.accessToken, granted.refreshToken, ...params, profile, verified)
