@@ -1,10 +1,24 @@
+import { BitbucketStrategy } from 'passport-bitbucket-signin'
+import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test } from 'vitest'
 import { readText } from '../../src/bitbucket/read-answer'
 import { isAddress } from '../../src/decisions/email-trust'
 import { parseReturnTo } from '../../src/decisions/return-to'
 import { createLimits, memoryLimiter } from '../../src/state/limits'
 import { TestBrowser } from '../support/browser'
-import { browsers, goodAnswer, MINUTE, ourCookies, raw, startLab, startRawLab, testLimiter, travel, until } from './lab'
+import {
+  browsers,
+  goodAnswer,
+  MINUTE,
+  ourCookies,
+  raw,
+  startLab,
+  startRawLab,
+  startStrategyApp,
+  testLimiter,
+  travel,
+  until,
+} from './lab'
 
 test('DOS-01: starts that nobody finishes cost the server nothing', async () => {
   const limiter = testLimiter()
@@ -17,6 +31,42 @@ test('DOS-01: starts that nobody finishes cost the server nothing', async () => 
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).toBe('u1')
+})
+
+test('DOS-11: callbacks that bring no code fill no counter, at the router and at the strategy', async () => {
+  const limiter = testLimiter()
+  const lab = await startLab({ options: { limiter: limiter.factory } })
+  const alone = await startStrategyApp(
+    (callbackURL, verify) =>
+      new BitbucketStrategy(
+        {
+          clientID: FAKE_CLIENT.clientID,
+          clientSecret: FAKE_CLIENT.clientSecret,
+          callbackURL,
+          endpoints: lab.fake.endpoints,
+          limiter: limiter.factory,
+        },
+        verify,
+      ),
+  )
+  const browser = new TestBrowser()
+  for (let round = 0; round < 50; round++) {
+    for (const start of [lab.base, `${alone.url}/start`]) {
+      const begun = new URL((await browser.get(start)).location)
+      const callback = new URL(begun.searchParams.get('redirect_uri') ?? '')
+      callback.searchParams.set('state', begun.searchParams.get('state') ?? '')
+      callback.searchParams.set('error', 'access_denied')
+      expect((await browser.get(callback.href)).status).toBe(403)
+      // It is over in this browser all the same.
+      callback.searchParams.delete('error')
+      callback.searchParams.set('code', lab.code('bob'))
+      expect((await browser.get(callback.href)).status).toBe(403)
+    }
+  }
+  expect([limiter.keys.size, lab.upstream()]).toEqual([0, 0])
+  await lab.signIn(browser, 'alice')
+  expect(await lab.me(browser)).toBe('u1')
+  expect([...limiter.keys].filter((key) => key.includes('taken'))).toHaveLength(1)
 })
 
 test('DOS-03: every cookie of ours fits, and all together stay within four kilobytes, whatever is remembered', async () => {

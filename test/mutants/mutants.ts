@@ -115,11 +115,18 @@ export const MUTANTS: readonly Mutant[] = [
     'sessions',
   ),
   mutant(
-    'state: handles count up',
-    'state/random.ts',
-    "return randomBytes(16).toString('base64url')",
-    "return String(used++).padStart(22, '0')",
+    'state: few handles',
+    'state/transaction.ts',
+    'const bytes = randomBytes(16)',
+    'const bytes = Buffer.alloc(16, randomBytes(1).readUInt8())',
     STA,
+  ),
+  mutant(
+    'state: a full limiter refuses after errors that nobody used',
+    'connections/authorization.ts',
+    'if (parameters.code === undefined) transactions.drop(res, connection.jar, handle)\n  else if',
+    'if',
+    'denial-of-service',
   ),
   mutant(
     'callback: duplicate parameters accepted',
@@ -180,13 +187,6 @@ export const MUTANTS: readonly Mutant[] = [
     ' ?? (await source.registered(null))',
     '',
     OWN,
-  ),
-  mutant(
-    'state: a cookie moves to another slot',
-    'state/sealed-cookie.ts',
-    'return Buffer.concat([Buffer.from(name), head])',
-    'return Buffer.concat([Buffer.from(name).subarray(0, 0), head])',
-    STA,
   ),
   mutant(
     'state: the age is not authenticated',
