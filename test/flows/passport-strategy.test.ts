@@ -26,6 +26,7 @@ async function open(
   express: 4 | 5,
   strategy: 'of the plugin' | 'alone',
   answer: (req: Request, res: Response, next: NextFunction) => Done,
+  route: object = {},
 ): Promise<void> {
   const name = strategy === 'alone' ? 'alone' : 'bitbucket'
   app = await startTestApp({
@@ -37,7 +38,7 @@ async function open(
     }),
     behindSession: (express) => {
       const byHand = (req: Request, res: Response, next: NextFunction) =>
-        (app.passport.authenticate(name, answer(req, res, next)) as (...args: unknown[]) => void)(req, res, next)
+        (app.passport.authenticate(name, route, answer(req, res, next)) as (...args: unknown[]) => void)(req, res, next)
       express.get('/by-hand', byHand)
       express.all('/by-hand/callback', byHand)
     },
@@ -114,6 +115,24 @@ describe.each([
     } finally {
       process.off('unhandledRejection', unhandled)
     }
+  })
+
+  test('case 23: a plain object as state of the route comes back as info.state', async () => {
+    const seen: unknown[] = []
+    await open(
+      express,
+      strategy,
+      (req, res, next) => (error, user, info) => {
+        seen.push(info)
+        signsIn(req, res, next)(error, user)
+      },
+      { state: { invite: 'x1' } },
+    )
+    const callback = await consent()
+    expect(callback).not.toContain('x1')
+    expect((await browser.get(callback)).status).toBe(302)
+    expect(seen).toEqual([{ state: { invite: 'x1' } }])
+    if (strategy === 'of the plugin') expect(await app.me(browser)).toBe('u1')
   })
 
   test('spends nothing on a HEAD, a POST or an OPTIONS', async () => {
