@@ -31,6 +31,7 @@ import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-s
 import { createRouter, handler } from './routes/router'
 import type { Services } from './routes/services'
 import { startSignIn } from './routes/start'
+import { userReader } from './session/user-reader'
 import { deriveKeys, type KeyPurpose } from './state/keys'
 import { createLimits, memoryLimiter } from './state/limits'
 import { createPendingSignIns } from './state/pending-sign-in'
@@ -236,6 +237,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
     source: connectionSource(options.connection, name, options.basePath),
     accounts,
     userId: options.userId ? atOnce('userId', options.userId) : defaultUserId,
+    reread: userReader(options.passport),
     signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
     sendEmailCode: options.sendEmailCode,
     policy: {

@@ -47,6 +47,7 @@ export type {
   SignInEvent,
   SignInEventType,
   SignInFacts,
+  SignInHow,
   SignInPolicy,
   StoredIdentity,
   TenantSource,

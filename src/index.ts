@@ -17,6 +17,7 @@ export type {
   HookInput,
   Intent,
   ProvenEmail,
+  SignInHow,
   StoredIdentity,
   UserDescription,
 } from './contract/hooks'

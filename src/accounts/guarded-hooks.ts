@@ -1,3 +1,4 @@
+import type { Request } from 'express'
 import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../contract/errors'
 import type {
   AccountEmail,
@@ -5,6 +6,7 @@ import type {
   AccountWithEmail,
   HookInput,
   ProvenEmail,
+  SignInHow,
   StoredIdentity,
   UserDescription,
 } from '../contract/hooks'
@@ -12,7 +14,7 @@ import type { Identity, Profile } from '../contract/identity'
 import type { Tokens } from '../contract/tokens'
 import { comparableAddress } from '../decisions/email-trust'
 import { now } from '../time/clock'
-import { withDeadline } from '../time/deadline'
+import { DeadlineError, withDeadline } from '../time/deadline'
 
 /** A user with the id that the app gives it. */
 export interface KnownUser<User> {
@@ -26,38 +28,69 @@ export type FoundIdentity<User> =
   | { readonly type: 'orphaned' }
   | ({ readonly type: 'user' } & KnownUser<User>)
 
-/** A write that the app's unique keys refused, because another request was first. */
-export type Taken = 'taken'
+/** A write that failed, perhaps because another request was first. A class, so that no user of the app looks like one. */
+export class LostWrite {
+  /** `taken`: the hook says that a unique key refused. */
+  readonly how: 'taken' | 'failed'
+  readonly error: BitbucketSignInError
+
+  constructor(error: BitbucketSignInError) {
+    this.how = isTaken(error.cause) ? 'taken' : 'failed'
+    this.error = error
+  }
+}
+
+/** How users are told apart, and read without `getUserById`. */
+export interface UserAccess<User> {
+  /** The id of a user, `null` for a guest. */
+  idOf(user: User): string | null
+  /** The user as Passport reads it at each request; `null` or `false` if it is gone. */
+  reread(user: User, req: Request): Promise<unknown>
+}
 
 /** The app's hooks with the safety around them. One object per request. */
 export interface GuardedHooks<User> {
   findByIdentity(identity: Identity): Promise<FoundIdentity<User>>
+  /** The same user as it is now, `null` if it is gone. */
+  readAgain(known: KnownUser<User>): Promise<KnownUser<User> | null>
   findByEmail(address: string): Promise<readonly (AccountWithEmail<User> & { readonly id: string })[]>
-  canSignIn(user: User): Promise<boolean>
-  /** `null` where the app cannot tell. */
-  listIdentities(user: User): Promise<readonly StoredIdentity[] | null>
-  describe(user: User): Promise<UserDescription | null>
-  create(input: { identity: Identity; profile: Profile; email: AccountEmail | null }): Promise<KnownUser<User> | Taken>
-  link(input: { user: User; identity: Identity; profile: Profile }): Promise<'linked' | Taken>
+  canSignIn(known: KnownUser<User>): Promise<boolean>
+  /** `null` if the app cannot tell. */
+  listIdentities(known: KnownUser<User>): Promise<readonly StoredIdentity[] | null>
+  describe(known: KnownUser<User>): Promise<UserDescription | null>
+  create(input: {
+    identity: Identity
+    profile: Profile
+    email: AccountEmail | null
+  }): Promise<KnownUser<User> | LostWrite>
+  link(input: {
+    known: KnownUser<User>
+    identity: Identity
+    profile: Profile
+    email: ProvenEmail | null
+  }): Promise<'linked' | LostWrite>
+  /** The new account; never one of the holders. */
   claim(input: {
-    holders: readonly User[]
+    holders: readonly KnownUser<User>[]
     identity: Identity
     profile: Profile
     email: ProvenEmail
-  }): Promise<KnownUser<User> | Taken>
-  unlink(input: { user: User; identity: Identity }): Promise<'unlinked' | 'last'>
-  storeTokens(input: { user: User; identity: Identity; tokens: Tokens }): Promise<void>
+  }): Promise<KnownUser<User> | LostWrite>
+  unlink(input: { known: KnownUser<User>; identity: Identity }): Promise<'unlinked' | 'last'>
+  storeTokens(input: { known: KnownUser<User>; identity: Identity; tokens: Tokens }): Promise<void>
   updateProfile(input: {
-    user: User
+    known: KnownUser<User>
     identity: Identity
     profile: Profile
     changes: StoredIdentity['profile'] & {}
   }): Promise<void>
-  endOtherSessions(input: { user: User; reason: 'linked' | 'unlinked' | 'claimed' }): Promise<void>
+  beforeSignIn(input: { known: KnownUser<User>; identity: Identity; profile: Profile; how: SignInHow }): Promise<void>
+  endOtherSessions(input: { known: KnownUser<User>; reason: 'linked' | 'unlinked' | 'claimed' }): Promise<void>
   /** Which optional hooks there are. */
   readonly has: Readonly<Record<'claim' | 'list' | 'describe' | 'unlink' | 'storeTokens' | 'updateProfile', boolean>>
 }
 
+const AWAY = 'store_unavailable'
 const HOOK_DEADLINE_MS = 15_000
 const REQUEST_DEADLINE_MS = 30_000
 
@@ -67,39 +100,63 @@ const REQUEST_DEADLINE_MS = 30_000
  */
 export function guardHooks<User>(
   accounts: AccountHooks<User>,
-  idOf: (user: User) => string | null,
+  { idOf, reread }: UserAccess<User>,
   input: HookInput,
 ): GuardedHooks<User> {
   const endsAt = now() + REQUEST_DEADLINE_MS
   let written = false
 
-  /** Calls one hook; whatever it throws is a fault. */
-  async function call<T>(name: keyof AccountHooks<User>, argument: object): Promise<T> {
-    const hook = accounts[name] as ((argument: object) => unknown) | undefined
-    if (!hook) throw hookFailed(name, 'is not given')
-    const left = Math.max(1, Math.min(HOOK_DEADLINE_MS, endsAt - now()))
-    const { req, context } = input
-    try {
-      const result = hook.call(accounts, { ...argument, req, context })
-      // An answer that is there needs no deadline.
-      return (isThenable(result) ? await withDeadline(Promise.resolve(result), left, `accounts.${name}`) : result) as T
-    } catch (error) {
-      // "Try again" is the one thing a hook may say for itself; everything else is "somebody has to look".
-      if (error instanceof BitbucketSignInError && error.code === 'store_unavailable') throw error
-      throw hookFailed(name, 'failed; see `cause`', error)
+  /** Users are the app's own objects, so they are not frozen: a changed id would let the next hook act on another account. */
+  function checkIds(name: string, users: readonly KnownUser<User>[]): void {
+    if (users.some(({ user, id }) => idOf(user) !== id)) {
+      throw hookFailed(name, 'or an earlier hook changed the id of its `user`; leave it as it is')
     }
   }
 
-  /** Calls a hook that changes accounts; the two errors about unique keys are an answer here, and only here. */
-  async function write<T>(name: keyof AccountHooks<User>, argument: object): Promise<T | Taken> {
+  /** Runs code of the app, bounded in time; whatever it throws is a fault. */
+  async function run<T>(name: string, work: () => unknown, passedOn: readonly string[] = [AWAY]): Promise<T> {
+    const left = Math.max(1, Math.min(HOOK_DEADLINE_MS, endsAt - now()))
+    try {
+      const result = work()
+      // An answer that is there needs no deadline.
+      return (isThenable(result) ? await withDeadline(Promise.resolve(result), left, name) : result) as T
+    } catch (error) {
+      // "Try again" is the one thing a hook may say for itself; everything else is "somebody has to look".
+      if (error instanceof BitbucketSignInError && passedOn.includes(error.code)) throw error
+      throw new BitbucketSignInError('hook_failed', `${name} failed; see \`cause\`.`, { cause: error })
+    }
+  }
+
+  /** Calls one hook about these users. */
+  async function call<T>(
+    name: keyof AccountHooks<User>,
+    argument: object,
+    users: readonly KnownUser<User>[] = [],
+  ): Promise<T> {
+    const hook = accounts[name] as ((argument: object) => unknown) | undefined
+    if (!hook) throw hookFailed(name, 'is not given')
+    const { req, context } = input
+    checkIds(name, users)
+    const result = await run<T>(`accounts.${name}`, () => hook.call(accounts, { ...argument, req, context }))
+    checkIds(name, users)
+    return result
+  }
+
+  /** Calls a hook that changes accounts. A failure may be a lost race; one that may still succeed is not. */
+  async function write<T>(
+    name: keyof AccountHooks<User>,
+    argument: object,
+    users?: readonly KnownUser<User>[],
+  ): Promise<T | LostWrite> {
     if (written) throw hookFailed(name, 'would be a second change of accounts in one request')
     try {
-      const result = await call<T>(name, argument)
+      const result = await call<T>(name, argument, users)
       written = true
       return result
     } catch (error) {
-      if (error instanceof BitbucketSignInError && isTaken(error.cause)) return 'taken'
-      throw error
+      if (!(error instanceof BitbucketSignInError) || !('cause' in error) || error.code !== 'hook_failed') throw error
+      if (error.cause instanceof DeadlineError) throw error
+      return new LostWrite(error)
     }
   }
 
@@ -133,6 +190,19 @@ export function guardHooks<User>(
       return { type: 'user', ...known('getUserByIdentity', found, ", null for nobody (`?? null`) or 'orphaned'") }
     },
 
+    async readAgain({ user, id }) {
+      const found = accounts.getUserById
+        ? await call<User | null>('getUserById', { id })
+        : await run<User | null | false>('passport.deserializeUser', () => reread(user, input.req), [
+            AWAY,
+            'configuration_invalid',
+          ])
+      if (found === null || found === false) return null
+      const again = known('getUserById', found, ', or null if there is none')
+      if (again.id !== id) throw hookFailed('getUserById', 'must return the user with the id it was asked for')
+      return again
+    },
+
     async findByEmail(address) {
       const found = await call<unknown>('getAccountsByEmail', { email: address })
       if (!Array.isArray(found)) throw hookFailed('getAccountsByEmail', 'must return an array')
@@ -149,22 +219,22 @@ export function guardHooks<User>(
       return accountsFound.filter(({ email }) => comparableAddress(email) === comparableAddress(address))
     },
 
-    async canSignIn(user) {
-      return accounts.canSignIn ? (await call<unknown>('canSignIn', { user })) === true : true
+    async canSignIn(each) {
+      return accounts.canSignIn ? (await call<unknown>('canSignIn', { user: each.user }, [each])) === true : true
     },
 
-    async listIdentities(user) {
+    async listIdentities(each) {
       if (!accounts.listIdentities) return null
-      const list = await call<unknown>('listIdentities', { user })
+      const list = await call<unknown>('listIdentities', { user: each.user }, [each])
       if (!Array.isArray(list) || !list.every(isIdentity)) {
         throw hookFailed('listIdentities', 'must return an array of { issuer, id }')
       }
       return list as readonly StoredIdentity[]
     },
 
-    async describe(user) {
+    async describe(each) {
       if (!accounts.describeUser) return null
-      const description = await call<UserDescription | undefined>('describeUser', { user })
+      const description = await call<UserDescription | undefined>('describeUser', { user: each.user }, [each])
       if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
         throw hookFailed(
           'describeUser',
@@ -176,49 +246,59 @@ export function guardHooks<User>(
 
     async create(argument) {
       const user = await write<User>('createUser', frozen(argument))
-      return user === 'taken' ? 'taken' : known('createUser', user)
+      return user instanceof LostWrite ? user : known('createUser', user)
     },
 
-    async link({ user, identity, profile }) {
-      const result = await write('linkIdentity', { user, identity: frozen(identity), profile: frozen(profile) })
-      return result === 'taken' ? 'taken' : 'linked'
+    async link({ known: each, ...rest }) {
+      const result = await write('linkIdentity', { user: each.user, ...frozen(rest) }, [each])
+      return result instanceof LostWrite ? result : 'linked'
     },
 
     async claim({ holders, ...rest }) {
-      const result = await write<{ user: User } | undefined>('claimAddress', {
-        ...frozen(rest),
-        holders: Object.freeze([...holders]),
-      })
-      return result === 'taken' ? 'taken' : known('claimAddress', result?.user as User)
+      const users = Object.freeze(holders.map(({ user }) => user))
+      const result = await write<{ user: User } | undefined>(
+        'claimAddress',
+        { ...frozen(rest), holders: users },
+        holders,
+      )
+      if (result instanceof LostWrite) return result
+      const heir = known('claimAddress', result?.user as User)
+      if (holders.every(({ id }) => id !== heir.id)) return heir
+      throw hookFailed(
+        'claimAddress',
+        'must give the address to a new account. A holder cannot be handed over: whoever was signing in to it would be inside afterwards',
+      )
     },
 
-    async unlink({ user, identity }) {
-      const result = await write<unknown>('unlinkIdentity', { user, identity: frozen(identity) })
+    async unlink({ known: each, identity }) {
+      const result = await write<unknown>('unlinkIdentity', { user: each.user, identity: frozen(identity) }, [each])
+      if (result instanceof LostWrite) throw result.error
       if (result !== 'unlinked' && result !== 'last')
         throw hookFailed('unlinkIdentity', "must return 'unlinked' or 'last'")
       return result
     },
 
-    async storeTokens({ user, identity, tokens }) {
-      if (accounts.storeTokens) await call('storeTokens', { user, identity: frozen(identity), tokens })
+    async storeTokens({ known: each, identity, tokens }) {
+      if (!accounts.storeTokens) return
+      await call('storeTokens', { user: each.user, identity: frozen(identity), tokens }, [each])
     },
 
-    async updateProfile({ user, ...rest }) {
-      if (accounts.updateProfile) await call('updateProfile', { user, ...frozen(rest) })
+    async updateProfile({ known: each, ...rest }) {
+      if (accounts.updateProfile) await call('updateProfile', { user: each.user, ...frozen(rest) }, [each])
     },
 
-    async endOtherSessions(argument) {
-      if (accounts.endOtherSessions) await call('endOtherSessions', argument)
+    async beforeSignIn({ known: each, ...rest }) {
+      if (accounts.beforeSignIn) await call('beforeSignIn', { user: each.user, ...frozen(rest) }, [each])
+    },
+
+    async endOtherSessions({ known: each, reason }) {
+      if (accounts.endOtherSessions) await call('endOtherSessions', { user: each.user, reason }, [each])
     },
   }
 }
 
-function hookFailed(name: string, what: string, cause?: unknown): BitbucketSignInError {
-  return new BitbucketSignInError(
-    'hook_failed',
-    `accounts.${name} ${what}.`,
-    cause === undefined ? undefined : { cause },
-  )
+function hookFailed(name: string, what: string): BitbucketSignInError {
+  return new BitbucketSignInError('hook_failed', `accounts.${name} ${what}.`)
 }
 
 /** By name as well: an app may have two copies of this package, and a lost race must not look like a fault. */

@@ -1,4 +1,4 @@
-import type { AccountEmail } from '../contract/hooks'
+import type { AccountEmail, SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { SignInPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail, unverifiedEmail } from '../decisions/email-trust'
@@ -11,7 +11,8 @@ import {
   type RefusalCode,
   type SignInFacts,
 } from '../decisions/sign-in'
-import type { FoundIdentity, GuardedHooks, KnownUser } from './guarded-hooks'
+import { type Accounts, type Change, settleLoss, writeChange } from './account-writer'
+import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
 
 /** Who came back from Bitbucket, with what their address is worth. */
 export interface Subject {
@@ -20,34 +21,35 @@ export interface Subject {
   readonly email: SignInEmail
 }
 
-/** How a sign-in came about, for events. */
-export type SignInOrigin = 'signed_in' | 'signed_up' | 'linked' | 'claimed'
-
 /** What came of a decision. */
 export type Resolution<User> =
-  | ({ readonly type: 'signed-in'; readonly how: SignInOrigin } & KnownUser<User>)
+  | ({ readonly type: 'signed-in'; readonly how: Exclude<SignInHow, 'reauthenticated'> } & KnownUser<User>)
   | { readonly type: 'wait'; readonly step: 'address' | 'code' | 'prove' }
   | { readonly type: 'refused'; readonly code: RefusalCode }
 
 /**
  * Reads the facts, decides and carries the decision out: at most one write. After a lost race the facts are read once
  * more; that second run may sign in by identity, ask or refuse, and never writes, so it cannot end at an address.
- * `found` is whose the identity is, where this request has read it already.
+ * `found` is whose the identity is, if this request has read it already.
  */
 export async function resolveSignIn<User>(
   subject: Subject,
-  hooks: GuardedHooks<User>,
+  accounts: Accounts<User>,
   policy: SignInPolicy,
   found?: FoundIdentity<User>,
 ): Promise<Resolution<User>> {
+  const { hooks } = accounts
   const first = await readFacts(subject, hooks, policy, found ?? (await hooks.findByIdentity(subject.identity)))
-  const resolution = await carryOut(decideSignIn(first.facts, policy), subject, first, hooks)
-  if (resolution !== 'taken') return resolution
-  const second = await readFacts(subject, hooks, policy, await hooks.findByIdentity(subject.identity))
-  const decision = decideSignIn(second.facts, policy)
-  if (['create', 'link', 'claim'].includes(decision.type)) return { type: 'refused', code: 'account_exists' }
-  const settled = await carryOut(decision, subject, second, hooks)
-  return settled === 'taken' ? { type: 'refused', code: 'account_exists' } : settled
+  const next = nextStep(decideSignIn(first.facts, policy), subject, first)
+  if (!('change' in next)) return next
+  const written = await writeChange(next.change, subject, accounts)
+  if (!(written instanceof LostWrite)) return { type: 'signed-in', ...written }
+  const again = async () => {
+    const second = await readFacts(subject, hooks, policy, await hooks.findByIdentity(subject.identity))
+    const settled = nextStep(decideSignIn(second.facts, policy), subject, second)
+    return 'change' in settled ? null : settled
+  }
+  return settleLoss<Resolution<User>>(written, again, { type: 'refused', code: 'account_exists' }, accounts.report)
 }
 
 interface Read<User> {
@@ -75,7 +77,7 @@ async function identityFact<User>(
   hooks: GuardedHooks<User>,
 ): Promise<SignInFacts['identity']> {
   if (found.type === 'nobody') return 'unknown'
-  return found.type === 'user' && (await hooks.canSignIn(found.user)) ? 'known' : 'disabled'
+  return found.type === 'user' && (await hooks.canSignIn(found)) ? 'known' : 'disabled'
 }
 
 /** The accounts that hold an address, one entry per user, with what the decision needs to know of each. */
@@ -105,8 +107,8 @@ export async function readHolders<User>(
       holder: {
         verified: emailVerified,
         autoLink: autoLink !== false,
-        canSignIn: await hooks.canSignIn(user),
-        hasOtherIdentity: await hasOtherIdentity(user, identity, hooks),
+        canSignIn: await hooks.canSignIn({ user, id }),
+        hasOtherIdentity: await hasOtherIdentity({ user, id }, identity, hooks),
       },
     })),
   )
@@ -114,7 +116,7 @@ export async function readHolders<User>(
 
 /** Whether this user has another identity of the same issuer; `null` where the app cannot tell. */
 export async function hasOtherIdentity<User>(
-  user: User,
+  user: KnownUser<User>,
   identity: Identity,
   hooks: GuardedHooks<User>,
 ): Promise<boolean | null> {
@@ -124,13 +126,12 @@ export async function hasOtherIdentity<User>(
     : identities.some(({ issuer, id }) => issuer === identity.issuer && id !== identity.id)
 }
 
-/** One exhaustive switch: the only place that turns a decision into a change. */
-async function carryOut<User>(
+/** One exhaustive switch: what a decision comes to, or the change that it asks for. */
+function nextStep<User>(
   decision: Decision,
-  { identity, profile, email }: Subject,
+  { email }: Subject,
   { found, holders }: Read<User>,
-  hooks: GuardedHooks<User>,
-): Promise<Resolution<User> | 'taken'> {
+): Resolution<User> | { readonly change: Change<User> } {
   switch (decision.type) {
     case 'sign-in': {
       if (found.type !== 'user') throw new TypeError('A known identity has a user.')
@@ -144,25 +145,14 @@ async function carryOut<User>(
       return { type: 'wait', step: 'prove' }
     case 'refuse':
       return { type: 'refused', code: decision.code }
-    case 'create': {
-      const created = await hooks.create({ identity, profile, email: emailForNewUser(decision.email, email) })
-      return created === 'taken' ? 'taken' : { ...created, type: 'signed-in', how: 'signed_up' }
-    }
-    case 'link': {
-      const holder = at(holders, decision.holder)
-      const linked = await hooks.link({ user: holder.user, identity, profile })
-      if (linked === 'taken') return 'taken'
-      await hooks.endOtherSessions({ user: holder.user, reason: 'linked' })
-      return { type: 'signed-in', how: 'linked', user: holder.user, id: holder.id }
-    }
+    case 'create':
+      return { change: { type: 'create', email: emailForNewUser(decision.email, email) } }
+    case 'link':
+      return { change: { type: 'link', to: at(holders, decision.holder), email: provenEmail(email) ?? null } }
     case 'claim': {
       const proven = provenEmail(email)
       if (!proven) throw new TypeError('Only a proven address is claimed.')
-      const users = decision.holders.map((index) => at(holders, index).user)
-      const claimed = await hooks.claim({ holders: users, identity, profile, email: proven })
-      if (claimed === 'taken') return 'taken'
-      await hooks.endOtherSessions({ user: claimed.user, reason: 'claimed' })
-      return { ...claimed, type: 'signed-in', how: 'claimed' }
+      return { change: { type: 'claim', from: decision.holders.map((index) => at(holders, index)), email: proven } }
     }
   }
 }

@@ -6,8 +6,8 @@ export function withoutVerifiedAddresses<User>(hooks: GuardedHooks<User>): Guard
     ...hooks,
     findByEmail: async (address) =>
       (await hooks.findByEmail(address)).map((account) => ({ ...account, emailVerified: false })),
-    async describe(user) {
-      const description = await hooks.describe(user)
+    async describe(known) {
+      const description = await hooks.describe(known)
       return description && { ...description, emailVerified: false }
     },
   }

@@ -57,6 +57,9 @@ export interface StoredIdentity extends Identity {
   readonly profile?: Partial<Pick<Profile, 'username' | 'nickname' | 'displayName' | 'avatarUrl'>>
 }
 
+/** How a session came about, as `beforeSignIn` is called with it. */
+export type SignInHow = 'signed_in' | 'signed_up' | 'linked' | 'claimed' | 'reauthenticated'
+
 /** How pages name an account, as `describeUser` answers. */
 export interface UserDescription {
   /** Name or address by which the owner recognises the account. */
@@ -67,8 +70,12 @@ export interface UserDescription {
 
 /**
  * The app's side of the contract. Hooks may be async. One that throws, returns the wrong type or has not settled in
- * 15 seconds ends the request without a session: `hook_failed` (500), or `store_unavailable` (503) where it throws
+ * 15 seconds ends the request without a session: `hook_failed` (500), or `store_unavailable` (503) if it throws
  * `new BitbucketSignInError('store_unavailable', '…')` because its database is away.
+ *
+ * `user` may be stale: it was read earlier in the request. A hook that changes accounts reads it again inside its own
+ * transaction and refuses if it is gone or may not sign in. A hook must not change the id of a `user` it is given
+ * (`hook_failed`). Read from the primary database: a replica that lags would keep a revoked session alive.
  */
 export interface AccountHooks<User> {
   /**
@@ -80,6 +87,14 @@ export interface AccountHooks<User> {
   ): User | null | 'orphaned' | Promise<User | null | 'orphaned'>
 
   /**
+   * The user with this id (what `userId` returns), `null` if there is none. Users are read again before they are judged
+   * and before their session is written, so that a session neither outlives a suspension nor stores old data. Default:
+   * Passport's serializer and deserializer; required if the serialized user is an object, because that object would be
+   * all there is to read (`configuration_invalid`).
+   */
+  getUserById?(input: HookInput & { readonly id: string }): User | null | Promise<User | null>
+
+  /**
    * All accounts that hold this address, and users whose *username* is that address (as unverified).
    * Called only where the decision table allows accounts to be consulted.
    */
@@ -89,7 +104,8 @@ export interface AccountHooks<User> {
 
   /**
    * Stores a new user **and** the identity in one database transaction. Throw {@link IdentityTakenError} or
-   * {@link EmailTakenError} when a unique key refuses.
+   * {@link EmailTakenError} when a unique key refuses; `uniqueViolation` tells which. After any failure the accounts are
+   * read once more: if another request stored this identity first, its user signs in.
    */
   createUser(
     input: HookInput & {
@@ -99,15 +115,26 @@ export interface AccountHooks<User> {
     },
   ): User | Promise<User>
 
-  /** Stores the identity for this user. Throw {@link IdentityTakenError} when the unique key refuses. */
+  /**
+   * Stores the identity for this user. Inside the transaction, check that the user still exists and may sign in. Throw
+   * {@link IdentityTakenError} when the unique key refuses. `email` is the address that this sign-in proved, `null` if
+   * none: if it is the account's own address, it may be marked verified.
+   */
   linkIdentity(
-    input: HookInput & { readonly user: User; readonly identity: Identity; readonly profile: Profile },
+    input: HookInput & {
+      readonly user: User
+      readonly identity: Identity
+      readonly profile: Profile
+      readonly email: ProvenEmail | null
+    },
   ): unknown
 
   /**
-   * Hands accounts that hold an address *unverified* to the person who proved it, in ONE transaction: take password,
-   * other identities, sessions and pending changes from the holders (or the address away from them), store the
-   * identity, mark the address verified. Returns the emptied account or a new one.
+   * Gives an address that accounts hold *unverified* to the user who proved it, in ONE transaction: check that no holder
+   * verified the address meanwhile (throw {@link EmailTakenError}), take the address from every holder, together with
+   * pending changes and any user name equal to it, then create a new account with the address marked verified and the
+   * identity. Returns the **new** account. Returning a holder is `hook_failed`: a sign-in that was in flight could enter
+   * an emptied account again. Requires `endOtherSessions`, which is called for each holder.
    */
   claimAddress?(
     input: HookInput & {
@@ -119,8 +146,9 @@ export interface AccountHooks<User> {
   ): { user: User; dropped?: unknown } | Promise<{ user: User; dropped?: unknown }>
 
   /**
-   * Deletes the identity only if another way to sign in remains, in one transaction; afterwards `getAccountsByEmail`
-   * must answer `autoLink: false` for that user, or the next sign-in would link it again.
+   * Deletes the identity only if another way to sign in remains, in one transaction that reads the user again; afterwards
+   * `getAccountsByEmail` must return `autoLink: false` for that user, or the next sign-in would link it again. Delete
+   * stored tokens as well. Requires `endOtherSessions`.
    */
   unlinkIdentity?(
     input: HookInput & { readonly user: User; readonly identity: Identity },
@@ -153,10 +181,31 @@ export interface AccountHooks<User> {
     },
   ): unknown
 
-  /** `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. */
+  /**
+   * Called before each session with Bitbucket is opened, after accounts, tokens and profile are stored: the place to grant
+   * or revoke roles. A sign-in may run it twice, so it must be idempotent. Throwing ends the request without a session
+   * (`hook_failed`). The user is read again afterwards.
+   */
+  beforeSignIn?(
+    input: HookInput & {
+      readonly user: User
+      readonly identity: Identity
+      readonly profile: Profile
+      readonly how: SignInHow
+    },
+  ): unknown
+
+  /**
+   * `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. Asked before every
+   * session, new accounts included, and once more after the session was saved.
+   */
   canSignIn?(input: HookInput & { readonly user: User }): boolean | string | Promise<boolean | string>
 
-  /** Ends the user's other sessions; called after an identity was linked, unlinked or an address claimed. */
+  /**
+   * Ends the user's sessions except the one with `req.sessionID`, which is still the id from before the rotation. Called
+   * after the change was committed. Required with `claimAddress` and `unlinkIdentity`: without it, whoever was inside
+   * stays inside.
+   */
   endOtherSessions?(
     input: HookInput & { readonly user: User; readonly reason: 'linked' | 'unlinked' | 'claimed' },
   ): unknown

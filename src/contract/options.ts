@@ -176,6 +176,10 @@ export interface BitbucketSignInOptions<User> {
 export interface PassportLike {
   // biome-ignore lint/suspicious/noExplicitAny: declared by others, called by nobody here
   authenticate(...args: any[]): any
+  // biome-ignore lint/suspicious/noExplicitAny: Passport declares only the half of them that registers
+  serializeUser?(...args: any[]): any
+  // biome-ignore lint/suspicious/noExplicitAny: Passport declares only the half of them that registers
+  deserializeUser?(...args: any[]): any
 }
 
 /** The default scopes of every sign-in. */

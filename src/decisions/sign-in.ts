@@ -139,10 +139,11 @@ function decideSquatters(
 ): Decision {
   if (policy.matchingAccount === 'reject') return refuseExisting(9)
   if (holders.length > MAX_CLAIMED) return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
-  if (holders.some(({ canSignIn }) => !canSignIn)) return { type: 'refuse', row: 9, code: 'account_disabled' }
   if (policy.canClaim && level !== 'typed') return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
   const [only, ...more] = holders
-  if (only && more.length === 0 && only.hasOtherIdentity !== true) return prove(9, only, 0, policy)
+  // An account that may not sign in cannot be proved by signing in to it, and it is not its holder's word that counts.
+  const provable = only?.canSignIn && more.length === 0 && only.hasOtherIdentity !== true
+  if (provable) return prove(9, only, 0, policy)
   return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
 }
 

@@ -12,6 +12,7 @@ const hooks = (z: Zod) => {
   const optional = callable(z).optional()
   return z.strictObject({
     getUserByIdentity: required,
+    getUserById: optional,
     getAccountsByEmail: required,
     createUser: required,
     linkIdentity: required,
@@ -21,6 +22,7 @@ const hooks = (z: Zod) => {
     describeUser: optional,
     storeTokens: optional,
     updateProfile: optional,
+    beforeSignIn: optional,
     canSignIn: optional,
     endOtherSessions: optional,
   } satisfies Record<keyof AccountHooks<unknown>, unknown>)
@@ -146,10 +148,20 @@ type Groups = Pick<
 /** The options with every default filled in. */
 export type ResolvedOptions<User> = Omit<BitbucketSignInOptions<User>, keyof Groups> & Groups
 
+function requireEndOtherSessions<User>(accounts: AccountHooks<User>): void {
+  if (accounts.endOtherSessions) return
+  const change = (['claimAddress', 'unlinkIdentity'] as const).find((name) => accounts[name])
+  if (!change) return
+  throw configurationError(
+    `bitbucketSignIn: \`accounts.endOtherSessions\` is missing. \`${change}\` needs it: whoever is signed in by what was taken away would otherwise stay signed in. Add the hook.`,
+  )
+}
+
 /** Parses the options of `bitbucketSignIn`; throws `configuration_invalid` for the first problem. */
 export function parseOptions<User>(options: BitbucketSignInOptions<User>): ResolvedOptions<User> {
   const { name, secrets, policy, paths, session, http } = parse(optionsSchema(), options, 'bitbucketSignIn')
   checkAddressPolicy(options)
+  requireEndOtherSessions(options.accounts)
   // Where users have no addresses, an account without one is complete.
   if (policy.localAddresses === 'none') Object.assign(policy, { untrustedEmail: 'omit', missingEmail: 'allow' })
   if (!options.sendEmailCode && (policy.untrustedEmail === 'verify' || policy.missingEmail === 'ask')) {

@@ -3,10 +3,11 @@ import { stateInvalid } from '../bitbucket/callback-parameters'
 import { takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { exchangeFor, findTransaction } from '../routes/callback'
-import { followUp, refusal } from '../routes/complete-sign-in'
+import { assertEntitled, type Outcome, prepare, refusal } from '../routes/finish'
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
-import { hooksOf, openVisit, tell } from '../routes/visit'
+import { accountsOf, openVisit, tell } from '../routes/visit'
+import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
 import { cloneFor, dataOf, type PassportActions, type RouteOptions, refuseOverrides, runLeg } from './strategy-request'
 
@@ -69,11 +70,24 @@ async function finish<User>(
     throw new BitbucketSignInError('state_invalid', 'This callback was not started to sign in.')
   }
   const { person, tokens } = await exchangeFor(visit, transaction, code)
-  const hooks = hooksOf(visit, 'sign-in', person.workspaces)
-  const known = await hooks.findByIdentity(person.identity)
-  if (known.type === 'nobody') throw refusal('sign_up_disabled')
-  if (known.type === 'orphaned' || !(await hooks.canSignIn(known.user))) throw refusal('account_disabled')
-  await followUp(visit, hooks, known, person, tokens)
-  tell(visit, 'signed_in', { userId: known.id, identityId: person.identity.id })
-  run.success(known.user, transaction.data === undefined ? undefined : { state: transaction.data })
+  const { identity, profile, workspaces } = person
+  const accounts = accountsOf(visit, 'sign-in', workspaces)
+  const owner = await accounts.hooks.findByIdentity(identity)
+  if (owner.type === 'nobody') throw refusal('sign_up_disabled')
+  if (owner.type === 'orphaned' || !(await accounts.hooks.canSignIn(owner))) throw refusal('account_disabled')
+  const outcome: Outcome<User> = {
+    accounts,
+    known: { user: owner.user, id: owner.id },
+    identity,
+    signedInWith: { profile, how: 'signed_in', tokens },
+    heldBy: 'identity',
+    carry: { keys: [] },
+    at: null,
+  }
+  const { user, id } = await prepare(visit, outcome)
+  confirmLogIn(req, async () => {
+    await assertEntitled(outcome)
+    tell(visit, 'signed_in', { userId: id, identityId: identity.id })
+  })
+  run.success(user, transaction.data === undefined ? undefined : { state: transaction.data })
 }

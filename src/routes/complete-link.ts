@@ -1,31 +1,31 @@
+import type { Accounts } from '../accounts/account-writer'
 import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
-import { hasOtherIdentity } from '../accounts/resolve-sign-in'
+import { type Linkable, type LinkOutcome, linkIdentity, ownerOf } from '../accounts/link-identity'
 import type { SignInResult } from '../bitbucket/exchange'
 import { BitbucketSignInError } from '../contract/errors'
-import type { UserDescription } from '../contract/hooks'
-import type { Identity, Profile } from '../contract/identity'
 import { configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
-import { decideLink, decideReauthentication } from '../decisions/linking'
-import { assertSessionUnchanged, currentUser, loginOf, otherLogin, signIn, stampNow } from '../session/rotate-session'
+import { judgeEmail } from '../decisions/email-trust'
+import { decideReauthentication } from '../decisions/linking'
+import { assertSessionUnchanged, currentUser, loginOf, otherLogin, stampNow } from '../session/rotate-session'
 import type { Transaction } from '../state/transaction'
-import { followUp, ownerOf, refusal } from './complete-sign-in'
+import { finish, type Outcome, readAllowed, refusal } from './finish'
 import { sendOn } from './reply'
-import { destinationOf, hooksOf, tell, type Visit } from './visit'
+import { accountsOf, destinationOf, tell, type Visit } from './visit'
 
 /** Ends a callback that was started to link. */
 export async function completeLink<User>(
   visit: Visit<User>,
-  result: SignInResult,
+  { person, tokens }: SignInResult,
   transaction: Transaction,
 ): Promise<void> {
-  const { person, tokens } = result
   const current = await sameUser(visit, transaction)
-  const hooks = hooksOf(visit, 'link', person.workspaces)
   // Nothing depends on the addresses, but the app may keep them.
   const { list } = await person.emails
+  const { identity, workspaces } = person
   const profile = { ...person.profile, emails: list }
-  await linkTo(visit, hooks, current, { identity: person.identity, profile }, tokens)
+  const email = judgeEmail(list ?? [], visit.connection.trustedProvider)
+  await linkTo(visit, accountsOf(visit, 'link', workspaces), current, { identity, profile, email }, tokens)
   sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo))
 }
 
@@ -38,44 +38,37 @@ export function requireLinkHooks<User>({ has }: GuardedHooks<User>): void {
 /** Links an identity to the signed-in user, if the table allows it: one write, a new session, the other ones ended. */
 export async function linkTo<User>(
   visit: Visit<User>,
-  hooks: GuardedHooks<User>,
+  accounts: Accounts<User>,
   current: KnownUser<User>,
-  { identity, profile }: { identity: Identity; profile: Profile },
+  linkable: Linkable,
   tokens: Tokens | null,
 ): Promise<void> {
   // The session may have been opened before the account was suspended.
-  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
-  const owner = ownerOf(await hooks.findByIdentity(identity), current)
-  const facts = {
-    owner,
-    hasOtherIdentity: (await hasOtherIdentity(current.user, identity, hooks)) ?? true,
-    unverifiedAddress: hasUnverifiedAddress(await hooks.describe(current.user)),
-  }
-  const decision = decideLink(facts, visit.services.policy)
-  if (decision.type === 'refuse') throw refusal(decision.code)
-  if (decision.type === 'link') {
-    const linked = await hooks.link({ user: current.user, identity, profile })
-    if (linked === 'taken') await settleLostRace(hooks, identity, current)
-  }
-  // What is stored is told, whatever becomes of the session.
-  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
-  if (decision.type === 'link') await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
-  await followUp(visit, hooks, current, { identity, profile }, tokens)
-  await signIn(visit.req, current, 'everything', null)
+  const known = await readAllowed(accounts.hooks, current)
+  const outcome = await linkIdentity(linkable, known, accounts, visit.services.policy)
+  await finishLink(visit, { accounts, known, linkable, outcome, tokens, heldBy: 'identity' })
 }
 
-/** Whether the account was made with an address that its user has not proven. Unknown counts as unverified. */
-export function hasUnverifiedAddress(description: UserDescription | null): boolean {
-  return description === null || (description.email !== null && !description.emailVerified)
-}
-
-/** Somebody stored the identity first: fine when it was this same user in another tab. */
-async function settleLostRace<User>(
-  hooks: GuardedHooks<User>,
-  identity: Identity,
-  current: KnownUser<User>,
+/** Carries the outcome of a link to the session. */
+export async function finishLink<User>(
+  visit: Visit<User>,
+  {
+    linkable,
+    outcome,
+    tokens,
+    ...rest
+  }: Pick<Outcome<User>, 'accounts' | 'known' | 'heldBy'> & {
+    readonly linkable: Linkable
+    readonly outcome: LinkOutcome
+    readonly tokens: Tokens | null
+  },
 ): Promise<void> {
-  if (ownerOf(await hooks.findByIdentity(identity), current) !== 'self') throw refusal('identity_linked_elsewhere')
+  const { identity, profile } = linkable
+  if (outcome.type === 'refuse') throw refusal(outcome.code)
+  // Linked by another request of the same user: from here on it is linked all the same.
+  if (outcome.type === 'refresh') tell(visit, 'linked', { userId: rest.known.id, identityId: identity.id })
+  const signedInWith = { profile, how: 'linked', tokens } as const
+  await finish(visit, { ...rest, identity, signedInWith, carry: 'everything', at: null })
 }
 
 /** Ends a callback that was started to confirm who is at the keyboard. */
@@ -85,13 +78,15 @@ export async function completeReauthentication<User>(
   transaction: Transaction,
 ): Promise<void> {
   const current = await sameUser(visit, transaction)
-  const hooks = hooksOf(visit, 'reauthenticate', person.workspaces)
-  const owner = ownerOf(await hooks.findByIdentity(person.identity), current)
+  const { identity, profile, workspaces } = person
+  const accounts = accountsOf(visit, 'reauthenticate', workspaces)
+  const owner = ownerOf(await accounts.hooks.findByIdentity(identity), current)
   if (decideReauthentication(owner) === 'mismatch') throw refusal('reauthentication_mismatch')
-  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
-  await followUp(visit, hooks, current, person, tokens)
-  await signIn(visit.req, current, 'everything', stampNow())
-  tell(visit, 'reauthenticated', { userId: current.id, identityId: person.identity.id })
+  const known = await readAllowed(accounts.hooks, current)
+  const signedInWith = { profile, how: 'reauthenticated', tokens } as const
+  const at = stampNow()
+  await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry: 'everything', at })
+  tell(visit, 'reauthenticated', { userId: known.id, identityId: identity.id })
   sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo))
 }
 

@@ -1,20 +1,21 @@
-import type { FoundIdentity, GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import type { Accounts } from '../accounts/account-writer'
+import type { FoundIdentity } from '../accounts/guarded-hooks'
+import { ownerOf } from '../accounts/link-identity'
 import { type Resolution, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
 import type { IdentifiedPerson, SignInResult } from '../bitbucket/exchange'
-import { BitbucketSignInError } from '../contract/errors'
-import type { StoredIdentity } from '../contract/hooks'
-import type { Identity, Profile } from '../contract/identity'
+import type { Profile } from '../contract/identity'
 import type { Tokens, WorkspaceMembership } from '../contract/tokens'
 import { chooseEmail, judgeEmail } from '../decisions/email-trust'
-import { decideSignedIn, type IdentityOwner } from '../decisions/linking'
-import { assertSessionUnchanged, type Carry, currentUser, loginOf, signIn, stampNow } from '../session/rotate-session'
+import { decideSignedIn } from '../decisions/linking'
+import { assertSessionUnchanged, type Carry, currentUser, loginOf, stampNow } from '../session/rotate-session'
 import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
+import { finish, refusal } from './finish'
 import { keepOrSendCode } from './mail-code'
 import { sendOn } from './reply'
-import { destinationOf, hooksOf, policyOf, tell, type Visit } from './visit'
+import { accountsOf, destinationOf, policyOf, tell, type Visit } from './visit'
 
 /** Ends a callback of a plain sign-in: signed in, waiting for something, or refused. */
 export async function completeSignIn<User>(
@@ -24,9 +25,9 @@ export async function completeSignIn<User>(
 ): Promise<void> {
   const { req, services, connection } = visit
   const { identity, workspaces } = person
-  const hooks = hooksOf(visit, 'sign-in', workspaces)
+  const accounts = accountsOf(visit, 'sign-in', workspaces)
   const current = currentUser(req, services.userId)
-  const found = await hooks.findByIdentity(identity)
+  const found = await accounts.hooks.findByIdentity(identity)
   visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
   const next = current ? decideSignedIn(ownerOf(found, current)) : 'continue'
   if (next === 'refuse-disabled') throw refusal('account_disabled')
@@ -42,8 +43,8 @@ export async function completeSignIn<User>(
     await assertSessionUnchanged(req)
   }
   const carry: Carry = current ? 'everything' : { keys: services.keep }
-  const resolution = await resolveSignIn(subject, hooks, policyOf(visit), found)
-  await finishSignIn(visit, { subject, hooks, resolution, returnTo, pending, tokens, carry })
+  const resolution = await resolveSignIn(subject, accounts, policyOf(visit), found)
+  await finishSignIn(visit, { subject, accounts, resolution, returnTo, pending, tokens, carry })
 }
 
 /** For a new user, addresses that could not be read must not look like none; a permission that is missing means none. */
@@ -59,7 +60,7 @@ async function profileWithEmails<User>(
 /** A sign-in that has been resolved, with what it takes to end it. */
 export interface Finish<User> {
   readonly subject: Subject
-  readonly hooks: GuardedHooks<User>
+  readonly accounts: Accounts<User>
   readonly resolution: Resolution<User>
   readonly returnTo: string | null
   /** What to remember if it has to wait. */
@@ -71,59 +72,25 @@ export interface Finish<User> {
 }
 
 /** Carries a resolution to the browser. */
-export async function finishSignIn<User>(visit: Visit<User>, finish: Finish<User>): Promise<void> {
-  const { subject, hooks, resolution, tokens } = finish
+export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User>): Promise<void> {
+  const { subject, accounts, resolution, tokens, carry } = ending
   switch (resolution.type) {
     case 'refused':
       throw refusal(resolution.code)
     case 'wait':
       return resolution.step === 'code'
-        ? keepOrSendCode(visit, { ...finish.pending(), step: 'code' })
-        : wait(visit, { ...finish.pending(), step: resolution.step })
+        ? keepOrSendCode(visit, { ...ending.pending(), step: 'code' })
+        : wait(visit, { ...ending.pending(), step: resolution.step })
     case 'signed-in': {
-      const who = { userId: resolution.id, identityId: subject.identity.id }
-      // An account that was written is told of, whatever becomes of the session.
-      if (resolution.how !== 'signed_in') tell(visit, resolution.how, who)
-      await followUp(visit, hooks, resolution, subject, tokens)
-      await dropWaiting(visit)
-      await signIn(visit.req, resolution, finish.carry, stampNow())
-      if (resolution.how === 'signed_in') tell(visit, 'signed_in', who)
-      return leave(visit, finish.returnTo, 'signed_in', tokens === null)
+      const { user, id, how } = resolution
+      const { identity, profile } = subject
+      const signedInWith = { profile, how, tokens }
+      const known = { user, id }
+      await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at: stampNow() })
+      if (how === 'signed_in') tell(visit, 'signed_in', { userId: id, identityId: identity.id })
+      return leave(visit, ending.returnTo, 'signed_in', tokens === null)
     }
   }
-}
-
-/** What the app wants done for a user whose identity is stored: keep tokens, note changes of the profile. */
-export async function followUp<User>(
-  visit: Visit<User>,
-  hooks: GuardedHooks<User>,
-  { user, id }: KnownUser<User>,
-  { identity, profile }: { identity: Identity; profile: Profile },
-  tokens: Tokens | null,
-): Promise<void> {
-  if (tokens) await hooks.storeTokens({ user, identity, tokens })
-  if (!hooks.has.updateProfile || !hooks.has.list) return
-  const stored = (await hooks.listIdentities(user))?.find(
-    (each) => each.issuer === identity.issuer && each.id === identity.id,
-  )
-  const changes = changesOf(stored?.profile, profile)
-  if (!changes) return
-  await hooks.updateProfile({ user, identity, profile, changes })
-  tell(visit, 'profile_changed', { userId: id, identityId: identity.id })
-}
-
-/** The stored fields that Bitbucket now says otherwise, `undefined` when there are none. */
-function changesOf(stored: StoredIdentity['profile'], profile: Profile): (StoredIdentity['profile'] & {}) | undefined {
-  if (!stored) return undefined
-  const fields = ['username', 'nickname', 'displayName', 'avatarUrl'] as const
-  const changed = fields.filter((field) => stored[field] !== undefined && stored[field] !== profile[field])
-  return changed.length === 0 ? undefined : Object.fromEntries(changed.map((field) => [field, profile[field]]))
-}
-
-/** Somebody who is signed in waits for nothing any more. */
-async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
-  const found = services.pendings.read(req, connection.jar)
-  if (found) await services.pendings.finish(res, connection.jar, found.pending)
 }
 
 /**
@@ -173,16 +140,4 @@ export function wait<User>({ req, res, services, connection }: Visit<User>, pend
   services.pendings.store(req, res, connection.jar, pending, now())
   const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'
   sendOn(req, res, 'pending', `${connection.basePath}/${page}`)
-}
-
-/** Whose the identity is, seen from the signed-in user. */
-export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
-  if (found.type === 'nobody') return 'nobody'
-  if (found.type === 'orphaned') return 'disabled'
-  return found.id === current.id ? 'self' : 'other'
-}
-
-/** A refusal by decision: expected, and explained to the person by its code alone. */
-export function refusal(code: BitbucketSignInError['code']): BitbucketSignInError {
-  return new BitbucketSignInError(code, `The sign-in was refused: ${code}.`)
 }

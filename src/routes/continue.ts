@@ -1,4 +1,5 @@
 import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import { linkProven } from '../accounts/link-identity'
 import { hasOtherIdentity, readHolders, resolveSignIn } from '../accounts/resolve-sign-in'
 import { BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
 import { maskAddress } from '../decisions/email-trust'
@@ -10,18 +11,18 @@ import {
   NOBODY,
   otherLogin,
   sessionChanged,
-  signIn,
   signOut,
 } from '../session/rotate-session'
 import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import { bodyField } from './body'
-import { linkTo, requireLinkHooks } from './complete-link'
-import { finishSignIn, leave, refusal } from './complete-sign-in'
+import { finishLink, linkTo, requireLinkHooks } from './complete-link'
+import { finishSignIn, leave } from './complete-sign-in'
+import { readAllowed } from './finish'
 import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
-import { hooksOf, policyOf, tell, type Visit } from './visit'
+import { accountsOf, hooksOf, policyOf, type Visit } from './visit'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
 export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {
@@ -114,18 +115,14 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   if (!current) return sendProvePage(visit, pending, null)
   visit.about.userId = current.id
   await assertSessionUnchanged(req)
-  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
-  if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
-  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
-  await finishPending(visit, pending)
-  const { identity, profile } = pending
-  if ((await hooks.link({ user: current.user, identity, profile })) === 'taken') {
-    const found = await hooks.findByIdentity(identity)
-    if (found.type !== 'user' || found.id !== current.id) throw refusal('identity_linked_elsewhere')
+  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
+  if (!(await isMatching(visit, pending, current, accounts.hooks))) {
+    return sendProvePage(visit, pending, 'account_exists')
   }
-  tell(visit, 'linked', { userId: current.id, identityId: identity.id })
-  await hooks.endOtherSessions({ user: current.user, reason: 'linked' })
-  await signIn(req, current, 'everything', null)
+  const known = await readAllowed(accounts.hooks, current)
+  await finishPending(visit, pending)
+  const outcome = await linkProven(pending, known, accounts)
+  await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null, heldBy: 'user' })
   leave(visit, pending.returnTo, 'linked', true)
 }
 
@@ -134,11 +131,11 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
   requireRecent(visit, current)
-  const hooks = hooksOf(visit, 'link', pending.workspaces)
-  requireLinkHooks(hooks)
+  const accounts = accountsOf(visit, 'link', pending.workspaces)
+  requireLinkHooks(accounts.hooks)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
-  await linkTo(visit, hooks, current, pending, null)
+  await linkTo(visit, accounts, current, pending, null)
   leave(visit, pending.returnTo, 'linked', true)
 }
 
@@ -152,13 +149,13 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
   const { identity, profile, email } = pending
-  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
   const subject = { identity, profile, email }
-  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
   if (resolution.type === 'wait') await signOut(visit.req)
   await finishSignIn(visit, {
     subject,
-    hooks,
+    accounts,
     resolution,
     returnTo: pending.returnTo,
     pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
@@ -216,7 +213,7 @@ async function isFull<User>(
   hooks: GuardedHooks<User>,
 ): Promise<boolean> {
   if (visit.services.policy.identitiesPerUser === 'many') return false
-  return (await hasOtherIdentity(current.user, pending.identity, hooks)) ?? false
+  return (await hasOtherIdentity(current, pending.identity, hooks)) ?? false
 }
 
 /** How Bitbucket shows the identity. */
@@ -225,5 +222,5 @@ function labelOf({ profile }: Pending): string {
 }
 
 async function accountLabel<User>(hooks: GuardedHooks<User>, current: KnownUser<User>): Promise<string> {
-  return (await hooks.describe(current.user))?.label ?? current.id
+  return (await hooks.describe(current))?.label ?? current.id
 }

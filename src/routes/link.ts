@@ -1,25 +1,27 @@
+import { writeUnlink } from '../accounts/account-writer'
 import type { KnownUser } from '../accounts/guarded-hooks'
+import { hasUnverifiedAddress } from '../accounts/link-identity'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { decideUnlink } from '../decisions/linking'
-import { assertSessionUnchanged, currentUser, loginOf, signIn } from '../session/rotate-session'
+import { assertSessionUnchanged, currentUser, loginOf } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
 import { bodyField } from './body'
-import { hasUnverifiedAddress, requireLinkHooks } from './complete-link'
-import { refusal } from './complete-sign-in'
+import { requireLinkHooks } from './complete-link'
+import { finish, readAllowed, refusal } from './finish'
 import { formOf } from './pending-form'
 import { requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
 import { sendToBitbucket } from './start'
-import { hooksOf, returnToOf, tell, type Visit } from './visit'
+import { accountsOf, hooksOf, returnToOf, type Visit } from './visit'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
   const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
   const hooks = hooksOf(visit, 'link')
-  const description = await hooks.describe(current.user)
-  const identities = (await hooks.listIdentities(current.user)) ?? []
+  const description = await hooks.describe(current)
+  const identities = (await hooks.listIdentities(current)) ?? []
   const returnTo = returnToOf(visit, query.returnTo)
   const back = returnTo ?? services.paths.signedIn
   const fields = returnTo === null ? {} : { returnTo }
@@ -49,7 +51,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
   requireRecent(visit, current)
   const hooks = hooksOf(visit, 'link')
   requireLinkHooks(hooks)
-  const unverified = hasUnverifiedAddress(await hooks.describe(current.user))
+  const unverified = hasUnverifiedAddress(await hooks.describe(current))
   if (unverified && visit.services.policy.localAddresses === 'verified') throw refusal('email_unverified')
   startFor(visit, 'link', current)
 }
@@ -59,21 +61,20 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services, connection } = visit
   const current = requireSignedIn(visit)
   requireRecent(visit, current)
-  const hooks = hooksOf(visit, 'link')
+  const accounts = accountsOf(visit, 'link')
+  const { hooks } = accounts
   if (!hooks.has.unlink || !hooks.has.list) {
     throw configurationError('Unlinking needs the hooks `unlinkIdentity` and `listIdentities`. Add them to `accounts`.')
   }
-  if (!(await hooks.canSignIn(current.user))) throw refusal('account_disabled')
+  const known = await readAllowed(hooks, current)
   const id = bodyField(req, 'id')
-  const own = ((await hooks.listIdentities(current.user)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
+  const own = ((await hooks.listIdentities(known)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
   // Somebody else's identity and one that does not exist get the same answer.
   if (id === undefined || decideUnlink(id, own) === 'not-found') throw refusal('identity_not_found')
   await assertSessionUnchanged(req)
   const identity = { issuer: connection.issuer, id }
-  if ((await hooks.unlink({ user: current.user, identity })) === 'last') throw refusal('last_sign_in_method')
-  tell(visit, 'unlinked', { userId: current.id, identityId: id })
-  await hooks.endOtherSessions({ user: current.user, reason: 'unlinked' })
-  await signIn(req, current, 'everything', null)
+  if ((await writeUnlink(known, identity, accounts)) === 'last') throw refusal('last_sign_in_method')
+  await finish(visit, { accounts, known, identity, signedInWith: null, heldBy: 'user', carry: 'everything', at: null })
   sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
 }
 
@@ -82,7 +83,7 @@ export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<
   const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
   const returnTo = returnToOf(visit, query.returnTo)
-  const description = await hooksOf(visit, 'reauthenticate').describe(current.user)
+  const description = await hooksOf(visit, 'reauthenticate').describe(current)
   await sendPage(
     services,
     req,

@@ -82,10 +82,10 @@ async function confirmationPage<User>(
   services: Services<User>,
   req: Request,
   res: Response,
-  { user }: KnownUser<User>,
+  current: KnownUser<User>,
 ): Promise<string> {
   const visit = await openVisit(services, req, res)
-  const identities = await hooksOf(visit, 'reauthenticate').listIdentities(user)
+  const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)
   const has = identities?.some(({ issuer }) => issuer === visit.connection.issuer) ?? true
   return has ? `${visit.connection.basePath}/reauthenticate` : services.paths.signIn
 }

@@ -22,6 +22,8 @@ export interface Services<User> {
   readonly source: ConnectionSource
   readonly accounts: AccountHooks<User>
   readonly userId: (user: User) => string | null
+  /** The user as Passport reads it at each request. */
+  readonly reread: (user: User, req: Request) => Promise<unknown>
   readonly signedInAt: ((req: Request) => Date | null) | undefined
   readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
   /** As it holds where the connection does not close sign-up. */

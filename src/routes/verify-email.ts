@@ -11,7 +11,7 @@ import { finishSignIn } from './complete-sign-in'
 import { bindingOf, codeState, mailCode } from './mail-code'
 import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
 import { sendOn, sendPage } from './reply'
-import { hooksOf, policyOf, tell, type Visit } from './visit'
+import { accountsOf, policyOf, tell, type Visit } from './visit'
 
 const MAX_WRONG_CODES_PER_DAY = 30
 
@@ -81,12 +81,12 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   if (email.address === null || code === null) throw new TypeError('A checked code has an address.')
   await finishPending(visit, pending)
   const proven = { level: pending.typed ? 'typed' : 'code', address: email.address } as const
-  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
   const subject = { identity, profile: withAddress(pending, email.address), email: proven }
-  const resolution = await resolveSignIn(subject, hooks, policyOf(visit))
+  const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
   await finishSignIn(visit, {
     subject,
-    hooks,
+    accounts,
     resolution,
     returnTo: pending.returnTo,
     // Should it have to wait again, it is another record: this one is used up.

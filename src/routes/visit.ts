@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express'
+import type { Accounts } from '../accounts/account-writer'
 import { type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
 import { withoutVerifiedAddresses } from '../accounts/unverified-addresses'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
@@ -73,9 +74,23 @@ export function hooksOf<User>(
   intent: Intent,
   workspaces: readonly WorkspaceMembership[] = [],
 ): GuardedHooks<User> {
-  const { accounts, userId, policy } = visit.services
-  const hooks = guardHooks(accounts, userId, { req: visit.req, context: contextOf(visit, intent, workspaces) })
-  return policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
+  const { req, services } = visit
+  const access = { idOf: services.userId, reread: services.reread }
+  const hooks = guardHooks(services.accounts, access, { req, context: contextOf(visit, intent, workspaces) })
+  return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
+}
+
+/** What this request may change accounts with. */
+export function accountsOf<User>(
+  visit: Visit<User>,
+  intent: Intent,
+  workspaces: readonly WorkspaceMembership[] = [],
+): Accounts<User> {
+  return {
+    hooks: hooksOf(visit, intent, workspaces),
+    changed: (change, who) => tell(visit, change, who),
+    report: (error) => visit.services.report(error, visit.req),
+  }
 }
 
 /** Where a hook call comes from. */

@@ -10,6 +10,7 @@ import {
   type Done,
   lifetimeOf,
   lifetimes,
+  NO_SERIALIZER,
   passportKey,
   requireSession,
   sessionMissing,
@@ -54,17 +55,26 @@ export type Carry = { readonly keys: readonly string[] } | 'everything'
 
 /**
  * Signs in: a new session, saved, before anything is answered. Only what `carry` names crosses over. `at` stamps the
- * sign-in; `null` keeps the old stamp, for steps that proved nothing new.
+ * sign-in; `null` keeps the old stamp, for steps that proved nothing new. `assertEntitled` runs after the save and
+ * throws if the right to a session is gone; the session is then destroyed.
  */
 export async function signIn<User>(
   req: Request,
   { user, id }: KnownUser<User>,
   carry: Carry,
   at: number | null,
+  assertEntitled: () => Promise<void>,
 ): Promise<void> {
-  const kept = keptOf(req, requireSession(req), carry)
+  const session = requireSession(req)
+  const kept = keptOf(req, session, carry)
   requireBrowser(req)
   if (at !== null) kept.content[STAMP] = { at, user: id }
+  if (isSignedIn(req, session)) await assertNotEnded(req, session)
+  await openSession(req, user, kept)
+  await confirmOrEnd(req, assertEntitled)
+}
+
+async function openSession(req: Request, user: unknown, kept: Kept): Promise<void> {
   try {
     const fresh = fill(await rotate(req), kept)
     saveOnlyChanges(fresh)
@@ -79,8 +89,37 @@ export async function signIn<User>(
   }
 }
 
-const NO_SERIALIZER =
-  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
+/**
+ * The same for a session that Passport opens: `assertEntitled` runs after the next `req.logIn` of this request has saved
+ * it. A log-in without a session has nothing to destroy, and is asked about all the same.
+ */
+export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>): void {
+  const app = asApp(req)
+  const { logIn } = app
+  const confirmed = function (this: unknown, user: unknown, options: unknown, done?: Done) {
+    const answer = (done ?? options) as Done
+    const after: Done = (error) => {
+      if (error) answer(error)
+      else confirmOrEnd(req, assertEntitled).then(() => answer(), answer)
+    }
+    return done ? logIn?.call(app, user, options, after) : logIn?.call(app, user, after)
+  }
+  app.logIn = confirmed
+  app.login = confirmed
+}
+
+/** Destroys the session that was just saved unless `assertEntitled` resolves. */
+export async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>): Promise<void> {
+  try {
+    await assertEntitled()
+  } catch (error) {
+    const { session } = asApp(req)
+    abandonSession(req)
+    // If the store fails as well, the session stays there unused: its id never reached the browser.
+    await settled((done) => (session?.destroy ? session.destroy(done) : done())).catch(() => {})
+    throw error
+  }
+}
 
 /** Passport's own words where no serializer took the user; a serializer that throws has others. */
 function isUnserialized(cause: unknown): boolean {
@@ -227,19 +266,33 @@ export async function signOut(req: Request): Promise<void> {
  */
 export async function assertSessionUnchanged(req: Request): Promise<void> {
   const session = requireSession(req)
-  const key = passportKey(req)
-  const userIn = (each: AppSession | null | undefined) =>
-    JSON.stringify((each?.[key] as { user?: unknown } | undefined)?.user)
-  const before = userIn(session)
+  const before = userOfSession(req, session)
   try {
     await settled((done) => session.reload(done))
   } catch {
     abandonSession(req)
     throw sessionChanged()
   }
-  if (userIn(asApp(req).session) === before) return
+  if (userOfSession(req, asApp(req).session) === before) return
   abandonSession(req)
   throw sessionChanged()
+}
+
+function isSignedIn(req: Request, session: AppSession): boolean {
+  return userOfSession(req, session) !== undefined
+}
+
+function userOfSession(req: Request, session: AppSession | null | undefined): string | undefined {
+  return JSON.stringify((session?.[passportKey(req)] as { user?: unknown } | undefined)?.user)
+}
+
+/**
+ * Reads a signed-in session again before it is rotated: one that was ended while hooks ran must not live on under
+ * another id. What hooks of this request put into the session is kept.
+ */
+async function assertNotEnded(req: Request, session: AppSession): Promise<void> {
+  await assertSessionUnchanged(req)
+  asApp(req).session = session
 }
 
 /** A record is tied to another session or user than the ones of this request. */

@@ -10,6 +10,7 @@ export interface AppSession {
   regenerate(done: Done): unknown
   save(done: Done): unknown
   reload(done: Done): unknown
+  destroy(done: Done): unknown
   [key: string]: unknown
 }
 
@@ -21,7 +22,7 @@ export interface AppRequest {
   session?: AppSession | null
   sessionID?: string | undefined
   sessionStore?: { generate?(req: Request): void }
-  logIn?(user: unknown, done: Done): void
+  logIn?(user: unknown, options: unknown, done?: Done): void
   _sessionManager?: { _key?: string }
   _userProperty?: string
   [key: string]: unknown
@@ -94,6 +95,10 @@ function staysBehind(req: Request): boolean {
   if (asApp(nobody).session?.cookie.secure === false) return false
   return !(looksAtProxy && String(forwarded).split(',', 1)[0]?.trim().toLowerCase() === 'https')
 }
+
+/** No user can be put into a session or read from it. */
+export const NO_SERIALIZER =
+  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
 
 /** Says what is missing in the set-up, and how to mend it. */
 export function sessionMissing(message: string): BitbucketSignInError {

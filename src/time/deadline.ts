@@ -1,10 +1,15 @@
 import type { Response } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 
+/** Work that had not settled at its deadline. It may still be running, and may still succeed. */
+export class DeadlineError extends Error {
+  override readonly name = 'DeadlineError'
+}
+
 /** Settles like `work`, or rejects once `ms` milliseconds have passed. The work itself cannot be stopped. */
 export function withDeadline<T>(work: Promise<T>, ms: number, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${what} has not settled in ${ms / 1000} s.`)), ms)
+    const timer = setTimeout(() => reject(new DeadlineError(`${what} has not settled in ${ms / 1000} s.`)), ms)
     const settle = <Value>(outcome: (value: Value) => void) => {
       return (value: Value) => {
         clearTimeout(timer)

@@ -32,9 +32,13 @@ const POLICY: SignInPolicy = {
   canProve: true,
 }
 
+/** Failures that did not end the request. */
+const reported: Error[] = []
+
 function guard(hooks: AccountHooks<TestUser>) {
   const context = {} as HookContext
-  return guardHooks(hooks, ({ id }) => id, { req: {} as Request, context })
+  const access = { idOf: ({ id }: TestUser) => id, reread: async () => null }
+  return guardHooks(hooks, access, { req: {} as Request, context })
 }
 
 function resolve(
@@ -43,7 +47,12 @@ function resolve(
   policy: Partial<SignInPolicy> = {},
 ): Promise<Resolution<TestUser>> {
   const subject = { identity: IDENTITY, profile: PROFILE, email: { level, address: ADDRESS } }
-  return resolveSignIn(subject, guard(accounts.hooks()), { ...POLICY, ...policy })
+  const work = {
+    hooks: guard(accounts.hooks()),
+    changed: () => {},
+    report: (error: Error) => void reported.push(error),
+  }
+  return resolveSignIn(subject, work, { ...POLICY, ...policy })
 }
 
 describe('what is read', () => {
@@ -145,12 +154,12 @@ describe('what is written', () => {
     expect(accounts.endedSessions).toEqual([{ userId: owner.id, reason: 'linked' }])
   })
 
-  test('a claim names every holder and ends the sessions of what it gave', async () => {
+  test('a claim names every holder, gives the address to a new account and ends the sessions of all', async () => {
     const accounts = new TestAccounts()
     const holders = [accounts.add({ email: ADDRESS }), accounts.add({ email: ADDRESS })]
-    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed', id: holders[0]?.id })
+    expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed', id: 'u3' })
     expect(accounts.calls.find(({ name }) => name === 'claimAddress')?.input.holders).toEqual(holders)
-    expect(accounts.endedSessions).toEqual([{ userId: holders[0]?.id, reason: 'claimed' }])
+    expect(accounts.endedSessions).toEqual(['u1', 'u2', 'u3'].map((userId) => ({ userId, reason: 'claimed' })))
   })
 
   test('twenty squatters are claimed together; with one more none is, for the rest would keep the address', async () => {

@@ -1,6 +1,6 @@
 import type { Request } from 'express'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { defaultUserId, frozen, type GuardedHooks, guardHooks } from '../../src/accounts/guarded-hooks'
+import { defaultUserId, frozen, type GuardedHooks, guardHooks, LostWrite } from '../../src/accounts/guarded-hooks'
 import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../../src/contract/errors'
 import type { AccountHooks, HookContext } from '../../src/contract/hooks'
 import type { Identity, Profile } from '../../src/contract/identity'
@@ -22,6 +22,8 @@ const PROFILE: Profile = {
 }
 const EMAIL = { address: 'alice@example.com', verified: true, verifiedBy: 'bitbucket' } as const
 const ALICE: User = { id: 'u1' }
+const CAROL: User = { id: 'u3' }
+const KNOWN = { user: ALICE, id: 'u1' }
 const CONTEXT = Object.freeze({ connection: 'default', intent: 'sign-in' }) as unknown as HookContext
 const REQ = {} as Request
 
@@ -29,30 +31,35 @@ const REQ = {} as Request
 type AnyHooks = { [Name in keyof AccountHooks<User>]?: (input: never) => unknown }
 const CONTENT: AnyHooks = {
   getUserByIdentity: () => ALICE,
+  getUserById: () => ALICE,
   getAccountsByEmail: () => [],
   createUser: () => ALICE,
   linkIdentity: () => undefined,
-  claimAddress: () => ({ user: ALICE }),
+  claimAddress: () => ({ user: CAROL }),
   unlinkIdentity: () => 'unlinked',
   listIdentities: () => [],
   describeUser: () => ({ label: 'Alice', email: null, emailVerified: false }),
   storeTokens: () => undefined,
   updateProfile: () => undefined,
+  beforeSignIn: () => undefined,
   canSignIn: () => true,
   endOtherSessions: () => undefined,
 }
 
 function guarded(hooks: AnyHooks = {}, idOf: (user: User) => string | null = ({ id }) => id): GuardedHooks<User> {
-  return guardHooks({ ...CONTENT, ...hooks } as AccountHooks<User>, idOf, { req: REQ, context: CONTEXT })
+  const access = { idOf, reread: async () => ALICE }
+  return guardHooks({ ...CONTENT, ...hooks } as AccountHooks<User>, access, { req: REQ, context: CONTEXT })
 }
 
 afterEach(() => {
   vi.useRealTimers()
 })
 
+/** The failure of a call: thrown, or handed back because it may be a lost race. */
 async function failed(work: Promise<unknown>): Promise<BitbucketSignInError> {
   const error = await work.then(
-    (value) => new Error(`resolved with ${JSON.stringify(value)}`),
+    (value) =>
+      (value instanceof LostWrite ? value.error : undefined) ?? new Error(`resolved with ${JSON.stringify(value)}`),
     (thrown: unknown) => thrown,
   )
   if (!(error instanceof BitbucketSignInError)) throw error
@@ -63,23 +70,25 @@ async function failed(work: Promise<unknown>): Promise<BitbucketSignInError> {
 /** Each guarded call, by the hook it reaches. */
 const CALLS: { [Name in keyof AccountHooks<User>]-?: (hooks: GuardedHooks<User>) => Promise<unknown> } = {
   getUserByIdentity: (hooks) => hooks.findByIdentity(IDENTITY),
+  getUserById: (hooks) => hooks.readAgain(KNOWN),
   getAccountsByEmail: (hooks) => hooks.findByEmail('alice@example.com'),
   createUser: (hooks) => hooks.create({ identity: IDENTITY, profile: PROFILE, email: EMAIL }),
-  linkIdentity: (hooks) => hooks.link({ user: ALICE, identity: IDENTITY, profile: PROFILE }),
-  claimAddress: (hooks) => hooks.claim({ holders: [ALICE], identity: IDENTITY, profile: PROFILE, email: EMAIL }),
-  unlinkIdentity: (hooks) => hooks.unlink({ user: ALICE, identity: IDENTITY }),
-  listIdentities: (hooks) => hooks.listIdentities(ALICE),
-  describeUser: (hooks) => hooks.describe(ALICE),
+  linkIdentity: (hooks) => hooks.link({ known: KNOWN, identity: IDENTITY, profile: PROFILE, email: EMAIL }),
+  claimAddress: (hooks) => hooks.claim({ holders: [KNOWN], identity: IDENTITY, profile: PROFILE, email: EMAIL }),
+  unlinkIdentity: (hooks) => hooks.unlink({ known: KNOWN, identity: IDENTITY }),
+  listIdentities: (hooks) => hooks.listIdentities(KNOWN),
+  describeUser: (hooks) => hooks.describe(KNOWN),
   storeTokens: (hooks) =>
     hooks.storeTokens({
-      user: ALICE,
+      known: KNOWN,
       identity: IDENTITY,
       tokens: { accessToken: 'T', refreshToken: null, expiresAt: null, scopes: null },
     }),
   updateProfile: (hooks) =>
-    hooks.updateProfile({ user: ALICE, identity: IDENTITY, profile: PROFILE, changes: { displayName: 'Alice' } }),
-  canSignIn: (hooks) => hooks.canSignIn(ALICE),
-  endOtherSessions: (hooks) => hooks.endOtherSessions({ user: ALICE, reason: 'linked' }),
+    hooks.updateProfile({ known: KNOWN, identity: IDENTITY, profile: PROFILE, changes: { displayName: 'Alice' } }),
+  beforeSignIn: (hooks) => hooks.beforeSignIn({ known: KNOWN, identity: IDENTITY, profile: PROFILE, how: 'signed_in' }),
+  canSignIn: (hooks) => hooks.canSignIn(KNOWN),
+  endOtherSessions: (hooks) => hooks.endOtherSessions({ known: KNOWN, reason: 'linked' }),
 }
 const NAMES = Object.keys(CALLS) as (keyof AccountHooks<User>)[]
 const WRITES = ['createUser', 'linkIdentity', 'claimAddress', 'unlinkIdentity'] as const
@@ -203,7 +212,7 @@ describe('wrong answers', () => {
   test.each([false, null, undefined, 'suspended', '', 1, 'true', {}, []])(
     'canSignIn: %j is no, and only true is yes',
     async (answer) => {
-      expect(await guarded({ canSignIn: () => answer }).canSignIn(ALICE)).toBe(false)
+      expect(await guarded({ canSignIn: () => answer }).canSignIn(KNOWN)).toBe(false)
     },
   )
 
@@ -277,9 +286,9 @@ describe('hooks that are not given', () => {
       'updateProfile',
       'endOtherSessions',
     )
-    expect(await hooks.listIdentities(ALICE)).toBeNull()
-    expect(await hooks.describe(ALICE)).toBeNull()
-    expect(await hooks.canSignIn(ALICE)).toBe(true)
+    expect(await hooks.listIdentities(KNOWN)).toBeNull()
+    expect(await hooks.describe(KNOWN)).toBeNull()
+    expect(await hooks.canSignIn(KNOWN)).toBe(true)
     for (const name of ['storeTokens', 'updateProfile', 'endOtherSessions'] as const) {
       expect(await CALLS[name](hooks)).toBeUndefined()
     }
@@ -343,10 +352,10 @@ describe('what hooks are given', () => {
   })
 
   test('holders of a claim are the app’s own users, in a list that cannot grow', async () => {
-    const claimAddress = vi.fn((_input: { holders: readonly User[] }) => ({ user: ALICE }))
+    const claimAddress = vi.fn((_input: { holders: readonly User[] }) => ({ user: CAROL }))
     const bob = { id: 'u2' }
     await guarded({ claimAddress }).claim({
-      holders: [ALICE, bob],
+      holders: [KNOWN, { user: bob, id: 'u2' }],
       identity: IDENTITY,
       profile: PROFILE,
       email: EMAIL,
@@ -393,14 +402,16 @@ describe('lost races', () => {
     '%s may say that a unique key refused',
     async (name) => {
       for (const error of taken) {
-        expect(await CALLS[name](guarded({ [name]: () => Promise.reject(error) }))).toBe('taken')
+        const lost = await CALLS[name](guarded({ [name]: () => Promise.reject(error) }))
+        expect(lost).toMatchObject({ how: 'taken', error: { code: 'hook_failed', cause: error } })
       }
     },
   )
 
-  test('an error that only looks like one is a fault', async () => {
+  test('an error that only looks like one is a failure whose cause is kept', async () => {
     for (const error of [{ name: 'IdentityTakenError' }, 'IdentityTakenError', new Error('IdentityTakenError')]) {
-      await failed(CALLS.createUser(guarded({ createUser: () => Promise.reject(error) })))
+      const lost = await CALLS.createUser(guarded({ createUser: () => Promise.reject(error) }))
+      expect(lost).toMatchObject({ how: 'failed', error: { code: 'hook_failed', cause: error } })
     }
   })
 
@@ -425,7 +436,7 @@ describe('one change of accounts in one request', () => {
 
   test('one that a unique key refused was none', async () => {
     const hooks = guarded({ createUser: () => Promise.reject(new EmailTakenError()) })
-    expect(await CALLS.createUser(hooks)).toBe('taken')
+    expect(await CALLS.createUser(hooks)).toMatchObject({ how: 'taken' })
     expect(await CALLS.linkIdentity(hooks)).toBe('linked')
   })
 
@@ -443,7 +454,7 @@ test('all hooks of one request together have 30 seconds', async () => {
   const outcomes: unknown[] = []
   const run = async () => {
     for (let count = 0; count < 4; count++) {
-      outcomes.push(await hooks.canSignIn(ALICE).catch((error: BitbucketSignInError) => error.code))
+      outcomes.push(await hooks.canSignIn(KNOWN).catch((error: BitbucketSignInError) => error.code))
     }
   }
   const running = run()

@@ -129,15 +129,15 @@ test('CFG-04: after one change of accounts a second one in the same request is r
   const accounts = new TestAccounts()
   const context = { connection: 'c', tenant: null, application: null, origin: 'https://app.example', workspaces: [] }
   const input = { req: {} as Request, context: { ...context, intent: 'sign-in' as const } }
-  const hooks = guardHooks(accounts.hooks(), (user: TestUser) => user.id, input)
+  const hooks = guardHooks(accounts.hooks(), { idOf: (user: TestUser) => user.id, reread: async () => null }, input)
   const identity = { issuer: 'https://bitbucket.org', id: '{1}' }
   const profile = { id: '{1}', displayName: 'One' } as never
   const created = await hooks.create({ identity, profile, email: null })
   expect(created).toMatchObject({ id: 'u1' })
   const other = accounts.add()
-  await expect(hooks.link({ user: other, identity: { ...identity, id: '{2}' }, profile })).rejects.toMatchObject({
-    code: 'hook_failed',
-  })
+  const known = { user: other, id: other.id }
+  const second = hooks.link({ known, identity: { ...identity, id: '{2}' }, profile, email: null })
+  await expect(second).rejects.toMatchObject({ code: 'hook_failed' })
   expect(other.identities).toEqual([])
   expect(accounts.writes()).toEqual(['createUser'])
 })

@@ -306,11 +306,18 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     expect(decision).toEqual(refuse(9, 'account_exists'))
   })
 
-  test.each(PROVEN)('one that may not sign in is refused, wherever it stands (%s)', (email) => {
-    const disabled = { ...UNVERIFIED, canSignIn: false }
-    expect(decide({ email, holders: [disabled] })).toEqual(refuse(9, 'account_disabled'))
-    expect(decide({ email, holders: [UNVERIFIED, disabled] })).toEqual(refuse(9, 'account_disabled'))
-  })
+  test.each(PROVEN)(
+    'case 7: one that may not sign in does not stop the owner, and is never to be proved (%s)',
+    (email) => {
+      const disabled = { ...UNVERIFIED, canSignIn: false }
+      for (const holders of [[disabled], [UNVERIFIED, disabled]]) {
+        const claimed = decide({ email, holders })
+        if (email === 'typed') expect(claimed).toEqual(refuse(9, 'account_exists_unverified'))
+        else expect(claimed).toEqual({ type: 'claim', row: 9, holders: holders.map((_, index) => index) })
+        expect(decide({ email, holders }, { canClaim: false })).toEqual(refuse(9, 'account_exists_unverified'))
+      }
+    },
+  )
 
   test('a closed sign-up does not keep the owner of an address from it', () => {
     expect(decide({ email: 'bitbucket', holders: [UNVERIFIED] }, { signUp: false }).type).toBe('claim')

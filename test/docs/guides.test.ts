@@ -115,12 +115,29 @@ describe('the hooks of the README, on PostgreSQL', () => {
   it('keep the last way in, and remember an unlink', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     expect(await hooks.unlinkIdentity({ ...input, user, identity })).toBe('last')
-    await hooks.linkIdentity({ ...input, user, identity: other, profile })
+    await hooks.linkIdentity({ ...input, user, identity: other, profile, email: null })
     const both = await Promise.all(
       [identity, other].map((each) => hooks.unlinkIdentity({ ...input, user, identity: each })),
     )
     expect(both.sort()).toEqual(['last', 'unlinked'])
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([{ autoLink: false }])
+  })
+
+  it('end the other sessions of a user, and read a user by id', async () => {
+    await pool.query(
+      'CREATE TABLE IF NOT EXISTS session (sid text PRIMARY KEY, sess json NOT NULL, expire timestamptz)',
+    )
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    const [mine, others] = [user.id, '999'].map((id) => JSON.stringify({ passport: { user: id } }))
+    const rows = 'INSERT INTO session (sid, sess) VALUES ($1, $4), ($2, $4), ($3, $5)'
+    await pool.query(rows, ['this', 'that', 'foreign', mine, others])
+    await hooks.endOtherSessions({ ...input, user, req: { sessionID: 'this' } as never, reason: 'linked' })
+    expect((await pool.query('SELECT sid FROM session ORDER BY sid')).rows).toEqual([
+      { sid: 'foreign' },
+      { sid: 'this' },
+    ])
+    expect(await hooks.getUserById({ ...input, id: user.id })).toEqual(user)
+    expect(await hooks.getUserById({ ...input, id: '999' })).toBeNull()
   })
 
   it('with claimAddress of docs/linking.md, give an address to who proved it, and never take it from an owner', async () => {

@@ -115,18 +115,18 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     await create(one)
     const user = await create(two)
     await expect(
-      hooks.linkIdentity({ ...input, user, identity: one.identity, profile: one.profile }),
+      hooks.linkIdentity({ ...input, user, identity: one.identity, profile: one.profile, email: null }),
     ).rejects.toMatchObject({
       name: 'IdentityTakenError',
     })
     await expect(
-      hooks.linkIdentity({ ...input, user, identity: three.identity, profile: three.profile }),
+      hooks.linkIdentity({ ...input, user, identity: three.identity, profile: three.profile, email: null }),
     ).rejects.toMatchObject({
       name: 'IdentityTakenError',
     })
   })
 
-  test('claiming an address takes password, identities, sessions and codes from its unverified holder', async () => {
+  test('claiming an address gives it to a new account and takes it from its unverified holder', async () => {
     const [stranger, owner] = [person('Stranger'), person('Owner')]
     const holder = await create(stranger, false)
     const soon = new Date(Date.now() + 60_000).toISOString()
@@ -153,12 +153,17 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
       hooks.claimAddress({ ...input, holders: [holder], identity, profile, email: verified(stranger.address) })
     const { user } = await claim()
 
-    expect(user).toMatchObject({ id: holder.id, name: 'Owner Person', emailVerified: true, hasPassword: false })
+    expect(user).toMatchObject({ name: 'Owner Person', emailVerified: true, hasPassword: false })
+    expect(user.id).not.toBe(holder.id)
     expect(await hooks.getUserByIdentity({ ...input, identity })).toEqual(user)
-    expect(await hooks.getUserByIdentity({ ...input, identity: stranger.identity })).toBeNull()
-    for (const table of ['sessions', 'codes']) {
-      expect(await db.selectFrom(table).selectAll().where('user_id', '=', holder.id).execute()).toEqual([])
-    }
+    expect(await hooks.getUserByIdentity({ ...input, identity: stranger.identity })).toMatchObject({
+      id: holder.id,
+      email: null,
+    })
+    expect(await db.selectFrom('codes').selectAll().where('user_id', '=', holder.id).execute()).toEqual([])
+    expect(await db.selectFrom('sessions').selectAll().where('user_id', '=', holder.id).execute()).toHaveLength(1)
+    await hooks.endOtherSessions({ ...input, user: holder, reason: 'claimed' })
+    expect(await db.selectFrom('sessions').selectAll().where('user_id', '=', holder.id).execute()).toEqual([])
     // Verified now: nobody claims it again.
     await expect(claim()).rejects.toMatchObject({ name: 'EmailTakenError' })
   })

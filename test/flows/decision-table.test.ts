@@ -314,17 +314,19 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     else await expectRefused(answer, 'account_exists', 1)
   })
 
-  test('row 9, claimAddress: an unverified holder is emptied and handed over, but never by a typed address', async () => {
+  test('row 9, claimAddress: a new account takes the address from an unverified holder, never by a typed address', async () => {
     await open(level)
     const squatter = unverified({ password: 'of the squatter', identities: other() })
     const answer = await arrive(level)
     if (level === 'typed') return expectRefused(answer, 'account_exists_unverified', 1)
     expect(app.accounts.writes()).toEqual(['claimAddress'])
-    expect(squatter).toMatchObject({ password: null, emailVerified: true })
-    expect(squatter.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
-    expect(app.accounts.endedSessions).toEqual([{ userId: squatter.id, reason: 'claimed' }])
-    expect(await app.me(browser)).toBe(squatter.id)
-    expect(app.events.at(-1)).toMatchObject({ type: 'claimed', userId: squatter.id })
+    expect(squatter).toMatchObject({ email: null, password: 'of the squatter' })
+    const heir = app.accounts.users.get('u2')
+    expect(heir).toMatchObject({ email: ADDRESS, emailVerified: true, password: null })
+    expect(heir?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    expect(app.accounts.endedSessions).toEqual([squatter.id, 'u2'].map((userId) => ({ userId, reason: 'claimed' })))
+    expect(await app.me(browser)).toBe('u2')
+    expect(app.events.at(-1)).toMatchObject({ type: 'claimed', userId: 'u2' })
   })
 
   test('row 9: several unverified holders are claimed together', async () => {
@@ -352,11 +354,25 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     ],
     ['no describeUser', 'account_exists', { without: ['claimAddress', 'describeUser'] }, () => unverified()],
     ['matchingAccount: reject', 'account_exists', { policy: { matchingAccount: 'reject' } }, () => unverified()],
-    ['one disabled holder', 'account_disabled', {}, () => [unverified(), unverified({ disabled: true })]],
+    [
+      'a holder that may not sign in',
+      'account_exists_unverified',
+      { without: ['claimAddress'] },
+      () => unverified({ disabled: true }),
+    ],
   ])('row 9: %s ends in %s', async (_what, code, setting, arrange) => {
     await open(level, setting)
     arrange()
     await expectRefused(await arrive(level), code, 1)
+  })
+
+  test('case 7: holders that may not sign in are claimed like others', async () => {
+    await open(level)
+    const users = [unverified({ disabled: true }), unverified()]
+    const answer = await arrive(level)
+    if (level === 'typed') return expectRefused(answer, 'account_exists_unverified', 1)
+    expect(users.map(({ email }) => email)).toEqual([null, null])
+    expect(await app.me(browser)).toBe('u3')
   })
 
   test('holders whose stored address differs by more than ASCII case do not count', async () => {

@@ -74,7 +74,7 @@ describe('events', () => {
         app.accounts.add({ email: 'alice@example.com' })
         return app.signIn(browser, 'alice')
       },
-      [['claimed', 'u1', null]],
+      [['claimed', 'u2', null]],
     ],
     [
       'a link while signed in',

@@ -48,12 +48,13 @@ const trap = () => app.accounts.add({ name: 'Trap', email: ADDRESS, password: "t
 const own = () => app.accounts.add({ name: 'Own', email: ADDRESS, emailVerified: true })
 
 describe('classic-federated merge: an account with a password and the address of the victim', () => {
-  test('is emptied before the victim enters: the password and the sessions of the attacker are gone', async () => {
+  test('keeps its password and loses the address: the victim gets a new account', async () => {
     await open()
     const account = trap()
     await app.signIn(victim, 'alice')
-    expect(await app.me(victim)).toBe(account.id)
-    expect(account).toMatchObject({ password: null, emailVerified: true })
+    expect(await app.me(victim)).toBe('u2')
+    expect(account).toMatchObject({ email: null, emailVerified: false, identities: [] })
+    expect(app.accounts.users.get('u2')).toMatchObject({ email: ADDRESS, emailVerified: true, password: null })
   })
 
   test('is not entered where the app cannot empty it: the victim would have to sign in to it, and cannot', async () => {
@@ -92,10 +93,12 @@ describe('unexpired session: the attacker stays signed in to the account', () =>
     account.emailVerified = false
     const linking = await fake.signIn(location, { person: 'mallory' })
     await app.signIn(victim, 'alice')
-    expect(await app.me(victim)).toBe(account.id)
+    const owner = app.accounts.users.get((await app.me(victim)) ?? '')
+    expect(owner?.id).not.toBe(account.id)
     expect(await app.me(attacker)).toBeNull()
     expect(errorOf(await attacker.get(linking))).toBe('not_signed_in')
-    expect(account.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    expect(account.identities).toEqual([])
+    expect(owner?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
   })
 
   test('ends with a link by address as well', async () => {
@@ -127,7 +130,7 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
     expect(account.identities).toEqual([])
   })
 
-  test('is removed by the claim where the app let it in', async () => {
+  test('stays behind on the account of the attacker when the address is claimed', async () => {
     await open()
     const account = trap()
     account.emailVerified = true
@@ -136,11 +139,12 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
     account.emailVerified = false
     expect(account.identities).toHaveLength(1)
     await app.signIn(victim, 'alice')
-    expect(await app.me(victim)).toBe(account.id)
-    expect(account.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    const owner = app.accounts.users.get((await app.me(victim)) ?? '')
+    expect(owner?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    expect(account.email).toBeNull()
     const again = new TestBrowser()
     await app.signIn(again, 'mallory')
-    expect(await app.me(again)).not.toBe(account.id)
+    expect(await app.me(again)).toBe(account.id)
   })
 
   test('keeps the victim out of an account that cannot be emptied, instead of sharing it', async () => {
@@ -224,10 +228,12 @@ describe('non-verifying provider: Bitbucket shows the address of the victim, unc
     const prepared = app.accounts.users.get((await app.me(attacker)) ?? '')
     expect(prepared?.emailVerified).toBe(false)
     await app.signIn(victim, 'alice')
-    expect(prepared?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
+    expect(prepared?.email).toBeNull()
+    const owner = app.accounts.users.get((await app.me(victim)) ?? '')
+    expect(owner?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
     const again = new TestBrowser()
     await app.signIn(again, 'mallory')
-    expect(await app.me(again)).not.toBe(prepared?.id)
+    expect(await app.me(again)).toBe(prepared?.id)
   })
 
   test('control: the same address confirmed, by a trusted provider, opens its account', async () => {

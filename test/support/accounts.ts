@@ -74,6 +74,7 @@ export class TestAccounts {
   hooks(...without: (keyof AccountHooks<TestUser>)[]): AccountHooks<TestUser> {
     const all: Required<AccountHooks<TestUser>> = {
       getUserByIdentity: ({ identity }) => this.byIdentity(identity) ?? null,
+      getUserById: ({ id }) => this.users.get(id) ?? null,
       getAccountsByEmail: ({ email }) =>
         [...this.users.values()]
           .filter((user) => user.email?.toLowerCase() === email.toLowerCase())
@@ -99,15 +100,17 @@ export class TestAccounts {
       },
       claimAddress: ({ holders, identity, profile, email }) => {
         this.#refuseTaken(identity, null)
-        const [first, ...rest] = holders.map((holder) => this.#own(holder))
-        if (!first) throw new Error('no holder')
-        for (const other of rest) other.email = null
-        Object.assign(first, {
-          password: null,
+        const owned = holders.map((holder) => this.#own(holder))
+        if (owned.some((holder) => holder.emailVerified)) throw new EmailTakenError()
+        for (const holder of owned) holder.email = null
+        const user = this.add({
+          name: profile.displayName,
+          email: email.address,
           emailVerified: email.verified,
+          password: null,
           identities: [stored(identity, profile)],
         })
-        return { user: first, dropped: ['password'] }
+        return { user }
       },
       unlinkIdentity: ({ user, identity }) => {
         const own = this.#own(user)
@@ -125,6 +128,7 @@ export class TestAccounts {
         const own = this.#own(user)
         own.identities = own.identities.map((each) => (each.id === identity.id ? stored(identity, profile) : each))
       },
+      beforeSignIn: () => {},
       canSignIn: ({ user }) => (user.disabled ? 'disabled' : true),
       endOtherSessions: ({ user, reason }) => {
         this.endedSessions.push({ userId: user.id, reason })

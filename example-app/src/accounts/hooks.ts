@@ -8,14 +8,15 @@ import {
 } from 'passport-bitbucket-signin'
 import { type Db, refusedBy } from '../database/database.js'
 import type { Sealer } from '../seal.js'
+import { confirmAddress } from './proven-address.js'
 import { endSessions } from './session-store.js'
-import { emptyAccount, identitiesOf, insertUser, lockUser, toUser, type User } from './users.js'
+import { findUser, identitiesOf, insertUser, lockUser, releaseAddress, toUser, type User } from './users.js'
 
 /**
  * How `passport-bitbucket-signin` reads and changes our accounts. The package decides what may happen; here it is
  * carried out, each change in one transaction.
  */
-export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User>> {
+export function accountHooks(db: Db, sealer: Sealer): Required<Omit<AccountHooks<User>, 'beforeSignIn'>> {
   return {
     async getUserByIdentity({ identity }) {
       const row = await db
@@ -28,6 +29,8 @@ export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User
       // Never 'orphaned': the foreign key deletes an identity together with its user.
       return row ? toUser(row) : null
     },
+
+    getUserById: ({ id }) => findUser(db, id),
 
     async getAccountsByEmail({ email }) {
       const rows = await db.selectFrom('users').selectAll().where('email_lower', '=', email.toLowerCase()).execute()
@@ -51,25 +54,28 @@ export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User
       })
     },
 
-    async linkIdentity({ user, identity, profile }) {
-      await writing(db, (trx) => insertIdentity(trx, user.id, identity, profile))
+    async linkIdentity({ user, identity, profile, email }) {
+      await writing(db, async (trx) => {
+        const row = await lockUser(trx, user.id)
+        // Suspended or deleted since it was read.
+        if (row?.status !== 'active') throw new Error('The account is gone or may not sign in.')
+        await insertIdentity(trx, user.id, identity, profile)
+        if (email) await confirmAddress(trx, user.id, email.address)
+      })
     },
 
     claimAddress({ holders, identity, profile, email }) {
       return writing(db, async (trx) => {
-        let heir: User | null = null
         for (const holder of holders) {
           const row = await lockUser(trx, holder.id)
           // Verified in the meantime: its owner was quicker, and nothing may be taken from an owner.
           if (!row || row.email_verified === 1) throw new EmailTakenError()
-          await emptyAccount(trx, row.id)
-          heir ??= { ...toUser(row), name: profile.displayName, emailVerified: true, hasPassword: false }
+          await releaseAddress(trx, row.id)
         }
-        if (!heir) throw new EmailTakenError()
-        const changes = { name: heir.name, email: email.address, email_verified: 1 }
-        await trx.updateTable('users').set(changes).where('id', '=', heir.id).execute()
-        await insertIdentity(trx, heir.id, identity, profile)
-        return { user: heir }
+        // A new account: a sign-in to a holder that is in flight must not end in the account of the owner.
+        const user = await insertUser(trx, { name: profile.displayName, email: email.address, emailVerified: true })
+        await insertIdentity(trx, user.id, identity, profile)
+        return { user }
       })
     },
 

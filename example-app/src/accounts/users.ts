@@ -80,6 +80,12 @@ export async function emptyAccount(trx: Db, userId: string): Promise<void> {
   await trx.deleteFrom('codes').where('user_id', '=', userId).execute()
 }
 
+/** Takes an address from an account that never proved it, with the codes under way that could bring it back. */
+export async function releaseAddress(trx: Db, userId: string): Promise<void> {
+  await trx.updateTable('users').set({ email: null, email_lower: null }).where('id', '=', userId).execute()
+  await trx.deleteFrom('codes').where('user_id', '=', userId).execute()
+}
+
 export function identitiesOf(db: Db, userId: string): Promise<Selectable<IdentitiesTable>[]> {
   return db.selectFrom('identities').selectAll().where('user_id', '=', userId).orderBy('created_at').execute()
 }

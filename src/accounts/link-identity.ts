@@ -1,0 +1,87 @@
+import type { UserDescription } from '../contract/hooks'
+import type { Identity, Profile } from '../contract/identity'
+import type { LinkPolicy } from '../contract/policy'
+import { provenEmail, type SignInEmail } from '../decisions/email-trust'
+import { decideLink, type IdentityOwner, type LinkDecision } from '../decisions/linking'
+import { type Accounts, settleLoss, writeChange } from './account-writer'
+import { type FoundIdentity, type KnownUser, LostWrite } from './guarded-hooks'
+import { hasOtherIdentity } from './resolve-sign-in'
+
+/** An identity that a signed-in user wants to link, with what its address is worth. */
+export interface Linkable {
+  readonly identity: Identity
+  readonly profile: Profile
+  readonly email: SignInEmail
+}
+
+/** How a link ended. `refresh`: it was linked to this user already. */
+export type LinkOutcome = Exclude<LinkDecision, { readonly type: 'link' }> | { readonly type: 'linked' }
+
+/** Links an identity to the signed-in user if the table allows it: one write, settled once more after a lost race. */
+export async function linkIdentity<User>(
+  linkable: Linkable,
+  current: KnownUser<User>,
+  accounts: Accounts<User>,
+  policy: LinkPolicy,
+): Promise<LinkOutcome> {
+  const decide = () => decideFor(linkable.identity, current, accounts, policy)
+  const decision = await decide()
+  return decision.type === 'link' ? write(linkable, current, accounts, decide) : decision
+}
+
+/** Links an identity to the signed-in user who has just proved to own the matching account. */
+export async function linkProven<User>(
+  linkable: Linkable,
+  current: KnownUser<User>,
+  accounts: Accounts<User>,
+): Promise<LinkOutcome> {
+  return write(linkable, current, accounts, async () => {
+    const owner = ownerOf(await accounts.hooks.findByIdentity(linkable.identity), current)
+    if (owner === 'nobody') return { type: 'link' }
+    return owner === 'self' ? { type: 'refresh' } : ELSEWHERE
+  })
+}
+
+const ELSEWHERE = { type: 'refuse', code: 'identity_linked_elsewhere' } as const
+
+async function write<User>(
+  { identity, profile, email }: Linkable,
+  current: KnownUser<User>,
+  accounts: Accounts<User>,
+  decide: () => Promise<LinkDecision>,
+): Promise<LinkOutcome> {
+  const change = { type: 'link', to: current, email: provenEmail(email) ?? null } as const
+  const written = await writeChange(change, { identity, profile }, accounts)
+  if (!(written instanceof LostWrite)) return { type: 'linked' }
+  const again = async () => {
+    const decision = await decide()
+    return decision.type === 'link' ? null : decision
+  }
+  return settleLoss<LinkOutcome>(written, again, ELSEWHERE, accounts.report)
+}
+
+async function decideFor<User>(
+  identity: Identity,
+  current: KnownUser<User>,
+  { hooks }: Accounts<User>,
+  policy: LinkPolicy,
+): Promise<LinkDecision> {
+  const facts = {
+    owner: ownerOf(await hooks.findByIdentity(identity), current),
+    hasOtherIdentity: (await hasOtherIdentity(current, identity, hooks)) ?? true,
+    unverifiedAddress: hasUnverifiedAddress(await hooks.describe(current)),
+  }
+  return decideLink(facts, policy)
+}
+
+/** Whether the account was made with an address that its user has not proven. Unknown counts as unverified. */
+export function hasUnverifiedAddress(description: UserDescription | null): boolean {
+  return description === null || (description.email !== null && !description.emailVerified)
+}
+
+/** Whose the identity is, seen from the signed-in user. */
+export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
+  if (found.type === 'nobody') return 'nobody'
+  if (found.type === 'orphaned') return 'disabled'
+  return found.id === current.id ? 'self' : 'other'
+}

@@ -1,0 +1,107 @@
+import type { Accounts } from '../accounts/account-writer'
+import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import { BitbucketSignInError } from '../contract/errors'
+import type { SignInHow, StoredIdentity } from '../contract/hooks'
+import type { Identity, Profile } from '../contract/identity'
+import type { Tokens } from '../contract/tokens'
+import { type Carry, sessionChanged, signIn } from '../session/rotate-session'
+import { tell, type Visit } from './visit'
+
+/** The end of a step that leaves a user signed in. All changes of accounts are committed. */
+export interface Outcome<User> {
+  readonly accounts: Accounts<User>
+  readonly known: KnownUser<User>
+  readonly identity: Identity
+  /** `null` after an unlink: nothing came from Bitbucket. */
+  readonly signedInWith: { readonly profile: Profile; readonly how: SignInHow; readonly tokens: Tokens | null } | null
+  /**
+   * Why the user may have a session: Bitbucket vouched for the `identity`, or the `user` was signed in by other means
+   * before.
+   */
+  readonly heldBy: 'identity' | 'user'
+  /** What the new session takes over: everything of the same user, nothing of another one. */
+  readonly carry: Carry
+  /** The time that stamps the sign-in; `null` keeps the old stamp. */
+  readonly at: number | null
+}
+
+/** The one ending of every signed-in outcome. When it returns, the session is saved and still justified. */
+export async function finish<User>(visit: Visit<User>, outcome: Outcome<User>): Promise<void> {
+  const known = await prepare(visit, outcome)
+  await dropWaiting(visit)
+  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))
+}
+
+/**
+ * Everything before the session: tokens, profile, the app's own hook, then the user read again and judged, because hooks
+ * change rows. Returns the user to store in the session.
+ */
+export async function prepare<User>(visit: Visit<User>, outcome: Outcome<User>): Promise<KnownUser<User>> {
+  const { accounts, known, identity, signedInWith } = outcome
+  const { hooks } = accounts
+  if (signedInWith) {
+    const { profile, how, tokens } = signedInWith
+    if (tokens) await hooks.storeTokens({ known, identity, tokens })
+    await updateProfile(visit, hooks, known, identity, profile)
+    await hooks.beforeSignIn({ known, identity, profile, how })
+  }
+  return readAllowed(hooks, known)
+}
+
+/** The user as it is now; refuses one that is gone or may not sign in. */
+export async function readAllowed<User>(hooks: GuardedHooks<User>, known: KnownUser<User>): Promise<KnownUser<User>> {
+  const fresh = await hooks.readAgain(known)
+  if (!fresh || !(await hooks.canSignIn(fresh))) throw refusal('account_disabled')
+  return fresh
+}
+
+/**
+ * Asked after the session was saved. A change of accounts commits first and ends sessions afterwards: it either sees the
+ * saved session and ends it, or was committed before this and is seen here.
+ */
+export async function assertEntitled<User>({ accounts, known, identity, heldBy }: Outcome<User>): Promise<void> {
+  const { hooks } = accounts
+  if (heldBy === 'user') {
+    await readAllowed(hooks, known)
+    return
+  }
+  const found = await hooks.findByIdentity(identity)
+  if (found.type !== 'user' || found.id !== known.id) throw sessionChanged()
+  if (!(await hooks.canSignIn(found))) throw refusal('account_disabled')
+}
+
+async function updateProfile<User>(
+  visit: Visit<User>,
+  hooks: GuardedHooks<User>,
+  known: KnownUser<User>,
+  identity: Identity,
+  profile: Profile,
+): Promise<void> {
+  if (!hooks.has.updateProfile || !hooks.has.list) return
+  const stored = (await hooks.listIdentities(known))?.find(
+    (each) => each.issuer === identity.issuer && each.id === identity.id,
+  )
+  const changes = changesOf(stored?.profile, profile)
+  if (!changes) return
+  await hooks.updateProfile({ known, identity, profile, changes })
+  tell(visit, 'profile_changed', { userId: known.id, identityId: identity.id })
+}
+
+/** The stored fields that Bitbucket now says otherwise, `undefined` when there are none. */
+function changesOf(stored: StoredIdentity['profile'], profile: Profile): (StoredIdentity['profile'] & {}) | undefined {
+  if (!stored) return undefined
+  const fields = ['username', 'nickname', 'displayName', 'avatarUrl'] as const
+  const changed = fields.filter((field) => stored[field] !== undefined && stored[field] !== profile[field])
+  return changed.length === 0 ? undefined : Object.fromEntries(changed.map((field) => [field, profile[field]]))
+}
+
+/** A signed-in user waits for nothing. */
+async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+  const found = services.pendings.read(req, connection.jar)
+  if (found) await services.pendings.finish(res, connection.jar, found.pending)
+}
+
+/** A refusal by decision: expected, and explained to the user by its code alone. */
+export function refusal(code: BitbucketSignInError['code']): BitbucketSignInError {
+  return new BitbucketSignInError(code, `The sign-in was refused: ${code}.`)
+}
