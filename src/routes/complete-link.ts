@@ -46,7 +46,7 @@ export async function linkTo<User>(
   // The session may have been opened before the account was suspended.
   const known = await readAllowed(accounts.hooks, current)
   const outcome = await linkIdentity(linkable, known, accounts, visit.services.policy)
-  await finishLink(visit, { accounts, known, linkable, outcome, tokens, heldBy: 'identity' })
+  await finishLink(visit, { accounts, known, linkable, outcome, tokens })
 }
 
 /** Carries the outcome of a link to the session. */
@@ -57,7 +57,7 @@ export async function finishLink<User>(
     outcome,
     tokens,
     ...rest
-  }: Pick<Outcome<User>, 'accounts' | 'known' | 'heldBy'> & {
+  }: Pick<Outcome<User>, 'accounts' | 'known'> & {
     readonly linkable: Linkable
     readonly outcome: LinkOutcome
     readonly tokens: Tokens | null
@@ -68,7 +68,7 @@ export async function finishLink<User>(
   // Linked by another request of the same user: from here on it is linked all the same.
   if (outcome.type === 'refresh') tell(visit, 'linked', { userId: rest.known.id, identityId: identity.id })
   const signedInWith = { profile, how: 'linked', tokens } as const
-  await finish(visit, { ...rest, identity, signedInWith, carry: 'everything', at: null })
+  await finish(visit, { ...rest, identity, signedInWith, heldBy: 'user', carry: 'everything', at: null })
 }
 
 /** Ends a callback that was started to confirm who is at the keyboard. */

@@ -122,7 +122,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const known = await readAllowed(accounts.hooks, current)
   await finishPending(visit, pending)
   const outcome = await linkProven(pending, known, accounts)
-  await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null, heldBy: 'user' })
+  await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null })
   leave(visit, pending.returnTo, 'linked', true)
 }
 

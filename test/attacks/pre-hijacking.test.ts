@@ -63,8 +63,10 @@ test('PRE-04: what the squatter left open is void once the owner has claimed the
   squatted.emailVerified = false
   const reauthentication = (await lab.post(attacker, '/reauthenticate')).location
   await lab.signIn(victim, 'alice')
-  expect(await lab.me(victim)).toBe(squatted.id)
-  expect(squatted).toMatchObject({ password: null, emailVerified: true })
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner).toMatchObject({ email: 'alice@example.com', emailVerified: true, password: null })
+  expect(owner?.id).not.toBe(squatted.id)
+  expect(squatted.email).toBeNull()
   expect(lab.accounts.endedSessions).toContainEqual({ userId: squatted.id, reason: 'claimed' })
   // The app ends the squatter's sessions, as the hook asks.
   for (const [id, json] of Object.entries((lab.store as unknown as { sessions: Record<string, string> }).sessions)) {
@@ -73,20 +75,22 @@ test('PRE-04: what the squatter left open is void once the owner has claimed the
   await lab.refused(attacker, () => attacker.get(link), { code: 'not_signed_in' })
   const again = await lab.fake.signIn(reauthentication, { person: 'carol' })
   await lab.refused(attacker, () => attacker.get(again), { code: 'not_signed_in' })
-  expect(squatted.identities).toHaveLength(1)
-  expect(squatted.identities[0]?.profile?.nickname).toBe('alice')
+  expect(squatted.identities).toEqual([])
+  expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
-test('PRE-04: a session of the squatter that survived cannot link a second identity into the claimed account', async () => {
+test('PRE-04: a session of the squatter that survived links nothing into the account of the owner', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
   const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
   squatted.emailVerified = false
   await lab.signIn(victim, 'alice')
-  expect(await lab.me(victim)).toBe(squatted.id)
-  await lab.refused(attacker, () => attacker.get(link), { code: 'another_identity_linked' })
-  expect(squatted.identities).toHaveLength(1)
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner?.id).not.toBe(squatted.id)
+  await attacker.get(link)
+  expect(await lab.me(attacker)).toBe(squatted.id)
+  expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
 test('PRE-06: an account with an unverified address cannot wait with a linked identity for its owner', async () => {
@@ -169,7 +173,7 @@ test('PRE-12: whoever takes over a name at Bitbucket is another person', async (
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('PRE-14: an account that was prepared for an address goes to whoever proves the address, and to nobody before', async () => {
+test('PRE-14: an address of a prepared account goes to the user who proves it, and to no other before', async () => {
   const lab = await startLab()
   const prepared = lab.accounts.add({ email: 'alice@example.com', emailVerified: false, password: null })
   const { victim, attacker } = browsers()
@@ -178,6 +182,8 @@ test('PRE-14: an account that was prepared for an address goes to whoever proves
   expect(await lab.me(attacker)).toBeNull()
   expect(prepared.identities).toEqual([])
   await lab.signIn(victim, 'alice')
-  expect(await lab.me(victim)).toBe(prepared.id)
-  expect(prepared.identities[0]?.profile?.nickname).toBe('alice')
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner).toMatchObject({ email: 'alice@example.com', emailVerified: true })
+  expect(owner?.identities[0]?.profile?.nickname).toBe('alice')
+  expect(prepared).toMatchObject({ email: null, identities: [] })
 })

@@ -218,5 +218,5 @@ test('RAC-12: an account that appears between look-up and write is not entered',
   const control = await startLab()
   control.accounts.add({ email: 'alice@example.com', emailVerified: false })
   await control.signIn(attacker, 'alice')
-  expect(await control.me(attacker)).toBe('u1')
+  expect(await control.me(attacker)).toBe('u2')
 })
