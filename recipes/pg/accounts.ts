@@ -4,6 +4,7 @@ import {
   type Identity,
   IdentityTakenError,
   type Profile,
+  uniqueViolation,
 } from 'passport-bitbucket-signin'
 import type { Pool, PoolClient } from 'pg'
 import { sealTokens } from '../shared/seal-tokens'
@@ -120,9 +121,9 @@ export async function transaction<T>(pool: Pool, work: (client: PoolClient) => P
     return result
   } catch (error) {
     await client.query('ROLLBACK')
-    const { code, constraint } = error as { code?: string; constraint?: string }
-    if (code === '23505' && constraint === 'users_email_key') throw new EmailTakenError()
-    if (code === '23505') throw new IdentityTakenError()
+    const refused = uniqueViolation(error)
+    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
+    if (refused) throw new IdentityTakenError()
     throw error
   } finally {
     client.release()

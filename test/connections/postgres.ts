@@ -8,16 +8,19 @@ type Client = ReturnType<EmbeddedPostgres['getPgClient']>
 
 /** A real PostgreSQL server of its own, which goes with everything in it. */
 export interface TestPostgres {
+  /** For a pool of the test's own. */
+  readonly connectionString: string
   /** A client, as a pool would hand it out. */
   connect(): Promise<Client>
   stop(): Promise<void>
 }
 
 export async function startPostgres(): Promise<TestPostgres> {
+  const port = await freePort()
   const server = new EmbeddedPostgres({
     // Made by the server's own user: PostgreSQL does not run as root, and could not look into a directory of root's.
     databaseDir: join(tmpdir(), `connections-pg-${randomUUID()}`),
-    port: await freePort(),
+    port,
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,
     onLog: () => {},
@@ -27,6 +30,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   await server.start()
   const clients: Client[] = []
   return {
+    connectionString: `postgres://postgres:password@127.0.0.1:${port}/postgres`,
     async connect() {
       const client = server.getPgClient()
       clients.push(client)

@@ -1,9 +1,9 @@
 import { CLAIM_CHECKS } from './claim-checks'
 import { CREATE_CHECKS } from './create-checks'
 import { type HookCheck, skipReason } from './hook-check'
-import { fail, NotApplicable } from './hook-failure'
+import { fail, failureOf, NotApplicable } from './hook-failure'
 import { HookTrial } from './hook-trial'
-import { type AccountHookResult, type AccountHooksReport, failed, reportOf } from './hooks-report'
+import { type AccountHookResult, type AccountHooksReport, reportOf } from './hooks-report'
 import type { AccountHooksSetup } from './hooks-setup'
 import { LINK_CHECKS } from './link-checks'
 import { LOOKUP_CHECKS } from './lookup-checks'
@@ -102,7 +102,9 @@ async function resultOf<User>(check: HookCheck, setup: AccountHooksSetup<User>):
     if (reason !== null) return { name, title, status: 'skipped', reason }
     return { name, title, status: 'passed', durationMs: performance.now() - start }
   } catch (error) {
-    return failed(check, error, performance.now() - start)
+    const failure = failureOf(error)
+    const { seen, effect, fix } = failure
+    return { name, title, status: 'failed', durationMs: performance.now() - start, seen, effect, fix, error: failure }
   }
 }
 
@@ -116,7 +118,7 @@ async function tryOut<User>(check: HookCheck, setup: AccountHooksSetup<User>): P
     if (!(error instanceof NotApplicable)) {
       // The first fault counts: a database that broke hooks leave behind may not be cleanable.
       await trial.cleanUp().catch(() => {})
-      throw error
+      throw failureOf(error)
     }
     reason = error.message
   }

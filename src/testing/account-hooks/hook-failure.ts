@@ -38,3 +38,14 @@ export function inOneLine(error: unknown): string {
   const [line = ''] = error.message.split('\n').filter((each) => each.trim() !== '')
   return `${error.name}: ${line.trim().slice(0, 200)}`
 }
+
+/** A failure as a check reports it; anything that was thrown unexpectedly becomes one as well. */
+export function failureOf(error: unknown): AccountHookFailure {
+  if (error instanceof AccountHookFailure) return error
+  const found = {
+    seen: `A hook or a function of \`database\` failed. ${inOneLine(error)}`,
+    effect: 'The request ends with `hook_failed`, status 500.',
+    fix: 'Look at `cause`, which says where it was thrown.',
+  }
+  return new AccountHookFailure(found, error)
+}

@@ -1,4 +1,4 @@
-import { AccountHookFailure, inOneLine } from './hook-failure'
+import type { AccountHookFailure } from './hook-failure'
 
 /** The result of one check. */
 export type AccountHookResult =
@@ -14,7 +14,7 @@ export type AccountHookResult =
       /** What a user of the app would have suffered. */
       readonly effect: string
       readonly fix: string
-      readonly error: unknown
+      readonly error: AccountHookFailure
     }
 
 /** What {@link checkAccountHooks} found. */
@@ -24,20 +24,6 @@ export interface AccountHooksReport {
   readonly results: readonly AccountHookResult[]
   /** The same as plain text for a terminal. */
   toString(): string
-}
-
-/** A failure with what it means; anything unexpected is one as well. */
-export function failed(check: { name: string; title: string }, error: unknown, durationMs: number): AccountHookResult {
-  const { name, title } = check
-  const { seen, effect, fix } =
-    error instanceof AccountHookFailure
-      ? error
-      : {
-          seen: `A hook or a function of \`database\` failed. ${inOneLine(error)}`,
-          effect: 'The request ends with `hook_failed`, status 500.',
-          fix: 'Look at the error: run this check alone in your test runner, which shows where it was thrown.',
-        }
-  return { name, title, status: 'failed', durationMs, seen, effect, fix, error }
 }
 
 export function reportOf(results: readonly AccountHookResult[]): AccountHooksReport {

@@ -1,0 +1,14 @@
+import Database from 'better-sqlite3'
+import { Kysely, SqliteDialect } from 'kysely'
+import { accountHooks } from './accounts'
+import { claimAddress } from './claim-address'
+import { type Tables, up } from './schema'
+import { testDatabase } from './test-database'
+
+export default async function setup() {
+  const database = new Database(process.env.TEST_DATABASE_FILE ?? ':memory:')
+  database.pragma('foreign_keys = ON')
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+  await up(db)
+  return { accounts: { ...accountHooks(db), claimAddress: claimAddress(db) }, database: testDatabase(db) }
+}
