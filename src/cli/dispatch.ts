@@ -16,6 +16,11 @@ interface Listed {
 /** In the order of the usage text. */
 const COMMANDS: readonly Listed[] = [
   {
+    name: 'init',
+    summary: 'Write the first setup into your app: connection, hooks, test.',
+    load: async () => (require('./init-command') as typeof import('./init-command')).init,
+  },
+  {
     name: 'doctor',
     summary: 'Find mistakes in a setup and how to fix them.',
     load: async () => (require('./doctor-command') as typeof import('./doctor-command')).doctor,

@@ -1,0 +1,153 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import { parseArgs } from 'node:util'
+import { type InitPlan, planInit } from '../init/init-plan'
+import type { InitAnswers } from '../init/init-templates'
+import { type AppInspection, inspectApp } from '../init/inspect-app'
+import { type Command, UsageError } from './command'
+
+const USAGE = `Usage: passport-bitbucket-signin init [options]
+
+Looks at the app in this folder, asks three questions, and writes the connection, the
+account hooks for its database, an .env.example, and a test. It never overwrites a file
+and never edits yours: it prints the lines to add.
+
+Options:
+  --yes               Ask nothing; take the defaults and the options below.
+  --dry-run           Print what would be written.
+  --addresses <kind>  verified (the app confirms its users' addresses, default),
+                      unverified (it only stores them) or none (it has none).
+  --mount <path>      Where the router is mounted. Default /auth/bitbucket.
+  --sign-in <path>    The app's sign-in page. Default /login.
+  --recipe <name>     Instead of the one for the database library found: memory, pg, …
+  --directory <path>  Where the files go. Default src/bitbucket, or bitbucket without src.
+`
+
+/** `init`: writes the parts of a first setup into an app. */
+export const init: Command = {
+  name: 'init',
+  usage: USAGE,
+  async run(args, terminal) {
+    const options = readOptions(args)
+    const app = inspectApp(process.cwd())
+    if (!app) throw new UsageError('There is no package.json here. Run init in the folder of your app.')
+    terminal.write(describe(app))
+    const answers = options.yes || !process.stdin.isTTY ? options.answers : await ask(options.answers)
+    const directory = options.directory ?? (app.hasSourceFolder ? 'src/bitbucket' : 'bitbucket')
+    const plan = planInit(app, answers, directory, options.recipe)
+    terminal.write(options.dryRun ? preview(plan) : write(plan))
+    terminal.write(nextSteps(plan, app))
+    return 0
+  },
+}
+
+interface InitOptions {
+  readonly yes: boolean
+  readonly dryRun: boolean
+  readonly answers: InitAnswers
+  readonly recipe: string | undefined
+  readonly directory: string | undefined
+}
+
+function readOptions(args: readonly string[]): InitOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      yes: { type: 'boolean', default: false },
+      'dry-run': { type: 'boolean', default: false },
+      addresses: { type: 'string', default: 'verified' },
+      mount: { type: 'string', default: '/auth/bitbucket' },
+      'sign-in': { type: 'string', default: '/login' },
+      recipe: { type: 'string' },
+      directory: { type: 'string' },
+    },
+  })
+  const { directory, recipe } = values
+  if (recipe !== undefined && !/^[\w-]+$/.test(recipe)) throw new UsageError('--recipe must be a name such as pg.')
+  if (directory !== undefined && !/^(?!\/|.*\.\.)[\w./-]+$/.test(directory))
+    throw new UsageError('--directory must be a path below this folder, such as src/bitbucket.')
+  return {
+    yes: values.yes,
+    dryRun: values['dry-run'],
+    answers: {
+      localAddresses: addressesOf(values.addresses),
+      mount: pathOf('--mount', values.mount),
+      signIn: pathOf('--sign-in', values['sign-in']),
+    },
+    recipe,
+    directory: directory?.replace(/\/+$/, ''),
+  }
+}
+
+function addressesOf(text: string): InitAnswers['localAddresses'] {
+  if (text === 'verified' || text === 'unverified' || text === 'none') return text
+  throw new UsageError('--addresses must be verified, unverified or none.')
+}
+
+function pathOf(option: string, text: string): string {
+  const path = text.replace(/\/+$/, '')
+  if (/^\/[\w./-]+$/.test(path) && !path.includes('..')) return path
+  throw new UsageError(`${option} must be a path such as /auth/bitbucket.`)
+}
+
+function describe(app: AppInspection): string {
+  const version = (name: string, found: string | null) => (found === null ? `${name} (not found)` : `${name} ${found}`)
+  const language = { typescript: 'TypeScript', esm: 'ES modules', commonjs: 'CommonJS' }[app.language]
+  return `Found: ${language}, ${app.packageManager}, ${version('express', app.express)}, ${version('passport', app.passport)}, ${version('express-session', app.expressSession)}
+  database: ${app.recipe ?? 'not recognised'}   session store: ${app.sessionStore ?? 'not recognised'}   tests: ${app.testRunner === 'node' ? 'node:test' : app.testRunner}\n\n`
+}
+
+/** Ends with the defaults where the terminal ends: an unanswered question of readline would never settle. */
+async function ask(defaults: InitAnswers): Promise<InitAnswers> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
+  const question = async (text: string, fallback: string) =>
+    (await Promise.race([terminal.question(`${text} [${fallback}] `), closed])).trim() || fallback
+  try {
+    const addresses = await question(
+      "Does your app confirm its users' email addresses (verified), only store them (unverified), or have none (none)?",
+      defaults.localAddresses,
+    )
+    const mount = await question('Where should the router be mounted?', defaults.mount)
+    const signIn = await question('Path of your sign-in page?', defaults.signIn)
+    return {
+      localAddresses: addressesOf(addresses),
+      mount: pathOf('The mount path', mount),
+      signIn: pathOf('The sign-in path', signIn),
+    }
+  } finally {
+    terminal.close()
+  }
+}
+
+function preview({ files }: InitPlan): string {
+  return [...files].map(([path, content]) => `--- ${path}\n${content}\n`).join('\n')
+}
+
+/** Writes what is not there yet. */
+function write({ files }: InitPlan): string {
+  const lines = [...files].map(([path, content]) => {
+    const target = join(process.cwd(), path)
+    if (existsSync(target)) return `kept      ${path} (it exists; run with --dry-run to see what init would write)`
+    mkdirSync(dirname(target), { recursive: true })
+    writeFileSync(target, content, { flag: 'wx' })
+    return `written   ${path}`
+  })
+  return `${lines.join('\n')}\n`
+}
+
+function nextSteps({ install, appLines, notes, testCommand }: InitPlan, app: AppInspection): string {
+  const add = app.packageManager === 'npm' ? 'npm install' : `${app.packageManager} add`
+  const steps = [
+    ...(install.length > 0
+      ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
+      : []),
+    'Create the tables of the schema, and change table and column names in accounts to yours.\n',
+    `Run the test. It is your list of what is left to do:\n\n   ${testCommand}\n`,
+    `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
+    'Look at the result:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
+  ]
+  const numbered = steps.map((step, index) => `${index + 1}. ${step}`).join('\n')
+  return `\n${notes.map((note) => `Note: ${note}\n`).join('')}\n${numbered}`
+}

@@ -1,0 +1,104 @@
+import { bitbucketFile, environmentFile, type InitAnswers, testFile } from './init-templates'
+import type { AppInspection } from './inspect-app'
+import { type Format, inFormat, recipeFiles } from './recipe-files'
+
+/** What `init` would do; nothing is written yet. */
+export interface InitPlan {
+  readonly recipe: string
+  /** Contents by path below the app's folder. */
+  readonly files: ReadonlyMap<string, string>
+  /** Packages to install, each with what it is for. */
+  readonly install: readonly string[]
+  /** Lines to add to the app. */
+  readonly appLines: string
+  /** What was not recognised, and what to do about it. */
+  readonly notes: readonly string[]
+  readonly testCommand: string
+}
+
+/** Decides on files, packages and lines for an app. `directory` is where the files go. */
+export function planInit(app: AppInspection, answers: InitAnswers, directory: string, chosenRecipe?: string): InitPlan {
+  const format = formatOf(app)
+  const wanted = chosenRecipe ?? app.recipe ?? 'memory'
+  const found = recipeFiles(wanted, format)
+  const recipe = found ? wanted : 'memory'
+  const files = new Map(found ?? recipeFiles('memory', format) ?? [])
+  if (answers.localAddresses !== 'verified') files.delete(`claim-address${format.ending}`)
+  const isTypeScript = app.language === 'typescript'
+  const ours = {
+    bitbucket: bitbucketFile(answers, isTypeScript),
+    'bitbucket.test': testFile(answers, recipe, app.testRunner, isTypeScript),
+  }
+  for (const [name, code] of Object.entries(ours)) files.set(name + format.ending, inFormat(code, format))
+  return {
+    recipe,
+    files: new Map([
+      ...[...files].map(([name, code]) => [`${directory}/${name}`, code] as const),
+      ['.env.example', environmentFile(answers)] as const,
+    ]),
+    install: missingPackages(app),
+    appLines: appLines(app, answers, directory, format),
+    notes: notesOn(app, recipe, wanted),
+    testCommand: testCommand(app, `${directory}/bitbucket.test${format.ending}`),
+  }
+}
+
+function formatOf({ language, importsNeedEnding }: AppInspection): Format {
+  return { language, importsNeedEnding, ending: language === 'typescript' ? '.ts' : '.js' }
+}
+
+function missingPackages(app: AppInspection): readonly string[] {
+  return [
+    ...(app.express === null ? ['express'] : []),
+    ...(app.passport === null ? ['passport'] : []),
+    ...(app.expressSession === null ? ['express-session'] : []),
+    ...(app.language === 'typescript' && app.testRunner === 'node' ? ['-D tsx'] : []),
+  ]
+}
+
+function testCommand({ language, testRunner }: AppInspection, path: string): string {
+  if (testRunner !== 'node') return `npx ${testRunner === 'vitest' ? 'vitest run' : 'jest'} ${path}`
+  return language === 'typescript' ? `node --import tsx --test ${path}` : `node --test ${path}`
+}
+
+function appLines(
+  { language, importsNeedEnding }: AppInspection,
+  { mount, signIn }: InitAnswers,
+  directory: string,
+  { ending }: Format,
+): string {
+  const path = `./${directory}/bitbucket${importsNeedEnding ? ending.replace('.ts', '.js') : ''}`
+  const load =
+    language === 'commonjs'
+      ? `const { createBitbucket } = require('${path}')`
+      : `import { createBitbucket } from '${path}'`
+  return `${load}
+
+const bitbucket = createBitbucket({ passport, database }) // database: what your app queries with
+
+app.use(session({ … }))            // you have this
+app.use(passport.session())        // and this
+app.use('${mount}', bitbucket.router)
+
+app.get('${signIn}', async (req, res) => {
+  const button = await bitbucket.button(req) // HTML: print it unescaped on your sign-in and sign-up pages
+  …
+})
+`
+}
+
+function notesOn(app: AppInspection, recipe: string, wanted: string): readonly string[] {
+  return [
+    ...(recipe !== wanted ? [`There is no recipe "${wanted}"; the hooks keep everything in memory instead.`] : []),
+    ...(app.recipe === null && recipe === 'memory'
+      ? [
+          'No database library was recognised: the hooks keep everything in memory. Rewrite accounts for your database, and let the test tell you when they are right.',
+        ]
+      : []),
+    ...(app.expressSession !== null && app.sessionStore === null
+      ? ['No session store was recognised: `endOtherSessions` must delete the other sessions of a user in yours.']
+      : []),
+    ...(app.express === null ? ['Express was not found in this folder.'] : []),
+    ...(app.views === null ? [] : [`${app.views}: print the button unescaped.`]),
+  ]
+}

@@ -1,0 +1,135 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, describe, expect, test } from 'vitest'
+import { toCommonJs } from '../../src/init/recipe-files'
+
+const ROOT = join(__dirname, '../..')
+const CLI = join(ROOT, 'dist/cli/index.js')
+const run = promisify(execFile)
+const folders: string[] = []
+afterAll(() => folders.forEach((folder) => void rmSync(folder, { recursive: true, force: true })))
+
+/** An app as a developer has it, with the packages of this checkout. */
+function app(files: Readonly<Record<string, string | object>>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'init-'))
+  folders.push(folder)
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), typeof content === 'string' ? content : JSON.stringify(content))
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  return folder
+}
+
+const init = async (cwd: string, ...args: string[]) =>
+  (await run(process.execPath, [CLI, 'init', '--yes', ...args], { cwd })).stdout
+
+/** Runs the written test; its output names what failed. */
+async function written(cwd: string, command: readonly string[]): Promise<string> {
+  const [program = '', ...args] = command
+  const env = { ...process.env, NODE_OPTIONS: '', VITEST: '' }
+  return run(program, args, { cwd, env }).then(
+    ({ stdout }) => stdout,
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => `FAILED\n${stdout}\n${stderr}`,
+  )
+}
+
+const TEST_OF_NODE = (path: string) => [process.execPath, '--test', path]
+
+describe('init', () => {
+  test.each([
+    ['CommonJS', { name: 'a' }, 'bitbucket/bitbucket.test.js', 'require('],
+    ['ES modules', { name: 'a', type: 'module' }, 'bitbucket/bitbucket.test.js', "from './accounts.js'"],
+  ])(
+    'writes a test that passes into an app of %s whose database it does not know',
+    async (_what, manifest, path, sign) => {
+      const folder = app({ 'package.json': manifest })
+      const output = await init(folder)
+      expect(output).toContain('No database library was recognised')
+      expect(readFileSync(join(folder, 'bitbucket/bitbucket.js'), 'utf8')).toContain(sign)
+      const result = await written(folder, TEST_OF_NODE(path))
+      expect(result).toMatch(/\n# fail 0\n/)
+      expect(result).toContain('ok')
+      expect(result).toContain('a first sign-in with Bitbucket creates an account and signs in')
+    },
+  )
+
+  test.each(['unverified', 'none'])('writes a test that passes into an app with %s addresses', async (addresses) => {
+    const folder = app({ 'package.json': { name: 'a' } })
+    await init(folder, '--addresses', addresses)
+    expect(existsSync(join(folder, 'bitbucket/claim-address.js'))).toBe(false)
+    expect(await written(folder, TEST_OF_NODE('bitbucket/bitbucket.test.js'))).toMatch(/\n# fail 0\n/)
+  })
+
+  test('writes TypeScript for an app of TypeScript, with endings where Node wants them', async () => {
+    const manifest = { name: 'a', type: 'module', devDependencies: { typescript: '7', vitest: '4' } }
+    const folder = app({
+      'package.json': manifest,
+      'tsconfig.json':
+        '{ "compilerOptions": { "module": "nodenext", "strict": true, "noEmit": true, "skipLibCheck": true } } // ours',
+      'src/server.ts': '',
+    })
+    const output = await init(folder)
+    expect(output).toContain('npx vitest run src/bitbucket/bitbucket.test.ts')
+    expect(readFileSync(join(folder, 'src/bitbucket/bitbucket.ts'), 'utf8')).toContain("from './accounts.js'")
+    const compiled = await written(folder, [process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.'])
+    expect(compiled).toBe('')
+    const result = await written(folder, [process.execPath, join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run'])
+    expect(result).not.toContain('FAILED')
+    expect(result).toMatch(/Tests .*passed/)
+  })
+
+  test('takes the recipe of the database library, the ORM before its driver', async () => {
+    const folder = app({ 'package.json': { name: 'a', dependencies: { pg: '8', 'connect-pg-simple': '10' } } })
+    const output = await init(folder)
+    expect(output).toContain('database: pg   session store: connect-pg-simple')
+    expect(existsSync(join(folder, 'bitbucket/schema.sql'))).toBe(true)
+    expect(readFileSync(join(folder, 'bitbucket/accounts.js'), 'utf8')).toContain("require('./seal-tokens')")
+    expect(existsSync(join(folder, 'bitbucket/seal-tokens.js'))).toBe(true)
+  })
+
+  test('overwrites nothing, and says what it kept', async () => {
+    const folder = app({
+      'package.json': { name: 'a' },
+      '.env.example': 'MINE=1\n',
+      'bitbucket/accounts.js': '// mine',
+    })
+    expect(await init(folder)).toMatch(/kept +bitbucket\/accounts\.js/)
+    expect(readFileSync(join(folder, 'bitbucket/accounts.js'), 'utf8')).toBe('// mine')
+    expect(readFileSync(join(folder, '.env.example'), 'utf8')).toBe('MINE=1\n')
+  })
+
+  test('writes nothing with --dry-run', async () => {
+    const folder = app({ 'package.json': { name: 'a' } })
+    expect(await init(folder, '--dry-run')).toContain('--- bitbucket/accounts.js')
+    expect(existsSync(join(folder, 'bitbucket'))).toBe(false)
+  })
+
+  test.each([
+    [['--addresses', 'maybe'], '--addresses'],
+    [['--mount', 'auth'], '--mount'],
+    [['--directory', '../elsewhere'], '--directory'],
+    [['--recipe', '../pg'], '--recipe'],
+  ])('refuses %j with exit code 2', async (args, option) => {
+    const folder = app({ 'package.json': { name: 'a' } })
+    await expect(init(folder, ...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(option) })
+  })
+
+  test('refuses a folder without package.json', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'init-'))
+    folders.push(folder)
+    await expect(init(folder)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('package.json') })
+  })
+})
+
+describe('toCommonJs', () => {
+  test('turns imports and exports of our files around', () => {
+    const code = "import { a, b as c } from 'x'\nimport d from 'y'\nexport const e = 1\nexport async function f() {}\n"
+    expect(toCommonJs(code)).toBe(
+      "const { a, b: c } = require('x')\nconst d = require('y')\nconst e = 1\nasync function f() {}\n\nmodule.exports = { e, f }\n",
+    )
+  })
+})
