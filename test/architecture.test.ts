@@ -49,12 +49,13 @@ interface Module {
 
 const modules = new Map(
   (readdirSync(SRC, { recursive: true }) as string[])
-    .filter((path) => path.endsWith('.ts'))
+    // The templates of `init` hold code as text.
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('init-templates.ts'))
     .map((path) => read(path.replaceAll('\\', '/')))
     .map((module) => [module.name, module]),
 )
 /** All but the fake Bitbucket, the recorder and the command line, which are programs of their own. */
-const core = [...modules.values()].filter(({ name }) => !/^(?:testing|record|cli)\//.test(name))
+const core = [...modules.values()].filter(({ name }) => !/^(?:testing|record|init|cli)\//.test(name))
 
 function read(path: string): Module {
   const name = path.replace(/\.ts$/, '')
@@ -118,7 +119,7 @@ function resolve(from: string, specifier: string): string {
 
 /** The room a module stands in: the longest name that fits. */
 function roomOf(name: string): string {
-  const rooms = [...FLOORS.flat(), 'testing', 'record']
+  const rooms = [...FLOORS.flat(), 'testing', 'record', 'init']
   const fitting = rooms.filter((room) => name === room || name.startsWith(`${room}/`))
   const [room] = fitting.sort((a, b) => b.length - a.length)
   if (room === undefined) throw new Error(`src/${name} stands in no room: give it a floor in this test`)
