@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
+import type { FakeProfile } from '../testing/behaviour'
 import { type FakeBitbucket, type FakeBitbucketOptions, startFakeBitbucket } from '../testing/fake-bitbucket'
 import { type FakePersonOptions, People } from '../testing/people'
 import { FAKE_CLIENT } from '../testing/world'
@@ -12,17 +13,20 @@ tried without a Bitbucket account. Ctrl+C stops it; it keeps nothing.
 
 Options:
   --port <number>         Port to listen on, 0 for any free one. Default 3001.
-  --people <file>         JSON file with the people who can sign in. Default: a handful
-                          who cover the usual and the odd cases.
+  --people <file>         JSON file with the people who can sign in. Default: seven who
+                          cover the usual and the unusual cases.
   --client-id <key>       Key of the OAuth client. Default ${FAKE_CLIENT.clientID}.
   --client-secret <text>  Its secret. Default ${FAKE_CLIENT.clientSecret}.
   --callback-url <url>    Its callback URL, matched as strictly as Bitbucket does.
                           Default: any URL on loopback.
   --latency <ms>          Time added to each answer. Default 0.
+  --profile <name>        How Bitbucket's open questions turn out: bitbucket (default),
+                          platform or legacy.
+  --record <file>         Answer as a server that the command record has recorded.
   --remember-consent      Send a browser that has allowed the app straight back, as
                           Bitbucket does. The fake's front page signs out.
-  --host <address>        Address to listen on. Default 127.0.0.1. Whoever reaches the
-                          fake can sign in as anybody.
+  --host <address>        Address to listen on. Default 127.0.0.1. Anyone who reaches the
+                          fake can sign in as any user.
 
 A people file is a list; only "key" is needed:
   [{ "key": "alice" },
@@ -67,6 +71,8 @@ async function readOptions(args: readonly string[]): Promise<FakeBitbucketOption
       'client-secret': { type: 'string', default: FAKE_CLIENT.clientSecret },
       'callback-url': { type: 'string', default: '*' },
       'remember-consent': { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      record: { type: 'string' },
     },
   })
   return {
@@ -82,6 +88,8 @@ async function readOptions(args: readonly string[]): Promise<FakeBitbucketOption
         callbackURL: values['callback-url'],
       },
     ],
+    ...(values.profile !== undefined && { profile: values.profile as FakeProfile }),
+    ...(values.record !== undefined && { record: values.record }),
     behaviour: { rememberConsent: values['remember-consent'] },
   }
 }

@@ -12,26 +12,35 @@ const terminal = {
   ask,
 }
 
+/** Lines that came together with the answer to an earlier question, as from a pipe. */
+const typedAhead: string[] = []
+
 async function ask(question: string, { hidden = false } = {}): Promise<string | null> {
-  const { createInterface } = require('node:readline') as typeof import('node:readline')
   process.stderr.write(question)
-  // The reader echoes what is typed to its output: into nothing if the answer is hidden.
+  const answer = typedAhead.shift() ?? (await readLine(hidden))
+  if (hidden || answer === null) process.stderr.write('\n')
+  return answer
+}
+
+async function readLine(hidden: boolean): Promise<string | null> {
+  const { createInterface } = require('node:readline') as typeof import('node:readline')
+  // A reader echoes what is typed to its output: into nothing if the answer is hidden.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const lines = createInterface({
     input: process.stdin,
     output: hidden ? nowhere : process.stderr,
     terminal: process.stdin.isTTY === true,
   })
-  // At the end of the input a reader closes without a line.
-  const answer = await new Promise<string | null>((resolve) => {
+  lines.on('line', (line) => typedAhead.push(line))
+  // At the end of the input there is no line, and with Ctrl+C the reader ends as well.
+  await new Promise<void>((resolve) => {
     lines
-      .once('line', resolve)
-      .once('close', () => resolve(null))
-      .once('SIGINT', () => resolve(null))
+      .once('line', () => resolve())
+      .once('close', resolve)
+      .once('SIGINT', resolve)
   })
   lines.close()
-  if (hidden) process.stderr.write('\n')
-  return answer
+  return typedAhead.shift() ?? null
 }
 
 dispatch(process.argv.slice(2), terminal).then(

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -369,6 +371,24 @@ describe('the command', () => {
   ])('refuses %j', async (args, answers, message) => {
     const { code, errors } = await run(args, answers)
     expect([code, errors.includes(message)]).toEqual([2, true])
+  })
+
+  test('reads both answers from a pipe, echoes none, and ends with a signal', async () => {
+    const args = ['dist/cli/index.js', 'record', '--callback-url', await freeCallback()]
+    const env = { ...process.env, BITBUCKET_CLIENT_ID: '', BITBUCKET_CLIENT_SECRET: '' }
+    const command = spawn(process.execPath, args, { env })
+    let printed = ''
+    for (const stream of [command.stdout, command.stderr]) {
+      stream.on('data', (chunk) => {
+        printed += String(chunk)
+        if (printed.includes('in your browser') && !command.killed) command.kill('SIGTERM')
+      })
+    }
+    command.stdin.end('an-id\na-secret\n')
+    const [code] = await once(command, 'close')
+    expect(code).toBe(1)
+    expect(printed).toMatch(/Client ID \(Key\): Secret \(is not shown\): \nOpen http/)
+    expect(printed).not.toMatch(/an-id|a-secret/)
   })
 
   test('explains itself', async () => {

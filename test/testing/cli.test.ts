@@ -83,6 +83,25 @@ describe('fake', () => {
     })
   })
 
+  it.each([
+    [['--profile', 'platfrom'], 'There is no profile "platfrom". Did you mean "platform"?'],
+    [['--record', 'none.json'], '"record": none.json cannot be read (ENOENT).'],
+    [['--record', 'package.json'], 'package.json is not a record of'],
+    [['--record', 'README.md'], '"record": README.md is not JSON.'],
+  ])('ends with 1 and the reason for %j', async (args, message) => {
+    const { code, errors } = await run(['fake', '--port', '0', ...args])
+    expect([code, errors.includes(message)]).toEqual([1, true])
+  })
+
+  it('starts in a profile', async () => {
+    const { code } = await run(['fake', '--port', '0', '--profile', 'platform'], async (greeting) => {
+      // The profile "platform" refuses a request without redirect_uri.
+      const url = `${urlIn(greeting)}/site/oauth2/authorize?response_type=code&client_id=${FAKE_CLIENT.clientID}`
+      expect((await send(url)).text).toContain('The request names none.')
+    })
+    expect(code).toBe(0)
+  })
+
   it('ends with 1 and the reason when the port is taken', async () => {
     const other = await startFakeBitbucket()
     const { port } = new URL(other.url)
