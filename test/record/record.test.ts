@@ -378,12 +378,13 @@ describe('the command', () => {
     const env = { ...process.env, BITBUCKET_CLIENT_ID: '', BITBUCKET_CLIENT_SECRET: '' }
     const command = spawn(process.execPath, args, { env })
     let printed = ''
-    for (const stream of [command.stdout, command.stderr]) {
-      stream.on('data', (chunk) => {
-        printed += String(chunk)
-        if (printed.includes('in your browser') && !command.killed) command.kill('SIGTERM')
-      })
+    const note = (chunk: Buffer) => {
+      printed += String(chunk)
     }
+    command.stdout.on('data', note)
+    command.stderr.on('data', note)
+    // The command listens to signals right after it has printed where to go.
+    command.stdout.once('data', () => setTimeout(() => command.kill('SIGTERM'), 200))
     command.stdin.end('an-id\na-secret\n')
     const [code] = await once(command, 'close')
     expect(code).toBe(1)
