@@ -1,0 +1,119 @@
+import {
+  type AccountHooks,
+  EmailTakenError,
+  type Identity,
+  IdentityTakenError,
+  type Profile,
+  uniqueViolation,
+} from 'passport-bitbucket-signin'
+import type { DataSource, EntityManager } from 'typeorm'
+import { addressKey } from '../shared/address-key'
+import { sealTokens } from '../shared/seal-tokens'
+import { identities, type User, users } from './entities'
+
+const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
+
+/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+export function accountHooks(db: DataSource): AccountHooks<User> {
+  return {
+    async getUserByIdentity({ identity }) {
+      const found = await db.getRepository(identities).findOneBy(key(identity))
+      return found && db.getRepository(users).findOneBy({ id: found.userId })
+    },
+
+    getUserById: ({ id }) => db.getRepository(users).findOneBy({ id: Number(id) }),
+
+    async getAccountsByEmail({ email }) {
+      const found = await db.getRepository(users).findBy({ emailKey: addressKey(email) })
+      return found.map((user) => ({
+        user,
+        email: user.email ?? '',
+        emailVerified: user.emailVerified,
+        autoLink: user.autoLink,
+      }))
+    },
+
+    createUser: ({ identity, profile, email }) => transaction(db, (tx) => insertUser(tx, email, identity, profile)),
+
+    linkIdentity: ({ user: { id }, identity, profile, email }) =>
+      transaction(db, async (tx) => {
+        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        const user = await lockUser(tx, id)
+        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        await insertIdentity(tx, id, identity, profile)
+        const own = email && { id, emailKey: addressKey(email.address) }
+        if (own) await tx.update(users, own, { emailVerified: true })
+      }),
+
+    unlinkIdentity: ({ user: { id }, identity }) =>
+      transaction(db, async (tx) => {
+        // The lock makes parallel unlinks wait for each other.
+        const user = await lockUser(tx, id)
+        if (!user?.passwordHash && (await tx.countBy(identities, { userId: id })) < 2) return 'last'
+        await tx.delete(identities, { ...key(identity), userId: id })
+        await tx.update(users, { id }, { autoLink: false })
+        return 'unlinked'
+      }),
+
+    async listIdentities({ user }) {
+      const rows = await db.getRepository(identities).findBy({ userId: user.id })
+      return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile }))
+    },
+
+    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+
+    storeTokens: ({ identity, tokens }) =>
+      db.getRepository(identities).update(key(identity), { tokens: sealTokens(tokens, identity.id) }),
+
+    updateProfile: ({ identity, profile }) =>
+      db.getRepository(identities).update(key(identity), { profile: stored(profile) }),
+
+    canSignIn: ({ user }) => !user.suspended || 'suspended',
+
+    // The table of connect-pg-simple; connect-typeorm asks for TypeORM 0.3.
+    endOtherSessions: ({ req, user }) =>
+      db.query("DELETE FROM session WHERE sess #>> '{passport,user}' = $1 AND sid <> $2", [
+        String(user.id),
+        req.sessionID,
+      ]),
+  }
+}
+
+export async function insertUser(
+  tx: EntityManager,
+  email: { address: string; verified: boolean } | null,
+  identity: Identity,
+  profile: Profile,
+): Promise<User> {
+  const address = email?.address ?? null
+  const row = { name: profile.displayName, email: address, emailKey: address && addressKey(address) }
+  const { identifiers } = await tx.insert(users, { ...row, emailVerified: email?.verified ?? false })
+  const id = identifiers[0]?.id as number
+  await insertIdentity(tx, id, identity, profile)
+  return tx.findOneByOrFail(users, { id })
+}
+
+/** `insert`, never `save`: that would move an identity of another user to this one, without an error. */
+async function insertIdentity(tx: EntityManager, userId: number, identity: Identity, profile: Profile) {
+  await tx.insert(identities, { ...key(identity), userId, profile: stored(profile) })
+}
+
+function lockUser(tx: EntityManager, id: number): Promise<User | null> {
+  return tx.findOne(users, { where: { id }, lock: { mode: 'pessimistic_write' } })
+}
+
+function stored({ username, nickname, displayName, avatarUrl }: Profile) {
+  return { username, nickname, displayName, avatarUrl }
+}
+
+/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+export async function transaction<T>(db: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
+  try {
+    return await db.transaction(work)
+  } catch (error) {
+    const refused = uniqueViolation(error)
+    if (refused?.constraint === 'users_email_key' || refused?.columns.includes('emailKey')) throw new EmailTakenError()
+    if (refused) throw new IdentityTakenError()
+    throw error
+  }
+}
