@@ -53,6 +53,7 @@ export type {
   TenantSource,
   Texts,
   Tokens,
+  UniqueViolation,
   UpstreamTiming,
   UserDescription,
   WorkspaceMembership,
@@ -72,4 +73,5 @@ export {
   german,
   IdentityTakenError,
   Strategy,
+  uniqueViolation,
 } from './index.js'

@@ -1,3 +1,4 @@
+export { type UniqueViolation, uniqueViolation } from './accounts/unique-violation'
 export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './bitbucket-sign-in'
 export { type ConnectionsOptions, connections, type TenantSource } from './connections/tenants'
 export type { Brand } from './contract/brand'
