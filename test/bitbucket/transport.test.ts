@@ -1,10 +1,13 @@
 import http = require('node:http')
 import https = require('node:https')
 
-import type { AddressInfo, Socket } from 'node:net'
+import { spawn } from 'node:child_process'
+import dns from 'node:dns'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest'
 import { createTransport, type TransportOptions } from '../../src/bitbucket/transport'
 import type { Transport } from '../../src/bitbucket/upstream-errors'
 import { BitbucketSignInError } from '../../src/contract/errors'
@@ -424,6 +427,88 @@ describe.each(WAYS)('through %s, a reset before the answer', (_way, options) => 
     expect(await refusal(send(server, { deadline }))).toBe('upstream_timeout')
     expect(server.requests).toHaveLength(1)
   })
+})
+
+/** Answers the look-up of any host, with a dead IPv6 address first. */
+function dualStack(): void {
+  const lookup = vi.spyOn(dns, 'lookup') as unknown as MockInstance<(...args: unknown[]) => void>
+  lookup.mockImplementation((...args) => {
+    const done = args.at(-1) as (error: null, found: object[]) => void
+    const found = [
+      { address: '::1', family: 6 },
+      { address: '127.0.0.1', family: 4 },
+    ]
+    process.nextTick(() => done(null, found))
+  })
+  closers.push(() => lookup.mockRestore())
+}
+
+/**
+ * A server on IPv4 that takes its first connection after a second: it is busy, its queue is full, and the kernel drops
+ * what comes, which the client repeats after a second.
+ */
+async function slowServer(): Promise<URL> {
+  const script = `
+    const server = require('node:http').createServer((_, res) => res.end('{"ok":true}'))
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      require('node:fs').writeSync(1, String(server.address().port))
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+    })`
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  closers.push(() => child.kill('SIGKILL'))
+  const [port] = (await once(child.stdout, 'data')) as [Buffer]
+  for (let filler = 0; filler < 4; filler++) {
+    const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
+    closers.push(() => socket.destroy())
+  }
+  await wait(50)
+  return new URL(`http://dual.localhost:${port}/2.0/user`)
+}
+
+describe.each(WAYS)('through %s', (_way, options) => {
+  beforeEach(() => {
+    way = options
+  })
+
+  test('case 23: a request says which package sends it', async () => {
+    const server = await serverOf((socket) => socket.write(OK))
+    await send(server)
+    await send(server, { method: 'POST', body: 'code=c0de' })
+    const { version } = require('../../package.json') as { version: string }
+    for (const { text } of server.requests) {
+      expect(text.match(/^user-agent: .*$/gim)).toEqual([
+        expect.stringMatching(new RegExp(`^user-agent: passport-bitbucket-signin/${version}$`, 'i')),
+      ])
+    }
+  })
+
+  test('case 24: a connection that needs a second beside a dead IPv6 address opens', async () => {
+    dualStack()
+    const url = await slowServer()
+    const start = performance.now()
+    expect((await send({ url })).body).toEqual({ ok: true })
+    // The control: it was not open within the 250 ms that Node gives an address.
+    expect(performance.now() - start).toBeGreaterThan(500)
+  })
+})
+
+test('case 18: a connection that does not open ends with its request', async () => {
+  const sockets = new Set<Socket>()
+  const silent = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    socket.resume()
+  })
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  closers.push(() => silent.close())
+  const url = new URL(`https://127.0.0.1:${(silent.address() as AddressInfo).port}/`)
+  const transport = transportOf({ timeoutMs: 300 })
+  transport.preconnect(url, 2)
+  const refused = Array.from({ length: 60 }, () => refusal(send({ url }, { transport, deadline: deadlineOf(300) })))
+  await vi.waitFor(() => expect(sockets.size).toBe(50))
+  expect(new Set(await Promise.all(refused))).toEqual(new Set(['upstream_timeout']))
+  await vi.waitFor(() => expect(sockets.size).toBe(0), { timeout: 2000 })
 })
 
 describe.each(WAYS)('through %s, bytes that nobody asked for', (_way, options) => {
