@@ -344,7 +344,7 @@ test("TEN-13: whoever is no member of the workspace, or shows somebody else's me
   ]) {
     lab.fake.script('workspace', answer)
     const url = await lab.callback(attacker, 'carol')
-    await lab.refused(attacker, () => attacker.get(url), { code: 'workspace_required' })
+    await lab.refused(attacker, () => attacker.get(url), { code: 'upstream_failed' })
   }
   lab.fake.clearScripts()
   // Gone since the last sign-in.
