@@ -170,7 +170,10 @@ export interface AccountHooks<User> {
     input: HookInput & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },
   ): unknown
 
-  /** Called when name, nickname or picture changed upstream. An address is never an instruction to change yours. */
+  /**
+   * Called when name, nickname or picture changed upstream. An address is never an instruction to change yours;
+   * `profile.emails` is `null` here, because a known user signs in without waiting for the addresses.
+   */
   updateProfile?(
     input: HookInput & {
       readonly user: User
