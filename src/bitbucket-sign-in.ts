@@ -4,13 +4,8 @@ import type { Strategy } from 'passport'
 import { defaultUserId } from './accounts/guarded-hooks'
 import { refreshTokens as refresh } from './bitbucket/exchange'
 import { createTransport } from './bitbucket/transport'
-import {
-  type ActiveConnection,
-  activateConnection,
-  basePathOf,
-  connectionSource,
-  requestOrigin,
-} from './connections/active-connection'
+import { type ActiveConnection, activateConnection, basePathOf, requestOrigin } from './connections/active-connection'
+import { connectionSource } from './connections/connection-source'
 import { brandProblem } from './contract/brand'
 import { BitbucketSignInError } from './contract/errors'
 import { undisturbed } from './contract/events'
@@ -158,7 +153,9 @@ export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): Bitb
     async callbackURLs() {
       // A tenant that inherits client and callback needs no registration of its own, but may bring origins.
       const registrations = new Map<string, CallbackRegistration>()
-      for (const { callbackURL, clientID, id: connection, tenant, origins } of await services.source.list()) {
+      const { connections, failures } = await services.source.list()
+      for (const { tenant, error } of failures) warnOfTenant(tenant, error)
+      for (const { callbackURL, clientID, id: connection, tenant, origins } of connections) {
         const key = `${clientID} ${callbackURL}`
         const first = registrations.get(key) ?? { callbackURL, clientID, connection, tenant, origins: [] }
         registrations.set(key, { ...first, origins: [...new Set([...first.origins, ...origins])] })
@@ -191,7 +188,7 @@ export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): Bitb
 
     async refreshTokens({ refreshToken, tenant = null, connection }) {
       const client = connection
-        ? activateConnection(connection, services.name, options.basePath)
+        ? activateConnection(connection, { name: services.name, basePath: options.basePath })
         : await registeredClient(services, tenant)
       const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
       let running = inFlight.get(key)
@@ -224,6 +221,12 @@ async function registeredClient<User>(services: Services<User>, tenant: string |
   throw new BitbucketSignInError('connection_unavailable', 'refreshTokens: this tenant has no connection (any more).')
 }
 
+/** The others can still be registered; the doctor reports the same as a problem. */
+function warnOfTenant(tenant: string | null, error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error)
+  process.emitWarning(`callbackURLs: tenant "${tenant}" is left out. ${message}`, 'BitbucketSignInWarning')
+}
+
 /** The one place where everything is made. */
 function createServices<User>(options: ResolvedOptions<User>): Services<User> {
   const { name, accounts, paths, policy, http } = options
@@ -234,7 +237,12 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
   const report = undisturbed(options.onError ?? ((error) => console.error(error)))
   return {
     name,
-    source: connectionSource(options.connection, name, options.basePath),
+    source: connectionSource(options.connection, {
+      name,
+      basePath: options.basePath,
+      tenantClients: options.tenantClients,
+      report,
+    }),
     accounts,
     userId: options.userId ? atOnce('userId', options.userId) : defaultUserId,
     reread: userReader(options.passport),

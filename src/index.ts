@@ -26,10 +26,12 @@ export type { BitbucketEmail, Identity, Profile } from './contract/identity'
 export type { Limiter, LimiterFactory, LimiterOptions } from './contract/limiter'
 export type {
   BitbucketSignInOptions,
+  ClientOwner,
   Connection,
   ConnectionResolver,
   EmailCodeMessage,
   Endpoints,
+  TenantClients,
 } from './contract/options'
 export type { Page, PageForm, PageName, RenderPage } from './contract/pages'
 export type { SignInPolicy } from './contract/policy'

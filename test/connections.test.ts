@@ -107,7 +107,7 @@ describe('levels', () => {
       default: { ...BASE, enabled: false, applications: ['web'] },
       tenants: { t1: { enabled: false }, t2: { applications: [] } },
     })
-    expect((await resolve.list()).map(({ id }) => id)).toEqual(['default', 'tenant:t1', 'tenant:t2'])
+    expect((await resolve.list()).map(({ tenant }) => tenant)).toEqual([null, 't1', 't2'])
     expect(await resolve(requestOf('t1', 'web'))).toBeNull()
   })
 })

@@ -341,7 +341,6 @@ describe('other values of a connection', () => {
     ['scope', 'repository:write pullrequest'],
     ['scope', ['repository', 'pullrequest']],
     ['scope', false],
-    ['applications', ['web']],
     ['origins', ['https://two.example', 'https://three.example:8443/', 'http://localhost:3000']],
     ['workspaces', ['acme', 'acme_2.x-y', '{12345678-1234-4123-8123-123456789abc}']],
   ])('%s may be %j', (name, value) => {
@@ -375,6 +374,11 @@ describe('other values of a connection', () => {
   ])('%s is refused as %j', (name, value) => {
     expect(refusal(() => connect({ [name]: value }))).toContain(`\`${name}`)
   })
+})
+
+test('case 26: a fixed connection with `applications` is refused: no request would ever be offered it', () => {
+  expect(refusal(() => connect({ applications: ['web'] }))).toContain('`applications` hides a fixed connection')
+  connect({ applications: ['web'], application: 'web' })
 })
 
 describe('other options', () => {

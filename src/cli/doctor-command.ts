@@ -136,7 +136,7 @@ function checked(given: {
 }): ActiveConnection {
   try {
     const clientSecret = process.env.BITBUCKET_CLIENT_SECRET || 'not given'
-    return activateConnection({ ...given, clientSecret }, 'doctor', null)
+    return activateConnection({ ...given, clientSecret }, { name: 'doctor', basePath: null })
   } catch (error) {
     if (error instanceof BitbucketSignInError) throw new UsageError(error.message)
     throw error

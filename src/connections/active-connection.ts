@@ -1,22 +1,17 @@
 import { createHash } from 'node:crypto'
 import type { Request } from 'express'
 import type { ApiClient } from '../bitbucket/exchange'
-import { BitbucketSignInError } from '../contract/errors'
 import {
   BASE_SCOPES,
   BITBUCKET_ENDPOINTS,
   BITBUCKET_ISSUER,
   type Connection,
-  type ConnectionResolver,
-  configurationError,
   type Endpoints,
   scopesOf,
 } from '../contract/options'
 import { Secret } from '../contract/secret'
-import { type ConnectionKey, unavailability } from '../decisions/connection-levels'
 import { type BasePath, parseConnection, type ResolvedConnection } from '../options/connection-options'
 import { type CookieJar, cookieJar } from '../state/sealed-cookie'
-import { withDeadline } from '../time/deadline'
 
 /** A connection, validated, with everything that follows from it worked out once. Frozen. */
 export interface ActiveConnection extends ApiClient {
@@ -25,7 +20,13 @@ export interface ActiveConnection extends ApiClient {
   readonly application: string | null
   readonly signUp: boolean
   readonly trustedProvider: boolean
+  readonly enabled: boolean
   readonly visible: boolean
+  /**
+   * The upstream server that answers: Bitbucket, or own endpoints. `issuer` adds the tenant when its client is not the
+   * application's.
+   */
+  readonly server: string
   /** The scopes to ask for in one string, `undefined` = send none. */
   readonly scope: string | undefined
   readonly authorizationURL: URL
@@ -46,116 +47,27 @@ export interface ActiveConnection extends ApiClient {
   readonly jar: CookieJar
 }
 
-/** Finds the connection of a request. */
-export interface ConnectionSource {
-  /** `null` = there is none for this request. */
-  resolve(req: Request): Promise<ActiveConnection | null> | ActiveConnection | null
-  /**
-   * The connection under which a sign-in started, for a callback at another host than the one where it did. A resolver
-   * function of the app's own is asked for the connection of the request instead.
-   */
-  resolveFor(req: Request, key: ConnectionKey): Promise<ActiveConnection | null> | ActiveConnection | null
-  /** The connection of a tenant, offered or not; `null` = it has none, `undefined` = this source cannot tell. */
-  registered(tenant: string | null): Promise<ActiveConnection | null | undefined>
-  /** All connections that can be listed, for `callbackURLs()`. */
-  list(): Promise<readonly ActiveConnection[]>
+/** What a connection depends on besides its own fields. */
+export interface Activation {
+  /** Name of the plugin, in its cookies. */
+  readonly name: string
+  readonly basePath: BasePath
+  /** Names what has to be fixed, when that is not `connection`. */
+  readonly givenTo?: string
+  /** The issuer of its identities, given the server. Default: the server itself. */
+  readonly issuerAt?: (server: string) => string
 }
 
-/** A resolver that also finds its connections without a request, as `connections()` makes it. */
-export interface KeyedResolver extends ConnectionResolver {
-  /** What is offered to this tenant and application, `null` = nothing. */
-  readonly lookUp: (key: ConnectionKey) => Promise<Connection | null>
-  /** The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
-  readonly registered: (tenant: string | null) => Promise<Connection | null>
-  /** The registered connection of every level that can be listed. */
-  readonly list: () => Promise<readonly Connection[]>
-}
-
-const RESOLVER_DEADLINE_MS = 15_000
-
-const MAX_KNOWN = 10_000
-
-/**
- * Makes the source. A fixed connection is worked out once, a resolver's answers once per distinct content: a row read
- * from a database anew costs a comparison, and an object that was changed in place is seen.
- */
-export function connectionSource(
-  connection: Connection | ConnectionResolver,
-  pluginName: string,
-  basePath: string | undefined,
-): ConnectionSource {
-  const known = new Map<string, ActiveConnection>()
-  const activate = (each: Connection): ActiveConnection => {
-    const content = JSON.stringify(each)
-    let active = known.get(content)
-    if (!active) {
-      active = activateConnection(each, pluginName, basePath)
-      if (known.size >= MAX_KNOWN) known.clear()
-      known.set(content, active)
-    }
-    return active
-  }
-  const available = (each: Connection) => (unavailability(each) === null ? activate(each) : null)
-
-  if (typeof connection !== 'function') {
-    const fixed = activate(connection)
-    const offered = unavailability(connection) === null ? fixed : null
-    return {
-      resolve: () => offered,
-      resolveFor: () => offered,
-      registered: async () => fixed,
-      list: async () => [fixed],
-    }
-  }
-
-  const resolved = async (ask: () => ReturnType<ConnectionResolver>) => {
-    const found = await askResolver(ask)
-    return found === null ? null : available(found)
-  }
-  const keyed = 'lookUp' in connection ? (connection as KeyedResolver) : undefined
-  return {
-    resolve: (req) => resolved(() => connection(req)),
-    resolveFor: (req, key) => resolved(() => (keyed ? keyed.lookUp(key) : connection(req))),
-    async registered(tenant) {
-      if (!keyed) return undefined
-      const found = await askResolver(() => keyed.registered(tenant))
-      return found === null ? null : activate(found)
-    },
-    async list() {
-      return keyed ? (await keyed.list()).map(activate) : []
-    },
-  }
-}
-
-/** Resolvers are hooks: they have a deadline, and anything but a connection or `null` is a fault. */
-async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<Connection | null> {
-  let found: Connection | null
-  try {
-    found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')
-  } catch (cause) {
-    if (cause instanceof BitbucketSignInError && cause.code === 'store_unavailable') throw cause
-    throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
-  }
-  if (found === null) return null
-  if (typeof found !== 'object' || Array.isArray(found)) {
-    throw new BitbucketSignInError('hook_failed', 'The connection resolver must return a connection or null.')
-  }
-  if (!found.id) throw configurationError('connection.id: a resolver must name each connection.')
-  return found
-}
-
-/** Validates a connection and works out everything that follows from it; `givenTo` names what has to be mended. */
-export function activateConnection(
-  connection: Connection,
-  pluginName: string,
-  basePath: BasePath,
-  givenTo?: string,
-): ActiveConnection {
+/** Validates a connection and precomputes everything that follows from it. */
+export function activateConnection(connection: Connection, activation: Activation): ActiveConnection {
+  const { name, basePath, givenTo, issuerAt = (server) => server } = activation
   const resolved = parseConnection(connection, basePath, givenTo)
   const { endpoints, id, tenant, application, clientID, callbackURL } = resolved
   const callback = new URL(callbackURL)
   const custom = resolved.origins.map((origin) => new URL(origin).origin)
   const apiURL = withoutSlash(endpoints.apiURL)
+  const server = serverOf(endpoints)
+  const issuer = issuerAt(server)
   return Object.freeze<ActiveConnection>({
     id,
     tenant,
@@ -163,13 +75,15 @@ export function activateConnection(
     clientID,
     clientSecret: new Secret(resolved.clientSecret),
     callbackURL,
-    issuer: issuerOf(endpoints),
+    server,
+    issuer,
     tokenURL: new URL(endpoints.tokenURL),
     apiURL,
     // Slugs and uuids are lower case at Bitbucket; written otherwise they would match no workspace.
     workspaces: Object.freeze([...new Set(resolved.workspaces.map((each) => each.toLowerCase()))]),
     signUp: resolved.signUp,
     trustedProvider: resolved.trustedProvider,
+    enabled: resolved.enabled,
     visible: resolved.visible,
     scope: scopeOf(resolved.scope),
     authorizationURL: new URL(endpoints.authorizationURL),
@@ -179,14 +93,15 @@ export function activateConnection(
     origins: Object.freeze([...new Set([callback.origin, ...custom])]),
     hasCustomDomains: custom.length > 0,
     basePath: basePathOf(resolved, basePath),
-    digest: digestOf(resolved),
-    jar: cookieJar(pluginName, callback.protocol === 'https:'),
+    digest: digestOf(resolved, issuer),
+    jar: cookieJar(name, callback.protocol === 'https:'),
   })
 }
 
-function digestOf({ id, tenant, application, clientID, callbackURL, endpoints }: ResolvedConnection): string {
+function digestOf(resolved: ResolvedConnection, issuer: string): string {
+  const { id, tenant, application, clientID, callbackURL, endpoints } = resolved
   const { authorizationURL, tokenURL, apiURL } = endpoints
-  const parts = [id, tenant, application, clientID, callbackURL, authorizationURL, tokenURL, apiURL]
+  const parts = [id, tenant, application, issuer, clientID, callbackURL, authorizationURL, tokenURL, apiURL]
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22)
 }
 
@@ -196,14 +111,14 @@ export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, bas
 }
 
 /**
- * Own endpoints make another issuer, even where only one of them differs: whoever runs that one server has a say in
+ * Own endpoints are another server, even where only one of them differs: whoever runs that one server has a say in
  * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
  * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
  *
  * On Bitbucket's own hosts the whole address counts. They also serve what anybody pushes: a file called `user` in a
  * repository, asked for through the API, would be the answer to "who is this?".
  */
-function issuerOf(endpoints: Servers): string {
+function serverOf(endpoints: Servers): string {
   const addresses = addressesOf(endpoints)
   if (addresses.join(' ') === addressesOf(BITBUCKET_ENDPOINTS).join(' ')) return BITBUCKET_ISSUER
   const servers = originsOf(addresses)

@@ -1,14 +1,15 @@
 import type { Request } from 'express'
 import { type Connection, configurationError } from '../contract/options'
 import {
+  bringsOwnClient,
   type ConnectionKey,
   type ConnectionOverride,
   mergeLevels,
   unavailability,
 } from '../decisions/connection-levels'
-import { parseConnectionsOptions } from '../options/tenants-options'
+import { checkDeadOptions, noApplication, parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
-import type { KeyedResolver } from './active-connection'
+import { type KeyedResolver, type ListedLevel, markClient } from './connection-source'
 
 /** What a tenant overrides, by tenant id; or a function that looks one tenant up, `null` = no such tenant. */
 export type TenantSource =
@@ -63,6 +64,7 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
     const odd = Object.keys(tenants).find((id) => !isKey(id))
     if (odd !== undefined) throw configurationError(`connections: tenants: \`${odd.slice(0, 64)}\` cannot be an id.`)
   }
+  checkDeadOptions(options)
   const cached = cache(cacheMs)
 
   const readDefault = (): Promise<Connection | null> =>
@@ -76,12 +78,12 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
       return Object.hasOwn(tenants, tenant) ? levelOf('tenants', tenants[tenant]) : null
     })
 
-  /** Both levels, put together whether offered or not. */
+  /** Both levels, merged whether offered or not. */
   async function merged(key: ConnectionKey): Promise<Connection | null> {
     if (!isKey(key.tenant) || !isKey(key.application)) return null
     const { tenant } = key
     const [base, override] = await Promise.all([readDefault(), tenant === null ? null : readTenant(tenant)])
-    return tenant !== null && override === null ? null : mergeLevels(base, override, key)
+    return tenant !== null && override === null ? null : mergeMarked(base, override, key)
   }
 
   async function lookUp(key: ConnectionKey): Promise<Connection | null> {
@@ -94,24 +96,41 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
       options.tenant ? options.tenant(req) : null,
       options.application ? options.application(req) : null,
     ])
-    return lookUp({ tenant, application })
+    const connection = await merged({ tenant, application })
+    if (connection?.applications && !options.application) throw noApplication()
+    return connection && unavailability(connection) === null ? connection : null
   }
 
-  /** A callback is registered before its connection is switched on, and for whichever application. */
-  async function registered(tenant: string | null): Promise<Connection | null> {
-    const connection = await merged({ tenant, application: null })
-    if (!connection) return null
-    const { enabled: _enabled, applications: _applications, ...everywhere } = connection
-    return everywhere
-  }
+  const registered = (tenant: string | null) => merged({ tenant, application: null })
 
-  async function list(): Promise<readonly Connection[]> {
+  async function list(): Promise<readonly ListedLevel[]> {
     const ids = typeof tenants === 'function' ? ((await options.tenantIds?.()) ?? []) : Object.keys(tenants)
-    const found = await Promise.all([null, ...ids].map(registered))
-    return found.filter((connection) => connection !== null)
+    return Promise.all(
+      [null, ...ids].map(async (tenant) => {
+        try {
+          return { tenant, connection: await registered(tenant) }
+        } catch (error) {
+          return { tenant, error }
+        }
+      }),
+    )
   }
 
-  return Object.assign(resolve, { lookUp, registered, list })
+  return Object.assign(resolve, { lookUp, registered, list, fixed: fixedLevels(options) })
+}
+
+function mergeMarked(base: Connection | null, override: ConnectionOverride | null, key: ConnectionKey) {
+  const connection = mergeLevels(base, override, key)
+  if (connection) markClient(connection, bringsOwnClient(base, override ?? {}) ? 'own' : 'application')
+  return connection
+}
+
+/** The tenants that can be checked at construction: both levels were given as values. */
+function fixedLevels({ default: base = null, tenants }: ConnectionsOptions): readonly Connection[] {
+  if (typeof base === 'function' || typeof tenants === 'function') return []
+  return Object.entries(tenants ?? {}).flatMap(
+    ([tenant, override]) => mergeMarked(base, override, { tenant, application: null }) ?? [],
+  )
 }
 
 /**

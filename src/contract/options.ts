@@ -77,6 +77,12 @@ export interface Connection {
  */
 export type ConnectionResolver = (req: Request) => Connection | null | Promise<Connection | null>
 
+/** Who controls an OAuth client: the app's own operators, or somebody else. */
+export type ClientOwner = 'ours' | 'theirs'
+
+/** The answer for all tenants, or one for each client; `tenant` is `null` when the connection names none. */
+export type TenantClients = ClientOwner | ((clientID: string, tenant: string | null) => ClientOwner)
+
 /** What `sendEmailCode` receives. */
 export interface EmailCodeMessage {
   /** The address to mail to; checked, so it fits a header line. */
@@ -101,6 +107,21 @@ export interface BitbucketSignInOptions<User> {
    */
   readonly secrets: readonly (string | undefined)[]
   readonly connection: Connection | ConnectionResolver
+  /**
+   * Who controls the OAuth clients that tenants bring. There is no default: a tenant whose `clientID` and `clientSecret`
+   * are not the application level's is refused until this is answered (at construction, or `connection_unavailable`).
+   *
+   * The attack: whoever controls a client can be handed the codes of everyone who allows it. Such a code, finished in the
+   * attacker's own browser at the tenant's host, would sign in to the victim's account of the whole application.
+   *
+   * - `'ours'`: only your own operators can set a tenant's client. Its identities are Bitbucket's, for all tenants alike.
+   * - `'theirs'`: tenants' administrators can. Identities carry the tenant in `issuer`, so accounts are separate for each
+   *   tenant, and your hooks must look inside `context.tenant` only.
+   *
+   * It is asked for other connections than the application's alone; with a resolver function, for every one that names a
+   * tenant, and for every client after the first.
+   */
+  readonly tenantClients?: TenantClients
   readonly accounts: AccountHooks<User>
   /**
    * Mails a one-time code; awaited at most 5 seconds. Required unless the policy never asks for a code

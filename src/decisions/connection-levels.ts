@@ -1,4 +1,4 @@
-import type { Connection } from '../contract/options'
+import type { ClientOwner, Connection } from '../contract/options'
 
 /** What a tenant may say: any field of a connection. A field left out is inherited. */
 export type ConnectionOverride = Partial<Omit<Connection, 'id' | 'tenant' | 'application'>>
@@ -16,10 +16,10 @@ export type Unavailable = 'disabled' | 'application-not-allowed' | 'no-credentia
 export type EffectiveConnection = { readonly connection: Connection } | { readonly unavailable: Unavailable }
 
 /**
- * Puts the application level and a tenant together, field by field; `null` when what comes out is no whole connection.
- * Two things are never inherited apart from each other: `clientID` and `clientSecret` come together, and own
- * `endpoints` bring their own credentials and their own trust, or a tenant's server could collect the application's
- * secret and vouch for addresses in its name.
+ * Puts the application level and a tenant together, field by field; `null` when the result is not a whole connection.
+ * `clientID` and `clientSecret` come together. Own credentials do not inherit trust, because whoever controls an OAuth
+ * client can obtain codes of its users; own `endpoints` inherit no credentials either, or a tenant's server could
+ * collect the application's secret.
  */
 export function mergeLevels(
   base: Connection | null,
@@ -32,8 +32,8 @@ export function mergeLevels(
   if ('endpoints' in given) {
     delete inherited.clientID
     delete inherited.clientSecret
-    delete inherited.trustedProvider
   }
+  if ('endpoints' in given || bringsOwnClient(base, given)) delete inherited.trustedProvider
   const merged: Partial<Connection> = { ...inherited, ...given }
   const { clientID, clientSecret, callbackURL } = merged
   if (!clientID || !clientSecret || !callbackURL) return null
@@ -51,6 +51,43 @@ export function effectiveConnection(
   if (!connection) return { unavailable: 'no-credentials' }
   const unavailable = unavailability(connection)
   return unavailable ? { unavailable } : { connection }
+}
+
+/** Whether a tenant's client is not the application's: equal means that id **and** secret are. */
+export function bringsOwnClient(base: Connection | null, override: ConnectionOverride): boolean {
+  const { clientID, clientSecret } = definedFields(override)
+  if (clientID === undefined) return false
+  return clientID !== base?.clientID || clientSecret !== base?.clientSecret
+}
+
+/** Whose word an identity is, or why the connection must not be used before the app has answered `tenantClients`. */
+export type IssuerDecision = { readonly issuer: string } | { readonly refused: 'not-answered' | 'no-tenant' }
+
+/**
+ * Names the issuer of a connection's identities. The application's client speaks for the server alone. A client that
+ * others control does not: they can obtain the codes of everyone who allowed it, so its identities carry the tenant's
+ * name. Not the client id, so that a tenant may rotate its client and keep its users.
+ */
+export function decideIssuer(
+  server: string,
+  client: 'application' | 'own',
+  tenant: string | null,
+  owner: ClientOwner | undefined,
+): IssuerDecision {
+  if (client === 'application' || owner === 'ours') return { issuer: server }
+  if (owner === undefined) return { refused: 'not-answered' }
+  // No server has a `#`: endpoints with a fragment are refused.
+  return tenant === null ? { refused: 'no-tenant' } : { issuer: `${server}#tenant=${encodeURIComponent(tenant)}` }
+}
+
+/** The tenant that an issuer names, `null` when it is a server alone. */
+export function tenantOfIssuer(issuer: string): string | null {
+  const [, tenant] = /#tenant=(.*)$/s.exec(issuer) ?? []
+  try {
+    return tenant === undefined ? null : decodeURIComponent(tenant)
+  } catch {
+    return null
+  }
 }
 
 /** Whether a level brings both halves of its credentials or none. */

@@ -5,7 +5,7 @@ import type { BitbucketSignInOptions, Connection } from '../contract/options'
 import type { Services } from '../routes/services'
 import { type AppExpectation, appFindings } from './app-findings'
 import { probeApp, type TlsAt } from './app-probe'
-import { type DoctorFinding, type DoctorReport, reportOf, unknown } from './finding'
+import { type DoctorFinding, type DoctorReport, problem, reportOf, unknown } from './finding'
 import { installationFindings } from './installation'
 import { setUpFindings } from './set-up'
 import { upstreamFindings } from './upstream-findings'
@@ -41,10 +41,14 @@ export async function examine<User>(
   app: RequestListener | undefined,
   { connection, tlsAt = 'proxy', mountedAt, bitbucket = true }: DoctorOptions = {},
 ): Promise<DoctorReport> {
-  const given = connection && activateConnection({ id: 'doctor', ...connection }, services.name, options.basePath)
-  const connections = given ? [given] : await services.source.list()
+  const given =
+    connection &&
+    activateConnection({ id: 'doctor', ...connection }, { name: services.name, basePath: options.basePath })
+  const listed = given ? { connections: [given], failures: [] } : await services.source.list()
+  const { connections } = listed
   const findings: DoctorFinding[] = [
     ...installationFindings(process.cwd()),
+    ...listed.failures.map(({ tenant, error }) => tenantFinding(tenant, error)),
     ...(await setUpFindings(options as never, services.limits, strategy, connections)),
   ]
   const [first] = connections
@@ -69,6 +73,16 @@ export async function examine<User>(
     }
   }
   return reportOf(findings)
+}
+
+/** One tenant whose level is invalid or waits for a decision; the others were examined all the same. */
+function tenantFinding(tenant: string | null, error: unknown): DoctorFinding {
+  const message = error instanceof Error ? error.message.slice(0, 500) : 'no reason given'
+  return problem(
+    'tenant',
+    `Tenant "${tenant}" cannot sign in: ${message}`,
+    'Correct its row, or answer `tenantClients` if it brings its own client.',
+  )
 }
 
 function expectationOf(

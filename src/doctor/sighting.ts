@@ -1,5 +1,6 @@
 import type { Request } from 'express'
-import { type ConnectionSource, requestOrigin } from '../connections/active-connection'
+import { requestOrigin } from '../connections/active-connection'
+import type { ConnectionSource } from '../connections/connection-source'
 import { messageOf, type ProbedRequest, probed } from './session-trial'
 
 /** What the router sees of the session layer before anything is changed. */

@@ -111,6 +111,9 @@ const optionsSchema = lazily((z) => {
     secrets: secrets(z),
     // A fixed connection is parsed where it is activated, as what a resolver returns.
     connection: either('must be a connection, `connections({ … })` or a function of the request'),
+    tenantClients: z
+      .union([z.enum(['ours', 'theirs']), callable(z)], { error: "must be 'ours', 'theirs' or a function" })
+      .optional(),
     accounts: accounts(z),
     sendEmailCode: optional,
     policy: policy(z),

@@ -22,6 +22,37 @@ const connectionsSchema = lazily((z) => {
   })
 })
 
+interface DeadOptions {
+  readonly default?: unknown
+  readonly tenants?: unknown
+  readonly tenantIds?: unknown
+  readonly tenant?: unknown
+  readonly application?: unknown
+}
+
+/** Refuses what would never take effect: a tenant's own gate would then be passed in silence. */
+export function checkDeadOptions({ default: base, tenants, tenantIds, tenant, application }: DeadOptions): void {
+  const given = typeof tenants === 'function' || Object.keys(tenants ?? {}).length > 0
+  if (given && !tenant) {
+    throw configurationError(
+      'connections: `tenants` is set and `tenant` is not, so no request would ever belong to a tenant. Set `tenant`, a function of the request.',
+    )
+  }
+  if (tenantIds && typeof tenants !== 'function') {
+    throw configurationError('connections: `tenantIds` is only for `tenants` as a function. Remove it.')
+  }
+  if (application) return
+  const levels = [base, ...(typeof tenants === 'function' ? [] : Object.values(tenants ?? {}))]
+  if (levels.some((level) => (level as Partial<Connection> | null)?.applications != null)) throw noApplication()
+}
+
+/** Without `application`, a connection for some applications is offered to none. */
+export function noApplication() {
+  return configurationError(
+    'connections: `applications` is set and `application` is not, so the connection is never offered. Set `application`, a function of the request, or remove `applications`.',
+  )
+}
+
 /** Checks the options of `connections()` and the levels that are given as values. */
 export function parseConnectionsOptions<Options extends { readonly default?: unknown; readonly tenants?: unknown }>(
   options: Options,

@@ -71,7 +71,10 @@ export function connectionOf(options: BitbucketStrategyOptions): ActiveConnectio
     ...(scope !== undefined && { scope }),
     ...(endpoints && { endpoints }),
   }
-  return activateConnection({ ...given, ...unknown }, 'bitbucket-strategy', null, 'BitbucketStrategy')
+  return activateConnection(
+    { ...given, ...unknown },
+    { name: 'bitbucket-strategy', basePath: null, givenTo: 'BitbucketStrategy' },
+  )
 }
 
 /** The old packages took four URLs, two of them for the API; here the API has one base. */

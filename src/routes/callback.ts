@@ -68,7 +68,7 @@ function receivedParameters<User>({ req, query, services, connection, origin }: 
   if (parameters.handover === undefined) return parameters
   const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
-  if (handedOver.issuer !== connection.issuer) {
+  if (handedOver.server !== connection.server) {
     const error = otherServer()
     services.report(error, req)
     throw error

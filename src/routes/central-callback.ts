@@ -51,18 +51,18 @@ export async function handOver<User>({ req, res, query, services, connection }: 
     )
   }
   const [handle = ''] = state.split('.')
-  const issuer = await issuerHere(services, req)
-  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, issuer, code, error })
+  const server = await serverHere(services, req)
+  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, server, code, error })
   sendOn(req, res, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
 }
 
 /**
- * Whose answers come to this callback: those of the connection that lives here, else of the application level. What
- * `state` says does not count, or a tenant with endpoints of its own could be sent the codes of everybody else.
+ * The server whose answers come to this callback: that of the connection at this host, otherwise of the application
+ * level. What `state` says does not count, or a tenant with endpoints of its own could be sent the codes of everybody else.
  */
-async function issuerHere<User>({ source }: Services<User>, req: Request): Promise<string> {
+async function serverHere<User>({ source }: Services<User>, req: Request): Promise<string> {
   const connection = (await source.resolve(req)) ?? (await source.registered(null))
-  return connection?.issuer ?? BITBUCKET_ISSUER
+  return connection?.server ?? BITBUCKET_ISSUER
 }
 
 /** Where the sign-in of this callback started, if its `state` says so; what is odd about it, the callback refuses. */

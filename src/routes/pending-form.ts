@@ -14,7 +14,8 @@ export function readPending<User>({ req, services, connection, origin, about }: 
   about.identityId = pending.identity.id
   // What was judged under a connection that has changed since is judged again, from the start.
   const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
-  if (pending.context !== connection.digest || pending.origin !== origin || trustWithdrawn) {
+  const otherIssuer = pending.identity.issuer !== connection.issuer
+  if (pending.context !== connection.digest || pending.origin !== origin || otherIssuer || trustWithdrawn) {
     throw new BitbucketSignInError(
       'pending_missing',
       'The sign-in that waits in this browser was started under a connection that has changed since, or is another one.',

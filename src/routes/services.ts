@@ -1,6 +1,6 @@
 import type { Request } from 'express'
 import type { Exchange } from '../bitbucket/exchange'
-import type { ConnectionSource } from '../connections/active-connection'
+import type { ConnectionSource } from '../connections/connection-source'
 import type { Brand } from '../contract/brand'
 import type { BitbucketSignInError } from '../contract/errors'
 import type { SignInEvent } from '../contract/events'

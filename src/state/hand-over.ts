@@ -9,10 +9,11 @@ export interface HandOver {
   /** The only origin that may use it. */
   readonly origin: string
   /**
-   * Whose answers the central callback takes. Bitbucket names no issuer in its answer, so a server that was asked in
+   * The server whose answers the central callback takes. Not the issuer: a tenant's own client has another one of the
+   * same server, and comes back through the central callback as well. Bitbucket names no issuer in its answer, so a server that was asked in
    * its place could send the browser on to Bitbucket and have the code that comes back traded at its own token endpoint.
    */
-  readonly issuer: string
+  readonly server: string
   readonly code: string | null
   readonly error: string | null
 }

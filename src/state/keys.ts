@@ -14,11 +14,17 @@ export interface Key {
 /** The keys of one purpose, newest first: the first seals, all open. */
 export type KeyRing = readonly [Key, ...Key[]]
 
+/**
+ * Raised when what was sealed before must not open any more. 2: version 0.1 knew no tenants in issuers, so what it
+ * sealed for a tenant's own client would open the accounts of everybody.
+ */
+const FORMAT = 2
+
 /** Derives the keys of one purpose and plugin from the secrets. @see https://www.rfc-editor.org/rfc/rfc5869 */
 export function deriveKeys(secrets: readonly Secret[], name: string, purpose: KeyPurpose): KeyRing {
   const [first, ...rest] = secrets.map((secret): Key => {
     const bytes = Buffer.from(
-      hkdfSync('sha256', secret.reveal(), '', `passport-bitbucket-signin/1/${name}/${purpose}`, 32),
+      hkdfSync('sha256', secret.reveal(), '', `passport-bitbucket-signin/${FORMAT}/${name}/${purpose}`, 32),
     )
     return { id: createHash('sha256').update(bytes).digest().subarray(0, 4), key: createSecretKey(bytes) }
   })

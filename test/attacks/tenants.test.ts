@@ -12,6 +12,7 @@ type Tenants = Record<string, ConnectionOverride>
 /** A lab whose tenant is named by a header: the resolver that DESIGN forbids, so that a browser can switch it. */
 function startTenants(tenants: Tenants | ((defaults: Connection) => Tenants), defaults: Partial<Connection> = {}) {
   return startLab({
+    options: { tenantClients: 'ours' },
     resolver: (given) => {
       const known = new Map(Object.entries(typeof tenants === 'function' ? tenants(given) : tenants))
       return connections({
@@ -67,7 +68,7 @@ test('TEN-03: a tenant whose server relays the browser to the honest one with th
 })
 
 test('TEN-04: a code that was issued to one tenant buys nothing at another', async () => {
-  const lab = await startTenants({ t1: {}, t2: second })
+  const lab = await startTenants({ t1: {}, t2: { ...second, trustedProvider: true } })
   lab.fake.addClient(SECOND_CLIENT)
   const { victim, attacker } = browsers()
   const code = new URL(await callbackOf(lab, victim, 't2')).searchParams.get('code') ?? ''
@@ -244,6 +245,7 @@ test('TEN-12: a code that is pending at one tenant is no use at the other', asyn
 test('TEN-13: a tenant that is gone, switched off or has another client ends what was under way', async () => {
   let tenants: Tenants = { t1: {} }
   const lab = await startLab({
+    options: { tenantClients: 'ours' },
     resolver: (defaults) =>
       connections({
         default: defaults,
@@ -300,7 +302,10 @@ test('TEN-14: a resolver that throws, hangs or changes its mind refuses in bound
 
 test('TEN-13: what waits ends with the trust, the workspace or the client under which it began', async () => {
   let change: Partial<Connection> = {}
-  const lab = await startLab({ resolver: (defaults) => () => ({ ...defaults, ...change }) })
+  const lab = await startLab({
+    options: { tenantClients: 'ours' },
+    resolver: (defaults) => () => ({ ...defaults, ...change }),
+  })
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true, autoLink: false })
   lab.fake.addClient(SECOND_CLIENT)
   const { victim } = browsers()

@@ -115,7 +115,7 @@ test('tenants with domains need no application level that is offered at the cent
 
 test('a tenant with a client of its own may share the central callback', async () => {
   const { clientID, clientSecret } = clientAt(site, 'login')
-  site.rows.tenants.acme = { ...site.rows.tenants.acme, clientID, clientSecret }
+  site.rows.tenants.acme = { ...site.rows.tenants.acme, clientID, clientSecret, trustedProvider: true }
   const browser = new TestBrowser()
   await site.signInAt(browser, 'acme', 'alice')
   expect(await site.meAt(browser, 'acme')).toBe('u1')
@@ -190,7 +190,8 @@ test('a strict session cookie comes along at a custom domain, under the path of 
         next()
       }),
   })
-  const client = { ...clientAt(site, 'login'), callbackURL: site.at('login') + registered }
+  const { trustedProvider: _, ...own } = clientAt(site, 'login')
+  const client = { ...own, callbackURL: site.at('login') + registered }
   site.fake.addClient({ ...client, clientID: 'registered' })
   site.rows.default = { ...(site.rows.default as Connection), ...client, clientID: 'registered' }
   const browser = new TestBrowser()
@@ -204,8 +205,8 @@ test('a strict session cookie comes along at a custom domain, under the path of 
 
 test('a sealed hand-over opens for the origin it names, in time, and for no other', () => {
   const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'hand-over')
-  const issuer = 'https://bitbucket.org'
-  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', issuer, code: 'c', error: null }
+  const server = 'https://bitbucket.org'
+  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', server, code: 'c', error: null }
   const sealed = sealHandOver(keys, handOver)
   expect(openHandOver(keys, sealed, 'https://acme.example')).toEqual(handOver)
   for (const origin of ['https://globex.example', 'http://acme.example', 'https://acme.example/', '']) {

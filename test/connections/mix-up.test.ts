@@ -271,7 +271,7 @@ test('50 interleaved sign-ins of two tenants with clients of their own do not me
       .toString()
       .split(':')
     const client = Object.values(clients).find((each) => each.callbackURL === form.redirect_uri)
-    expect({ clientID, clientSecret, callbackURL: form.redirect_uri }).toEqual(client)
+    expect(client).toMatchObject({ clientID, clientSecret, callbackURL: form.redirect_uri })
   }
   const created = site.accounts.calls.filter(({ name }) => name === 'createUser')
   expect(created).toHaveLength(50)
@@ -301,13 +301,15 @@ test('values as well as functions resolve tenants, and callback URLs are listed 
     { ...acme, connection: 'tenant:acme', tenant: 'acme', origins: ['https://acme.example'] },
     { ...acme, clientID: 'off', connection: 'tenant:off', tenant: 'off', origins: ['https://acme.example'] },
   ].map(({ clientSecret: _, ...each }) => each)
+  const of = { tenant: () => null, application: () => null }
   const given = [
-    connections({ default: base, tenants }),
-    connections({ default: async () => ({ ...base, enabled: false, applications: [] }), tenants }),
+    connections({ default: base, tenants, ...of }),
+    connections({ default: async () => ({ ...base, enabled: false, applications: [] }), tenants, ...of }),
     connections({
       default: () => base,
       tenants: async (id) => tenants[id as keyof typeof tenants] ?? null,
       tenantIds: async () => Object.keys(tenants),
+      ...of,
     }),
   ]
   for (const resolver of given) {
@@ -315,6 +317,6 @@ test('values as well as functions resolve tenants, and callback URLs are listed 
     expect(await site.bitbucket.callbackURLs()).toEqual(expected)
     await site.close()
   }
-  site = await startSite({ resolver: () => connections({ default: base, tenants: async () => acme }) })
+  site = await startSite({ resolver: () => connections({ default: base, tenants: async () => acme, ...of }) })
   expect(await site.bitbucket.callbackURLs()).toEqual([{ ...expected[0], origins: ['https://login.example'] }])
 })

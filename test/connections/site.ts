@@ -49,6 +49,8 @@ export async function startSite({ rows: first, more, resolver, ...options }: Sit
   let rows: Rows = { default: null, tenants: {} }
   const app = await startTestApp({
     ...options,
+    // Whose the clients are is the subject of whose-client.test.ts; everywhere else operators set them.
+    options: { tenantClients: 'ours', ...options.options },
     before(app, bitbucket) {
       app.get('/shown', async (req, res) => {
         res.json({ offered: await bitbucket.offered(req), button: await bitbucket.button(req, { returnTo: '/here' }) })
@@ -94,7 +96,8 @@ export function clientAt(site: Pick<Site, 'at' | 'fake'>, name: string, more: Pa
   const callbackURL = `${site.at(name)}/auth/bitbucket/callback`
   const client = { clientID: `${name}-key`, clientSecret: `${name}-secret`, callbackURL }
   site.fake.addClient({ ...client, ...more })
-  return client
+  // Own credentials inherit no trust.
+  return { ...client, trustedProvider: true }
 }
 
 /** What a refused browser sees: the plain page with this code. */

@@ -30,6 +30,7 @@ describe('inheritance', () => {
         same: {},
         own: { clientID: 'own-key', clientSecret: 'own-secret', scope: false, trustedProvider: false, workspaces: [] },
       },
+      tenant: () => null,
     })
     const lookUp = (tenant: string) => resolver.lookUp({ tenant, application: null })
     expect(await lookUp('same')).toEqual({ ...base, id: 'tenant:same', tenant: 'same', application: null })
@@ -52,6 +53,7 @@ describe('inheritance', () => {
     const resolver = connections({
       default: async () => ({ ...full, ...row }) as unknown as Connection,
       tenants: async () => ({ ...row, clientID: null, clientSecret: null, signUp: false }) as never,
+      tenant: () => null,
     })
     expect(await resolver.lookUp({ tenant: 'acme', application: null })).toEqual({
       ...full,
@@ -261,23 +263,31 @@ describe('values are checked when they are given', () => {
   }
   test.each([
     [{ tenants: {}, tennant: () => null }, 'connections: unknown option `tennant`. Did you mean `tenant`?'],
-    [{}, 'connections: give `default`, `tenants` or both.'],
-    [
-      { default: { ...full, trustedProvider: 'false' } },
-      'connections: default: `trustedProvider` must be true or false',
-    ],
+    [{}, 'connections: neither `default` nor `tenants` is set.'],
+    [{ default: { ...full, trustedProvider: 'false' } }, 'connections: default: `trustedProvider` must be a boolean'],
     [{ default: { ...full, clientSecret: '' } }, 'connections: default: `clientSecret`'],
     [{ default: 'https://bitbucket.org' }, 'connections: `default` must be an object'],
     [{ default: full, tenants: { acme: { trustedProvidr: true } } }, 'Did you mean `trustedProvider`?'],
     [{ default: full, tenants: { acme: { id: 'x' } } }, 'connections: tenants.acme: unknown option `id`'],
-    [{ default: full, tenants: { acme: { clientID: 'k' } } }, 'tenants.acme: give both `clientID` and `clientSecret`'],
-    [{ default: full, tenants: { acme: { endpoints } } }, 'tenants.acme: `endpoints` of its own need a `clientID`'],
+    [{ default: full, tenants: { acme: { clientID: 'k' } } }, 'tenants.acme: Set both `clientID` and `clientSecret`'],
+    [
+      { default: full, tenants: { acme: { endpoints } } },
+      'tenants.acme: A level with its own `endpoints` needs its own `clientID`',
+    ],
     [{ default: full, tenants: { constructor: {} } }, 'connections: tenants: `constructor` cannot be an id'],
     [{ default: full, tenants: { acme: true } }, 'connections: `tenants` must hold an object for each tenant id'],
     [{ default: full, cacheMs: -1 }, 'connections: `cacheMs` must be milliseconds, 0 or more'],
     [{ default: full, cacheMs: Number.NaN }, 'connections: `cacheMs` must be milliseconds, 0 or more'],
+    [{ default: full, tenants: { acme: {} } }, 'connections: `tenants` is set and `tenant` is not'],
+    [{ default: full, tenants: () => null }, 'connections: `tenants` is set and `tenant` is not'],
+    [{ default: full, tenantIds: () => [] }, 'connections: `tenantIds` is only for `tenants` as a function'],
+    [{ default: { ...full, applications: ['a'] } }, 'connections: `applications` is set and `application` is not'],
+    [
+      { default: full, tenants: { acme: { applications: [] } }, tenant: () => null },
+      'connections: `applications` is set and `application` is not',
+    ],
     [{ default: full, tenant: 'acme' }, 'connections: `tenant` must be a function of the request'],
-  ])('%j', (options, message) => {
+  ])('case 26, and values of the wrong kind: %j', (options, message) => {
     expect(() => connections(options as never)).toThrow(message)
   })
 
@@ -370,7 +380,8 @@ describe('change without a restart', () => {
     site.rows.tenants.acme = acme
     const browser = new TestBrowser()
     const callback = await site.fake.signIn((await site.startAt(browser, 'acme')).location, { person: 'alice' })
-    site.fake.addClient({ ...acme, clientSecret: 'rotated' })
+    const { trustedProvider: _, ...client } = acme
+    site.fake.addClient({ ...client, clientSecret: 'rotated' })
     site.rows.tenants.acme = { ...acme, clientSecret: 'rotated' }
     await browser.get(callback)
     expect(await site.meAt(browser, 'acme')).toBe('u1')

@@ -147,8 +147,12 @@ describe('refreshTokens', () => {
   )
 
   test("uses a tenant's own client as it is stored now, also while the tenant is switched off", async () => {
-    const rows: Record<string, object> = { acme: { clientID: 'acme-key', clientSecret: 'acme-secret' }, inherits: {} }
+    const rows: Record<string, object> = {
+      acme: { clientID: 'acme-key', clientSecret: 'acme-secret', trustedProvider: true },
+      inherits: {},
+    }
     app = await startTestApp({
+      options: { tenantClients: 'ours' },
       resolver: (defaults) =>
         connections({ default: defaults, tenants: (id) => rows[id] ?? null, tenant: () => 'acme' }),
     })

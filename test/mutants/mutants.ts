@@ -487,8 +487,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'identity: own endpoints speak for Bitbucket',
     'connections/active-connection.ts',
-    'issuer: issuerOf(endpoints),',
-    "issuer: issuerOf(endpoints) && 'https://bitbucket.org',",
+    'const server = serverOf(endpoints)',
+    "const server = serverOf(endpoints) && 'https://bitbucket.org'",
     'identities',
   ),
   mutant(

@@ -7,7 +7,7 @@ const KEYS = keyRing('hand-over')
 const HAND_OVER: HandOver = {
   state: '0AAAAAAAAAAAAAAAAAAAAAA',
   origin: 'https://two.example',
-  issuer: 'https://bitbucket.org',
+  server: 'https://bitbucket.org',
   code: 'c0de',
   error: null,
 }

@@ -1,0 +1,242 @@
+import type { Request } from 'express'
+import { BitbucketSignInError } from '../contract/errors'
+import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
+import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
+import { withDeadline } from '../time/deadline'
+import { type ActiveConnection, activateConnection } from './active-connection'
+
+/** Finds the connection of a request. */
+export interface ConnectionSource {
+  /** `null` = there is none for this request. */
+  resolve(req: Request): Promise<ActiveConnection | null> | ActiveConnection | null
+  /**
+   * The connection under which a sign-in started, for a callback at another host than the one where it did. A resolver
+   * function of the app's own is asked for the connection of the request instead.
+   */
+  resolveFor(req: Request, key: ConnectionKey): Promise<ActiveConnection | null> | ActiveConnection | null
+  /** The connection of a tenant, offered or not; `null` = it has none, `undefined` = this source cannot tell. */
+  registered(tenant: string | null): Promise<ActiveConnection | null | undefined>
+  /** Whether an enabled connection serves identities of this issuer; `false` when it cannot be told. */
+  serves(issuer: string): Promise<boolean>
+  /** All connections that can be listed, and the tenants whose level is invalid. */
+  list(): Promise<ListedConnections>
+}
+
+/** What a list found. One bad row of a tenant does not hide the others. */
+export interface ListedConnections {
+  readonly connections: readonly ActiveConnection[]
+  readonly failures: readonly { readonly tenant: string | null; readonly error: unknown }[]
+}
+
+/** One level of `connections()` as it was listed. */
+export type ListedLevel =
+  | { readonly tenant: string | null; readonly connection: Connection | null }
+  | { readonly tenant: string | null; readonly error: unknown }
+
+/** A resolver that also finds its connections without a request, as `connections()` makes it. */
+export interface KeyedResolver extends ConnectionResolver {
+  /** What is offered to this tenant and application, `null` = nothing. */
+  readonly lookUp: (key: ConnectionKey) => Promise<Connection | null>
+  /** The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
+  readonly registered: (tenant: string | null) => Promise<Connection | null>
+  /** The registered connection of every level that can be listed. */
+  readonly list: () => Promise<readonly ListedLevel[]>
+  /** The tenants that were given as values, over an application level that was. */
+  readonly fixed: readonly Connection[]
+}
+
+/** Options of {@link connectionSource}. */
+export interface SourceOptions {
+  /** Name of the plugin. */
+  readonly name: string
+  readonly basePath: string | undefined
+  readonly tenantClients: TenantClients | undefined
+  /** Called when a connection is refused that the operator has to decide about. */
+  readonly report: (error: BitbucketSignInError, req: Request) => void
+}
+
+const RESOLVER_DEADLINE_MS = 15_000
+
+const MAX_KNOWN = 10_000
+
+/** Whose client it is, as `connections()` knows it. A mark, not a field: no row of a tenant can carry it. */
+type Client = 'application' | 'own'
+const clients = new WeakMap<Connection, Client>()
+
+/** Remembers whether this connection has the application's client, also behind a function that wraps `connections()`. */
+export function markClient(connection: Connection, client: Client): void {
+  clients.set(connection, client)
+}
+
+/** Makes the source. A fixed connection is activated once, a resolver's answers once per distinct content. */
+export function connectionSource(
+  connection: Connection | ConnectionResolver,
+  options: SourceOptions,
+): ConnectionSource {
+  if (typeof connection !== 'function') return fixedSource(connection, options)
+  return 'lookUp' in connection
+    ? keyedSource(connection as KeyedResolver, options)
+    : functionSource(connection, options)
+}
+
+function fixedSource(connection: Connection, { name, basePath }: SourceOptions): ConnectionSource {
+  if (connection.applications !== undefined && connection.application == null) {
+    throw configurationError(
+      'connection: `applications` hides a fixed connection from every request. Remove it, or use `connections({ default, application })`, which knows the application of a request.',
+    )
+  }
+  const fixed = activateConnection(connection, { name, basePath })
+  const offered = unavailability(connection) === null ? fixed : null
+  return {
+    resolve: () => offered,
+    resolveFor: () => offered,
+    registered: async () => fixed,
+    serves: async (issuer) => offered?.issuer === issuer,
+    list: async () => ({ connections: [fixed], failures: [] }),
+  }
+}
+
+/** Of `connections()`. */
+function keyedSource(resolver: KeyedResolver, options: SourceOptions): ConnectionSource {
+  const activate = activations(options, (each) => clients.get(each) ?? 'own')
+  for (const each of resolver.fixed) activate(each)
+  const offer = offers(activate, options)
+  const registered = async (tenant: string | null) => {
+    const found = await askResolver(() => resolver.registered(tenant))
+    return found === null ? null : activate(found)
+  }
+  return {
+    resolve: (req) => offer(req, () => resolver(req)),
+    resolveFor: (req, key) => offer(req, () => resolver.lookUp(key)),
+    registered,
+    async serves(issuer) {
+      const tenants = new Set([null, tenantOfIssuer(issuer)])
+      const found = await Promise.all([...tenants].map((tenant) => registered(tenant).catch(() => null)))
+      return found.some((each) => each?.enabled && each.issuer === issuer)
+    },
+    async list() {
+      const connections: ActiveConnection[] = []
+      const failures: { tenant: string | null; error: unknown }[] = []
+      for (const level of await resolver.list()) {
+        try {
+          if ('error' in level) throw level.error
+          if (level.connection) connections.push(activate(level.connection))
+        } catch (error) {
+          failures.push({ tenant: level.tenant, error })
+        }
+      }
+      const [first] = failures
+      // Not one row but their store, or the level that all inherit from.
+      if (first && (first.tenant === null || connections.length === 0)) throw first.error
+      return { connections, failures }
+    },
+  }
+}
+
+/**
+ * Of the app's own function. Nothing tells which of its clients is the application's: one that names no tenant and
+ * comes first counts as that. A tenant's own never does by coming first, or an attacker would only have to be early.
+ */
+function functionSource(resolver: ConnectionResolver, options: SourceOptions): ConnectionSource {
+  let application: Connection | undefined
+  const clientOf = (each: Connection): Client => {
+    const marked = clients.get(each)
+    if (marked) return marked
+    if (each.tenant == null) {
+      application ??= { ...each }
+      return each.clientID === application.clientID ? 'application' : 'own'
+    }
+    // The issuer of a tenant must not depend on who came first.
+    if (options.tenantClients !== undefined) return 'own'
+    const { clientID, clientSecret } = application ?? {}
+    return each.clientID === clientID && each.clientSecret === clientSecret ? 'application' : 'own'
+  }
+  const offer = offers(activations(options, clientOf), options)
+  const resolve = (req: Request) => offer(req, () => resolver(req))
+  return {
+    resolve,
+    resolveFor: resolve,
+    registered: async () => undefined,
+    serves: async () => false,
+    list: async () => ({ connections: [], failures: [] }),
+  }
+}
+
+/** Activates connections once per distinct content, so that a row that is read anew costs a comparison. */
+function activations({ name, basePath, tenantClients }: SourceOptions, clientOf: (each: Connection) => Client) {
+  const known = new Map<string, ActiveConnection>()
+  return (each: Connection): ActiveConnection => {
+    const client = clientOf(each)
+    const owner = client === 'own' ? ownerOf(each, tenantClients) : undefined
+    const content = JSON.stringify([client, owner, each])
+    let active = known.get(content)
+    if (!active) {
+      const issuerAt = (server: string) => issuerOf(each, server, client, owner)
+      active = activateConnection(each, { name, basePath, issuerAt })
+      if (known.size >= MAX_KNOWN) known.clear()
+      known.set(content, active)
+    }
+    return active
+  }
+}
+
+function ownerOf({ clientID, tenant = null }: Connection, answer: TenantClients | undefined) {
+  const owner: unknown = typeof answer === 'function' ? answer(clientID, tenant) : answer
+  if (owner === undefined || owner === 'ours' || owner === 'theirs') return owner
+  throw configurationError("tenantClients: it must return 'ours' or 'theirs', synchronously.")
+}
+
+function issuerOf(
+  { tenant = null, id }: Connection,
+  server: string,
+  client: Client,
+  owner: 'ours' | 'theirs' | undefined,
+): string {
+  const decision = decideIssuer(server, client, tenant, owner)
+  if ('issuer' in decision) return decision.issuer
+  const whose = tenant === null ? `connection "${id}"` : `tenant "${tenant}"`
+  throw new ClientNotDecided(
+    decision.refused === 'not-answered'
+      ? `\`tenantClients\` is missing: ${whose} brings its own OAuth client, and whoever controls a client can obtain codes of everyone who allows it. Set \`tenantClients: 'ours'\` if only your own operators can set a tenant's client, or 'theirs' if its administrators can.`
+      : `tenantClients: 'theirs' needs to know the tenant, and ${whose} names none. Return \`tenant\` with each connection.`,
+  )
+}
+
+/** A connection that waits for an answer of the operator; at construction it is a mistake in the options like others. */
+class ClientNotDecided extends BitbucketSignInError {
+  constructor(message: string) {
+    super('configuration_invalid', message)
+  }
+}
+
+/** Resolves a request; a connection that must not be used yet counts as none, and the operator is called. */
+function offers(activate: (each: Connection) => ActiveConnection, { report }: SourceOptions) {
+  return async (req: Request, ask: () => ReturnType<ConnectionResolver>): Promise<ActiveConnection | null> => {
+    const found = await askResolver(ask)
+    if (found === null || unavailability(found) !== null) return null
+    try {
+      return activate(found)
+    } catch (error) {
+      if (!(error instanceof ClientNotDecided)) throw error
+      report(new BitbucketSignInError('connection_unavailable', error.message, { cause: error }), req)
+      return null
+    }
+  }
+}
+
+/** Resolvers are hooks: they have a deadline, and anything but a connection or `null` is a fault. */
+async function askResolver(ask: () => ReturnType<ConnectionResolver>): Promise<Connection | null> {
+  let found: Connection | null
+  try {
+    found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')
+  } catch (cause) {
+    if (cause instanceof BitbucketSignInError && cause.code === 'store_unavailable') throw cause
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver failed; see `cause`.', { cause })
+  }
+  if (found === null) return null
+  if (typeof found !== 'object' || Array.isArray(found)) {
+    throw new BitbucketSignInError('hook_failed', 'The connection resolver must return a connection or null.')
+  }
+  if (!found.id) throw configurationError('connection.id: a resolver must name each connection.')
+  return found
+}
