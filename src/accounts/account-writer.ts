@@ -65,10 +65,10 @@ export async function writeChange<User>(
 /** The only place that unlinks. `last`: it would have been the last way in, and nothing was changed. */
 export async function writeUnlink<User>(
   known: KnownUser<User>,
-  identity: Identity,
+  { identity, remaining }: { readonly identity: Identity; readonly remaining: readonly Identity[] },
   { hooks, changed }: Accounts<User>,
 ): Promise<'unlinked' | 'last'> {
-  const outcome = await hooks.unlink({ known, identity })
+  const outcome = await hooks.unlink({ known, identity, remaining })
   if (outcome === 'last') return outcome
   changed('unlinked', { userId: known.id, identityId: identity.id })
   await hooks.endOtherSessions({ known, reason: 'unlinked' })

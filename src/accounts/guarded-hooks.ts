@@ -76,7 +76,11 @@ export interface GuardedHooks<User> {
     profile: Profile
     email: ProvenEmail
   }): Promise<KnownUser<User> | LostWrite>
-  unlink(input: { known: KnownUser<User>; identity: Identity }): Promise<'unlinked' | 'last'>
+  unlink(input: {
+    known: KnownUser<User>
+    identity: Identity
+    remaining: readonly Identity[]
+  }): Promise<'unlinked' | 'last'>
   storeTokens(input: { known: KnownUser<User>; identity: Identity; tokens: Tokens }): Promise<void>
   updateProfile(input: {
     known: KnownUser<User>
@@ -270,8 +274,8 @@ export function guardHooks<User>(
       )
     },
 
-    async unlink({ known: each, identity }) {
-      const result = await write<unknown>('unlinkIdentity', { user: each.user, identity: frozen(identity) }, [each])
+    async unlink({ known: each, ...rest }) {
+      const result = await write<unknown>('unlinkIdentity', { user: each.user, ...frozen(rest) }, [each])
       if (result instanceof LostWrite) throw result.error
       if (result !== 'unlinked' && result !== 'last')
         throw hookFailed('unlinkIdentity', "must return 'unlinked' or 'last'")

@@ -146,12 +146,20 @@ export interface AccountHooks<User> {
   ): { user: User; dropped?: unknown } | Promise<{ user: User; dropped?: unknown }>
 
   /**
-   * Deletes the identity only if another way to sign in remains, in one transaction that reads the user again; afterwards
-   * `getAccountsByEmail` must return `autoLink: false` for that user, or the next sign-in would link it again. Delete
-   * stored tokens as well. Requires `endOtherSessions`.
+   * Deletes the identity, by issuer **and** id, only if another way to sign in remains, in one transaction that reads the
+   * user again; afterwards `getAccountsByEmail` must return `autoLink: false` for that user, or the next sign-in would
+   * link it again. Delete stored tokens as well. Requires `endOtherSessions`.
    */
   unlinkIdentity?(
-    input: HookInput & { readonly user: User; readonly identity: Identity },
+    input: HookInput & {
+      readonly user: User
+      readonly identity: Identity
+      /**
+       * The user's other identities that an enabled connection serves. Only these count as ways in, if they are still
+       * stored: an identity of a tenant whose connection is gone, or has another issuer now, signs nobody in.
+       */
+      readonly remaining: readonly Identity[]
+    },
   ): 'unlinked' | 'last' | Promise<'unlinked' | 'last'>
 
   /** The identities of this user. Needed for linking by address and for unlink. */

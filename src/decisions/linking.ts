@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../contract/errors'
+import type { Identity } from '../contract/identity'
 import type { LinkPolicy } from '../contract/policy'
 
 /** Whose the identity is that came back from Bitbucket. */
@@ -55,8 +56,8 @@ export function decideReauthentication(owner: IdentityOwner): 'confirmed' | 'mis
 }
 
 /** Unlinking: only an identity of one's own. Whether it is the last way in is decided inside the app's transaction. */
-export function decideUnlink(id: string, own: readonly { readonly id: string }[]): 'unlink' | 'not-found' {
-  return own.some((identity) => identity.id === id) ? 'unlink' : 'not-found'
+export function decideUnlink({ issuer, id }: Identity, own: readonly Identity[]): 'unlink' | 'not-found' {
+  return own.some((identity) => identity.issuer === issuer && identity.id === id) ? 'unlink' : 'not-found'
 }
 
 /** How long ago a sign-in may be to count as recent: 10 minutes. */

@@ -2,6 +2,7 @@ import { writeUnlink } from '../accounts/account-writer'
 import type { KnownUser } from '../accounts/guarded-hooks'
 import { hasUnverifiedAddress } from '../accounts/link-identity'
 import { BitbucketSignInError } from '../contract/errors'
+import type { Identity } from '../contract/identity'
 import { configurationError } from '../contract/options'
 import { decideUnlink } from '../decisions/linking'
 import { assertSessionUnchanged, currentUser, loginOf } from '../session/rotate-session'
@@ -25,8 +26,8 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
   const returnTo = returnToOf(visit, query.returnTo)
   const back = returnTo ?? services.paths.signedIn
   const fields = returnTo === null ? {} : { returnTo }
-  const ours = identities.filter(({ issuer }) => issuer === connection.issuer)
-  const full = ours.length > 0 && services.policy.identitiesPerUser === 'one'
+  const hasOne = identities.some(({ issuer }) => issuer === connection.issuer)
+  const full = hasOne && services.policy.identitiesPerUser === 'one'
   await sendPage(
     services,
     req,
@@ -34,9 +35,10 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
     {
       name: 'link',
       accountLabel: description?.label ?? current.id,
-      linked: ours.map(({ id, profile }) => ({
+      // Of every issuer: one whose connection is gone or changed hands must not stay behind unseen.
+      linked: identities.map(({ issuer, id, profile }) => ({
         label: profile?.nickname ?? profile?.displayName ?? id,
-        unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, id }) : null,
+        unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, issuer, id }) : null,
       })),
       link: full ? null : formOf(visit, '/link', fields),
       backHref: back,
@@ -58,7 +60,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
 
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, services, connection } = visit
+  const { req, res, services } = visit
   const current = requireSignedIn(visit)
   requireRecent(visit, current)
   const accounts = accountsOf(visit, 'link')
@@ -67,15 +69,30 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
     throw configurationError('Unlinking needs the hooks `unlinkIdentity` and `listIdentities`. Add them to `accounts`.')
   }
   const known = await readAllowed(hooks, current)
-  const id = bodyField(req, 'id')
-  const own = ((await hooks.listIdentities(known)) ?? []).filter(({ issuer }) => issuer === connection.issuer)
-  // Somebody else's identity and one that does not exist get the same answer.
-  if (id === undefined || decideUnlink(id, own) === 'not-found') throw refusal('identity_not_found')
+  const own = (await hooks.listIdentities(known)) ?? []
+  const identity = { issuer: bodyField(req, 'issuer') ?? visit.connection.issuer, id: bodyField(req, 'id') ?? '' }
+  // Another user's identity and one that does not exist get the same answer.
+  if (decideUnlink(identity, own) === 'not-found') throw refusal('identity_not_found')
+  const remaining = await waysIn(visit, own, identity)
   await assertSessionUnchanged(req)
-  const identity = { issuer: connection.issuer, id }
-  if ((await writeUnlink(known, identity, accounts)) === 'last') throw refusal('last_sign_in_method')
+  const unlinking = { identity, remaining }
+  if ((await writeUnlink(known, unlinking, accounts)) === 'last') throw refusal('last_sign_in_method')
   await finish(visit, { accounts, known, identity, signedInWith: null, heldBy: 'user', carry: 'everything', at: null })
   sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
+}
+
+/** The other identities that still open the account: stored ones of an issuer that no connection serves do not. */
+async function waysIn<User>(
+  { services: { source }, connection }: Visit<User>,
+  own: readonly Identity[],
+  without: Identity,
+): Promise<readonly Identity[]> {
+  const others = own.filter(({ issuer, id }) => issuer !== without.issuer || id !== without.id)
+  const issuers = [...new Set(others.map(({ issuer }) => issuer))]
+  const served = await Promise.all(
+    issuers.map(async (each) => each === connection.issuer || (await source.serves(each))),
+  )
+  return others.filter(({ issuer }) => served[issuers.indexOf(issuer)]).map(({ issuer, id }) => ({ issuer, id }))
 }
 
 /** `GET /reauthenticate`: the page whose form confirms with Bitbucket who one is. */

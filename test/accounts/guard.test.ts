@@ -75,7 +75,7 @@ const CALLS: { [Name in keyof AccountHooks<User>]-?: (hooks: GuardedHooks<User>)
   createUser: (hooks) => hooks.create({ identity: IDENTITY, profile: PROFILE, email: EMAIL }),
   linkIdentity: (hooks) => hooks.link({ known: KNOWN, identity: IDENTITY, profile: PROFILE, email: EMAIL }),
   claimAddress: (hooks) => hooks.claim({ holders: [KNOWN], identity: IDENTITY, profile: PROFILE, email: EMAIL }),
-  unlinkIdentity: (hooks) => hooks.unlink({ known: KNOWN, identity: IDENTITY }),
+  unlinkIdentity: (hooks) => hooks.unlink({ known: KNOWN, identity: IDENTITY, remaining: [] }),
   listIdentities: (hooks) => hooks.listIdentities(KNOWN),
   describeUser: (hooks) => hooks.describe(KNOWN),
   storeTokens: (hooks) =>

@@ -95,19 +95,24 @@ describe('decideReauthentication', () => {
 })
 
 describe('decideUnlink', () => {
-  const own = [{ id: '{a}' }, { id: '{b}' }]
+  const at = (id: string, issuer = 'https://bitbucket.org') => ({ issuer, id })
+  const own = [at('{a}'), at('{b}')]
 
   test('one’s own identity goes, wherever it stands', () => {
-    expect(decideUnlink('{a}', own)).toBe('unlink')
-    expect(decideUnlink('{b}', own)).toBe('unlink')
+    expect(decideUnlink(at('{a}'), own)).toBe('unlink')
+    expect(decideUnlink(at('{b}'), own)).toBe('unlink')
   })
 
   test.each(['{c}', '{A}', '', '__proto__'])('%j is none of one’s own', (id) => {
-    expect(decideUnlink(id, own)).toBe('not-found')
+    expect(decideUnlink(at(id), own)).toBe('not-found')
+  })
+
+  test('the same id of another issuer is another identity', () => {
+    expect(decideUnlink(at('{a}', 'https://bitbucket.org#tenant=acme'), own)).toBe('not-found')
   })
 
   test('somebody without identities has none to unlink', () => {
-    expect(decideUnlink('{a}', [])).toBe('not-found')
+    expect(decideUnlink(at('{a}'), [])).toBe('not-found')
   })
 })
 

@@ -78,7 +78,7 @@ describe('the hooks of the README, on PostgreSQL', () => {
   const identity: Identity = { issuer: 'https://bitbucket.org', id: '{11111111-1111-4111-8111-111111111111}' }
   const profile = { displayName: 'Alice', nickname: 'al', username: 'alice', avatarUrl: null } as Profile
   const email = { address: 'Alice@example.com', verified: true, verifiedBy: 'code' } as const
-  const other: Identity = { ...identity, id: '{22222222-2222-4222-8222-222222222222}' }
+  const other: Identity = { issuer: 'https://gateway.example', id: '{22222222-2222-4222-8222-222222222222}' }
 
   it('create a user with the identity, and find both again', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
@@ -112,12 +112,31 @@ describe('the hooks of the README, on PostgreSQL', () => {
     await expect(again).rejects.toBeInstanceOf(load('passport-bitbucket-signin').EmailTakenError)
   })
 
+  it('case 26: store one identity of an issuer per user, however many are linked in parallel', async () => {
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    const others = [3, 4].map((n) => ({ issuer: other.issuer, id: `{${n}}` }))
+    const both = await Promise.allSettled(
+      others.map((each) => hooks.linkIdentity({ ...input, user, identity: each, profile, email: null })),
+    )
+    const refused = both.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+    expect(refused).toEqual([expect.any(load('passport-bitbucket-signin').IdentityTakenError)])
+    expect(await hooks.listIdentities({ ...input, user })).toHaveLength(2)
+  })
+
+  it('count what no connection serves as no way in', async () => {
+    const user = await hooks.createUser({ ...input, identity, profile, email })
+    await hooks.linkIdentity({ ...input, user, identity: other, profile, email: null })
+    expect(await hooks.unlinkIdentity({ ...input, user, identity, remaining: [] })).toBe('last')
+  })
+
   it('keep the last way in, and remember an unlink', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
-    expect(await hooks.unlinkIdentity({ ...input, user, identity })).toBe('last')
+    expect(await hooks.unlinkIdentity({ ...input, user, identity, remaining: [] })).toBe('last')
     await hooks.linkIdentity({ ...input, user, identity: other, profile, email: null })
     const both = await Promise.all(
-      [identity, other].map((each) => hooks.unlinkIdentity({ ...input, user, identity: each })),
+      [identity, other].map((each) =>
+        hooks.unlinkIdentity({ ...input, user, identity: each, remaining: each === identity ? [other] : [identity] }),
+      ),
     )
     expect(both.sort()).toEqual(['last', 'unlinked'])
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([{ autoLink: false }])

@@ -112,10 +112,10 @@ export class TestAccounts {
         })
         return { user }
       },
-      unlinkIdentity: ({ user, identity }) => {
+      unlinkIdentity: ({ user, identity, remaining }) => {
         const own = this.#own(user)
-        if (own.password === null && own.identities.length < 2) return 'last'
-        own.identities = own.identities.filter((each) => each.id !== identity.id)
+        if (own.password === null && remaining.length === 0) return 'last'
+        own.identities = own.identities.filter(({ issuer, id }) => issuer !== identity.issuer || id !== identity.id)
         own.autoLink = false
         return 'unlinked'
       },
@@ -126,7 +126,9 @@ export class TestAccounts {
       },
       updateProfile: ({ user, identity, profile }) => {
         const own = this.#own(user)
-        own.identities = own.identities.map((each) => (each.id === identity.id ? stored(identity, profile) : each))
+        own.identities = own.identities.map((each) =>
+          each.issuer === identity.issuer && each.id === identity.id ? stored(identity, profile) : each,
+        )
       },
       beforeSignIn: () => {},
       canSignIn: ({ user }) => (user.disabled ? 'disabled' : true),

@@ -54,6 +54,8 @@ export function setUpBitbucket({
       tenant: (req) => (placeOf(req, config) ?? NOWHERE).tenant,
       application: (req) => placeOf(req, config)?.application ?? null,
     }),
+    // Only this app's administrators can set a tenant's client; tenants have no settings page of their own.
+    tenantClients: 'ours',
     accounts: config.keepTokens ? { ...accounts, storeTokens } : accounts,
     sendEmailCode: ({ to, code, maskedIdentity }) =>
       mailer.send({

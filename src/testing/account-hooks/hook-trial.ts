@@ -134,8 +134,10 @@ export class HookTrial<User> {
     return this.call('linkIdentity', { user, ...person, email })
   }
 
-  unlink(user: User, { identity }: Person): Promise<unknown> {
-    return this.call('unlinkIdentity', { user, identity })
+  async unlink(user: User, { identity }: Person): Promise<unknown> {
+    const own = this.setup.accounts.listIdentities ? ((await this.call('listIdentities', { user })) as Identity[]) : []
+    const remaining = own.filter(({ issuer, id }) => issuer !== identity.issuer || id !== identity.id)
+    return this.call('unlinkIdentity', { user, identity, remaining })
   }
 
   async claim(holders: readonly User[], person: Person, address: string): Promise<User> {
