@@ -60,7 +60,14 @@ function ofPrisma({ code, meta }: DriverError): UniqueViolation | null {
   }
 }
 
-const UNIQUE_CODES = new Set(['23505', 'SQLITE_CONSTRAINT_UNIQUE', 'SQLITE_CONSTRAINT_PRIMARYKEY', '2067', '1555', '1062'])
+const UNIQUE_CODES = new Set([
+  '23505',
+  'SQLITE_CONSTRAINT_UNIQUE',
+  'SQLITE_CONSTRAINT_PRIMARYKEY',
+  '2067',
+  '1555',
+  '1062',
+])
 
 /** `detail` begins with the columns, before any value: `Key (issuer, id)=(…) already exists.` */
 function ofPostgres({ code, constraint, constraint_name, detail }: DriverError): UniqueViolation | null {
@@ -70,7 +77,10 @@ function ofPostgres({ code, constraint, constraint_name, detail }: DriverError):
   return {
     constraint: typeof name === 'string' ? name : null,
     // An expression such as lower(email) is not a column.
-    columns: columns.split(', ').filter((each) => each !== '' && !/[()]/.test(each)).map(lastName),
+    columns: columns
+      .split(', ')
+      .filter((each) => each !== '' && !/[()]/.test(each))
+      .map(lastName),
   }
 }
 

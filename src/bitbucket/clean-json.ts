@@ -1,13 +1,12 @@
-import { INVISIBLE, isJsonObject, type JsonObject } from './read-answer'
+import { INVISIBLE, isJsonObject, type JsonObject, MAX_TOKEN } from './read-answer'
 
-const MAX_STRING = 4096
 /** Deeper than any resource of Bitbucket's nests, and far from where `JSON.stringify` runs out of stack. */
 const MAX_DEPTH = 16
 /** A recursive copy or merge would read these as a prototype. */
 const PROTOTYPE_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
 
 /**
- * A copy of an answer that is safe to hand to the app: strings well formed, at most 4096 characters, without invisible
+ * A copy of an answer that is safe to hand to the app: strings well formed, at most as long as a token, without invisible
  * characters; no key that a copy would turn into a prototype. Invisible characters are replaced and not dropped, so
  * that no id is repaired into another one.
  */
@@ -32,5 +31,5 @@ function cleanObject(body: JsonObject, depth: number): JsonObject {
 
 function cleanString(text: string): string {
   // Cut first: a character that is cut in two is replaced with the others.
-  return text.slice(0, MAX_STRING).replace(INVISIBLE, '\ufffd')
+  return text.slice(0, MAX_TOKEN).replace(INVISIBLE, '\ufffd')
 }

@@ -336,7 +336,7 @@ function tokensOf(name: 'token' | 'refresh', answer: UpstreamAnswer): Tokens {
 /** Beside the tokens and not in them: hooks get these, and only the strategy's `params` the rest. */
 const answers = new WeakMap<Tokens, JsonObject>()
 
-/** Every member of the token endpoint's answer, for the `params` of a strategy. */
+/** Every member of the token endpoint's answer, cleaned, for the `params` of a strategy. */
 export function answerOf(tokens: Tokens): JsonObject {
-  return answers.get(tokens) ?? {}
+  return cleanJson(answers.get(tokens) ?? {})
 }

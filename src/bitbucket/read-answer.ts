@@ -14,7 +14,7 @@ export type JsonObject = Readonly<Record<string, unknown>>
 const MAX_TEXT = 256
 const MAX_URL = 512
 /** Bitbucket's tokens exceed 2500 characters; a header line in front of most servers ends at 16 kB. */
-const MAX_TOKEN = 12_000
+export const MAX_TOKEN = 12_000
 const MAX_EMAILS_PER_PAGE = 100
 
 const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$/

@@ -10,14 +10,19 @@ const SECONDARY = { ...CONFIRMED, email: 'secondary@example.com', is_primary: fa
 
 /** A Bitbucket that says what it is told, a router and a strategy that listen to it. */
 async function startBoth() {
-  const words = { user: GOOD_USER as unknown, emails: (_path: string): unknown => GOOD_EMAILS }
+  const words = {
+    token: GOOD_TOKEN as unknown,
+    user: GOOD_USER as unknown,
+    emails: (_path: string): unknown => GOOD_EMAILS,
+  }
   const answer = (path: string, socket: Socket) => {
-    const body = path === '/token' ? GOOD_TOKEN : path === '/2.0/user' ? words.user : words.emails(path)
+    const body = path === '/token' ? words.token : path === '/2.0/user' ? words.user : words.emails(path)
     if (typeof body === 'string') socket.write(jsonText(body))
     else socket.write(jsonBytes(body))
   }
   const { lab, bitbucket } = await startRawLab(answer)
   const profiles: PassportProfile[] = []
+  const given: Record<string, unknown>[] = []
   const app = await startStrategyApp(
     (callbackURL) =>
       new BitbucketStrategy(
@@ -31,7 +36,14 @@ async function startBoth() {
             apiURL: `${bitbucket.url}/2.0`,
           },
         },
-        (_access: string, _refresh: string, profile: PassportProfile, done: (error: null, user: object) => void) => {
+        (
+          _access: string,
+          _refresh: string,
+          params: Record<string, unknown>,
+          profile: PassportProfile,
+          done: (error: null, user: object) => void,
+        ) => {
+          given.push(params)
           profiles.push(profile)
           done(null, profile)
         },
@@ -42,6 +54,8 @@ async function startBoth() {
     lab,
     words,
     api,
+    /** What `verify` got as `params`. */
+    given,
     /** Signs in through the router. */
     async router() {
       const browser = new TestBrowser()
@@ -91,6 +105,20 @@ describe('case 22: what Bitbucket says of a user', () => {
     expect(({} as Record<string, unknown>).is_staff).toBeUndefined()
   })
 
+  test('nor is a copy of the `params` of `verify`', async () => {
+    const { words, strategy, given } = await startBoth()
+    const access_token = 't'.repeat(12_000)
+    words.token = JSON.stringify({ ...GOOD_TOKEN, access_token }).replace(
+      /\}$/,
+      ',"__proto__":{"isAdmin":true},"x":{"constructor":{"prototype":{"isAdmin":true}}},"note":"a\\r\\nb\\ud800"}',
+    )
+    asProfile(await strategy())
+    const [params = {}] = given
+    expect(JSON.stringify(params)).not.toMatch(/__proto__|constructor|prototype|isAdmin/)
+    expect(Object.assign({}, params).isAdmin).toBeUndefined()
+    expect(params).toMatchObject({ access_token, note: 'a\ufffdb\ufffd' })
+  })
+
   test('strings are well formed, bounded and without controls, and depth does not end the process', async () => {
     const { words, strategy, router, lab } = await startBoth()
     words.user = user(
@@ -99,7 +127,7 @@ describe('case 22: what Bitbucket says of a user', () => {
     const { _json, _raw, displayName } = asProfile(await strategy())
     expect(displayName).toBe('Eve')
     expect(_raw).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u)
-    expect(_raw.length).toBeLessThan(10_000)
+    expect(_raw.length).toBeLessThan(20_000)
     expect(_json).toMatchObject({ location: 'a\ufffdb\ufffdc\ufffdd' })
     expect(_json).not.toHaveProperty('ke\u0000y')
     expect((await router()).location).toBe('/')

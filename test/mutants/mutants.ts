@@ -368,13 +368,6 @@ export const MUTANTS: readonly Mutant[] = [
     'outages',
   ),
   mutant(
-    'transport: a sign-in that failed does not end its requests',
-    'routes/callback.ts',
-    '    exchange.deadline.end()\n    throw error',
-    '    throw error',
-    'outages',
-  ),
-  mutant(
     'transport: compressed answers accepted',
     'bitbucket/upstream-errors.ts',
     "if ((headers['content-encoding'] ?? 'identity') !== 'identity')",
@@ -450,8 +443,15 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'json: any string passes',
     'bitbucket/clean-json.ts',
-    "return text.slice(0, MAX_STRING).replace(INVISIBLE, '\\ufffd')",
+    "return text.slice(0, MAX_TOKEN).replace(INVISIBLE, '\\ufffd')",
     'return text',
+    'upstream-words',
+  ),
+  mutant(
+    'json: params of verify as they came',
+    'bitbucket/exchange.ts',
+    'return cleanJson(answers.get(tokens) ?? {})',
+    'return answers.get(tokens) ?? {}',
     'upstream-words',
   ),
   mutant(
