@@ -73,7 +73,16 @@ async function refresh(refreshToken: string): Promise<{ code?: string; token?: s
 /** Codes that tell an app to ask the user again, or to try the token again later. */
 const DEAD = { unauthorized_client: 'refresh_refused', invalid_grant: 'reauthorization_required' } as const
 
-if (process.env.SWITCHES === 'table') console.table(ROWS)
+if (process.env.SWITCHES === 'table') {
+  console.table(ROWS)
+  const rowsWith = (name: string, value: unknown) => ROWS.filter((row) => row[name] === value).length
+  console.table(
+    Object.entries(VALUES).map(([name, values]) => ({
+      switch: name,
+      'values (rows)': values.map((value) => `${value} (${rowsWith(name, value)})`).join(', '),
+    })),
+  )
+}
 
 test('the rows contain every pair of values', () => {
   const covered = new Set(ROWS.flatMap((row) => [...allPairs(indexesOf(row))]))
