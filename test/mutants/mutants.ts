@@ -7,7 +7,7 @@ export interface Mutant {
   /** Text that is there exactly once. */
   readonly find: string
   readonly replace: string
-  /** Files under `test/attacks/`, without `.test.ts`. */
+  /** Files under `test/attacks/`, or relative to it, without `.test.ts`. */
   readonly killers: readonly string[]
 }
 
@@ -22,6 +22,7 @@ const mutant = (name: string, file: string, find: string, replace: string, ...ki
 const STA = 'csrf-and-state'
 const OTP = 'one-time-code'
 const OWN = 'combinations'
+const RECORD = '../record/record'
 
 export const MUTANTS: readonly Mutant[] = [
   // Navigations
@@ -1783,5 +1784,49 @@ export const MUTANTS: readonly Mutant[] = [
     "    if (typeof html === 'string') return html\n",
     '    if (html) return html as string\n',
     'configuration',
+  ),
+  // The recorder
+  mutant(
+    'record: descriptions as they came',
+    'record/redact.ts',
+    "(TEXT_WORDS.has(word.toLowerCase()) ? word : '…')",
+    'word',
+    RECORD,
+  ),
+  mutant('record: names of unknown fields', 'record/redact.ts', 'if (KNOWN_KEYS.has(key))', 'if (key)', RECORD),
+  mutant(
+    'record: values as they came',
+    'record/redact.ts',
+    "PLAIN_WORDS.has(value) ? `'${value}'`",
+    "value.length < 99 ? `'${value}'`",
+    RECORD,
+  ),
+  mutant(
+    'record: unknown scopes',
+    'record/redact.ts',
+    "(SCOPES.has(word.replace(/:.*/, '')) ? word : '…')",
+    'word',
+    RECORD,
+  ),
+  mutant(
+    'record: buttons without a key',
+    'record/guide.ts',
+    "if (form.get('key') !== this.#key) return send(response, 403, strayPage())",
+    '',
+    RECORD,
+  ),
+  mutant(
+    'record: under any host name',
+    'record/guide.ts',
+    'if (request.headers.host !== this.#callback.host) return send(response, 403, strayPage())',
+    '',
+    RECORD,
+  ),
+  mutant(
+    'record: callbacks of any state',
+    'record/recording.ts',
+    "if (seen.state !== 'same' && !(seen.state === 'missing' && query.has('error'))) return false",
+    '',
+    RECORD,
   ),
 ]
