@@ -21,12 +21,16 @@ import type { DoctorReport } from './doctor/finding'
 import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
 import { renderButton } from './pages/button'
 import { PluginStrategy } from './passport/plugin-strategy'
+import { forgetBrowser } from './routes/forget'
 import { navigationOnly } from './routes/navigation-only'
+import { pendingOf } from './routes/pending-form'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
 import { createRouter, handler } from './routes/router'
 import type { Services } from './routes/services'
+import { type SignedInOptions, signedIn } from './routes/signed-in'
 import { startSignIn } from './routes/start'
 import { userReader } from './session/user-reader'
+import { createAskedFor } from './state/asked-for'
 import { deriveKeys, type KeyPurpose } from './state/keys'
 import { createLimits, memoryLimiter } from './state/limits'
 import { createPendingSignIns } from './state/pending-sign-in'
@@ -74,9 +78,27 @@ export interface BitbucketSignIn {
    * be listed and gives none; of `connections()` with `tenants` as a function, give `tenantIds` as well.
    */
   callbackURLs(): Promise<readonly CallbackRegistration[]>
-  /** What waits in this browser: a label to show, and where it goes on. For the app's sign-in page. */
+  /**
+   * The pending sign-in of this browser: a label to show, and where it continues. For the app's sign-in page. `null` also
+   * when another user has signed in since it began.
+   */
   pending(req: Request): { readonly label: string; readonly next: string } | null
-  /** Ends everything of ours that is open in this browser. The app's sign-out calls it before it ends the session. */
+  /**
+   * Call it at the end of the app's own sign-in, after `req.logIn`: stamps the sign-in as recent, drops what somebody else
+   * left pending in this browser, and returns the checked path that was asked for before, or `null`. Rejects when no user
+   * is signed in.
+   *
+   * @example
+   * req.logIn(user, async (error) => {
+   *   if (error) return next(error)
+   *   res.redirect((await bitbucket.signedIn(req)) ?? '/')
+   * })
+   */
+  signedIn(req: Request, options?: SignedInOptions): Promise<string | null>
+  /**
+   * Clears everything of ours in this browser. The app's sign-out calls it before it ends the session. Never rejects; what
+   * a limiter could not count is reported to `onError`.
+   */
   forget(req: Request, res: Response): Promise<void>
   /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
   requireRecentSignIn(options?: RecentSignInOptions): RequestHandler
@@ -163,23 +185,12 @@ export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): Bitb
       return [...registrations.values()]
     },
 
-    pending(req) {
-      for (const jar of services.jars) {
-        const found = services.pendings.read(req, jar)
-        if (!found) continue
-        const { basePath, step, profile } = found.pending
-        const next = `${basePath}/${step === 'address' || step === 'code' ? 'email' : 'continue'}`
-        return { label: profile.displayName, next }
-      }
-      return null
-    },
+    pending: (req) => pendingOf(services, req),
 
-    async forget(req, res) {
-      for (const jar of services.jars) {
-        const found = services.pendings.read(req, jar)
-        if (found) await services.pendings.finish(res, jar, found.pending)
-        await services.transactions.forget(req, res, jar)
-      }
+    forget: (req, res) => forgetBrowser(services, req, res),
+
+    async signedIn(req, signedInOptions = {}) {
+      return signedIn(services, req, signedInOptions)
     },
 
     requireRecentSignIn(recent = {}) {
@@ -254,7 +265,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
       canClaim: accounts.claimAddress !== undefined,
       canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
     },
-    paths: { ...paths, failed: paths.failed },
+    paths: { ...paths, confirm: paths.confirm, failed: paths.failed },
     keep: options.session.keep,
     keys: { handOver: keys('hand-over'), code: keys('code') },
     transactions: createTransactions(
@@ -262,6 +273,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
       limits,
     ),
     pendings: createPendingSignIns(keys('pending'), limits),
+    askedFor: createAskedFor(keys('asked-for')),
     limits,
     transport,
     timeoutMs: http.timeoutMs,

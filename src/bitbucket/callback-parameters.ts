@@ -41,6 +41,13 @@ export function stateInvalid(): BitbucketSignInError {
   )
 }
 
+/** The callback of a sign-in that this browser did not start, or has finished: Back, reload, a second click. */
+export class NotOpenError extends BitbucketSignInError {
+  constructor() {
+    super('state_invalid', stateInvalid().message)
+  }
+}
+
 /** `iss` must be the server that was asked, when it is there at all. @see https://www.rfc-editor.org/rfc/rfc9207 */
 export function checkIssuer(iss: string | undefined, authorizationURL: URL): void {
   if (iss !== undefined && iss !== authorizationURL.origin) throw stateInvalid()

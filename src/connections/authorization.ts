@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import { authorizationCode, type CallbackParameters, checkIssuer, stateInvalid } from '../bitbucket/callback-parameters'
+import { authorizationCode, type CallbackParameters, checkIssuer, NotOpenError } from '../bitbucket/callback-parameters'
 import { BitbucketSignInError } from '../contract/errors'
 import type { BegunTransaction, FoundTransaction, Start, Transactions } from '../state/transaction'
 import type { ActiveConnection } from './active-connection'
@@ -58,7 +58,7 @@ export async function takeAuthorization(
   parameters: CallbackParameters,
 ): Promise<string> {
   if (parameters.code === undefined) transactions.drop(res, connection.jar, handle)
-  else if (!(await transactions.take(res, connection.jar, handle))) throw stateInvalid()
+  else if (!(await transactions.take(res, connection.jar, handle))) throw new NotOpenError()
   if (expired) {
     throw new BitbucketSignInError('state_expired', 'The sign-in took longer than 10 minutes; start again.')
   }

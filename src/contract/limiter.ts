@@ -1,12 +1,19 @@
+/** What a limiter says of a key. It also rejects with one when the key is over its points. */
+export interface Count {
+  readonly consumedPoints: number
+  /** Milliseconds until the key begins anew. Without it, pages name the counter's whole duration as the wait. */
+  readonly msBeforeNext?: number
+}
+
 /** The part of a `rate-limiter-flexible` limiter that is used. */
 export interface Limiter {
   /**
    * Adds one point. Resolves while the key is within its points; rejects with anything but an `Error` when it is over
    * them, and with an `Error` when the store failed.
    */
-  consume(key: string): Promise<{ readonly consumedPoints: number }>
+  consume(key: string): Promise<Count>
   /** The key's points, `null` when there are none. */
-  get(key: string): Promise<{ readonly consumedPoints: number } | null>
+  get(key: string): Promise<Count | null>
 }
 
 /** Options for one counter; hand them on to the limiter's constructor. */

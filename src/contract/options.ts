@@ -151,8 +151,13 @@ export interface BitbucketSignInOptions<User> {
   readonly paths?: {
     /** Where a sign-in without `returnTo` ends. Default `/`. */
     readonly signedIn?: string
-    /** The app's own sign-in page. Default `/login`. */
+    /** The app's own sign-in page; without one, the page that has the button. Default `/login`. */
     readonly signIn?: string
+    /**
+     * The app's own page on which a signed-in user confirms who they are, called with `?returnTo=<path>`: it checks the
+     * password, calls `req.logIn` and then `signedIn`. Default: our page "Sign out and sign in again".
+     */
+    readonly confirm?: string | undefined
     /** The app's page for failures, called with `?error=<code>`. Default: the built-in page. */
     readonly failed?: string | undefined
   }

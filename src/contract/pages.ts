@@ -23,7 +23,7 @@ export interface ErrorPage extends PageBase {
   readonly code: ErrorCode
   /** HTTP status of the answer. */
   readonly status: number
-  /** Starts the sign-in again, `null` where that cannot help. */
+  /** Does the same step again, with the page that was asked for; `null` where that cannot help. */
   readonly retryHref: string | null
   /** Another way on, the app's own sign-in page or the page to go back to. */
   readonly backHref: string
@@ -42,14 +42,23 @@ export interface EmailAddressPage extends PageBase {
   readonly cancel: PageForm
 }
 
+/** `sent`; `unsure` = handed to the mailer, which failed or was slow; `none` = no code yet. A code works in either case. */
+export type CodeDelivery = 'sent' | 'unsure' | 'none'
+
 /** A code was mailed, or is about to be: asks for it. */
 export interface EmailCodePage extends PageBase {
   readonly name: 'email-code'
   readonly displayName: string
-  /** For example `v***@e***.com`. */
+  /** For example `v***@example.com`; whole where the user typed it. */
   readonly maskedAddress: string
-  /** Whether a code is on its way; `false` when none could be sent yet. */
+  readonly delivery: CodeDelivery
+  /** Whether `delivery` is `sent`. */
   readonly codeSent: boolean
+  /**
+   * Why no code can be sent now. `paused`: another attempt asked for one less than a minute ago. `limited`: the limits of
+   * the user or the address are reached. `null` otherwise.
+   */
+  readonly notSentReason: 'paused' | 'limited' | null
   /** Seconds until another code may be asked for; 0 = now. */
   readonly resendInSeconds: number
   readonly error: ErrorCode | null
@@ -124,6 +133,16 @@ export interface ReauthenticatePage extends PageBase {
   readonly name: 'reauthenticate'
   readonly accountLabel: string
   readonly start: PageForm
+  /** Confirms by the app's own means instead, when Bitbucket is not at hand. */
+  readonly otherHref: string
+  readonly backHref: string
+}
+
+/** Asks the signed-in user to sign out and sign in again before a sensitive step. */
+export interface SignInAgainPage extends PageBase {
+  readonly name: 'sign-in-again'
+  readonly accountLabel: string
+  readonly signOut: PageForm
   readonly backHref: string
 }
 
@@ -144,6 +163,7 @@ export type Page =
   | SwitchPage
   | LinkPage
   | ReauthenticatePage
+  | SignInAgainPage
   | ResumePage
 
 /** Names of the pages. */

@@ -11,6 +11,8 @@ export interface Texts {
   readonly signInButton: string
   /** What happened and what to do next, one or two sentences for each code: on pages, and as `message` in JSON. */
   readonly errors: Readonly<Record<ErrorCode, string>>
+  /** Heading of the page that shows a refusal or fault: what happened, in a few words. */
+  readonly errorHeadings: Readonly<Record<ErrorCode, string>>
 
   /** Shared by several pages. */
   readonly common: {
@@ -27,9 +29,10 @@ export interface Texts {
   }
   /** A refusal or fault. */
   readonly error: {
-    readonly heading: string
-    /** Starts again. */
+    /** Does the same step again. */
     readonly retry: string
+    /** Instead of it, when a recent sign-in is missing. */
+    readonly confirm: string
     /** For whoever asks the support: `{code}`. */
     readonly code: string
   }
@@ -51,6 +54,12 @@ export interface Texts {
     readonly notSentHeading: string
     /** `{displayName}`, `{address}` (masked) */
     readonly notSentIntro: string
+    /** When a code was handed to the mailer, which has not confirmed it: `{displayName}`, `{address}` (masked) */
+    readonly unsureIntro: string
+    /** Why no code was sent: another attempt asked for one less than a minute ago. */
+    readonly pausedReason: string
+    /** Why no code was sent: the limits of the user or the address are reached. */
+    readonly limitedReason: string
     readonly label: string
     readonly hint: string
     readonly submit: string
@@ -124,6 +133,15 @@ export interface Texts {
     /** `{account}` */
     readonly intro: string
     readonly submit: string
+    /** Link to confirm without Bitbucket. */
+    readonly other: string
+  }
+  /** Asks to sign out and sign in again before a sensitive step. */
+  readonly signInAgain: {
+    readonly heading: string
+    /** `{account}` */
+    readonly intro: string
+    readonly submit: string
   }
   /** Shown for a moment while the browser loads the page again. */
   readonly resume: {
@@ -146,20 +164,21 @@ export const english: Texts = {
   signInButton: 'Sign in with Bitbucket',
   errors: {
     configuration_invalid:
-      'Signing in with Bitbucket is not set up correctly here. Please use another way to sign in, and tell the people who run this site.',
+      'Signing in with Bitbucket is not set up correctly here. Please use another way to sign in, and tell the site’s support team.',
     session_missing:
-      'This site could not remember your sign-in. Please use another way to sign in, and tell the people who run this site.',
+      'This site could not remember your sign-in. Please use another way to sign in, and tell the site’s support team.',
     request_invalid: 'Something was missing from what your browser sent. Please go back and try again.',
     request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
     method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
     state_invalid:
       'This sign-in was not started in this browser, has already been used, or belongs to settings that have changed since. Please start again from the sign-in page.',
     state_expired: 'This sign-in took too long and has ended. Please start again.',
-    access_denied: 'Bitbucket did not confirm this sign-in, perhaps because you cancelled it there. You can try again.',
+    access_denied:
+      'Bitbucket did not confirm this sign-in, perhaps because you cancelled it there. You can try again; if Bitbucket no longer asks you, remove this site under “App authorizations” in your Bitbucket settings first.',
     scope_missing:
-      'Bitbucket did not tell us everything we need to sign you in. Please use another way to sign in, and tell the people who run this site.',
+      'Bitbucket did not tell us everything we need to sign you in. Please use another way to sign in, and tell the site’s support team.',
     client_rejected:
-      'Bitbucket did not accept the request of this site. Please use another way to sign in, and tell the people who run this site.',
+      'Bitbucket did not accept the request of this site. Please use another way to sign in, and tell the site’s support team.',
     upstream_failed: 'Bitbucket did not answer as it should. Please try again in a few minutes.',
     upstream_timeout: 'Bitbucket took too long to answer. Please try again in a few minutes.',
     rate_limited: 'Bitbucket is getting too many requests right now. Please wait a few minutes and try again.',
@@ -170,7 +189,7 @@ export const english: Texts = {
     workspace_required:
       'Only members of certain Bitbucket workspaces can sign in here. Ask for an invitation to the workspace, or try again with another Bitbucket account.',
     sign_up_disabled:
-      'You do not have an account here yet, and a new one cannot be created this way. Please ask the people who run this site for access.',
+      'You do not have an account here yet, and a new one cannot be created this way. Please ask the site’s support team for access.',
     email_required:
       'Bitbucket did not tell us an email address for you, and we need one. Add an address to your Bitbucket account and try again.',
     email_unverified:
@@ -180,8 +199,8 @@ export const english: Texts = {
       'More than one account here uses your email address, so we cannot tell which one to open. Please use another way to sign in.',
     account_exists: 'An account with your email address already exists. Please sign in to it the way you usually do.',
     account_exists_unverified:
-      'An account with your email address already exists, but the address was never confirmed there. Sign in to that account another way and confirm it, or ask the people who run this site for help.',
-    account_disabled: 'This account cannot be used right now. Please contact the people who run this site.',
+      'An account with your email address already exists, but the address was never confirmed there. Sign in to that account another way and confirm it, or ask the site’s support team for help.',
+    account_disabled: 'This account cannot be used right now. Please contact the site’s support team.',
     identity_linked_elsewhere:
       'This Bitbucket account is already connected to a different account here. Please choose another Bitbucket account.',
     identity_not_found:
@@ -203,7 +222,8 @@ export const english: Texts = {
     code_expired: 'This code is no longer valid. Please ask for a new one.',
     code_exhausted: 'Too many wrong codes were entered. Please ask for a new code, or try again later.',
     too_many_codes: 'It is too early for another code. Please wait a while and try again.',
-    code_not_sent: 'We could not send you an email. Please try again in a few minutes.',
+    code_not_sent:
+      'Sending the email is slow or failed. If it arrives, its code works; if not, ask for a new one in a minute.',
     cross_site_request:
       'This request did not come from a page of this site, so we stopped it to protect you. Please go back and try again.',
     hook_failed: 'Something went wrong on our side. Please try again in a few minutes.',
@@ -211,6 +231,53 @@ export const english: Texts = {
     reauthorization_required:
       'Bitbucket no longer lets us act for you. Please sign in with Bitbucket again to renew the permission.',
     refresh_refused: 'Bitbucket does not let us act for you at the moment. Please try again in 15 minutes.',
+  },
+  errorHeadings: {
+    configuration_invalid: 'Sign-in is not set up correctly',
+    session_missing: 'Your sign-in could not be saved',
+    request_invalid: 'Something was missing',
+    request_too_large: 'That was too long',
+    method_not_allowed: 'This page cannot be opened this way',
+    state_invalid: 'This sign-in is no longer open',
+    state_expired: 'This sign-in has expired',
+    access_denied: 'Sign-in cancelled',
+    scope_missing: 'Bitbucket did not send enough',
+    client_rejected: 'Bitbucket refused this site',
+    upstream_failed: 'Bitbucket is not working right now',
+    upstream_timeout: 'Bitbucket took too long',
+    rate_limited: 'Bitbucket is busy',
+    profile_invalid: 'Bitbucket did not say who you are',
+    connection_unavailable: 'Not available here',
+    origin_not_allowed: 'Not available at this address',
+    workspace_required: 'Members only',
+    sign_up_disabled: 'You do not have an account here',
+    email_required: 'An email address is needed',
+    email_unverified: 'Your email address is not confirmed',
+    email_invalid: 'This email address cannot be used',
+    email_ambiguous: 'More than one account',
+    account_exists: 'You already have an account',
+    account_exists_unverified: 'This address is already in use',
+    account_disabled: 'This account cannot be used',
+    identity_linked_elsewhere: 'Connected to another account',
+    identity_not_found: 'Not connected',
+    another_identity_linked: 'Already connected to Bitbucket',
+    not_signed_in: 'You are not signed in',
+    session_changed: 'You signed in or out',
+    pending_missing: 'Nothing to finish',
+    pending_replaced: 'This page is out of date',
+    recent_sign_in_required: 'Confirm that it is you',
+    reauthentication_mismatch: 'That is a different Bitbucket account',
+    last_sign_in_method: 'This is your only way to sign in',
+    code_wrong: 'This code is not correct',
+    code_expired: 'This code has expired',
+    code_exhausted: 'Too many wrong codes',
+    too_many_codes: 'Too many emails requested',
+    code_not_sent: 'The email may not arrive',
+    cross_site_request: 'This request was stopped',
+    hook_failed: 'Something went wrong',
+    store_unavailable: 'Sign-in is not possible right now',
+    reauthorization_required: 'Permission has ended',
+    refresh_refused: 'Bitbucket is not answering clearly',
   },
   common: {
     errorTitle: 'Error: {title}',
@@ -220,8 +287,8 @@ export const english: Texts = {
     ownAccount: 'Your account here',
   },
   error: {
-    heading: 'That did not work',
     retry: 'Try again',
+    confirm: 'Confirm that it is you',
     code: 'Error code: {code}',
   },
   emailAddress: {
@@ -233,12 +300,15 @@ export const english: Texts = {
   },
   emailCode: {
     heading: 'Check your email',
-    intro: 'Hello {displayName}, we have sent a code to {address}. Enter it here to finish signing in.',
+    intro: 'Hello {displayName}, we emailed a code to {address}. Enter it here to finish signing in.',
     notSentHeading: 'Confirm your email address',
-    notSentIntro:
-      'Hello {displayName}, to finish signing in you need a code that we send to {address}. None could be sent so far.',
+    notSentIntro: 'Hello {displayName}, to finish signing in you need a code that we send to {address}.',
+    unsureIntro:
+      'Hello {displayName}, we are sending a code to {address}, but it is slow or failed. If the email arrives, enter its code here.',
+    pausedReason: 'A code for this address was requested a moment ago in another attempt, and works only there.',
+    limitedReason: 'Too many codes have been requested recently.',
     label: 'Code from the email',
-    hint: 'Eight letters, written as XXXX-XXXX. Small letters are fine too.',
+    hint: 'Eight letters, written as XXXX-XXXX. Upper or lower case is fine.',
     submit: 'Continue',
     send: 'Send code',
     resend: 'Send a new code',
@@ -292,6 +362,13 @@ export const english: Texts = {
     heading: 'Is it really you?',
     intro: 'You are signed in as {account}. To protect your account, please confirm with Bitbucket before you go on.',
     submit: 'Confirm with Bitbucket',
+    other: 'Confirm another way',
+  },
+  signInAgain: {
+    heading: 'Please sign in again',
+    intro:
+      'You are signed in as {account}. To protect your account, sign out and sign in again; after that you return to this step.',
+    submit: 'Sign out and sign in again',
   },
   resume: {
     heading: 'One moment, please',

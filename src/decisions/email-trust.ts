@@ -80,10 +80,10 @@ export function unverifiedEmail(address: string): AccountEmail {
 }
 
 /**
- * An address as pages and mails show it: first character, domain's first character and its last label. Every part is
- * shown at the same length, so the mask tells nothing of what it hides.
+ * An address as pages show it: first character and domain, so that users know which mailbox to open. The hidden part is
+ * always the same length, so the mask tells nothing of it.
  */
 export function maskAddress(address: string): string {
   const [local = '', domain = ''] = address.split('@')
-  return `${local.slice(0, 1)}***@${domain.slice(0, 1)}***${domain.slice(domain.lastIndexOf('.'))}`
+  return `${local.slice(0, 1)}***@${domain}`
 }

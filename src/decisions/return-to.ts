@@ -18,6 +18,7 @@ const ROUTES_AT_ROOT = new Set([
   '/link',
   '/unlink',
   '/reauthenticate',
+  '/sign-in-again',
   '/cancel',
 ])
 
@@ -50,6 +51,8 @@ export function parseReturnTo(value: unknown, rules: ReturnToRules): string | un
 
 /** Our own routes, the sign-in page and sign-out routes: returning there loops or undoes the sign-in. */
 function isForbiddenRoute(path: string, rules: ReturnToRules): boolean {
+  // The page of links is ours and a page like any other. Only as we write it: what a proxy reads as it may be elsewhere.
+  if (path === `${rules.basePath.replace(/\/+$/, '')}/link`) return false
   const route = comparablePath(path)
   if (isOwnRoute(route, comparablePath(rules.basePath)) || route === comparablePath(rules.signInPath)) return true
   return SIGN_OUT.has(route.slice(route.lastIndexOf('/') + 1))

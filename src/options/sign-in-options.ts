@@ -63,6 +63,7 @@ const paths = (z: Zod) =>
     .strictObject({
       signedIn: path(z).default('/'),
       signIn: path(z).default('/login'),
+      confirm: path(z).optional(),
       failed: path(z).optional(),
     })
     .prefault({})

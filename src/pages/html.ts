@@ -1,3 +1,5 @@
+import { safePath } from '../contract/safe-path'
+
 import escapeHtml = require('escape-html')
 
 /** Text that is HTML already. Only `html` and `trustedHtml` make it, so a plain string can never pass for it. */
@@ -36,14 +38,6 @@ function insertSource(insert: Insert): string {
   // Item by item: a list that an app passed on from a query is no HTML of ours.
   if (Array.isArray(insert)) return insert.map(insertSource).join('')
   return escapeHtml(String(insert))
-}
-
-const OWN_ORIGIN = 'https://own.invalid'
-
-/** The path when it stays on this origin as a browser resolves it, else `/`. */
-export function safePath(path: string): string {
-  const staysHere = path.startsWith('/') && URL.canParse(path, OWN_ORIGIN)
-  return staysHere && new URL(path, OWN_ORIGIN).origin === OWN_ORIGIN ? path : '/'
 }
 
 /** The link target when it is a path of ours or an absolute http(s) URL, else `/`. Stops `javascript:` and its kin. */

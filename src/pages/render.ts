@@ -11,6 +11,7 @@ import type {
   ProvePage,
   ReauthenticatePage,
   ResumePage,
+  SignInAgainPage,
   SwitchPage,
 } from '../contract/pages'
 import type { Texts } from '../contract/texts'
@@ -51,6 +52,8 @@ export function renderDefaultPage(page: Page): string {
       return renderLinkPage(page)
     case 'reauthenticate':
       return renderReauthenticatePage(page)
+    case 'sign-in-again':
+      return renderSignInAgainPage(page)
     case 'resume':
       return renderResumePage(page)
   }
@@ -58,12 +61,19 @@ export function renderDefaultPage(page: Page): string {
 
 const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
 
+/** What the way on does, when it is not the same step once more. */
+const RETRY_LABEL: { readonly [Code in ErrorCode]?: (texts: Texts) => string } = {
+  recent_sign_in_required: (texts) => texts.error.confirm,
+  not_signed_in: (texts) => texts.signInButton,
+}
+
 function renderErrorPage({ texts, brand, code, retryHref, backHref }: ErrorPage): string {
-  const retry = retryHref === null ? null : renderLink(safeHref(retryHref), 'main', texts.error.retry)
+  const retry =
+    retryHref === null ? null : renderLink(safeHref(retryHref), 'main', RETRY_LABEL[code]?.(texts) ?? texts.error.retry)
   return renderDocument({
     texts,
     brand,
-    heading: texts.error.heading,
+    heading: texts.errorHeadings[code],
     alert: renderAlert(texts, code),
     body: html`<div class="stack">${retry}${renderLink(safeHref(backHref), 'other', texts.common.back)}</div>
 <p class="quiet">${filled(texts.error.code, { code })}</p>`,
@@ -85,41 +95,50 @@ ${renderForm(submit, html`${addressField(own.label, page, true)}${renderSubmit('
 }
 
 function renderEmailCodePage(page: EmailCodePage): string {
-  const { texts, error, codeSent } = page
+  const { texts, brand, error, delivery } = page
   const own = texts.emailCode
   const values = { displayName: page.displayName, address: page.maskedAddress }
-  // Without a code on its way, sending one comes first; the field stays, since a mail reported as failed may arrive.
+  const intro = { sent: own.intro, unsure: own.unsureIntro, none: own.notSentIntro }[delivery]
   const enter = codeForm(page)
-  const send = sendForm(page)
+  const send = html`${whyNotSent(page)}${sendForm(page)}`
+  // Without a code, sending one comes first; the field stays for a code of an earlier try.
+  const isOut = delivery !== 'none'
   return renderDocument({
     texts,
-    brand: page.brand,
-    heading: codeSent ? own.heading : own.notSentHeading,
+    brand,
+    heading: isOut ? own.heading : own.notSentHeading,
     alert: renderAlert(texts, error),
-    body: html`<p>${filled(codeSent ? own.intro : own.notSentIntro, values)}</p>
-${codeSent ? enter : send}
-<div class="stack apart">${codeSent ? send : enter}${changeAddress(page)}
+    body: html`<p>${filled(intro, values)}</p>
+${isOut ? enter : send}
+<div class="stack apart">${isOut ? send : enter}${changeAddress(page)}
 ${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
   })
 }
 
+function whyNotSent({ texts: { emailCode }, notSentReason }: EmailCodePage): Html | null {
+  if (notSentReason === null) return null
+  return html`<p class="hint">${notSentReason === 'paused' ? emailCode.pausedReason : emailCode.limitedReason}</p>`
+}
+
 const ABOUT_CODE: ReadonlySet<ErrorCode | null> = new Set(['code_wrong', 'code_expired', 'code_exhausted'])
 
-function codeForm({ texts, error, codeSent, verify }: EmailCodePage): Html {
+function codeForm({ texts, error, delivery, verify }: EmailCodePage): Html {
+  const isOut = delivery !== 'none'
   const wrong = ABOUT_CODE.has(error)
   const described = `${wrong ? `${ALERT_ID} ` : ''}code-hint`
   return renderForm(
     verify,
     html`<label for="code">${texts.emailCode.label}</label>
 <p class="hint" id="code-hint">${texts.emailCode.hint}</p>
-<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(codeSent && error !== 'email_invalid')}>
-${renderSubmit(codeSent ? 'main' : 'other', texts.emailCode.submit)}`,
+<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(isOut && error !== 'email_invalid')}>
+${renderSubmit(isOut ? 'main' : 'other', texts.emailCode.submit)}`,
   )
 }
 
-function sendForm({ texts, codeSent, resendInSeconds, resend }: EmailCodePage): Html {
-  const label = codeSent ? texts.emailCode.resend : texts.emailCode.send
-  const button = renderButtonForm(resend, codeSent ? 'other' : 'main', label)
+function sendForm({ texts, delivery, resendInSeconds, resend }: EmailCodePage): Html {
+  const isOut = delivery !== 'none'
+  const label = isOut ? texts.emailCode.resend : texts.emailCode.send
+  const button = renderButtonForm(resend, isOut ? 'other' : 'main', label)
   return resendInSeconds <= 0
     ? button
     : html`<div><p class="hint">${waitText(texts, resendInSeconds)}</p>${button}</div>`
@@ -260,7 +279,14 @@ function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: P
   return html`<li><bdi id="${ids.label}">${label}</bdi>${unlink === null ? null : renderForm(unlink, button)}</li>`
 }
 
-function renderReauthenticatePage({ texts, brand, accountLabel, start, backHref }: ReauthenticatePage): string {
+function renderReauthenticatePage({
+  texts,
+  brand,
+  accountLabel,
+  start,
+  otherHref,
+  backHref,
+}: ReauthenticatePage): string {
   const own = texts.reauthenticate
   return renderDocument({
     texts,
@@ -268,6 +294,19 @@ function renderReauthenticatePage({ texts, brand, accountLabel, start, backHref 
     heading: own.heading,
     body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
 <div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
+${renderLink(safeHref(otherHref), 'other', own.other)}
+${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
+  })
+}
+
+function renderSignInAgainPage({ texts, brand, accountLabel, signOut, backHref }: SignInAgainPage): string {
+  const own = texts.signInAgain
+  return renderDocument({
+    texts,
+    brand,
+    heading: own.heading,
+    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
+<div class="stack">${renderButtonForm(signOut, 'main', own.submit)}
 ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
   })
 }

@@ -6,9 +6,9 @@ export const german: Texts = {
   signInButton: 'Mit Bitbucket anmelden',
   errors: {
     configuration_invalid:
-      'Die Anmeldung mit Bitbucket ist hier nicht richtig eingerichtet. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
+      'Die Anmeldung mit Bitbucket ist hier nicht richtig eingerichtet. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Support dieser Website Bescheid.',
     session_missing:
-      'Diese Website konnte sich Ihre Anmeldung nicht merken. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
+      'Diese Website konnte sich Ihre Anmeldung nicht merken. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Support dieser Website Bescheid.',
     request_invalid:
       'In den Angaben Ihres Browsers hat etwas gefehlt. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
     request_too_large:
@@ -18,11 +18,11 @@ export const german: Texts = {
       'Diese Anmeldung wurde nicht in diesem Browser begonnen, schon einmal verwendet, oder die Einstellungen haben sich seither geändert. Bitte beginnen Sie auf der Anmeldeseite neu.',
     state_expired: 'Diese Anmeldung hat zu lange gedauert und wurde beendet. Bitte beginnen Sie neu.',
     access_denied:
-      'Bitbucket hat diese Anmeldung nicht bestätigt, vielleicht weil Sie dort abgebrochen haben. Sie können es noch einmal versuchen.',
+      'Bitbucket hat diese Anmeldung nicht bestätigt, vielleicht weil Sie dort abgebrochen haben. Sie können es noch einmal versuchen; wenn Bitbucket Sie nicht mehr fragt, entfernen Sie diese Website zuvor in Ihren Bitbucket-Einstellungen unter „App authorizations“.',
     scope_missing:
-      'Bitbucket hat uns nicht alles mitgeteilt, was wir für Ihre Anmeldung brauchen. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
+      'Bitbucket hat uns nicht alles mitgeteilt, was wir für Ihre Anmeldung brauchen. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Support dieser Website Bescheid.',
     client_rejected:
-      'Bitbucket hat die Anfrage dieser Website nicht angenommen. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Betreiber dieser Website Bescheid.',
+      'Bitbucket hat die Anfrage dieser Website nicht angenommen. Bitte melden Sie sich auf einem anderen Weg an und geben Sie dem Support dieser Website Bescheid.',
     upstream_failed:
       'Bitbucket hat nicht so geantwortet, wie es sollte. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
     upstream_timeout:
@@ -38,7 +38,7 @@ export const german: Texts = {
     workspace_required:
       'Hier können sich nur Mitglieder bestimmter Bitbucket-Workspaces anmelden. Bitten Sie um eine Einladung in den Workspace oder versuchen Sie es mit einem anderen Bitbucket-Konto.',
     sign_up_disabled:
-      'Sie haben hier noch kein Konto, und auf diesem Weg lässt sich keines anlegen. Bitte wenden Sie sich an den Betreiber dieser Website.',
+      'Sie haben hier noch kein Konto, und auf diesem Weg lässt sich keines anlegen. Bitte wenden Sie sich an den Support dieser Website.',
     email_required:
       'Bitbucket hat uns keine E‑Mail-Adresse von Ihnen mitgeteilt, wir brauchen aber eine. Tragen Sie in Ihrem Bitbucket-Konto eine Adresse ein und versuchen Sie es noch einmal.',
     email_unverified:
@@ -50,9 +50,9 @@ export const german: Texts = {
     account_exists:
       'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto. Bitte melden Sie sich dort so an, wie Sie es sonst auch tun.',
     account_exists_unverified:
-      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Betreiber dieser Website um Hilfe.',
+      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Support dieser Website um Hilfe.',
     account_disabled:
-      'Dieses Konto kann zurzeit nicht verwendet werden. Bitte wenden Sie sich an den Betreiber dieser Website.',
+      'Dieses Konto kann zurzeit nicht verwendet werden. Bitte wenden Sie sich an den Support dieser Website.',
     identity_linked_elsewhere:
       'Dieses Bitbucket-Konto ist hier schon mit einem anderen Konto verbunden. Bitte wählen Sie ein anderes Bitbucket-Konto.',
     identity_not_found:
@@ -73,13 +73,14 @@ export const german: Texts = {
     last_sign_in_method:
       'Dies ist der einzige Weg, sich bei Ihrem Konto anzumelden, daher lässt sich die Verbindung nicht trennen. Bitte richten Sie zuerst einen anderen Weg ein.',
     code_wrong:
-      'Dieser Code stimmt nicht. Bitte prüfen Sie ihn und verwenden Sie den neuesten Code, den wir Ihnen geschickt haben.',
+      'Dieser Code stimmt nicht. Bitte prüfen Sie ihn und verwenden Sie den neuesten Code, den wir Ihnen gesendet haben.',
     code_expired: 'Dieser Code gilt nicht mehr. Bitte fordern Sie einen neuen an.',
     code_exhausted:
       'Es wurden zu viele falsche Codes eingegeben. Bitte fordern Sie einen neuen Code an oder versuchen Sie es später noch einmal.',
     too_many_codes:
       'Für einen weiteren Code ist es noch zu früh. Bitte warten Sie etwas und versuchen Sie es dann noch einmal.',
-    code_not_sent: 'Wir konnten Ihnen keine E‑Mail schicken. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
+    code_not_sent:
+      'Das Senden der E‑Mail dauert oder ist fehlgeschlagen. Kommt sie an, gilt ihr Code; sonst fordern Sie in einer Minute einen neuen an.',
     cross_site_request:
       'Diese Anfrage kam nicht von einer Seite dieser Website, daher haben wir sie zu Ihrem Schutz angehalten. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
     hook_failed: 'Bei uns ist etwas schiefgegangen. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
@@ -90,6 +91,53 @@ export const german: Texts = {
     refresh_refused:
       'Bitbucket lässt uns gerade nicht in Ihrem Namen handeln. Bitte versuchen Sie es in 15 Minuten noch einmal.',
   },
+  errorHeadings: {
+    configuration_invalid: 'Die Anmeldung ist nicht richtig eingerichtet',
+    session_missing: 'Ihre Anmeldung ließ sich nicht speichern',
+    request_invalid: 'Es fehlte eine Angabe',
+    request_too_large: 'Das war zu lang',
+    method_not_allowed: 'Diese Seite lässt sich so nicht öffnen',
+    state_invalid: 'Diese Anmeldung ist nicht mehr offen',
+    state_expired: 'Diese Anmeldung ist abgelaufen',
+    access_denied: 'Anmeldung abgebrochen',
+    scope_missing: 'Bitbucket hat zu wenig mitgeteilt',
+    client_rejected: 'Bitbucket lehnt diese Website ab',
+    upstream_failed: 'Bitbucket ist gerade gestört',
+    upstream_timeout: 'Bitbucket hat zu lange gebraucht',
+    rate_limited: 'Bitbucket ist ausgelastet',
+    profile_invalid: 'Bitbucket hat Sie nicht genannt',
+    connection_unavailable: 'Hier nicht verfügbar',
+    origin_not_allowed: 'Unter dieser Adresse nicht verfügbar',
+    workspace_required: 'Nur für Mitglieder',
+    sign_up_disabled: 'Sie haben hier kein Konto',
+    email_required: 'Eine E‑Mail-Adresse ist nötig',
+    email_unverified: 'Ihre E‑Mail-Adresse ist nicht bestätigt',
+    email_invalid: 'Diese E‑Mail-Adresse geht nicht',
+    email_ambiguous: 'Mehr als ein Konto',
+    account_exists: 'Sie haben schon ein Konto',
+    account_exists_unverified: 'Diese Adresse ist schon vergeben',
+    account_disabled: 'Dieses Konto ist gesperrt',
+    identity_linked_elsewhere: 'Mit einem anderen Konto verbunden',
+    identity_not_found: 'Nicht verbunden',
+    another_identity_linked: 'Schon mit Bitbucket verbunden',
+    not_signed_in: 'Sie sind nicht angemeldet',
+    session_changed: 'Sie haben sich an- oder abgemeldet',
+    pending_missing: 'Hier ist nichts abzuschließen',
+    pending_replaced: 'Diese Seite ist veraltet',
+    recent_sign_in_required: 'Bestätigen Sie, dass Sie es sind',
+    reauthentication_mismatch: 'Das ist ein anderes Bitbucket-Konto',
+    last_sign_in_method: 'Ihr einziger Weg zur Anmeldung',
+    code_wrong: 'Dieser Code stimmt nicht',
+    code_expired: 'Dieser Code ist abgelaufen',
+    code_exhausted: 'Zu viele falsche Codes',
+    too_many_codes: 'Zu viele E‑Mails angefordert',
+    code_not_sent: 'Die E‑Mail kommt vielleicht nicht an',
+    cross_site_request: 'Diese Anfrage wurde angehalten',
+    hook_failed: 'Etwas ist schiefgegangen',
+    store_unavailable: 'Anmelden ist gerade nicht möglich',
+    reauthorization_required: 'Die Erlaubnis ist erloschen',
+    refresh_refused: 'Bitbucket antwortet nicht eindeutig',
+  },
   common: {
     errorTitle: 'Fehler: {title}',
     cancel: 'Abbrechen',
@@ -98,35 +146,39 @@ export const german: Texts = {
     ownAccount: 'Ihr Konto hier',
   },
   error: {
-    heading: 'Das hat nicht geklappt',
     retry: 'Noch einmal versuchen',
+    confirm: 'Bestätigen, dass Sie es sind',
     code: 'Fehlercode: {code}',
   },
   emailAddress: {
     heading: 'Wie lautet Ihre E‑Mail-Adresse?',
     intro:
-      'Hallo {displayName}, Bitbucket hat uns Ihre E‑Mail-Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir schicken Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
+      'Hallo {displayName}, Bitbucket hat uns Ihre E‑Mail-Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir senden Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
     label: 'E‑Mail-Adresse',
-    submit: 'Code schicken',
+    submit: 'Code senden',
   },
   emailCode: {
-    heading: 'Sehen Sie in Ihr Postfach',
+    heading: 'Prüfen Sie Ihr Postfach',
     intro:
-      'Hallo {displayName}, wir haben einen Code an {address} geschickt. Geben Sie ihn hier ein, um die Anmeldung abzuschließen.',
+      'Hallo {displayName}, wir haben einen Code an {address} gesendet. Geben Sie ihn hier ein, um die Anmeldung abzuschließen.',
     notSentHeading: 'Bestätigen Sie Ihre E‑Mail-Adresse',
     notSentIntro:
-      'Hallo {displayName}, um die Anmeldung abzuschließen, brauchen Sie einen Code, den wir an {address} schicken. Bisher konnte keiner geschickt werden.',
+      'Hallo {displayName}, um die Anmeldung abzuschließen, brauchen Sie einen Code, den wir an {address} senden.',
+    unsureIntro:
+      'Hallo {displayName}, wir senden einen Code an {address}, aber das dauert oder ist fehlgeschlagen. Kommt die E‑Mail an, geben Sie hier ihren Code ein.',
+    pausedReason: 'Ein Code für diese Adresse wurde gerade in einem anderen Versuch angefordert und gilt nur dort.',
+    limitedReason: 'In letzter Zeit wurden zu viele Codes angefordert.',
     label: 'Code aus der E‑Mail',
-    hint: 'Acht Buchstaben in der Form XXXX-XXXX. Kleinbuchstaben gehen auch.',
+    hint: 'Acht Buchstaben in der Form XXXX-XXXX. Kleinbuchstaben sind auch richtig.',
     submit: 'Weiter',
-    send: 'Code schicken',
-    resend: 'Neuen Code schicken',
+    send: 'Code senden',
+    resend: 'Neuen Code senden',
     waitSeconds: 'In {seconds} Sekunden können Sie einen Code anfordern.',
     waitMinutes: 'In {minutes} Minuten können Sie einen Code anfordern.',
     waitHours: 'In {hours} Stunden können Sie einen Code anfordern.',
     changeAddress: 'Andere Adresse verwenden',
     addressLabel: 'Neue E‑Mail-Adresse',
-    changeSubmit: 'Code an diese Adresse schicken',
+    changeSubmit: 'Code an diese Adresse senden',
   },
   prove: {
     heading: 'Sie haben schon ein Konto',
@@ -172,6 +224,13 @@ export const german: Texts = {
     intro:
       'Sie sind angemeldet als {account}. Zum Schutz Ihres Kontos bestätigen Sie das bitte mit Bitbucket, bevor es weitergeht.',
     submit: 'Mit Bitbucket bestätigen',
+    other: 'Anders bestätigen',
+  },
+  signInAgain: {
+    heading: 'Bitte melden Sie sich noch einmal an',
+    intro:
+      'Sie sind angemeldet als {account}. Zum Schutz Ihres Kontos melden Sie sich bitte ab und wieder an; danach geht es hier weiter.',
+    submit: 'Abmelden und neu anmelden',
   },
   resume: {
     heading: 'Einen Moment bitte',

@@ -7,6 +7,7 @@ import { assertEntitled, type Outcome, prepare, refusal } from '../routes/finish
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
 import { accountsOf, openVisit, tell } from '../routes/visit'
+import { stampNewSession } from '../session/recent-stamp'
 import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
 import { cloneFor, dataOf, type PassportActions, type RouteOptions, refuseOverrides, runLeg } from './strategy-request'
@@ -87,6 +88,7 @@ async function finish<User>(
   const { user, id } = await prepare(visit, outcome)
   confirmLogIn(req, async () => {
     await assertEntitled(outcome)
+    await stampNewSession(req, { user, id })
     tell(visit, 'signed_in', { userId: id, identityId: identity.id })
   })
   run.success(user, transaction.data === undefined ? undefined : { state: transaction.data })

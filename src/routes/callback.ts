@@ -1,16 +1,17 @@
-import { type CallbackParameters, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
+import { type CallbackParameters, NotOpenError, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
 import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
 import { findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { isAdmitted } from '../decisions/connection-levels'
+import { currentUser } from '../session/rotate-session'
 import { isStrictSession, requireSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
 import type { FoundTransaction, Transaction } from '../state/transaction'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
-import { sendPage } from './reply'
+import { sendOn, sendPage, wantsJson } from './reply'
 import { openConnections } from './start'
-import { tell, type Visit, workspaceRequired } from './visit'
+import { startAt, tell, type Visit, withReturnTo, workspaceRequired } from './visit'
 
 const RESUMED = 'resumed'
 
@@ -19,6 +20,36 @@ const RESUMED = 'resumed'
  * to, the transaction used up, and only then the first byte to Bitbucket.
  */
 export async function callback<User>(visit: Visit<User>): Promise<void> {
+  try {
+    await finish(visit)
+  } catch (error) {
+    if (!(error instanceof NotOpenError) || !leadsHome(visit)) throw error
+    tell(visit, 'refused', { code: error.code })
+    sendOn(visit.req, visit.res, 'redirect', visit.services.paths.signedIn)
+  }
+}
+
+const WAS_LED_HOME = 'h'
+const LED_HOME_MS = 60_000
+
+/**
+ * Whether a used or unknown callback leads a signed-in user home instead of to an error: nothing is wrong for them. Only
+ * once a minute, or a home page that starts a sign-in would go round in circles.
+ */
+function leadsHome<User>({ req, res, services, connection: { jar } }: Visit<User>): boolean {
+  const current = wantsJson(req) ? null : currentUser(req, services.userId)
+  if (!current || jar.read(req, WAS_LED_HOME).length > 0) return false
+  jar.set(req, res, WAS_LED_HOME, '1', LED_HOME_MS)
+  return true
+}
+
+/** Where the same step starts again. */
+function againOf<User>(visit: Visit<User>, { intent, returnTo }: Transaction): string {
+  if (intent === 'sign-in') return startAt(visit, returnTo)
+  return withReturnTo(`${visit.connection.basePath}/${intent}`, returnTo)
+}
+
+async function finish<User>(visit: Visit<User>): Promise<void> {
   const { parameters, found } = findTransaction(visit)
   requireSession(visit.req)
   if (needsResume(visit)) return resume(visit)
@@ -41,9 +72,10 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
   const lookup = findAuthorization(visit.services.transactions, visit, parameters)
   switch (lookup.type) {
     case 'open':
+      visit.about.retry = againOf(visit, lookup.found.transaction)
       return { parameters, found: lookup.found }
     case 'unknown':
-      throw stateInvalid()
+      throw new NotOpenError()
     case 'other-connection':
       throw otherConnection(visit)
   }

@@ -126,7 +126,7 @@ export function newPending<User>(
     typed: false,
     confirmed: chooseEmail(profile.emails ?? [])?.confirmed ?? false,
     code: null,
-    triedAt: null,
+    pause: null,
     generation: 0,
     context: connection.digest,
     origin,

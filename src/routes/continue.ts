@@ -4,29 +4,22 @@ import { hasOtherIdentity, readHolders, resolveSignIn } from '../accounts/resolv
 import { BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
 import { maskAddress } from '../decisions/email-trust'
 import { decideSignIn } from '../decisions/sign-in'
-import {
-  assertSessionUnchanged,
-  currentUser,
-  loginOf,
-  NOBODY,
-  otherLogin,
-  sessionChanged,
-  signOut,
-} from '../session/rotate-session'
+import { assertSessionUnchanged, currentUser, NOBODY, sessionChanged, signOut } from '../session/rotate-session'
 import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import { bodyField } from './body'
 import { finishLink, linkTo, requireLinkHooks } from './complete-link'
 import { finishSignIn, leave } from './complete-sign-in'
 import { readAllowed } from './finish'
-import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
+import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
-import { accountsOf, hooksOf, policyOf, type Visit } from './visit'
+import { accountsOf, askAt, hooksOf, policyOf, startAt, type Visit } from './visit'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
 export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {
-  const { pending } = readPending(visit)
+  const pending = await showablePending(visit)
+  if (!pending) return
   const current = currentUser(visit.req, visit.services.userId)
   switch (pending.step) {
     case 'address':
@@ -36,7 +29,7 @@ export async function showContinuePage<User>(visit: Visit<User>): Promise<void> 
       return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending, null)
     case 'choose':
     case 'switch': {
-      if (!current || pending.login !== loginOf(visit.req, current)) throw otherLogin(visit.req, current)
+      if (!current) throw sessionChanged()
       return sendChoicePage(visit, pending, current)
     }
   }
@@ -71,7 +64,7 @@ export async function cancel<User>(visit: Visit<User>): Promise<void> {
 }
 
 /** Whether the signed-in user is the matching account, as the accounts are now. */
-async function isMatching<User>(
+export async function isMatching<User>(
   visit: Visit<User>,
   pending: Pending,
   current: KnownUser<User>,
@@ -130,7 +123,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
 async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
-  requireRecent(visit, current)
+  await requireRecent(visit, current, startAt(visit, pending.returnTo))
   const accounts = accountsOf(visit, 'link', pending.workspaces)
   requireLinkHooks(accounts.hooks)
   await assertSessionUnchanged(visit.req)
@@ -181,7 +174,7 @@ async function sendProvePage<User>(visit: Visit<User>, pending: Pending, error: 
       name: 'prove',
       displayName: pending.profile.displayName,
       maskedAddress: maskAddress(pending.email.address ?? ''),
-      signInHref: `${services.paths.signIn}?returnTo=${encodeURIComponent(`${connection.basePath}/continue`)}`,
+      signInHref: askAt(visit, services.paths.signIn, `${connection.basePath}/continue`),
       error,
       cancel: formOf(visit, '/cancel', { pending: pending.handle }),
     },

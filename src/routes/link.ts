@@ -11,10 +11,10 @@ import { bodyField } from './body'
 import { requireLinkHooks } from './complete-link'
 import { finish, readAllowed, refusal } from './finish'
 import { formOf } from './pending-form'
-import { requireRecent } from './recent-sign-in'
+import { confirmPage, requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
 import { sendToBitbucket } from './start'
-import { accountsOf, hooksOf, returnToOf, type Visit } from './visit'
+import { accountsOf, hooksOf, returnToOf, startAt, type Visit, withReturnTo } from './visit'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
@@ -50,7 +50,7 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
 /** `POST /link`: starts linking for the user of this session, and nobody else's. */
 export async function startLink<User>(visit: Visit<User>): Promise<void> {
   const current = requireSignedIn(visit)
-  requireRecent(visit, current)
+  await requireRecent(visit, current, linkPageOf(visit))
   const hooks = hooksOf(visit, 'link')
   requireLinkHooks(hooks)
   const unverified = hasUnverifiedAddress(await hooks.describe(current))
@@ -62,7 +62,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services } = visit
   const current = requireSignedIn(visit)
-  requireRecent(visit, current)
+  await requireRecent(visit, current, linkPageOf(visit))
   const accounts = accountsOf(visit, 'link')
   const { hooks } = accounts
   if (!hooks.has.unlink || !hooks.has.list) {
@@ -109,6 +109,7 @@ export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<
       name: 'reauthenticate',
       accountLabel: description?.label ?? current.id,
       start: formOf(visit, '/reauthenticate', returnTo === null ? {} : { returnTo }),
+      otherHref: withReturnTo(confirmPage(visit), returnTo),
       backHref: services.paths.signedIn,
     },
     connection,
@@ -125,8 +126,16 @@ function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', c
   sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current) })
 }
 
-function requireSignedIn<User>({ req, services, about }: Visit<User>): KnownUser<User> {
+/** The page of links, with where it leads back to. */
+function linkPageOf<User>(visit: Visit<User>): string {
+  return withReturnTo(`${visit.connection.basePath}/link`, returnToOf(visit, bodyField(visit.req, 'returnTo')))
+}
+
+/** The user of this request; without one, the way on is a sign-in that comes back here. */
+export function requireSignedIn<User>(visit: Visit<User>): KnownUser<User> {
+  const { req, services, about } = visit
   requireSession(req)
+  about.retry = startAt(visit, linkPageOf(visit))
   const current = currentUser(req, services.userId)
   if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
   about.userId = current.id

@@ -1,9 +1,10 @@
 import { BitbucketSignInError } from '../contract/errors'
 import { BITBUCKET_ISSUER } from '../contract/options'
+import type { CodeDelivery } from '../contract/pages'
 import { comparableAddress, maskAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, hashCode, makeCode } from '../state/email-code'
-import { MAIL_PAUSE_SECONDS } from '../state/limits'
-import type { Pending } from '../state/pending-sign-in'
+import { type Counter, type Limits, MAIL_PAUSE_MS } from '../state/limits'
+import type { MailPause, Pending } from '../state/pending-sign-in'
 import { isAlive, now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
 import { sendOn } from './reply'
@@ -11,8 +12,8 @@ import { contextOf, tell, type Visit } from './visit'
 
 const MAIL_DEADLINE_MS = 5000
 
-/** What came of asking for a mail. */
-export type MailOutcome = 'sent' | 'paused' | 'too_many_codes' | 'code_not_sent'
+/** The result of asking for a mail. */
+export type MailOutcome = 'sent' | 'too_many_codes' | 'code_not_sent'
 
 /**
  * Goes to the code page with a code on its way. Somebody who came back for the same address while a code is still
@@ -23,8 +24,8 @@ export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending)
   const { req, res, services, connection } = visit
   const open = services.pendings.read(req, connection.jar)
   if (open && continues(open.pending, pending) && (await services.pendings.isCurrent(open.pending))) {
-    const { handle, code, triedAt, generation } = open.pending
-    const renewed = { ...pending, handle, code, triedAt, generation }
+    const { handle, code, pause, generation } = open.pending
+    const renewed = { ...pending, handle, code, pause, generation }
     services.pendings.store(req, res, connection.jar, renewed, open.startedAt)
   } else {
     const { pending: mailed } = await mailCode(visit, pending)
@@ -59,23 +60,11 @@ export async function mailCode<User>(
   const { services } = visit
   const { address } = pending.email
   if (address === null || !services.sendEmailCode) throw new TypeError('A code needs an address and a mailer.')
-  const person = `${pending.identity.issuer} ${pending.identity.id}`
-  const pair = `${person} ${comparableAddress(address)}`
-  const mailbox = mailboxOf(pending, comparableAddress(address))
-  if (!(await services.limits.consume('mailPause', pair))) {
-    // Another browser, or a record that was cancelled, asked for the last one: the pause is over a minute from now at most.
-    return { pending: pending.triedAt === null ? { ...pending, triedAt: now() } : pending, outcome: 'paused' }
-  }
-  for (const [counter, key] of [
-    ['mailsPerHour', person],
-    ['mailsPerDay', person],
-    ['addressMailsPerHour', mailbox],
-    ['addressMailsPerDay', mailbox],
-  ] as const) {
-    if (!(await services.limits.consume(counter, key))) {
-      tell(visit, 'code_failed', { code: 'too_many_codes' })
-      return { pending, outcome: 'too_many_codes' }
-    }
+  const wait = await consumeMail(services.limits, pending, address)
+  if (wait) {
+    if (wait.reason === 'limited') tell(visit, 'code_failed', { code: 'too_many_codes' })
+    const isKnown = wait.reason === 'asked' && pending.pause !== null
+    return { pending: isKnown ? pending : { ...pending, pause: wait }, outcome: 'too_many_codes' }
   }
   const generation = await services.pendings.advance(pending)
   const code = makeCode()
@@ -84,9 +73,57 @@ export async function mailCode<User>(
   tell(visit, sent ? 'code_sent' : 'code_failed', { code: sent ? null : 'code_not_sent' })
   const hash = hashCode(services.keys.code, bindingOf({ ...pending, generation }, address), code)
   return {
-    pending: { ...pending, generation, triedAt: sentAt, code: sent ? { hash, sentAt } : null },
+    pending: {
+      ...pending,
+      generation,
+      pause: { reason: 'asked', until: sentAt + MAIL_PAUSE_MS },
+      // A mailer that is slow or says that it failed may still deliver: the code works either way.
+      code: { hash, sentAt, ...(!sent && { unsure: true }) },
+    },
     outcome: sent ? 'sent' : 'code_not_sent',
   }
+}
+
+/** Counts a mail before it goes out; why and until when it must not, `null` = it may. */
+async function consumeMail(limits: Limits, pending: Pending, address: string): Promise<MailPause | null> {
+  const person = `${pending.identity.issuer} ${pending.identity.id}`
+  const pair = `${person} ${comparableAddress(address)}`
+  const until = (waitMs: number) => now() + waitMs
+  const paused = await limits.spend('mailPause', pair)
+  if (paused !== null) return { reason: pending.code ? 'asked' : 'elsewhere', until: until(paused) }
+  const limited = (await spendFirst(limits, person, ['mailsPerHour', 'mailsPerDay'])) ?? (await ofAddress())
+  return limited === null ? null : { reason: 'limited', until: until(limited) }
+
+  async function ofAddress(): Promise<number | null> {
+    const mailbox = mailboxOf(pending, comparableAddress(address))
+    const waitMs = await spendFirst(limits, mailbox, ['addressMailsPerHour', 'addressMailsPerDay'])
+    if (waitMs === null || (await drawReserve(limits, pair, mailbox))) return null
+    return Math.min(waitMs, RESERVE_WAIT_MS)
+  }
+}
+
+async function spendFirst(limits: Limits, key: string, counters: readonly Counter[]): Promise<number | null> {
+  for (const counter of counters) {
+    const waitMs = await limits.spend(counter, key)
+    if (waitMs !== null) return waitMs
+  }
+  return null
+}
+
+/** An hour after it was turned away, an identity may draw from the reserve. */
+const RESERVE_WAIT_MS = 60 * 60 * 1000
+
+/**
+ * Whether the reserve of an address, which others have used up, has a mail for this identity: it was turned away in an
+ * earlier hour and came back, and gets one such mail a day. Strangers who come once never reach the reserve, and those who
+ * come back are served once each, so that the owner's turn comes.
+ */
+async function drawReserve(limits: Limits, pair: string, mailbox: string): Promise<boolean> {
+  if (!(await limits.consume('turnedAway', pair))) return false
+  if ((await limits.increment('timesTurnedAway', pair)) < 2) return false
+  // Read first: whoever had theirs must not take one from the others.
+  if ((await limits.read('reservedMailsOfPair', pair)) > 0) return false
+  return (await limits.consume('reservedMailsPerHour', mailbox)) && (await limits.consume('reservedMailsOfPair', pair))
 }
 
 /**
@@ -104,7 +141,7 @@ export function bindingOf({ handle, generation, identity, context }: Pending, ad
   return { handle, generation, identity, address, context }
 }
 
-/** A mailer that throws, hangs or says `false` has not sent. The person is told that none came, nothing else. */
+/** A mailer that throws, hangs or returns `false` may not have sent. */
 async function deliver<User>(
   visit: Visit<User>,
   pending: Pending,
@@ -138,15 +175,23 @@ function maskIdentity({ profile }: Pending): string {
 }
 
 /** What the code page needs to know of the record. */
-export function codeState({ code, triedAt, email }: Pending): {
+export function codeState({ code, pause, email, typed }: Pending): {
+  delivery: CodeDelivery
   codeSent: boolean
+  notSentReason: 'paused' | 'limited' | null
   resendInSeconds: number
   maskedAddress: string
 } {
-  const waited = triedAt === null ? MAIL_PAUSE_SECONDS : (now() - triedAt) / 1000
+  const delivery = code === null ? 'none' : code.unsure ? 'unsure' : 'sent'
+  const resendInSeconds = pause === null ? 0 : Math.max(0, Math.ceil((pause.until - now()) / 1000))
+  const reason = pause?.reason === 'elsewhere' ? 'paused' : pause?.reason === 'limited' ? 'limited' : null
+  const address = email.address ?? ''
   return {
-    codeSent: code !== null,
-    resendInSeconds: Math.max(0, Math.ceil(MAIL_PAUSE_SECONDS - waited)),
-    maskedAddress: maskAddress(email.address ?? ''),
+    delivery,
+    codeSent: delivery === 'sent',
+    notSentReason: resendInSeconds > 0 ? reason : null,
+    resendInSeconds,
+    // Whoever typed it knows it, and finds a typing mistake only in the whole of it.
+    maskedAddress: typed ? address : maskAddress(address),
   }
 }

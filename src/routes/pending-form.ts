@@ -1,17 +1,37 @@
+import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import type { PageForm } from '../contract/pages'
 import { isAdmitted } from '../decisions/connection-levels'
 import { currentUser, loginOf, NOBODY, otherLogin } from '../session/rotate-session'
 import type { FoundPending, Pending, PendingStep } from '../state/pending-sign-in'
 import { bodyField } from './body'
-import { type Visit, workspaceRequired } from './visit'
+import { sendOn, wantsJson } from './reply'
+import type { Services } from './services'
+import { destinationOf, startAt, type Visit, workspaceRequired } from './visit'
+
+/** The pending sign-in as the app's pages show it; `null` when whoever is signed in now cannot continue it. */
+export function pendingOf<User>(
+  services: Services<User>,
+  req: Request,
+): { readonly label: string; readonly next: string } | null {
+  for (const jar of services.jars) {
+    const found = services.pendings.read(req, jar)
+    if (!found || !mayContinue(services, req, found.pending)) continue
+    const { basePath, step, profile } = found.pending
+    const page = step === 'address' || step === 'code' ? 'email' : 'continue'
+    return { label: profile.displayName, next: `${basePath}/${page}` }
+  }
+  return null
+}
 
 /** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
-export function readPending<User>({ req, services, connection, origin, about }: Visit<User>): FoundPending {
+export function readPending<User>(visit: Visit<User>): FoundPending {
+  const { req, services, connection, origin, about } = visit
   const found = services.pendings.read(req, connection.jar)
   if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is waiting in this browser.')
   const { pending } = found
   about.identityId = pending.identity.id
+  about.retry = startAt(visit, pending.returnTo)
   // What was judged under a connection that has changed since is judged again, from the start.
   const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
   const otherIssuer = pending.identity.issuer !== connection.issuer
@@ -39,12 +59,29 @@ export async function takeUpPending<User>(visit: Visit<User>, steps: readonly Pe
   return found
 }
 
-/** The one change of login that is allowed: nobody was signed in, and proving needs somebody to be. */
+/** The only change of login that is allowed: proving begins with no user signed in, and needs one to be. */
+function mayContinue<User>(services: Services<User>, req: Request, { step, login }: Pending): boolean {
+  return loginOf(req, currentUser(req, services.userId)) === login || (step === 'prove' && login === NOBODY)
+}
+
 function checkLogin<User>({ req, services }: Visit<User>, pending: Pending): void {
+  if (!mayContinue(services, req, pending)) throw otherLogin(req, currentUser(req, services.userId))
+}
+
+/**
+ * The pending sign-in for a page that shows it; `null` when another user has signed in meanwhile: it is dropped then, and
+ * the browser is redirected to where that user belongs.
+ */
+export async function showablePending<User>(visit: Visit<User>): Promise<Pending | null> {
+  const { req, res, services, connection } = visit
+  const { pending } = readPending(visit)
+  if (mayContinue(services, req, pending)) return pending
   const current = currentUser(req, services.userId)
-  const login = loginOf(req, current)
-  if (login === pending.login || (pending.step === 'prove' && pending.login === NOBODY)) return
-  throw otherLogin(req, current)
+  const changed = otherLogin(req, current)
+  if (!current || changed.code !== 'session_changed' || wantsJson(req)) throw changed
+  await services.pendings.finish(res, connection.jar, pending)
+  sendOn(req, res, 'redirect', destinationOf(visit, pending.returnTo))
+  return null
 }
 
 /** Uses the record up before anything is changed by it. */

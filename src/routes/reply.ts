@@ -5,6 +5,7 @@ import { type BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../cont
 import type { Page } from '../contract/pages'
 import { accentStyle } from '../pages/accent'
 import { PAGE_STYLE_HASH, renderDefaultPage } from '../pages/render'
+import { currentUser } from '../session/rotate-session'
 import type { Services } from './services'
 import type { Visit } from './visit'
 
@@ -16,6 +17,9 @@ export function wantsJson(req: Request): boolean {
     return false
   return req.accepts(['html', 'json']) === 'json'
 }
+
+/** Pages without a form of ours, shown at URLs that may hold a code. */
+const WITHOUT_FORMS: ReadonlySet<string> = new Set(['error', 'resume'])
 
 /** On every answer of ours: nothing is cached, nothing of the URL goes to the next site, nothing is guessed. */
 export function setCommonHeaders(res: Response): void {
@@ -64,6 +68,8 @@ export async function sendPage<User>(
     else res.json({ outcome: data.name, ...data })
     return
   }
+  // Under `no-referrer` a form carries `Origin: null`, which no check can tell from another site's.
+  if (!WITHOUT_FORMS.has(data.name)) res.setHeader('Referrer-Policy', 'same-origin')
   const brand = services.brand(req)
   const page = { ...data, texts: services.texts(req), brand } as Page
   const html = (await services.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
@@ -90,7 +96,7 @@ function contentSecurityPolicy(styleHashes: string, connection: ActiveConnection
   return `default-src 'none'; style-src 'self' ${styleHashes}; img-src 'self'; font-src 'self'; form-action 'self'${leaveFor}; base-uri 'none'; frame-ancestors 'none'`
 }
 
-/** Codes after which the same person can sensibly try again. */
+/** Codes for which retrying cannot help. */
 const NO_RETRY: ReadonlySet<ErrorCode> = new Set([
   'configuration_invalid',
   'session_missing',
@@ -100,10 +106,9 @@ const NO_RETRY: ReadonlySet<ErrorCode> = new Set([
   'cross_site_request',
   'account_disabled',
   'sign_up_disabled',
-  'not_signed_in',
 ])
 
-/** Only a signed-in person meets these, who changes what is linked. */
+/** Only a signed-in user who changes what is linked meets these. */
 const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'identity_linked_elsewhere',
   'another_identity_linked',
@@ -111,19 +116,27 @@ const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'last_sign_in_method',
 ])
 
-/** Where "Try again" and "Go back" lead from a refusal; `null` where trying again is no use. */
-function waysOn(
+/** Where a refusal leads: `retryHref` does the same step again, `null` when that cannot help; `backHref` leaves. */
+function waysOn<User>(
+  services: Services<User>,
+  req: Request,
   code: ErrorCode,
-  basePath: string,
-  { signIn, signedIn }: { readonly signIn: string; readonly signedIn: string },
+  visit: Visit<User> | null,
 ): { retryHref: string | null; backHref: string } {
-  const links = `${basePath}/link`
-  if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: links }
-  if (code === 'reauthentication_mismatch') return { retryHref: `${basePath}/reauthenticate`, backHref: signedIn }
-  const retryHref = NO_RETRY.has(code) ? null : basePath || '/'
-  // Signing in again is the way on, and then back to where it was asked for.
-  const backHref = code === 'recent_sign_in_required' ? `${signIn}?returnTo=${encodeURIComponent(links)}` : signIn
-  return { retryHref, backHref }
+  const { signIn, signedIn } = services.paths
+  const basePath = visit?.connection.basePath ?? req.baseUrl
+  if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: `${basePath}/link` }
+  const again = visit?.about.retry ?? (basePath || '/')
+  // A sign-in page may keep signed-in users out, or send them in circles.
+  return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(services, req) ? signedIn : signIn }
+}
+
+function isSignedIn<User>({ userId }: Services<User>, req: Request): boolean {
+  try {
+    return currentUser(req, userId) !== null
+  } catch {
+    return false
+  }
 }
 
 /** Answers a refusal or fault: JSON, the app's own page, or ours. Developers' errors say more in the log than here. */
@@ -138,12 +151,12 @@ export async function sendError<User>(
   const { failed } = services.paths
   if (wantsJson(req)) {
     setCommonHeaders(res)
-    res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })
+    const next = visit?.about.retry == null || code !== 'recent_sign_in_required' ? {} : { next: visit.about.retry }
+    res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })
     return
   }
   if (failed !== undefined && code !== 'method_not_allowed')
     return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
-  const basePath = visit?.connection.basePath ?? req.baseUrl
   await sendPage(
     services,
     req,
@@ -152,7 +165,7 @@ export async function sendError<User>(
       name: 'error',
       code,
       status: ERROR_STATUS[code],
-      ...waysOn(code, basePath, services.paths),
+      ...waysOn(services, req, code, visit),
     },
     visit?.connection ?? null,
     error.status,

@@ -13,6 +13,7 @@ import { navigationOnly } from './navigation-only'
 import { sendError, sendOn } from './reply'
 import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
+import { showSignInAgainPage, signOutToSignInAgain } from './sign-in-again'
 import { startSignIn } from './start'
 import { warnOfPlace } from './start-place'
 import { resendCode, showEmailPage, submitAddress, verifyCode } from './verify-email'
@@ -46,6 +47,8 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   get('/unlink', backTo('/link'))
   get('/reauthenticate', showReauthenticatePage)
   post('/reauthenticate', startReauthentication)
+  get('/sign-in-again', showSignInAgainPage)
+  post('/sign-in-again', signOutToSignInAgain)
   post('/cancel', cancel)
   return router
 }

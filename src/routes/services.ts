@@ -10,6 +10,7 @@ import type { RenderPage } from '../contract/pages'
 import type { LinkPolicy, SignInPolicy } from '../contract/policy'
 import type { Texts } from '../contract/texts'
 
+import type { AskedFor } from '../state/asked-for'
 import type { KeyRing } from '../state/keys'
 import type { Limits } from '../state/limits'
 import type { PendingSignIns } from '../state/pending-sign-in'
@@ -28,12 +29,18 @@ export interface Services<User> {
   readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
   /** As it holds where the connection does not close sign-up. */
   readonly policy: SignInPolicy & LinkPolicy
-  readonly paths: { readonly signedIn: string; readonly signIn: string; readonly failed: string | undefined }
+  readonly paths: {
+    readonly signedIn: string
+    readonly signIn: string
+    readonly confirm: string | undefined
+    readonly failed: string | undefined
+  }
   /** Session keys carried across rotation. */
   readonly keep: readonly string[]
   readonly keys: { readonly handOver: KeyRing; readonly code: KeyRing }
   readonly transactions: Transactions
   readonly pendings: PendingSignIns
+  readonly askedFor: AskedFor
   readonly limits: Limits
   readonly transport: Exchange['transport']
   readonly timeoutMs: number

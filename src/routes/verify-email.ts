@@ -9,7 +9,7 @@ import { isAlive } from '../time/clock'
 import { bodyField } from './body'
 import { finishSignIn } from './complete-sign-in'
 import { bindingOf, codeState, mailCode } from './mail-code'
-import { finishPending, formOf, readPending, takeUpPending } from './pending-form'
+import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
 import { sendOn, sendPage } from './reply'
 import { accountsOf, policyOf, tell, type Visit } from './visit'
 
@@ -20,7 +20,8 @@ const MISTYPED = /^[\p{L}\p{N}._%+@ -]{0,254}$/u
 
 /** `GET /email`: shows what the waiting sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
 export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
-  const { pending } = readPending(visit)
+  const pending = await showablePending(visit)
+  if (!pending) return
   if (pending.step !== 'address' && pending.step !== 'code') {
     return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/continue`)
   }
@@ -44,7 +45,7 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
     typed: true,
     confirmed: false,
     code: null,
-    triedAt: null,
+    pause: null,
     generation,
   }
   await sendCodeAndShow(visit, { ...found, pending }, found.pending)
@@ -60,10 +61,11 @@ export async function resendCode<User>(visit: Visit<User>): Promise<void> {
 async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, carried: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   const { pending, outcome } = await mailCode(visit, found.pending)
-  // The refusal of a second click must not put the cookie back to what it was before the first one's mail.
+  // The refusal of a second click must not put the cookie back to what it was before the first one's mail: where a mail is
+  // known to have been asked for, `mailCode` gives the record back as it was.
   if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
   if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
-  await sendEmailPage(visit, pending, outcome === 'paused' ? 'too_many_codes' : outcome)
+  await sendEmailPage(visit, pending, outcome)
 }
 
 /**

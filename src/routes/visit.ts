@@ -26,7 +26,12 @@ export interface Visit<User> {
   /** The requests to Bitbucket so far. */
   readonly timings: UpstreamTiming[]
   /** Whom this request is about, as far as is known by now; for events. */
-  readonly about: { userId: string | null; identityId: string | null }
+  readonly about: {
+    userId: string | null
+    identityId: string | null
+    /** Where a refusal of this request leads on, with the page that was asked for; `null` = the start. */
+    retry: string | null
+  }
 }
 
 /** Resolves connection and origin; refuses where there is none. */
@@ -52,7 +57,7 @@ export async function openVisit<User>(
 
 /** A visit with nothing known of the person yet. */
 export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {
-  return { ...known, timings: [], about: { userId: null, identityId: null } }
+  return { ...known, timings: [], about: { userId: null, identityId: null, retry: null } }
 }
 
 /** Switched off, not for this application, or an unknown tenant: one answer for all. */
@@ -147,4 +152,22 @@ export function tell<User>(visit: Visit<User>, type: SignInEventType, details: E
     durationMs: Math.round(performance.now() - visit.startedAt),
     upstream: [...visit.timings],
   })
+}
+
+/** A page of ours or the app's, with what was asked for as `returnTo`. */
+export function withReturnTo(page: string, returnTo: string | null): string {
+  return returnTo === null ? page : `${page}?returnTo=${encodeURIComponent(returnTo)}`
+}
+
+/** Where this sign-in starts again and ends at the same page. */
+export function startAt<User>({ connection }: Visit<User>, returnTo: string | null): string {
+  return withReturnTo(connection.basePath || '/', returnTo)
+}
+
+/** A page of the app on which the user signs in or confirms; what was asked for also travels in a cookie. */
+export function askAt<User>(visit: Visit<User>, page: string, asked: string): string {
+  const { req, res, services, connection } = visit
+  const isOurs = asked.startsWith(`${connection.basePath}/`) || asked === startAt(visit, null)
+  if (isOurs || returnToOf(visit, asked) !== null) services.askedFor.remember(req, res, connection.jar, asked)
+  return withReturnTo(page, asked)
 }

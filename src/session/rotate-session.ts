@@ -50,6 +50,11 @@ export function stampOf<User>(req: Request, current: KnownUser<User>): Date | nu
   return typeof stamp?.at === 'number' && stamp.user === current.id ? new Date(stamp.at) : null
 }
 
+/** Stamps the session of a user who has just signed in. */
+export function stampSession(session: AppSession, userId: string, at: number): void {
+  session[STAMP] = { at, user: userId }
+}
+
 /** What the new session takes over from the old one. */
 export type Carry = { readonly keys: readonly string[] } | 'everything'
 

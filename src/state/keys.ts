@@ -2,7 +2,7 @@ import { createHash, createHmac, createSecretKey, hkdfSync, type KeyObject, timi
 import type { Secret } from '../contract/secret'
 
 /** What a key is for. A value made for one purpose opens nothing made for another. */
-export type KeyPurpose = 'transaction' | 'verifier' | 'pending' | 'state' | 'hand-over' | 'code'
+export type KeyPurpose = 'transaction' | 'verifier' | 'pending' | 'state' | 'hand-over' | 'code' | 'asked-for'
 
 /** One derived key with its short public name. */
 export interface Key {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { BitbucketSignInError } from '../contract/errors'
-import type { Limiter, LimiterFactory } from '../contract/limiter'
+import type { Count, Limiter, LimiterFactory } from '../contract/limiter'
 import { now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
 
@@ -25,18 +25,27 @@ const COUNTERS = {
   wrongCodesPerDay: { points: 30, duration: DAY },
   addressMailsPerHour: { points: 5, duration: HOUR },
   addressMailsPerDay: { points: 10, duration: DAY },
+  /** Marks an identity that was refused a mail to an address because others used the address up: once in its time. */
+  turnedAway: { points: 1, duration: 50 * MINUTE },
+  /** In how many such times it was refused. */
+  timesTurnedAway: { points: 1_000_000, duration: DAY },
+  /** Mails to an address beyond its limits, for identities that came back, and how many of them one identity gets. */
+  reservedMailsPerHour: { points: 2, duration: HOUR },
+  reservedMailsOfPair: { points: 1, duration: DAY },
 } as const
 
 /** Names of the counters. */
 export type Counter = keyof typeof COUNTERS
 
-/** Seconds a pause between mails lasts. */
-export const MAIL_PAUSE_SECONDS: number = COUNTERS.mailPause.duration
+/** How long a pause between mails lasts. */
+export const MAIL_PAUSE_MS: number = COUNTERS.mailPause.duration * 1000
 
 /** Atomic counters with a lifetime: what a cookie cannot hold, because a cookie can be rolled back. */
 export interface Limits {
   /** Adds one; `true` while the key is within its points. With one point, exactly one caller ever gets `true`. */
   consume(counter: Counter, key: string): Promise<boolean>
+  /** The same; when the key is over its points, how long until it begins anew, in milliseconds. `null` = within. */
+  spend(counter: Counter, key: string): Promise<number | null>
   /** Adds one and answers the new count. For counters without a practical end. */
   increment(counter: Counter, key: string): Promise<number>
   /** The count so far. */
@@ -62,37 +71,43 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
     factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
 
   /** The count that the store answers, `null` = over the points. Whatever else it does is a failure of the store. */
-  async function ask(call: () => ReturnType<Limiter['get']>): Promise<number | null> {
+  async function ask(call: () => ReturnType<Limiter['get']>): Promise<{ count: number | null; waitMs: unknown }> {
     let answer: Awaited<ReturnType<Limiter['get']>>
     try {
       answer = await inTime(call())
     } catch (error) {
       if (error instanceof Error) throw unavailable(error)
-      return null
+      return { count: null, waitMs: (error as Partial<Count> | null | undefined)?.msBeforeNext }
     }
     const count: unknown = answer === null ? 0 : answer?.consumedPoints
-    if (typeof count === 'number' && count >= 0) return count
+    if (typeof count === 'number' && count >= 0) return { count, waitMs: answer?.msBeforeNext }
     throw uncounted()
   }
 
-  async function add(counter: Counter, key: string): Promise<number | null> {
-    const count = await ask(() => limiterOf(counter).consume(shortKey(key)))
-    if (count === 0) throw uncounted()
-    return count
+  async function add(counter: Counter, key: string): ReturnType<typeof ask> {
+    const counted = await ask(() => limiterOf(counter).consume(shortKey(key)))
+    if (counted.count === 0) throw uncounted()
+    return counted
+  }
+
+  async function spend(counter: Counter, key: string): Promise<number | null> {
+    const { points, duration } = COUNTERS[counter]
+    const { count, waitMs } = await add(counter, key)
+    if (count !== null && count <= points) return null
+    const longest = duration * 1000
+    return typeof waitMs === 'number' && waitMs >= 0 && waitMs <= longest ? waitMs : longest
   }
 
   return {
-    async consume(counter, key) {
-      const count = await add(counter, key)
-      return count !== null && count <= COUNTERS[counter].points
-    },
+    spend,
+    consume: async (counter, key) => (await spend(counter, key)) === null,
     async increment(counter, key) {
-      const count = await add(counter, key)
+      const { count } = await add(counter, key)
       if (count === null) throw uncounted()
       return count
     },
     async read(counter, key) {
-      const count = await ask(() => limiterOf(counter).get(shortKey(key)))
+      const { count } = await ask(() => limiterOf(counter).get(shortKey(key)))
       if (count === null) throw uncounted()
       return count
     },
@@ -142,11 +157,11 @@ export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
   return {
     async get(key) {
       const found = find(key)
-      return found ? { consumedPoints: found.count } : null
+      return found ? { consumedPoints: found.count, msBeforeNext: found.endsAt - now() } : null
     },
     async consume(key) {
       const counter = find(key) ?? begin(key)
-      const answer = { consumedPoints: ++counter.count }
+      const answer = { consumedPoints: ++counter.count, msBeforeNext: counter.endsAt - now() }
       if (answer.consumedPoints > points) throw answer
       return answer
     },

@@ -13,6 +13,20 @@ import { type CookieJar, open, seal } from './sealed-cookie'
  */
 export type PendingStep = 'address' | 'code' | 'prove' | 'choose' | 'switch'
 
+/** A code that works. `unsure`: the mailer failed or was too slow, so that the mail may not arrive. */
+export interface PendingCode {
+  readonly hash: string
+  readonly sentAt: number
+  readonly unsure?: boolean
+}
+
+/** `asked`: a mail was sent or tried. `elsewhere`: another attempt asked for one. `limited`: the limits are reached. */
+export interface MailPause {
+  readonly reason: 'asked' | 'elsewhere' | 'limited'
+  /** In milliseconds since 1970. */
+  readonly until: number
+}
+
 /** A sign-in that came back from Bitbucket and waits, as this browser carries it. */
 export interface Pending {
   readonly handle: string
@@ -25,10 +39,10 @@ export interface Pending {
   readonly typed: boolean
   /** Whether Bitbucket says that the address is confirmed: its owner's limits are then nobody else's. */
   readonly confirmed: boolean
-  /** The code that is out, `null` when none could be sent. */
-  readonly code: { readonly hash: string; readonly sentAt: number } | null
-  /** When a mail to this address was last asked for, `null` = not yet; another one has to wait from then on. */
-  readonly triedAt: number | null
+  /** The code that was handed to the mailer, `null` when there is none yet. */
+  readonly code: PendingCode | null
+  /** Since when and until when no other mail is sent, and why. `null` = not yet asked for one. */
+  readonly pause: MailPause | null
   /** Counts mails and address changes; the counter in the limits decides which cookie is the current one. */
   readonly generation: number
   readonly context: string

@@ -147,13 +147,12 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
     },
 
     async forget(req, res, jar) {
-      for (const suffix of [...jar.all(req).keys()].filter((each) => NAMES.has(each))) {
-        jar.clear(res, suffix)
-        for (const value of jar.read(req, suffix)) {
-          const found = openCookie(jar, suffix, value)
-          if (found && !found.expired) await limits.consume('taken', found.transaction.handle)
-        }
-      }
+      const suffixes = [...jar.all(req).keys()].filter((each) => NAMES.has(each))
+      // All are cleared, whether or not they can be counted.
+      for (const suffix of suffixes) jar.clear(res, suffix)
+      const found = suffixes.flatMap((suffix) => jar.read(req, suffix).map((value) => openCookie(jar, suffix, value)))
+      const open = found.filter((each) => each !== undefined && !each.expired)
+      await Promise.all(open.map((each) => limits.consume('taken', each?.transaction.handle ?? '')))
     },
   }
 }

@@ -79,7 +79,7 @@ test("STA-03: the attacker's code and state do nothing in the victim's browser, 
   await lab.refused(victim, () => victim.get(second), refusal)
   await lab.signIn(victim, 'alice')
   const third = await planted()
-  await lab.refused(victim, () => victim.get(third), refusal)
+  await lab.refused(victim, () => victim.get(third), { upstream: 0, ledHome: true })
   expect(await lab.me(victim)).toBe('u1')
   // The control: in the attacker's own browser the same address works.
   lab.fake.updatePerson('bob', { emails: [{ address: 'bob@example.com', primary: true, confirmed: true }] })
@@ -96,7 +96,7 @@ test('STA-04: a callback that succeeded cannot be played again, also after sign-
   const past = victim.copy()
   await victim.get(url)
   expect(await lab.me(victim)).toBe('u1')
-  await lab.refused(victim, () => victim.get(url), { code: 'state_invalid', upstream: 0 })
+  await lab.refused(victim, () => victim.get(url), { upstream: 0, ledHome: true })
   await lab.refused(attacker, () => attacker.get(url), { code: 'state_invalid', upstream: 0 })
   // The transaction's cookie as it was before the callback: only the counter knows that it was used.
   await lab.refused(past, () => past.get(url), { code: 'state_invalid', upstream: 0 })

@@ -95,6 +95,8 @@ export interface Refusal {
   readonly code?: ErrorCode
   /** How many requests Bitbucket may have seen. */
   readonly upstream?: number
+  /** A signed-in user's browser is led home instead of to a page. */
+  readonly ledHome?: boolean
   /** Texts of the attacker that must not come back. */
   readonly reflected?: readonly string[]
 }
@@ -165,7 +167,8 @@ export async function startLab(options: TestAppOptions = {}): Promise<Lab> {
 }
 
 /** Status or redirect of a refusal, its fixed code, and nothing of the attacker's in it. */
-export function expectRefusal(answer: Answer, { code, reflected = [] }: Refusal = {}): void {
+export function expectRefusal(answer: Answer, { code, reflected = [], ledHome = false }: Refusal = {}): void {
+  if (ledHome) return expect([answer.status, answer.location]).toEqual([302, '/'])
   const failed = /^\/[^?]*\?error=([a-z_]+)$/.exec(answer.location)
   if (!failed) expect(answer.status).toBeGreaterThanOrEqual(400)
   if (code) expect(codesOf(answer)).toContain(code)

@@ -179,7 +179,7 @@ test('SES-11: of several open sign-ins each ends once, and later ones never chan
   await victim.get(second)
   expect(await lab.me(victim)).toBe('u1')
   expect(sessionIdOf(victim, lab)).not.toBe(sid)
-  await lab.refused(victim, () => victim.get(first), { code: 'state_invalid', upstream: 0 })
+  await lab.refused(victim, () => victim.get(first), { upstream: 0, ledHome: true })
   expect((await victim.get(other)).location).toBe('/auth/bitbucket/continue')
   expect(await lab.me(victim)).toBe('u1')
 })

@@ -437,6 +437,7 @@ test('TEN-15: the hand-over of an honest sign-in ends where it began, with its w
   expect((await victim.get(`${url}&returnTo=//evil.example`)).location).toBe('/x')
   expect((await victim.get(`${at('b')}/me`)).json().user).toBe('u1')
   expect(await lab.me(victim)).toBeNull()
+  expect((await victim.get(url)).location).toBe('/')
   expect((await victim.get(url)).status).toBe(403)
 })
 

@@ -239,12 +239,12 @@ describe('provenEmail', () => {
 })
 
 describe('maskAddress', () => {
-  test('shows the first character of each part and the last label', () => {
-    expect(maskAddress('victoria@mail.example.com')).toBe('v***@m***.com')
+  test('shows the first character and the domain', () => {
+    expect(maskAddress('victoria@mail.example.com')).toBe('v***@mail.example.com')
   })
 
   test('is as long for a short address as for a long one', () => {
-    expect(maskAddress('v@m.com')).toBe('v***@m***.com')
-    expect(maskAddress(`v${long(60)}@m${long(60)}.com`)).toBe('v***@m***.com')
+    expect(maskAddress('v@m.com')).toBe('v***@m.com')
+    expect(maskAddress(`v${long(60)}@m.com`)).toBe('v***@m.com')
   })
 })

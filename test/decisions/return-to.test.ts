@@ -250,9 +250,9 @@ describe('routes that are not gone back to', () => {
       '/email/code',
       '/email/verify',
       '/continue',
-      '/link',
       '/unlink',
       '/reauthenticate',
+      '/sign-in-again',
       '/cancel',
     ]
 
@@ -263,6 +263,11 @@ describe('routes that are not gone back to', () => {
       for (const value of [...spellings, route.toUpperCase(), encoded]) {
         expect({ value, accepted: accepts(value, rules) }).toEqual({ value, accepted: false })
       }
+    })
+
+    test('case 14: the page of links is left to the app, unless it is written oddly', () => {
+      expect(accepts('/link', rules)).toBe(true)
+      for (const value of ['/link/', '/LINK', '/link;x', '/%6cink']) expect(accepts(value, rules)).toBe(false)
     })
 
     test.each(['/dash', '/callbacks', '/callback/x', '/email/x', '/links', '/x/link', '/x?/callback'])(

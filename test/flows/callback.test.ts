@@ -94,6 +94,8 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     const copy = browser.copy()
     await browser.get(callback)
     const before = upstream()
+    // The browser that is signed in is led home, once; the other one is told.
+    expect((await browser.get(callback)).location).toBe('/')
     for (const who of [browser, copy]) {
       const answer = await who.get(callback)
       expect(answer.status).toBe(403)

@@ -71,7 +71,8 @@ describe("forget, as the app's sign-out calls it", () => {
     const callback = await fake.signIn(location, { person: 'alice' })
     await logout()
     await app.localSignIn(browser, user)
-    expect(errorOf(await browser.get(callback))).toBe('state_invalid')
+    expect((await browser.get(callback)).location).toBe('/')
+    expect(app.events.at(-1)).toMatchObject({ type: 'refused', code: 'state_invalid' })
     expect(user.identities).toEqual([])
   })
 

@@ -74,8 +74,10 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
     const page = await get(`${BASE}/email`)
     expect(page.json()).toMatchObject({
       outcome: 'email-code',
-      maskedAddress: 'a***@e***.com',
+      maskedAddress: 'a***@example.com',
+      delivery: 'sent',
       codeSent: true,
+      notSentReason: null,
       error: null,
     })
     const fields = (page.json().verify as { fields: { pending: string } }).fields

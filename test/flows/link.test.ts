@@ -217,7 +217,9 @@ describe('outcomes of linking', () => {
     await open({ options: { signedInAt: undefined as never } })
     await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
     await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
-    expect(warnings.mock.calls.map(([warning]) => warning)).toEqual([expect.stringContaining('Give `signedInAt`')])
+    expect(warnings.mock.calls.map(([warning]) => warning)).toEqual([
+      expect.stringContaining('bitbucket.signedIn(req)'),
+    ])
   })
 
   test('nobody signed in is refused on every route of linking', async () => {

@@ -26,11 +26,13 @@ test("a sign-in with Bitbucket counts as recent although the app's own clock of 
   expect((await browser.get(`${app.url}/sensitive`)).text).toBe('sensitive')
 })
 
-test('somebody without a Bitbucket identity who signed in long ago is sent to the own sign-in page, not to Bitbucket', async () => {
+test('case 9: a user without a Bitbucket identity who signed in long ago is sent to sign in again, not to Bitbucket', async () => {
   await appWithSensitivePage()
   const browser = new TestBrowser()
   await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
-  expect((await browser.get(`${app.url}/sensitive`)).location).toBe('/login?returnTo=%2Fsensitive')
+  expect((await browser.get(`${app.url}/sensitive`)).location).toBe(
+    '/auth/bitbucket/sign-in-again?returnTo=%2Fsensitive',
+  )
 })
 
 test('behind a proxy that takes the beginning of the path off, the app says where to come back to', async () => {
@@ -53,7 +55,7 @@ test('linking after a sign-in of long ago shows the way to sign in again and bac
   await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
   const answer = await app.submit(browser, '/auth/bitbucket/link', '/link')
   expect(answer.status).toBe(403)
-  expect(answer.text).toContain('/login?returnTo=%2Fauth%2Fbitbucket%2Flink')
+  expect(answer.text).toContain('/auth/bitbucket/sign-in-again?returnTo=%2Fauth%2Fbitbucket%2Flink')
 })
 
 test('a hook that says its database is away is answered with 503, any other failure with 500', async () => {

@@ -82,6 +82,7 @@ test('a sign-in through a router at the root ends at the page of the app, whiche
   const routes = app.bitbucket.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
   expect(routes).toContain('/')
   for (const route of routes) {
-    expect({ route, location: await ends(route) }).toEqual({ route, location: '/home' })
+    // The page of links is a page to go back to like those of the app.
+    expect({ route, location: await ends(route) }).toEqual({ route, location: route === '/link' ? '/link' : '/home' })
   }
 })

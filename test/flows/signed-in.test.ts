@@ -260,9 +260,11 @@ describe('what may refuse', () => {
     const handle = handleOf((await page()).text)
     const next = app.accounts.add({ email: 'next@example.com', emailVerified: true })
     await app.localSignIn(browser, next)
-    expect(errorOf(await page())).toBe('session_changed')
     const answer = await browser.post(`${app.url}${BASE}/continue`, { pending: handle, choice })
     expect([answer.status, errorOf(answer)]).toEqual([409, 'session_changed'])
+    // The page drops what the new user cannot continue.
+    expect((await page()).location).toBe('/')
+    expect(errorOf(await page())).toBe('pending_missing')
     expect(next.identities).toEqual([])
     expect(await app.me(browser)).toBe(next.id)
   })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { Html, html, safeHref, safePath, trustedHtml } from '../../src/pages/html'
+import { safePath } from '../../src/contract/safe-path'
+import { Html, html, safeHref, trustedHtml } from '../../src/pages/html'
 
 describe('the html tag', () => {
   it('escapes every insert that is not HTML already', () => {

@@ -37,7 +37,7 @@ function waiting(changes: Partial<Pending> = {}): Pending {
     typed: false,
     confirmed: true,
     code: { hash: 'h'.repeat(22), sentAt: Date.now() },
-    triedAt: null,
+    pause: null,
     generation: 0,
     context: 'c'.repeat(22),
     origin: 'https://app.example',

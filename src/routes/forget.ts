@@ -1,0 +1,27 @@
+import type { Request, Response } from 'express'
+import { BitbucketSignInError } from '../contract/errors'
+import type { Services } from './services'
+
+/**
+ * Clears every cookie of ours in this browser, then counts what they held as used. Never rejects: a sign-out must not
+ * fail because a counter cannot be reached. What could not be counted is reported.
+ */
+export async function forgetBrowser<User>(services: Services<User>, req: Request, res: Response): Promise<void> {
+  const { jars, pendings, transactions, askedFor, report } = services
+  const counting = jars.flatMap((jar) => {
+    askedFor.clear(req, res, jar)
+    const found = pendings.read(req, jar)
+    if (found) jar.clear(res, 'p')
+    return [...(found ? [pendings.finish(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
+  })
+  for (const counted of await Promise.allSettled(counting)) {
+    if (counted.status === 'fulfilled') continue
+    const { reason } = counted
+    report(reason instanceof BitbucketSignInError ? reason : failed(reason), req)
+  }
+}
+
+const failed = (cause: unknown) =>
+  new BitbucketSignInError('store_unavailable', 'What was open in this browser could not be counted; see `cause`.', {
+    cause,
+  })

@@ -1,0 +1,83 @@
+import type { Request } from 'express'
+import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+import { stampNewSession } from '../session/recent-stamp'
+import { currentUser, NOBODY } from '../session/rotate-session'
+import type { CookieJar } from '../state/sealed-cookie'
+import { isMatching } from './continue'
+import { readPending } from './pending-form'
+import type { Services } from './services'
+import { hooksOf, openVisit, returnToOf } from './visit'
+
+/** Options of `signedIn`. */
+export interface SignedInOptions {
+  /**
+   * Whether the user has just proven who they are. Default `true`. Pass `false` when a "remember me" cookie signed them
+   * in: nobody typed anything, so it must not open what needs a recent sign-in.
+   */
+  readonly recent?: boolean
+}
+
+/**
+ * Ends the app's own sign-in: stamps it, settles what was pending in this browser, and returns the path that was asked
+ * for before it, `null` for none.
+ */
+export async function signedIn<User>(
+  services: Services<User>,
+  req: Request,
+  { recent = true }: SignedInOptions,
+): Promise<string | null> {
+  if (!currentUser(req, services.userId)) {
+    throw configurationError('signedIn: no user is signed in on this request. Call it in the callback of `req.logIn`.')
+  }
+  const current = currentUser(req, services.userId)
+  if (recent && current) await stampNewSession(req, current)
+  const asked = services.jars.map((jar) => takeAskedFor(services, req, jar)).find((path) => path !== null) ?? null
+  const settled = await settlePending(services, req)
+  switch (settled.type) {
+    case 'continues':
+      return settled.path
+    case 'dropped':
+      return asked === null || asked === settled.page ? settled.returnTo : asked
+    case 'none':
+      return asked
+  }
+}
+
+function takeAskedFor<User>({ askedFor }: Services<User>, req: Request, jar: CookieJar): string | null {
+  const path = askedFor.read(req, jar)
+  if (req.res) askedFor.clear(req, req.res, jar)
+  return path
+}
+
+type Settled =
+  | { readonly type: 'none' }
+  | { readonly type: 'continues'; readonly path: string }
+  | { readonly type: 'dropped'; readonly page: string; readonly returnTo: string | null }
+
+/**
+ * Only a pending proof survives a sign-in by other means, and only for the account it is about. Everything else belongs
+ * to whoever sat here before: it must never meet a fresh sign-in.
+ */
+async function settlePending<User>(services: Services<User>, req: Request): Promise<Settled> {
+  const { res } = req
+  const waits = services.jars.some((jar) => services.pendings.read(req, jar))
+  if (!waits || !res) return { type: 'none' }
+  try {
+    const visit = await openVisit(services, req, res)
+    const { pending } = readPending(visit)
+    const page = `${visit.connection.basePath}/continue`
+    const current = currentUser(req, services.userId)
+    const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+    const isProof = pending.step === 'prove' && pending.login === NOBODY
+    if (isProof && current && (await isMatching(visit, pending, current, hooks)))
+      return { type: 'continues', path: page }
+    await services.pendings.finish(res, visit.connection.jar, pending)
+    return { type: 'dropped', page, returnTo: returnToOf(visit, pending.returnTo) }
+  } catch (error) {
+    if (!(error instanceof BitbucketSignInError)) throw error
+    // The app's own sign-in has succeeded; a fault of ours must not undo it.
+    if (error.status >= 500) services.report(error, req)
+    return { type: 'none' }
+  }
+}

@@ -1,0 +1,38 @@
+import type { Request, Response } from 'express'
+import { safePath } from '../contract/safe-path'
+import { isAlive } from '../time/clock'
+import type { KeyRing } from './keys'
+import { type CookieJar, open, seal } from './sealed-cookie'
+
+const LIFETIME_MS = 10 * 60 * 1000
+const SUFFIX = 'n'
+
+/**
+ * Remembers for ten minutes which page a browser asked for before it was sent to the app's own sign-in: Passport's
+ * rotation empties the session, and a login form loses its query. Sealed, so that no other site can choose the page.
+ */
+export interface AskedFor {
+  remember(req: Request, res: Response, jar: CookieJar, path: string): void
+  /** A path of this site, `null` when nothing was asked for. */
+  read(req: Request, jar: CookieJar): string | null
+  clear(req: Request, res: Response, jar: CookieJar): void
+}
+
+/** Makes the memory of what was asked for. */
+export function createAskedFor(keys: KeyRing): AskedFor {
+  return {
+    remember(req, res, jar, path) {
+      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), path), LIFETIME_MS)
+    },
+    read(req, jar) {
+      const [value, ...more] = jar.read(req, SUFFIX)
+      if (value === undefined || more.length > 0) return null
+      const opened = open(keys, jar.nameOf(SUFFIX), value)
+      if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS) || typeof opened.payload !== 'string') return null
+      return safePath(opened.payload) === opened.payload ? opened.payload : null
+    },
+    clear(req, res, jar) {
+      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
+    },
+  }
+}
