@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { startMongoStandIn } from './mongo-stand-in.mjs'
 import { startMariaDB, startPostgres } from './servers.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -39,6 +40,7 @@ const VARIANTS = {
 const servers = new Map()
 async function serverFor(kind) {
   if (kind === 'postgres' && !servers.has(kind)) servers.set(kind, await startPostgres())
+  if (kind === 'stand-in' && !servers.has(kind)) servers.set(kind, await startMongoStandIn())
   if (kind === 'mariadb' && !servers.has(kind)) servers.set(kind, await startMariaDB())
   return servers.get(kind) ?? { version: 'in this process', createDatabase: () => '', close: () => {} }
 }
@@ -71,7 +73,7 @@ async function runRecipe(name) {
     for (const [variant, change] of Object.entries(VARIANTS)) {
       const report = await checkAccountHooks({ ...change(setup), testDatabase: true })
       const summary = String(report).trim().split('\n').at(-1)
-      console.log(`${name.padEnd(16)}${variant.padEnd(12)}${summary.padEnd(42)}${module.notice ?? server.version}`)
+      console.log(`${name.padEnd(16)}${variant.padEnd(12)}${summary.padEnd(42)}${server.version}`)
       for (const failure of String(report).match(/^FAILED[^\n]*(?:\n {9}.*)*/gm) ?? []) console.log(failure)
       ok &&= report.ok
     }

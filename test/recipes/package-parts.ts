@@ -1,0 +1,2 @@
+export { uniqueViolation } from '../../src/accounts/unique-violation'
+export { EmailTakenError, IdentityTakenError } from '../../src/contract/errors'
