@@ -92,11 +92,12 @@ const SQLITE_INDEX = /^index '([^']+)'$/
 
 /**
  * The driver's own words end the message; Knex puts the statement with its values before them. The code of sqlite3 does
- * not tell unique keys from other constraints, so there the end of the message decides.
+ * not tell unique keys from other constraints, and @photostructure/sqlite gives no `errcode` to a statement that returns
+ * rows: there the end of the message decides.
  */
 function ofSqlite({ code, errcode, message }: DriverError): UniqueViolation | null {
   const isUnique = /^SQLITE_CONSTRAINT_(?:UNIQUE|PRIMARYKEY|ROWID)$/.test(String(code)) || SQLITE_ERRCODES.has(errcode)
-  if (!isUnique && code !== 'SQLITE_CONSTRAINT') return null
+  if (!isUnique && code !== 'SQLITE_CONSTRAINT' && code !== 'ERR_SQLITE_ERROR') return null
   const text = String(message)
   const at = text.lastIndexOf(UNIQUE_FAILED)
   const end = at < 0 ? '' : text.slice(at + UNIQUE_FAILED.length)

@@ -51,6 +51,11 @@ describe('uniqueViolation', () => {
       error("UNIQUE constraint failed: index 'users_lower'", { code: 'SQLITE_CONSTRAINT_UNIQUE' }),
       { constraint: 'users_lower', columns: [] },
     ],
+    [
+      '@photostructure/sqlite, from a statement that returns rows',
+      error("UNIQUE constraint failed: index 'users_lower'", { code: 'ERR_SQLITE_ERROR' }),
+      { constraint: 'users_lower', columns: [] },
+    ],
     ['node:sqlite', error('UNIQUE constraint failed: users.email', { code: 'ERR_SQLITE_ERROR', errcode: 2067 }), EMAIL],
     [
       'sqlite3',

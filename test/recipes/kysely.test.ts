@@ -9,7 +9,8 @@ import { type Tables, up } from '../../recipes/kysely/schema'
 import { testDatabase } from '../../recipes/kysely/test-database'
 
 const file = new DatabaseSync(':memory:', { enableForeignKeyConstraints: true })
-const db = new Kysely<Tables>({
+// Two copies of Kysely, once the packages of the recipes are installed: of the same shape, but not the same type.
+const db: never = new Kysely<Tables>({
   dialect: new SqliteDialect({
     database: {
       close: () => file.close(),
@@ -26,13 +27,13 @@ const db = new Kysely<Tables>({
       },
     },
   }),
-})
+}) as never
 
 beforeAll(async () => {
   process.env.TOKEN_KEY = randomBytes(32).toString('base64')
   await up(db)
 })
-afterAll(() => db.destroy())
+afterAll(() => file.close())
 
 const verified = { ...accountHooks(db), claimAddress: claimAddress(db) }
 

@@ -203,6 +203,12 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     'WHERE $1::text IS NOT NULL AND $2::text IS NOT NULL AND user_id = $3',
   ),
   inHooks(
+    'unlink-keeps-others',
+    'deletes by the id alone',
+    'DELETE FROM identities WHERE issuer = $1 AND subject = $2',
+    'DELETE FROM identities WHERE $1::text IS NOT NULL AND subject = $2',
+  ),
+  inHooks(
     'unlink-last',
     'removes the last way in',
     "(rowCount ?? 0) < 2) return 'last'",

@@ -55,8 +55,8 @@ export class HookTrial<User> {
   }
 
   /** A person nobody has seen. */
-  person(issuer = 'https://bitbucket.org'): Person {
-    const identity = Object.freeze({ issuer, id: `{${randomUUID()}}` })
+  person(issuer = 'https://bitbucket.org', id = `{${randomUUID()}}`): Person {
+    const identity = Object.freeze({ issuer, id })
     this.#identities.push(identity)
     const displayName = `Kit ${this.mark} ${++this.#count}`
     const profile: Profile = {

@@ -182,9 +182,14 @@ export async function expectIdentities(
   fail(`\`listIdentities\` returned [${listed.join(', ')}], expected [${expected.join(', ')}].`, diagnosis)
 }
 
-/** A user with further identities, each of another issuer. */
-export async function linkMore(trial: HookTrial<unknown>, user: unknown, count: number): Promise<Person[]> {
-  const people = Array.from({ length: count }, (_, index) => trial.person(`https://bitbucket-${index}.invalid`))
+/** Links further identities, each of another issuer, with the same id if one is given. */
+export async function linkMore(
+  trial: HookTrial<unknown>,
+  user: unknown,
+  count: number,
+  id?: string,
+): Promise<Person[]> {
+  const people = Array.from({ length: count }, (_, index) => trial.person(`https://bitbucket-${index}.invalid`, id))
   for (const person of people) {
     await trial.link(user, person).catch((error) => {
       throw new NotApplicable(`The app stores one identity per user (${inOneLine(error)})`)

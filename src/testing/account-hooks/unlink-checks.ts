@@ -39,12 +39,12 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'unlink-keeps-others',
-    title: 'unlinkIdentity keeps the other identities of the user',
+    title: 'unlinkIdentity keeps the other identities of the user, also one with the same id of another issuer',
     needs: ['hook:unlinkIdentity', 'hook:listIdentities'],
     async run(trial) {
       const person = trial.person()
       const user = await trial.signUp(person)
-      const [other] = await linkMore(trial, user, 1)
+      const [other] = await linkMore(trial, user, 1, person.identity.id)
       await expectUnlinked(await trial.unlink(user, person))
       await expectIdentities(trial, user, other ? [other] : [], LOCKED_OUT)
     },
