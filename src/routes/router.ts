@@ -8,6 +8,7 @@ import { readBody } from './body'
 import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { cancel, showContinuePage, submitChoice } from './continue'
+import { answerDirectly } from './direct-routes'
 import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
 import { navigationOnly } from './navigation-only'
 import { sendError, sendOn } from './reply'
@@ -28,12 +29,16 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
-  const start: Step<User> = (visit) => {
-    warnOfPlace(visit, hasBasePath)
-    return startSignIn(visit)
-  }
-  router.get('/', navigationOnly(handler(services, start)))
-  router.all('/callback', navigationOnly(handler(services, endCallback, openCallback)))
+  const start = navigationOnly(
+    handler(services, (visit) => {
+      warnOfPlace(visit, hasBasePath)
+      return startSignIn(visit)
+    }),
+  )
+  const end = navigationOnly(handler(services, endCallback, openCallback))
+  answerDirectly(router, { '/': start, '/callback': end })
+  router.get('/', start)
+  router.all('/callback', end)
   get('/email', showEmailPage)
   post('/email/address', submitAddress)
   post('/email/code', resendCode)

@@ -39,7 +39,7 @@ export async function openVisit<User>(
   services: Services<User>,
   req: Request,
   res: Response,
-  query: Request['query'] = req.query,
+  query: Request['query'] = req.url.includes('?') ? req.query : NO_QUERY,
 ): Promise<Visit<User>> {
   const startedAt = performance.now()
   const found = services.source.resolve(req)
@@ -52,8 +52,12 @@ export async function openVisit<User>(
       'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
     )
   }
-  return visitOf({ services, req, res, query, connection, origin, startedAt })
+  const about = { userId: null, identityId: null }
+  return { services, req, res, query, connection, origin, startedAt, timings: [], about }
 }
+
+/** Express 5 parses anew at each reading, even where there is nothing to parse. */
+const NO_QUERY: Request['query'] = Object.freeze({})
 
 /** A visit with nothing known of the person yet. */
 export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {

@@ -116,6 +116,7 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
   }
 
   function dropOldest(req: Request, res: Response, suffix: string, added: number): void {
+    if (req.headers.cookie === undefined) return
     // An app may have a cookie of its own whose name begins like ours.
     const others = [...all(req)].filter(([other]) => other !== suffix && OURS.test(other))
     let total = others.reduce((sum, [, value]) => sum + value.length, added)

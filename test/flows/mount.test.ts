@@ -57,3 +57,23 @@ test.each([
   await startAt(path, options)
   expect(warnings).toEqual([])
 })
+
+test.each([4, 5] as const)('on Express %i every spelling of start and callback is answered alike', async (express) => {
+  app = await startTestApp({ express })
+  const browser = new TestBrowser()
+  for (const path of ['', '/', '?', '/?returnTo=/x', '?x=1']) {
+    const { status, location } = await browser.get(`${app.url}/auth/bitbucket${path}`)
+    expect({ path, status, to: location.split('?')[0] }).toEqual({
+      path,
+      status: 302,
+      to: app.fake.endpoints.authorizationURL,
+    })
+  }
+  for (const path of ['/callback', '/callback/', '/CALLBACK']) {
+    const callback = new URL(await app.fake.signIn(await app.start(browser), { person: 'alice' }))
+    callback.pathname = `/auth/bitbucket${path}`
+    const head = await browser.get(callback.href, { method: 'HEAD' })
+    expect({ path, status: head.status }).toEqual({ path, status: 405 })
+    expect({ path, to: (await browser.get(callback.href)).location }).toEqual({ path, to: '/' })
+  }
+})
