@@ -52,8 +52,7 @@ export async function openVisit<User>(
       'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
     )
   }
-  const about = { userId: null, identityId: null }
-  return { services, req, res, query, connection, origin, startedAt, timings: [], about }
+  return visitOf({ services, req, res, query, connection, origin, startedAt })
 }
 
 /** Express 5 parses anew at each reading, even where there is nothing to parse. */
@@ -61,7 +60,10 @@ const NO_QUERY: Request['query'] = Object.freeze({})
 
 /** A visit with nothing known of the person yet. */
 export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {
-  return { ...known, timings: [], about: { userId: null, identityId: null, retry: null } }
+  const { services, req, res, query, connection, origin, startedAt } = known
+  const about = { userId: null, identityId: null, retry: null }
+  // Not by `...known`, which is measurably slower at each start.
+  return { services, req, res, query, connection, origin, startedAt, timings: [], about }
 }
 
 /** Switched off, not for this application, or an unknown tenant: one answer for all. */
