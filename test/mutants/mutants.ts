@@ -23,6 +23,7 @@ const STA = 'csrf-and-state'
 const OTP = 'one-time-code'
 const OWN = 'combinations'
 const RECORD = '../record/record'
+const WHOSE = '../connections/whose-client'
 
 export const MUTANTS: readonly Mutant[] = [
   // Navigations
@@ -178,7 +179,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'hand-over: whose answers the central callback takes is not compared',
     'routes/callback.ts',
-    'if (handedOver.issuer !== connection.issuer) {',
+    'if (handedOver.server !== connection.server) {',
     'if (false) {',
     OWN,
   ),
@@ -1203,8 +1204,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'unlink: guard of the owner off',
     'routes/link.ts',
-    " || decideUnlink(id, own) === 'not-found') throw",
-    ') throw',
+    "if (decideUnlink(identity, own) === 'not-found') throw",
+    "if (identity.id === '') throw",
     'linking',
   ),
   mutant(
@@ -1535,17 +1536,46 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'tenants: unknown ones get the application level',
     'connections/tenants.ts',
-    'return tenant !== null && override === null ? null : mergeLevels',
-    'return mergeLevels',
+    'return tenant !== null && override === null ? null : mergeMarked',
+    'return mergeMarked',
     'tenants',
   ),
   mutant(
     'tenants: own endpoints inherit the secret',
     'decisions/connection-levels.ts',
-    '    delete inherited.clientID\n    delete inherited.clientSecret\n    delete inherited.trustedProvider\n',
+    '    delete inherited.clientID\n    delete inherited.clientSecret\n',
     '',
     'tenants',
   ),
+  mutant(
+    'clients: an own client counts as the application',
+    'decisions/connection-levels.ts',
+    "if (client === 'application' || owner === 'ours') return { issuer: server }",
+    'if (client || owner) return { issuer: server }',
+    WHOSE,
+  ),
+  mutant(
+    'clients: the id alone decides',
+    'decisions/connection-levels.ts',
+    'return clientID !== base?.clientID || clientSecret !== base?.clientSecret',
+    'return clientID !== base?.clientID && clientSecret !== null',
+    WHOSE,
+  ),
+  mutant(
+    'clients: trust is inherited beside an own client',
+    'decisions/connection-levels.ts',
+    "if ('endpoints' in given || bringsOwnClient(base, given)) delete",
+    "if ('endpoints' in given) delete",
+    WHOSE,
+  ),
+  mutant(
+    'clients: whoever comes first is the application',
+    'connections/connection-source.ts',
+    'if (each.tenant == null) {',
+    'if (each.tenant !== undefined || !each.tenant) {',
+    WHOSE,
+  ),
+  mutant('state: what version 0.1 sealed opens', 'state/keys.ts', 'const FORMAT = 2', 'const FORMAT = 1', WHOSE),
   mutant(
     'endpoints: private networks allowed',
     'options/connection-options.ts',
@@ -1590,7 +1620,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'tenants: resolver without a deadline',
-    'connections/active-connection.ts',
+    'connections/connection-source.ts',
     "found = await withDeadline((async () => ask())(), RESOLVER_DEADLINE_MS, 'The connection resolver')",
     'found = await ask(); void [withDeadline, RESOLVER_DEADLINE_MS]',
     'tenants',

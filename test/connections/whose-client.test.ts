@@ -1,0 +1,348 @@
+import { createCipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  type BitbucketSignInOptions,
+  bitbucketSignIn,
+  connections,
+  type TenantClients,
+} from 'passport-bitbucket-signin'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Secret } from '../../src/contract/secret'
+import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
+import { open, seal } from '../../src/state/sealed-cookie'
+import { formsOf } from '../support/browser'
+import { clientAt, refusalOf, type Site, startSite, TestBrowser } from './site'
+
+let site: Site
+afterEach(() => site?.close())
+
+/** `acme` shares the application's client; `evil` brings its own, with its callback on its own host. */
+async function startEvil(tenantClients: TenantClients | undefined, more: object = {}): Promise<Site> {
+  site = await startSite({
+    options: { tenantClients, ...more } as never,
+    rows: (at, base) => ({
+      default: { ...base, origins: [at('acme')] },
+      tenants: { acme: { origins: [at('acme')] } },
+    }),
+  })
+  site.rows.tenants.evil = { ...clientAt(site, 'evil'), trustedProvider: false }
+  return site
+}
+
+const BITBUCKET = () => new URL(site.fake.url).origin
+const victimOf = () =>
+  site.accounts.add({
+    email: 'alice@example.com',
+    emailVerified: true,
+    identities: [{ issuer: BITBUCKET(), id: site.fake.person('alice').uuid }],
+  })
+
+/** The attacker starts at evil's host and ends with a code that the victim allowed for evil's client. */
+async function attack(browser: TestBrowser, tenant = 'evil'): Promise<string> {
+  const victim = new TestBrowser()
+  const allowed = new URL(await site.fake.signIn((await site.startAt(victim, tenant)).location, { person: 'alice' }))
+  const own = new URL(await site.fake.signIn((await site.startAt(browser, tenant)).location, { person: 'bob' }))
+  own.searchParams.set('code', allowed.searchParams.get('code') ?? '')
+  return own.href
+}
+
+describe("case 1: a code that a victim allowed for a tenant's own client", () => {
+  test("opens the victim's account under 'ours', because the app says that the client is its own", async () => {
+    await startEvil('ours')
+    const victim = victimOf()
+    const browser = new TestBrowser()
+    await browser.get(await attack(browser))
+    expect(await site.meAt(browser, 'evil')).toBe(victim.id)
+  })
+
+  test("is another identity under 'theirs': the hook sees an issuer that names the tenant", async () => {
+    await startEvil('theirs')
+    victimOf()
+    const browser = new TestBrowser()
+    await browser.get(await attack(browser))
+    expect(await site.meAt(browser, 'evil')).toBeNull()
+    const { input } = site.accounts.calls.filter(({ name }) => name === 'getUserByIdentity').at(-1) ?? {}
+    expect(input).toMatchObject({
+      identity: { issuer: `${BITBUCKET()}#tenant=evil`, id: site.fake.person('alice').uuid },
+      context: { tenant: 'evil' },
+    })
+  })
+
+  test('is never asked for without an answer: nothing is offered, and the operator is told each time', async () => {
+    await startEvil(undefined)
+    const browser = new TestBrowser()
+    expect(refusalOf(await site.startAt(browser, 'evil'))).toEqual({ status: 404, code: 'connection_unavailable' })
+    expect(site.errors.map(({ code }) => code)).toEqual(['connection_unavailable'])
+    expect(site.errors[0]?.message).toContain('`tenantClients` is missing: tenant "evil" brings its own OAuth client')
+    expect(await site.shownAt('evil')).toEqual({ offered: false, button: '' })
+    expect((await site.signInAt(browser, 'acme', 'alice')).url).toBe(`${site.at('acme')}/`)
+  })
+})
+
+describe('whose the client is', () => {
+  const values = { clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }
+  const own = { clientID: 'own', clientSecret: 's', callbackURL: 'https://evil.example/auth/bitbucket/callback' }
+  const construct = (tenants: object, tenantClients?: unknown) =>
+    bitbucketSignIn({
+      passport: { authenticate: () => undefined },
+      secrets: ['x'.repeat(32)],
+      connection: connections({ default: values, tenants: tenants as never, tenant: () => null }),
+      ...(tenantClients !== undefined && { tenantClients }),
+      sendEmailCode: () => undefined,
+      accounts: {
+        getUserByIdentity: () => null,
+        getAccountsByEmail: () => [],
+        createUser: () => ({ id: '1' }),
+        linkIdentity: () => undefined,
+        listIdentities: () => [],
+        describeUser: () => ({ label: '', email: null, emailVerified: false }),
+      },
+    } as unknown as BitbucketSignInOptions<{ id: string }>).close()
+
+  test.each([
+    ['its own id', own],
+    ["the application's id with another secret", { clientID: 'k', clientSecret: 'other' }],
+  ])('a tenant given as a value that brings %s is refused at construction', (_what, tenant) => {
+    expect(() => construct({ evil: tenant })).toThrow(/`tenantClients` is missing: tenant "evil"/)
+    for (const answer of ['ours', 'theirs', () => 'ours']) construct({ evil: tenant }, answer)
+    expect(() => construct({ evil: tenant }, () => 'mine')).toThrow("must return 'ours' or 'theirs'")
+    expect(() => construct({ evil: tenant }, 'mine')).toThrow("must be 'ours', 'theirs' or a function")
+  })
+
+  test("the application's client written out is not its own", () => {
+    construct({ same: { clientID: 'k', clientSecret: 's' } })
+  })
+
+  test('is no field of a connection or of a row', () => {
+    expect(() => construct({ evil: { ...own, tenantClients: 'ours' } })).toThrow('unknown option `tenantClients`')
+  })
+
+  test('a function is asked for each client, and not for the shared one', async () => {
+    const asked: unknown[] = []
+    await startEvil((clientID, tenant) => {
+      asked.push([clientID, tenant])
+      return 'theirs'
+    })
+    await site.signInAt(new TestBrowser(), 'acme', 'alice')
+    expect(asked).toEqual([])
+    await site.startAt(new TestBrowser(), 'evil')
+    expect(asked).toEqual([['evil-key', 'evil']])
+  })
+})
+
+describe('a resolver function', () => {
+  const open = async (name: 'named' | 'unnamed', tenantClients?: TenantClients) => {
+    site = await startSite({
+      options: { tenantClients } as never,
+      resolver: (at, _rows, base) => (req) => {
+        const tenant = req.hostname.startsWith('evil') ? 'evil' : null
+        if (tenant === null) return base
+        const client = { clientID: 'evil-key', clientSecret: 'evil-secret' }
+        const callbackURL = `${at('evil')}/auth/bitbucket/callback`
+        return { ...base, ...client, callbackURL, id: 'evil', ...(name === 'named' && { tenant }) }
+      },
+    })
+    clientAt(site, 'evil')
+  }
+
+  test.each(['named', 'unnamed'] as const)(
+    'with a second client is refused for it without an answer: %s',
+    async (name) => {
+      await open(name)
+      expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+      expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
+      expect(site.errors).toHaveLength(1)
+      expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+    },
+  )
+
+  test('refuses a named tenant however early it comes, and an unnamed one cannot be theirs', async () => {
+    await open('named')
+    expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
+    await site.close()
+    await open('unnamed', 'theirs')
+    await site.startAt(new TestBrowser(), 'login')
+    expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
+    expect(site.errors[0]?.message).toContain('names none. Return `tenant`')
+  })
+
+  test("separates a named tenant under 'theirs', whichever came first", async () => {
+    await open('named', 'theirs')
+    await site.signInAt(new TestBrowser(), 'evil', 'alice')
+    await site.signInAt(new TestBrowser(), 'login', 'alice')
+    const created = site.accounts.calls.filter(({ name }) => name === 'getUserByIdentity')
+    expect(new Set(created.map(({ input }) => (input as { identity: { issuer: string } }).identity.issuer))).toEqual(
+      new Set([`${BITBUCKET()}#tenant=evil`, BITBUCKET()]),
+    )
+  })
+})
+
+describe("under 'theirs'", () => {
+  const trusted = () => {
+    site.rows.tenants.evil = { ...site.rows.tenants.evil, trustedProvider: true }
+  }
+
+  test('a tenant that rotates its client keeps its users', async () => {
+    await startEvil('theirs')
+    trusted()
+    await site.signInAt(new TestBrowser(), 'evil', 'alice')
+    const rotated = {
+      clientID: 'rotated',
+      clientSecret: 'r',
+      callbackURL: `${site.at('evil')}/auth/bitbucket/callback`,
+    }
+    site.fake.addClient(rotated)
+    site.rows.tenants.evil = { ...rotated, trustedProvider: true }
+    const browser = new TestBrowser()
+    await site.signInAt(browser, 'evil', 'alice')
+    expect(await site.meAt(browser, 'evil')).toBe('u1')
+    expect(site.accounts.users.size).toBe(1)
+  })
+
+  test('a tenant that moves from the shared client to its own meets its users as new people', async () => {
+    await startEvil('theirs')
+    const own = site.rows.tenants.evil
+    site.rows.tenants.evil = { origins: [site.at('evil')] }
+    const before = new TestBrowser()
+    await site.signInAt(before, 'evil', 'alice')
+    expect(await site.meAt(before, 'evil')).toBe('u1')
+    site.rows.tenants.evil = { ...own }
+    const after = new TestBrowser()
+    await site.signInAt(after, 'evil', 'alice')
+    expect(await site.meAt(after, 'evil')).toBeNull()
+  })
+
+  test('an own client inherits no trust; the shared one does', async () => {
+    await startEvil('theirs')
+    const { trustedProvider: _, ...own } = site.rows.tenants.evil ?? {}
+    site.rows.tenants.evil = own
+    expect((await site.signInAt(new TestBrowser(), 'evil', 'alice')).url).toBe(
+      `${site.at('evil')}/auth/bitbucket/email`,
+    )
+    expect((await site.signInAt(new TestBrowser(), 'acme', 'carol')).url).toBe(`${site.at('acme')}/`)
+  })
+
+  test('an own client comes back through the central callback, because the server is the same', async () => {
+    await startEvil('theirs')
+    const { clientID = '', clientSecret = '' } = site.rows.tenants.evil ?? {}
+    const callbackURL = `${site.at('login')}/auth/bitbucket/callback`
+    site.fake.addClient({ clientID, clientSecret, callbackURL })
+    site.rows.tenants.evil = { clientID, clientSecret, trustedProvider: true, origins: [site.at('evil')] }
+    const browser = new TestBrowser()
+    expect((await site.signInAt(browser, 'evil', 'alice')).url).toBe(`${site.at('evil')}/`)
+    expect(await site.meAt(browser, 'evil')).toBe('u1')
+  })
+
+  test('connecting and confirming use the identity of the tenant, and not the one of the application', async () => {
+    await startEvil('theirs')
+    const victim = victimOf()
+    const browser = new TestBrowser()
+    await browser.post(`${site.at('evil')}/local/${victim.id}`, {})
+    const post = (path: string) => browser.post(`${site.at('evil')}/auth/bitbucket${path}`, {})
+    const confirmed = await site.fake.signIn((await post('/reauthenticate')).location, { person: 'alice' })
+    expect(refusalOf(await browser.get(confirmed)).code).toBe('reauthentication_mismatch')
+    await browser.get(await site.fake.signIn((await post('/link')).location, { person: 'alice' }))
+    expect(victim.identities.map(({ issuer }) => issuer)).toEqual([BITBUCKET(), `${BITBUCKET()}#tenant=evil`])
+  })
+
+  test('/link lists and unlinks identities of every issuer, and counts those that a connection serves', async () => {
+    await startEvil('theirs')
+    const { uuid } = site.fake.person('alice')
+    const issuers = [BITBUCKET(), `${BITBUCKET()}#tenant=evil`, `${BITBUCKET()}#tenant=gone`]
+    const user = site.accounts.add({
+      email: 'alice@example.com',
+      emailVerified: true,
+      password: null,
+      identities: issuers.map((issuer) => ({ issuer, id: uuid })),
+    })
+    const browser = new TestBrowser()
+    await browser.post(`${site.at('evil')}/local/${user.id}`, {})
+    const unlink = async (issuer: string) => {
+      const forms = formsOf((await browser.get(`${site.at('evil')}/auth/bitbucket/link`)).text)
+      const form = forms.find(({ fields, action }) => action.endsWith('/unlink') && fields.issuer === issuer)
+      return browser.post(`${site.at('evil')}${form?.action}`, form?.fields ?? {})
+    }
+    const left = () => user.identities.map(({ issuer }) => issuers.indexOf(issuer))
+    await unlink(issuers[0] as string)
+    expect(left()).toEqual([1, 2])
+    expect(refusalOf(await unlink(issuers[1] as string)).code).toBe('last_sign_in_method')
+    expect(left()).toEqual([1, 2])
+    await unlink(issuers[2] as string)
+    expect(left()).toEqual([1])
+  })
+
+  test('what waits is void when the answer changes the issuer', async () => {
+    let answer: 'ours' | 'theirs' = 'ours'
+    await startEvil(() => answer)
+    const browser = new TestBrowser()
+    expect((await site.signInAt(browser, 'evil', 'alice')).url).toBe(`${site.at('evil')}/auth/bitbucket/email`)
+    const page = () => browser.get(`${site.at('evil')}/auth/bitbucket/email`)
+    expect((await page()).status).toBe(200)
+    answer = 'theirs'
+    expect(refusalOf(await page()).code).toBe('pending_missing')
+  })
+})
+
+test('one bad row hides no other tenant from callbackURLs() and the doctor', async () => {
+  site = await startSite({
+    options: { tenantClients: undefined } as never,
+    more: { tenantIds: () => ['acme', 'evil', 'broken'] },
+    rows: (at) => ({ tenants: { acme: { origins: [at('acme')] }, broken: { callbackURL: 'nonsense' } } }),
+  })
+  site.rows.tenants.evil = clientAt(site, 'evil')
+  expect(await site.bitbucket.callbackURLs()).toMatchObject([
+    { tenant: null, origins: [site.at('login'), site.at('acme')] },
+  ])
+  const { ok, findings } = await site.bitbucket.doctor(undefined, { bitbucket: false })
+  const tenants = findings.filter(({ check }) => check === 'tenant').map(({ message }) => message)
+  expect(ok).toBe(false)
+  expect(tenants).toEqual([
+    expect.stringContaining('"evil" cannot sign in: `tenantClients` is missing'),
+    expect.stringContaining('"broken" cannot sign in: connection of tenant "broken": `callbackURL`'),
+  ])
+})
+
+/** Seals as version 0.1 (commit 593a2e6) did: its bytes, under keys of its derivation. */
+function sealedByVersion01(purpose: string, name: string, payload: unknown): string {
+  const secret = 'test-secret-test-secret-test-secret'
+  const key = Buffer.from(hkdfSync('sha256', secret, '', `passport-bitbucket-signin/1/bitbucket/${purpose}`, 32))
+  const head = Buffer.alloc(11)
+  head.writeUInt8(1)
+  createHash('sha256').update(key).digest().copy(head, 1, 0, 4)
+  head.writeUIntBE(Date.now(), 5, 6)
+  const iv = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', key, iv)
+  cipher.setAAD(Buffer.concat([Buffer.from(name), head]))
+  const body = Buffer.concat([cipher.update(JSON.stringify(payload)), cipher.final()])
+  return Buffer.concat([head, iv, body, cipher.getAuthTag()]).toString('base64url')
+}
+
+test('nothing that version 0.1 sealed opens; the same sealed today does', async () => {
+  await startEvil('ours')
+  const browser = new TestBrowser()
+  await site.signInAt(browser, 'evil', 'alice')
+  const name = 'bitbucket.p'
+  const keysOf = (purpose: KeyPurpose) =>
+    deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', purpose)
+  const pending = keysOf('pending')
+  const payload = open(pending, name, browser.jar(site.at('evil')).get(name) ?? '')?.payload
+  expect(payload).toBeDefined()
+  const statusWith = async (cookie: string) => {
+    const other = new TestBrowser()
+    other.jar(site.at('evil')).set(name, cookie)
+    return (await other.get(`${site.at('evil')}/auth/bitbucket/email`)).status
+  }
+  expect(await statusWith(seal(pending, name, payload))).toBe(200)
+  expect(await statusWith(sealedByVersion01('pending', name, payload))).toBe(404)
+  const purposes = ['transaction', 'pending', 'hand-over', 'state', 'code'] as const
+  for (const purpose of purposes) {
+    expect(open(keysOf(purpose), 'x', sealedByVersion01(purpose, 'x', { a: 1 }))).toBeUndefined()
+    const old = hkdfSync(
+      'sha256',
+      'test-secret-test-secret-test-secret',
+      '',
+      `passport-bitbucket-signin/1/bitbucket/${purpose}`,
+      32,
+    )
+    expect(keysOf(purpose)[0].key.export()).not.toEqual(Buffer.from(old))
+  }
+})
