@@ -39,8 +39,8 @@ export const MAX_BODY_BYTES: number = 1024 * 1024
 export const MAX_SOCKETS_PER_HOST = 50
 
 /**
- * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. Node's
- * own 250 ms end a connection that needs a second although nothing else works, because a dead IPv6 address was tried first.
+ * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. After
+ * Node's own 250 ms an IPv4 address that needs a second would be given up for an IPv6 address that is dead.
  */
 export const ATTEMPT_MS = 2000
 
