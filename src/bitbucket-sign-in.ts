@@ -35,6 +35,7 @@ import { deriveKeys, type KeyPurpose } from './state/keys'
 import { createLimits, memoryLimiter } from './state/limits'
 import { createPendingSignIns } from './state/pending-sign-in'
 import { cookieJar } from './state/sealed-cookie'
+import { createSecondPasses } from './state/second-pass'
 import { createTransactions } from './state/transaction'
 import { ExchangeDeadline, withDeadline } from './time/deadline'
 
@@ -132,8 +133,9 @@ export interface BitbucketSignIn {
  * Puts the parts together: options in, router out. Nothing is global, so several in one process do not meet.
  * Throws `configuration_invalid` naming the first option that is wrong.
  */
-export function bitbucketSignIn<User>(given: BitbucketSignInOptions<User>): BitbucketSignIn {
-  const options = parseOptions(given)
+export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOptions<User, Data>): BitbucketSignIn {
+  // Inside, what the app put into `data` is opaque.
+  const options = parseOptions(given as BitbucketSignInOptions<User>)
   const services = createServices(options)
   warnOfMissingHooks(options)
   warnOfLoop(options)
@@ -265,7 +267,9 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
       canClaim: accounts.claimAddress !== undefined,
       canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
     },
-    paths: { ...paths, confirm: paths.confirm, failed: paths.failed },
+    paths: { ...paths, signedUp: paths.signedUp ?? paths.signedIn, confirm: paths.confirm, failed: paths.failed },
+    data: options.data && atOnce('data', options.data),
+    outcomeParameter: options.outcomeParameter,
     keep: options.session.keep,
     keys: { handOver: keys('hand-over'), code: keys('code') },
     transactions: createTransactions(
@@ -274,6 +278,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
     ),
     pendings: createPendingSignIns(keys('pending'), limits),
     askedFor: createAskedFor(keys('asked-for')),
+    secondPasses: createSecondPasses(keys('second-pass')),
     limits,
     transport,
     timeoutMs: http.timeoutMs,

@@ -6,7 +6,7 @@ import type { Tokens, WorkspaceMembership } from './tokens'
 export type Intent = 'sign-in' | 'link' | 'reauthenticate'
 
 /** Where a hook call comes from. Frozen; the same for every hook of one request. */
-export interface HookContext {
+export interface HookContext<Data = unknown> {
   /** Id of the connection. */
   readonly connection: string
   readonly tenant: string | null
@@ -16,12 +16,17 @@ export interface HookContext {
   readonly intent: Intent
   /** The memberships that opened the `workspaces` gate; empty when there is no gate. */
   readonly workspaces: readonly WorkspaceMembership[]
+  /**
+   * What the option `data` returned at the start, `undefined` without it. **Untrusted**: anyone's link can have started
+   * this sign-in. Grant by it only after the user confirms, or where it is bound to the proven address.
+   */
+  readonly data?: Data | undefined
 }
 
 /** Every hook takes one object, and these two fields are always in it. */
-export interface HookInput {
+export interface HookInput<Data = unknown> {
   readonly req: Request
-  readonly context: HookContext
+  readonly context: HookContext<Data>
 }
 
 /** The address that goes with a new or claimed account. */
@@ -77,13 +82,13 @@ export interface UserDescription {
  * transaction and refuses if it is gone or may not sign in. A hook must not change the id of a `user` it is given
  * (`hook_failed`). Read from the primary database: a replica that lags would keep a revoked session alive.
  */
-export interface AccountHooks<User> {
+export interface AccountHooks<User, Data = unknown> {
   /**
    * The user who owns this identity, `null` when no such identity is stored, `'orphaned'` when the identity is stored
    * and its user is gone. Look up by (issuer, id) and by nothing else: names and addresses change hands.
    */
   getUserByIdentity(
-    input: HookInput & { readonly identity: Identity },
+    input: HookInput<Data> & { readonly identity: Identity },
   ): User | null | 'orphaned' | Promise<User | null | 'orphaned'>
 
   /**
@@ -92,14 +97,14 @@ export interface AccountHooks<User> {
    * Passport's serializer and deserializer; required if the serialized user is an object, because that object would be
    * all there is to read (`configuration_invalid`).
    */
-  getUserById?(input: HookInput & { readonly id: string }): User | null | Promise<User | null>
+  getUserById?(input: HookInput<Data> & { readonly id: string }): User | null | Promise<User | null>
 
   /**
    * All accounts that hold this address, and users whose *username* is that address (as unverified).
    * Called only where the decision table allows accounts to be consulted.
    */
   getAccountsByEmail(
-    input: HookInput & { readonly email: string },
+    input: HookInput<Data> & { readonly email: string },
   ): readonly AccountWithEmail<User>[] | Promise<readonly AccountWithEmail<User>[]>
 
   /**
@@ -108,7 +113,7 @@ export interface AccountHooks<User> {
    * read once more: if another request stored this identity first, its user signs in.
    */
   createUser(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly identity: Identity
       readonly profile: Profile
       readonly email: AccountEmail | null
@@ -121,7 +126,7 @@ export interface AccountHooks<User> {
    * none: if it is the account's own address, it may be marked verified.
    */
   linkIdentity(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly user: User
       readonly identity: Identity
       readonly profile: Profile
@@ -137,7 +142,7 @@ export interface AccountHooks<User> {
    * an emptied account again. Requires `endOtherSessions`, which is called for each holder.
    */
   claimAddress?(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly holders: readonly User[]
       readonly identity: Identity
       readonly profile: Profile
@@ -151,7 +156,7 @@ export interface AccountHooks<User> {
    * link it again. Delete stored tokens as well. Requires `endOtherSessions`.
    */
   unlinkIdentity?(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly user: User
       readonly identity: Identity
       /**
@@ -164,18 +169,18 @@ export interface AccountHooks<User> {
 
   /** The identities of this user. Needed for linking by address and for unlink. */
   listIdentities?(
-    input: HookInput & { readonly user: User },
+    input: HookInput<Data> & { readonly user: User },
   ): readonly StoredIdentity[] | Promise<readonly StoredIdentity[]>
 
   /** How pages name this account. Needed for linking and for proving a matching account. */
-  describeUser?(input: HookInput & { readonly user: User }): UserDescription | Promise<UserDescription>
+  describeUser?(input: HookInput<Data> & { readonly user: User }): UserDescription | Promise<UserDescription>
 
   /**
    * Receives Bitbucket's tokens, at each callback that ends with a known or just stored identity. The only hook that
    * sees them. They exceed 2500 characters each and belong encrypted in your database, never in a session.
    */
   storeTokens?(
-    input: HookInput & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },
+    input: HookInput<Data> & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },
   ): unknown
 
   /**
@@ -183,7 +188,7 @@ export interface AccountHooks<User> {
    * `profile.emails` is `null` here, because a known user signs in without waiting for the addresses.
    */
   updateProfile?(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly user: User
       readonly identity: Identity
       readonly profile: Profile
@@ -198,7 +203,7 @@ export interface AccountHooks<User> {
    * (`hook_failed`). The user is read again afterwards.
    */
   beforeSignIn?(
-    input: HookInput & {
+    input: HookInput<Data> & {
       readonly user: User
       readonly identity: Identity
       readonly profile: Profile
@@ -210,7 +215,7 @@ export interface AccountHooks<User> {
    * `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. Asked before every
    * session, new accounts included, and once more after the session was saved.
    */
-  canSignIn?(input: HookInput & { readonly user: User }): boolean | string | Promise<boolean | string>
+  canSignIn?(input: HookInput<Data> & { readonly user: User }): boolean | string | Promise<boolean | string>
 
   /**
    * Ends the user's sessions except the one with `req.sessionID`, which is still the id from before the rotation. Called
@@ -218,6 +223,6 @@ export interface AccountHooks<User> {
    * stays inside.
    */
   endOtherSessions?(
-    input: HookInput & { readonly user: User; readonly reason: 'linked' | 'unlinked' | 'claimed' },
+    input: HookInput<Data> & { readonly user: User; readonly reason: 'linked' | 'unlinked' | 'claimed' },
   ): unknown
 }

@@ -94,11 +94,11 @@ export interface EmailCodeMessage {
   readonly purpose: 'verify-address'
   /** The Bitbucket identity, masked, so that the reader can tell whether it was them. */
   readonly maskedIdentity: string
-  readonly context: HookContext
+  readonly context: Omit<HookContext, 'data'>
 }
 
 /** Options of `bitbucketSignIn`. */
-export interface BitbucketSignInOptions<User> {
+export interface BitbucketSignInOptions<User, Data = unknown> {
   /** The app's own Passport instance, `passport` or `new Passport()`. Nothing is registered on it. */
   readonly passport: PassportLike
   /**
@@ -122,7 +122,7 @@ export interface BitbucketSignInOptions<User> {
    * tenant, and for every client after the first.
    */
   readonly tenantClients?: TenantClients
-  readonly accounts: AccountHooks<User>
+  readonly accounts: AccountHooks<User, Data>
   /**
    * Mails a one-time code; awaited at most 5 seconds. Required unless the policy never asks for a code
    * (`untrustedEmail` not `verify` and `missingEmail` not `ask`).
@@ -151,6 +151,8 @@ export interface BitbucketSignInOptions<User> {
   readonly paths?: {
     /** Where a sign-in without `returnTo` ends. Default `/`. */
     readonly signedIn?: string
+    /** Where a sign-in without `returnTo` ends that created an account. Default: `signedIn`. */
+    readonly signedUp?: string | undefined
     /** The app's own sign-in page; without one, the page that has the button. Default `/login`. */
     readonly signIn?: string
     /**
@@ -161,6 +163,19 @@ export interface BitbucketSignInOptions<User> {
     /** The app's page for failures, called with `?error=<code>`. Default: the built-in page. */
     readonly failed?: string | undefined
   }
+  /**
+   * JSON of the app that travels with a sign-in and reaches the hooks as `context.data`: an invitation, a plan. Called at
+   * each start, without a session where `start` is mounted ahead of it. At most 512 bytes; sealed in a cookie, so it is
+   * in no URL, page, log or event. A throw, a promise, or what does not fit is `hook_failed`. Default: none.
+   */
+  readonly data?: (req: Request) => Data | undefined
+  /**
+   * Name of a query parameter that tells the page a step ends on what happened: `signed-up`, `linked` or `unlinked`.
+   * Default: none is added.
+   *
+   * @example outcomeParameter: 'bitbucket' // /account?bitbucket=linked
+   */
+  readonly outcomeParameter?: string
   /** Public path of the router. Default: the path of `callbackURL` without `/callback`. */
   readonly basePath?: string
   /** Separates cookies, keys and counters of several plugins in one process. Default `'bitbucket'`. */

@@ -62,6 +62,7 @@ const paths = (z: Zod) =>
   z
     .strictObject({
       signedIn: path(z).default('/'),
+      signedUp: path(z).optional(),
       signIn: path(z).default('/login'),
       confirm: path(z).optional(),
       failed: path(z).optional(),
@@ -122,6 +123,11 @@ const optionsSchema = lazily((z) => {
     signedInAt: optional,
     session: session(z),
     paths: paths(z),
+    data: optional,
+    outcomeParameter: z
+      .string()
+      .regex(/^[a-z][\w-]{0,31}$/i, { error: 'must be the name of a query parameter, such as `bitbucket`' })
+      .optional(),
     basePath: path(z).optional(),
     name: z
       .string()

@@ -72,7 +72,7 @@ async function finish<User>(
   }
   const { person, tokens } = await exchangeFor(visit, transaction, code)
   const { identity, profile, workspaces } = person
-  const accounts = accountsOf(visit, 'sign-in', workspaces)
+  const accounts = accountsOf(visit, 'sign-in', { workspaces, data: transaction.data })
   const owner = await accounts.hooks.findByIdentity(identity)
   if (owner.type === 'nobody') throw refusal('sign_up_disabled')
   if (owner.type === 'orphaned' || !(await accounts.hooks.canSignIn(owner))) throw refusal('account_disabled')

@@ -23,10 +23,11 @@ export async function completeLink<User>(
   // Nothing depends on the addresses, but the app may keep them.
   const { list } = await person.emails
   const { identity, workspaces } = person
+  const accounts = accountsOf(visit, 'link', { workspaces, data: transaction.data })
   const profile = { ...person.profile, emails: list }
   const email = judgeEmail(list ?? [], visit.connection.trustedProvider)
-  await linkTo(visit, accountsOf(visit, 'link', workspaces), current, { identity, profile, email }, tokens)
-  sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo))
+  await linkTo(visit, accounts, current, { identity, profile, email }, tokens)
+  sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
 }
 
 /** Without these nobody can tell what the user has already, or that the account is theirs to link to. */
@@ -79,7 +80,7 @@ export async function completeReauthentication<User>(
 ): Promise<void> {
   const current = await sameUser(visit, transaction)
   const { identity, profile, workspaces } = person
-  const accounts = accountsOf(visit, 'reauthenticate', workspaces)
+  const accounts = accountsOf(visit, 'reauthenticate', { workspaces, data: transaction.data })
   const owner = ownerOf(await accounts.hooks.findByIdentity(identity), current)
   if (decideReauthentication(owner) === 'mismatch') throw refusal('reauthentication_mismatch')
   const known = await readAllowed(accounts.hooks, current)
@@ -87,7 +88,7 @@ export async function completeReauthentication<User>(
   const at = stampNow()
   await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry: 'everything', at })
   tell(visit, 'reauthenticated', { userId: known.id, identityId: identity.id })
-  sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo))
+  sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo, 'reauthenticated'))
 }
 
 /** The user who started this, in the session in which it was started, read anew. */

@@ -3,8 +3,9 @@ import type { FoundIdentity } from '../accounts/guarded-hooks'
 import { ownerOf } from '../accounts/link-identity'
 import { type Resolution, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
 import type { IdentifiedPerson, SignInResult } from '../bitbucket/exchange'
-import type { Profile } from '../contract/identity'
-import type { Tokens, WorkspaceMembership } from '../contract/tokens'
+import type { SignInHow } from '../contract/hooks'
+import type { Identity, Profile } from '../contract/identity'
+import type { Tokens } from '../contract/tokens'
 import { chooseEmail, judgeEmail } from '../decisions/email-trust'
 import { decideSignedIn } from '../decisions/linking'
 import { assertSessionUnchanged, type Carry, currentUser, loginOf, stampNow } from '../session/rotate-session'
@@ -25,7 +26,8 @@ export async function completeSignIn<User>(
 ): Promise<void> {
   const { req, services, connection } = visit
   const { identity, workspaces } = person
-  const accounts = accountsOf(visit, 'sign-in', workspaces)
+  const { returnTo, data } = transaction
+  const accounts = accountsOf(visit, 'sign-in', { workspaces, data })
   const current = currentUser(req, services.userId)
   const found = await accounts.hooks.findByIdentity(identity)
   visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
@@ -35,8 +37,7 @@ export async function completeSignIn<User>(
   const isKnown = found.type === 'user' && next === 'continue'
   const profile = isKnown ? person.profile : await profileWithEmails(person, found)
   const subject: Subject = { identity, profile, email: judgeEmail(profile.emails ?? [], connection.trustedProvider) }
-  const { returnTo } = transaction
-  const pending = () => newPending(visit, subject, { returnTo, workspaces, login: loginOf(req, current) })
+  const pending = () => newPending(visit, subject, { returnTo, workspaces, data, login: loginOf(req, current) })
 
   if (current) {
     if (next !== 'continue') return wait(visit, { ...pending(), step: next })
@@ -44,7 +45,21 @@ export async function completeSignIn<User>(
   }
   const carry: Carry = current ? 'everything' : { keys: services.keep }
   const resolution = await resolveSignIn(subject, accounts, policyOf(visit), found)
-  await finishSignIn(visit, { subject, accounts, resolution, returnTo, pending, tokens, carry })
+  await finishSignIn(visit, {
+    subject,
+    accounts,
+    resolution,
+    carried: transaction,
+    ended: isKnown && current ? endedBefore(transaction, identity) : undefined,
+    pending,
+    tokens,
+    carry,
+  })
+}
+
+/** How the sign-in ended that this callback only brings tokens for. Another identity is another sign-in. */
+function endedBefore({ after }: Transaction, { issuer, id }: Identity): SignInHow | undefined {
+  return after?.identity.issuer === issuer && after.identity.id === id ? after.how : undefined
 }
 
 /** For a new user, addresses that could not be read must not look like none; a permission that is missing means none. */
@@ -62,7 +77,10 @@ export interface Finish<User> {
   readonly subject: Subject
   readonly accounts: Accounts<User>
   readonly resolution: Resolution<User>
-  readonly returnTo: string | null
+  /** What travelled with it. */
+  readonly carried: Carrying
+  /** The sign-in that this one only fetches tokens for: it has ended before. */
+  readonly ended?: SignInHow | undefined
   /** What to remember if it has to wait. */
   readonly pending: () => Pending
   /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
@@ -84,38 +102,48 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
     case 'signed-in': {
       const { user, id, how } = resolution
       const { identity, profile } = subject
-      const signedInWith = { profile, how, tokens }
+      const { carried, ended } = ending
+      const signedInWith = { profile, how, tokens, isSecondPass: ended !== undefined }
       const known = { user, id }
       await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at: stampNow() })
       if (how === 'signed_in') tell(visit, 'signed_in', { userId: id, identityId: identity.id })
-      return leave(visit, ending.returnTo, 'signed_in', tokens === null)
+      return leave(visit, { identity, carried, how: ended ?? how, outcome: 'signed_in', waited: tokens === null })
     }
   }
 }
 
 /**
- * Sends the browser on. Where the app keeps tokens and this sign-in had to wait, it passes once more through the
- * start: Bitbucket remembers the consent, and the tokens come without having been stored in between.
+ * Redirects the browser to where the sign-in ends. Where the app keeps tokens and this sign-in had to wait, it passes
+ * through the start once more: Bitbucket remembers the consent, and the tokens come without having been stored meanwhile.
  */
-export function leave<User>(
-  visit: Visit<User>,
-  returnTo: string | null,
-  outcome: 'signed_in' | 'linked',
-  waited: boolean,
-): void {
+export function leave<User>(visit: Visit<User>, { identity, carried, how, outcome, waited }: Leaving): void {
   const { req, res, services, connection } = visit
-  const next = destinationOf(visit, returnTo)
-  if (!waited || !services.accounts.storeTokens) return sendOn(req, res, outcome, next)
+  const { returnTo, data } = carried
+  if (!waited || !services.accounts.storeTokens) return sendOn(req, res, outcome, destinationOf(visit, returnTo, how))
+  services.secondPasses.store(req, res, connection.jar, { identity, how, returnTo, data })
   // The start checks it once more.
   const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
   sendOn(req, res, outcome, `${connection.basePath || '/'}${query}`)
 }
 
+/** Where a signed-in user goes, and what a JSON client is told. */
+export interface Leaving {
+  readonly identity: Identity
+  readonly carried: Carrying
+  readonly how: SignInHow
+  readonly outcome: 'signed_in' | 'linked'
+  /** Whether the tokens are gone, because the sign-in had to wait. */
+  readonly waited: boolean
+}
+
+/** What travels with a sign-in. */
+type Carrying = Pick<Transaction, 'returnTo' | 'data'>
+
 /** A record of this sign-in, should it have to wait. */
 export function newPending<User>(
   { connection, origin }: Visit<User>,
   { identity, profile, email }: Subject,
-  rest: { returnTo: string | null; login: string; workspaces: readonly WorkspaceMembership[] },
+  rest: Pick<Pending, 'returnTo' | 'login' | 'workspaces' | 'data'>,
 ): Pending {
   return {
     handle: randomHandle(),

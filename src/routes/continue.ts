@@ -80,7 +80,7 @@ export async function isMatching<User>(
 }
 
 async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
-  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const hooks = hooksOf(visit, 'sign-in', pending)
   if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
   const { req, res, services, connection } = visit
   const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
@@ -108,7 +108,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   if (!current) return sendProvePage(visit, pending, null)
   visit.about.userId = current.id
   await assertSessionUnchanged(req)
-  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
+  const accounts = accountsOf(visit, 'sign-in', pending)
   if (!(await isMatching(visit, pending, current, accounts.hooks))) {
     return sendProvePage(visit, pending, 'account_exists')
   }
@@ -116,7 +116,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   await finishPending(visit, pending)
   const outcome = await linkProven(pending, known, accounts)
   await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null })
-  leave(visit, pending.returnTo, 'linked', true)
+  leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /** Signed in, came back as somebody unknown, and wants that identity linked to this account. */
@@ -124,12 +124,12 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
-  const accounts = accountsOf(visit, 'link', pending.workspaces)
+  const accounts = accountsOf(visit, 'link', pending)
   requireLinkHooks(accounts.hooks)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
   await linkTo(visit, accounts, current, pending, null)
-  leave(visit, pending.returnTo, 'linked', true)
+  leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /**
@@ -142,7 +142,7 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
   const { identity, profile, email } = pending
-  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
+  const accounts = accountsOf(visit, 'sign-in', pending)
   const subject = { identity, profile, email }
   const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
   if (resolution.type === 'wait') await signOut(visit.req)
@@ -150,7 +150,7 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
     subject,
     accounts,
     resolution,
-    returnTo: pending.returnTo,
+    carried: pending,
     pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
     tokens: null,
     carry: { keys: [] },
@@ -185,7 +185,7 @@ async function sendProvePage<User>(visit: Visit<User>, pending: Pending, error: 
 
 async function sendChoicePage<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
   const { req, res, services, connection } = visit
-  const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+  const hooks = hooksOf(visit, 'sign-in', pending)
   const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
   const common = {
     displayName: pending.profile.displayName,

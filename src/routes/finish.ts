@@ -13,7 +13,13 @@ export interface Outcome<User> {
   readonly known: KnownUser<User>
   readonly identity: Identity
   /** `null` after an unlink: nothing came from Bitbucket. */
-  readonly signedInWith: { readonly profile: Profile; readonly how: SignInHow; readonly tokens: Tokens | null } | null
+  readonly signedInWith: {
+    readonly profile: Profile
+    readonly how: SignInHow
+    readonly tokens: Tokens | null
+    /** Whether it only fetches tokens after a wait: `beforeSignIn` was called before. */
+    readonly isSecondPass?: boolean
+  } | null
   /**
    * Why the user may have a session: Bitbucket vouched for the `identity`, or the `user` was signed in by other means
    * before.
@@ -40,10 +46,10 @@ export async function prepare<User>(visit: Visit<User>, outcome: Outcome<User>):
   const { accounts, known, identity, signedInWith } = outcome
   const { hooks } = accounts
   if (signedInWith) {
-    const { profile, how, tokens } = signedInWith
+    const { profile, how, tokens, isSecondPass } = signedInWith
     if (tokens) await hooks.storeTokens({ known, identity, tokens })
     await updateProfile(visit, hooks, known, identity, profile)
-    await hooks.beforeSignIn({ known, identity, profile, how })
+    if (!isSecondPass) await hooks.beforeSignIn({ known, identity, profile, how })
   }
   return readAllowed(hooks, known)
 }

@@ -13,8 +13,8 @@ import { finish, readAllowed, refusal } from './finish'
 import { formOf } from './pending-form'
 import { confirmPage, requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
-import { sendToBitbucket } from './start'
-import { accountsOf, hooksOf, returnToOf, startAt, type Visit, withReturnTo } from './visit'
+import { dataOf, sendToBitbucket } from './start'
+import { accountsOf, destinationOf, hooksOf, returnToOf, startAt, type Visit, withReturnTo } from './visit'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
@@ -60,7 +60,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
 
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, services } = visit
+  const { req, res } = visit
   const current = requireSignedIn(visit)
   await requireRecent(visit, current, linkPageOf(visit))
   const accounts = accountsOf(visit, 'link')
@@ -78,7 +78,7 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const unlinking = { identity, remaining }
   if ((await writeUnlink(known, unlinking, accounts)) === 'last') throw refusal('last_sign_in_method')
   await finish(visit, { accounts, known, identity, signedInWith: null, heldBy: 'user', carry: 'everything', at: null })
-  sendOn(req, res, 'unlinked', returnToOf(visit, bodyField(req, 'returnTo')) ?? services.paths.signedIn)
+  sendOn(req, res, 'unlinked', destinationOf(visit, returnToOf(visit, bodyField(req, 'returnTo')), 'unlinked'))
 }
 
 /** The other identities that still open the account: stored ones of an issuer that no connection serves do not. */
@@ -123,7 +123,7 @@ export async function startReauthentication<User>(visit: Visit<User>): Promise<v
 
 function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', current: KnownUser<User>): void {
   const returnTo = returnToOf(visit, bodyField(visit.req, 'returnTo'))
-  sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current) })
+  sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current), data: dataOf(visit) })
 }
 
 /** The page of links, with where it leads back to. */

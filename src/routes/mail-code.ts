@@ -158,7 +158,8 @@ async function deliver<User>(
         expiresAt: new Date(sentAt + CODE_LIFETIME_MS),
         purpose: 'verify-address',
         maskedIdentity: maskIdentity(pending),
-        context: contextOf(visit, 'sign-in', pending.workspaces),
+        // The app's data is for its hooks: a mailer has no business with it.
+        context: contextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
       }))()
     return (await withDeadline(sending, MAIL_DEADLINE_MS, 'sendEmailCode')) !== false
   } catch (cause) {

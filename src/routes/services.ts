@@ -15,6 +15,7 @@ import type { KeyRing } from '../state/keys'
 import type { Limits } from '../state/limits'
 import type { PendingSignIns } from '../state/pending-sign-in'
 import type { CookieJar } from '../state/sealed-cookie'
+import type { SecondPasses } from '../state/second-pass'
 import type { Transactions } from '../state/transaction'
 
 /** Everything the routes of one plugin work with; made once by the composition, never changed. */
@@ -31,16 +32,20 @@ export interface Services<User> {
   readonly policy: SignInPolicy & LinkPolicy
   readonly paths: {
     readonly signedIn: string
+    readonly signedUp: string
     readonly signIn: string
     readonly confirm: string | undefined
     readonly failed: string | undefined
   }
+  readonly data: ((req: Request) => unknown) | undefined
+  readonly outcomeParameter: string | undefined
   /** Session keys carried across rotation. */
   readonly keep: readonly string[]
   readonly keys: { readonly handOver: KeyRing; readonly code: KeyRing }
   readonly transactions: Transactions
   readonly pendings: PendingSignIns
   readonly askedFor: AskedFor
+  readonly secondPasses: SecondPasses
   readonly limits: Limits
   readonly transport: Exchange['transport']
   readonly timeoutMs: number

@@ -68,7 +68,7 @@ async function settlePending<User>(services: Services<User>, req: Request): Prom
     const { pending } = readPending(visit)
     const page = `${visit.connection.basePath}/continue`
     const current = currentUser(req, services.userId)
-    const hooks = hooksOf(visit, 'sign-in', pending.workspaces)
+    const hooks = hooksOf(visit, 'sign-in', pending)
     const isProof = pending.step === 'prove' && pending.login === NOBODY
     if (isProof && current && (await isMatching(visit, pending, current, hooks)))
       return { type: 'continues', path: page }

@@ -1,11 +1,19 @@
 import { beginAuthorization } from '../connections/authorization'
+import { BitbucketSignInError } from '../contract/errors'
+import { problemOfData } from '../decisions/app-data'
 import type { BegunTransaction, Start } from '../state/transaction'
 import { sendOn } from './reply'
 import { returnToOf, tell, type Visit } from './visit'
 
 /** `GET /`: starts a sign-in. Its only parameter is `returnTo`. */
 export function startSignIn<User>(visit: Visit<User>): void {
-  sendToBitbucket(visit, { intent: 'sign-in', returnTo: returnToOf(visit, visit.query.returnTo), login: null })
+  const returnTo = returnToOf(visit, visit.query.returnTo)
+  const { req, res, services, connection } = visit
+  const second = services.secondPasses.take(req, res, connection.jar, returnTo)
+  const carried = second
+    ? { data: second.data, after: { how: second.how, identity: second.identity } }
+    : { data: dataOf(visit) }
+  sendToBitbucket(visit, { intent: 'sign-in', returnTo, login: null, ...carried })
 }
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
@@ -14,6 +22,23 @@ export function sendToBitbucket<User>(visit: Visit<User>, start: Omit<Start, 'co
   const { state, codeChallenge } = begin(visit, start)
   tell(visit, 'started')
   sendOn(req, res, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
+}
+
+/** What the app wants to travel along. What does not fit is refused here: dropped in silence it would be missed later. */
+export function dataOf<User>({ req, services }: Visit<User>): unknown {
+  if (!services.data) return undefined
+  let data: unknown
+  try {
+    data = services.data(req)
+  } catch (cause) {
+    throw new BitbucketSignInError('hook_failed', '`data` failed; see `cause`.', { cause })
+  }
+  const problem = data === undefined ? null : problemOfData(data)
+  if (problem === null) return data
+  throw new BitbucketSignInError(
+    'hook_failed',
+    `\`data\`: ${problem}. Keep the rest at your server and pass a key to it.`,
+  )
 }
 
 /** Seals a transaction and opens connections to Bitbucket while the user is there. */

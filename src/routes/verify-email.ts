@@ -83,14 +83,14 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   if (email.address === null || code === null) throw new TypeError('A checked code has an address.')
   await finishPending(visit, pending)
   const proven = { level: pending.typed ? 'typed' : 'code', address: email.address } as const
-  const accounts = accountsOf(visit, 'sign-in', pending.workspaces)
+  const accounts = accountsOf(visit, 'sign-in', pending)
   const subject = { identity, profile: withAddress(pending, email.address), email: proven }
   const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
   await finishSignIn(visit, {
     subject,
     accounts,
     resolution,
-    returnTo: pending.returnTo,
+    carried: pending,
     // Should it have to wait again, it is another record: this one is used up.
     pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,

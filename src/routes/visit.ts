@@ -1,11 +1,11 @@
 import type { Request, Response } from 'express'
 import type { Accounts } from '../accounts/account-writer'
-import { type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
+import { frozen, type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
 import { withoutVerifiedAddresses } from '../accounts/unverified-addresses'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { SignInEventType, UpstreamTiming } from '../contract/events'
-import type { HookContext, Intent } from '../contract/hooks'
+import type { HookContext, Intent, SignInHow } from '../contract/hooks'
 import type { SignInPolicy } from '../contract/policy'
 import type { WorkspaceMembership } from '../contract/tokens'
 import { parseReturnTo } from '../decisions/return-to'
@@ -79,26 +79,26 @@ export function workspaceRequired(): BitbucketSignInError {
   )
 }
 
+/** What a sign-in brings to the hooks besides the identity. */
+export interface Carried {
+  readonly workspaces: readonly WorkspaceMembership[]
+  readonly data?: unknown
+}
+
+const NOTHING: Carried = { workspaces: [] }
+
 /** The app's hooks, guarded for this request. */
-export function hooksOf<User>(
-  visit: Visit<User>,
-  intent: Intent,
-  workspaces: readonly WorkspaceMembership[] = [],
-): GuardedHooks<User> {
+export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): GuardedHooks<User> {
   const { req, services } = visit
   const access = { idOf: services.userId, reread: services.reread }
-  const hooks = guardHooks(services.accounts, access, { req, context: contextOf(visit, intent, workspaces) })
+  const hooks = guardHooks(services.accounts, access, { req, context: contextOf(visit, intent, carried) })
   return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
 }
 
 /** What this request may change accounts with. */
-export function accountsOf<User>(
-  visit: Visit<User>,
-  intent: Intent,
-  workspaces: readonly WorkspaceMembership[] = [],
-): Accounts<User> {
+export function accountsOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): Accounts<User> {
   return {
-    hooks: hooksOf(visit, intent, workspaces),
+    hooks: hooksOf(visit, intent, carried),
     changed: (change, who) => tell(visit, change, who),
     report: (error) => visit.services.report(error, visit.req),
   }
@@ -108,7 +108,7 @@ export function accountsOf<User>(
 export function contextOf<User>(
   { connection, origin }: Visit<User>,
   intent: Intent,
-  workspaces: readonly WorkspaceMembership[],
+  { workspaces, data }: Carried,
 ): HookContext {
   return Object.freeze({
     connection: connection.id,
@@ -117,6 +117,7 @@ export function contextOf<User>(
     origin,
     intent,
     workspaces: Object.freeze(workspaces.map((each) => Object.freeze({ ...each }))),
+    data: data === undefined ? undefined : frozen({ data }).data,
   })
 }
 
@@ -130,9 +131,23 @@ export function returnToOf<User>({ services, connection }: Visit<User>, value: u
   return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
 }
 
-/** Where a flow ends: its way back, checked on the way out as on the way in, else the app's page. */
-export function destinationOf<User>(visit: Visit<User>, returnTo: string | null): string {
-  return returnToOf(visit, returnTo) ?? visit.services.paths.signedIn
+/** What a flow ended with, as the page that it ends on may be told. */
+export type FlowEnd = SignInHow | 'unlinked' | 'reauthenticated'
+
+const SHOWN: Partial<Record<FlowEnd, string>> = { signed_up: 'signed-up', linked: 'linked', unlinked: 'unlinked' }
+
+/** Where a flow ends: its return URL, checked on the way out as on the way in, otherwise the app's page. */
+export function destinationOf<User>(visit: Visit<User>, returnTo: string | null, end: FlowEnd): string {
+  const { paths, outcomeParameter } = visit.services
+  const path = returnToOf(visit, returnTo) ?? (end === 'signed_up' ? paths.signedUp : paths.signedIn)
+  const shown = SHOWN[end]
+  return outcomeParameter === undefined || shown === undefined ? path : withParameter(path, outcomeParameter, shown)
+}
+
+/** The path as it was given, byte for byte, with one more parameter before its fragment. */
+function withParameter(path: string, name: string, value: string): string {
+  const [, before = '', fragment = ''] = /^([^#]*)(#.*)?$/s.exec(path) ?? []
+  return `${before}${before.includes('?') ? '&' : '?'}${name}=${value}${fragment}`
 }
 
 /** What an event says of this visit, besides what the visit knows by itself. */

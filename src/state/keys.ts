@@ -2,7 +2,15 @@ import { createHash, createHmac, createSecretKey, hkdfSync, type KeyObject, timi
 import type { Secret } from '../contract/secret'
 
 /** What a key is for. A value made for one purpose opens nothing made for another. */
-export type KeyPurpose = 'transaction' | 'verifier' | 'pending' | 'state' | 'hand-over' | 'code' | 'asked-for'
+export type KeyPurpose =
+  | 'transaction'
+  | 'verifier'
+  | 'pending'
+  | 'second-pass'
+  | 'asked-for'
+  | 'state'
+  | 'hand-over'
+  | 'code'
 
 /** One derived key with its short public name. */
 export interface Key {

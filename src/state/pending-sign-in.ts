@@ -52,6 +52,8 @@ export interface Pending {
   /** Who was signed in. */
   readonly login: string
   readonly workspaces: readonly WorkspaceMembership[]
+  /** JSON of the app that travels along. */
+  readonly data?: unknown
 }
 
 const LIFETIME_MS = 30 * 60 * 1000

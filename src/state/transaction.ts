@@ -1,6 +1,7 @@
 import { createHmac, hash } from 'node:crypto'
 import type { Request, Response } from 'express'
-import type { Intent } from '../contract/hooks'
+import type { Intent, SignInHow } from '../contract/hooks'
+import type { Identity } from '../contract/identity'
 import { isAlive, now } from '../time/clock'
 import type { KeyRing } from './keys'
 import { sign, verify } from './keys'
@@ -20,6 +21,8 @@ export interface Start {
   readonly login: string | null
   /** JSON of the app that travels along, `undefined` = none. Anybody's link can have started it: untrusted. */
   readonly data?: unknown
+  /** The sign-in that this one only fetches tokens for, after a wait. Absent = it is a first pass. */
+  readonly after?: { readonly how: SignInHow; readonly identity: Identity }
 }
 
 /** A started sign-in, as this browser carries it. */
@@ -166,9 +169,10 @@ interface Sealed {
   readonly r?: string
   readonly l?: string
   readonly d?: unknown
+  readonly a?: Start['after'] & {}
 }
 
-function toRecord(handle: string, { intent, context, origin, returnTo, login, data }: Start): Sealed {
+function toRecord(handle: string, { intent, context, origin, returnTo, login, data, after }: Start): Sealed {
   return {
     h: handle,
     c: context,
@@ -177,12 +181,13 @@ function toRecord(handle: string, { intent, context, origin, returnTo, login, da
     ...(returnTo !== null && { r: returnTo }),
     ...(login !== null && { l: login }),
     ...(data !== undefined && { d: data }),
+    ...(after !== undefined && { a: after }),
   }
 }
 
-function fromRecord({ h, c, i, o, r, l, d }: Sealed): Start & { handle: string } {
+function fromRecord({ h, c, i, o, r, l, d, a }: Sealed): Start & { handle: string } {
   const start = { intent: i ?? 'sign-in', context: c, origin: o ?? null, returnTo: r ?? null, login: l ?? null }
-  return { ...start, handle: h, ...(d !== undefined && { data: d }) }
+  return { ...start, handle: h, ...(d !== undefined && { data: d }), ...(a !== undefined && { after: a }) }
 }
 
 /**

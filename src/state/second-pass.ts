@@ -1,0 +1,46 @@
+import type { Request, Response } from 'express'
+import type { SignInHow } from '../contract/hooks'
+import type { Identity } from '../contract/identity'
+import { isAlive } from '../time/clock'
+import type { KeyRing } from './keys'
+import { type CookieJar, open, seal } from './sealed-cookie'
+
+/** A sign-in that ended after a wait and passes through the start once more, to fetch the tokens it could not keep. */
+export interface SecondPass {
+  readonly identity: Identity
+  /** How the sign-in ended. */
+  readonly how: SignInHow
+  readonly returnTo: string | null
+  /** JSON of the app that travels along. */
+  readonly data?: unknown
+}
+
+/** Carries second passes from the end of a sign-in to the start that follows at once. */
+export interface SecondPasses {
+  store(req: Request, res: Response, jar: CookieJar, pass: SecondPass): void
+  /** The pass that this start belongs to, by its return URL. Taken once. */
+  take(req: Request, res: Response, jar: CookieJar, returnTo: string | null): SecondPass | undefined
+}
+
+/** The redirect follows at once; a start that comes later is another sign-in. */
+const LIFETIME_MS = 60_000
+const SUFFIX = 'a'
+
+/** Makes the memory of second passes. */
+export function createSecondPasses(keys: KeyRing): SecondPasses {
+  return {
+    store(req, res, jar, pass) {
+      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), pass), LIFETIME_MS)
+    },
+
+    take(req, res, jar, returnTo) {
+      const [value, ...more] = jar.read(req, SUFFIX)
+      if (value === undefined) return undefined
+      jar.clear(res, SUFFIX)
+      const opened = more.length > 0 ? undefined : open(keys, jar.nameOf(SUFFIX), value)
+      if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined
+      const pass = opened.payload as SecondPass
+      return pass.returnTo === returnTo ? pass : undefined
+    },
+  }
+}
