@@ -11,7 +11,7 @@ import { type Command, UsageError } from './command'
 
 const USAGE = `Usage: passport-bitbucket-signin doctor [options]
 
-Looks for mistakes in a set-up and says how to mend each. Without options it looks at
+Looks for mistakes in a setup and says how to fix each. Without options it looks at
 Node and at the packages in this folder. Exit code: 0 = no problem, 1 = problems,
 2 = wrong arguments.
 

@@ -28,7 +28,7 @@ Options:
   --host <address>        Address to listen on. Default 127.0.0.1. Anyone who reaches the
                           fake can sign in as any user.
 
-A people file is a list; only "key" is needed:
+A people file is a JSON array; only "key" is needed:
   [{ "key": "alice" },
    { "key": "bob", "displayName": "Bob Baker",
      "emails": [{ "address": "bob@example.com", "primary": true, "confirmed": false }],
@@ -110,7 +110,7 @@ async function readPeople(file: string): Promise<readonly FakePersonOptions[]> {
 }
 
 function refuseEmpty(): never {
-  throw new TypeError('Nobody is in it. Add at least { "key": "alice" }.')
+  throw new TypeError('It is empty. Add at least { "key": "alice" }.')
 }
 
 async function readText(file: string): Promise<string> {

@@ -145,7 +145,7 @@ function userLinks(person: FakePerson, { url, behaviour }: World): Record<string
   return Object.fromEntries(Object.entries(hrefs).map(([rel, href]) => [rel, shape(href)]))
 }
 
-/** Who a client_credentials token acts as: nobody. */
+/** The account of a client_credentials token: no person. */
 function appUserBody({ grant, world }: ApiCall): Record<string, unknown> {
   const { name, clientID } = world.clients.get(grant.clientID)
   return {
@@ -181,7 +181,7 @@ function emailBody({ address, primary, confirmed }: FakePerson['emails'][number]
 
 type Membership = Required<FakeMembership>
 
-/** `GET /2.0/user/workspaces`: what the person may enter. */
+/** `GET /2.0/user/workspaces`: the workspaces that the user may enter. */
 function workspaceAccess(call: ApiCall): Answer {
   const { query } = call.request
   const wanted = query.get('administrator')
@@ -201,7 +201,7 @@ function workspaceAccess(call: ApiCall): Answer {
   return paginate(call, query.get('sort') === '-slug' ? all.reverse() : all, 25)
 }
 
-/** `GET /2.0/user/workspaces/{workspace}/permission`: 403 to whoever is not in it, be it there or not. */
+/** `GET /2.0/user/workspaces/{workspace}/permission`: 403 to anyone who is not in it, whether it exists or not. */
 function membershipOf(call: ApiCall): Answer {
   const person = personOf(call)
   const membership = findMembership(membershipsOf(call), call.part)

@@ -17,7 +17,7 @@ export interface RecordedRequest {
   /** Path and query, byte for byte. */
   readonly url: string
   readonly headers: IncomingHttpHeaders
-  /** Form fields of the body by name, of a repeated name the first; empty when the body is no form. */
+  /** Form fields of the body by name, the first of a repeated name; empty if the body is not a form. */
   readonly form: Readonly<Record<string, string>>
   /** The body as text. */
   readonly body: string
@@ -56,7 +56,7 @@ function endpointOf(path: string): FakeEndpoint {
   return /^\/user\/workspaces\/[^/]+\/permission$/.test(resource) ? 'workspace' : 'other'
 }
 
-/** What arrived, oldest first, and how often. */
+/** The requests that arrived, oldest first, and how many. */
 export class Arrivals {
   #requests: Entry[] = []
   #counts = new Map<FakeEndpoint, number>()
@@ -75,7 +75,7 @@ export class Arrivals {
     this.#counts = new Map()
   }
 
-  /** Notes a request when its headers are there, so that one whose body never comes is seen as well. */
+  /** Notes a request as soon as its headers arrive, so that one without its body is recorded too. */
   begin(message: IncomingMessage, url: URL, connection: number): Entry {
     return this.#add({ method: message.method ?? '', headers: message.headers, connection }, url)
   }

@@ -38,7 +38,7 @@ export function takeDecision(request: FakeRequest, world: World): Answer {
   return redirectAnswer(302, location, isRemembered ? { 'set-cookie': personCookie(person.key) } : {})
 }
 
-/** `POST /sign-out` of the fake: the browser is nobody's, and what its user denied may be asked again. */
+/** `POST /sign-out` of the fake: no user is signed in to this browser, and what that user denied may be asked again. */
 export function signOut(request: FakeRequest, world: World): Answer {
   const person = signedInPerson(request, world)
   if (person) world.decisions.forgetDenials(person.key)

@@ -10,13 +10,13 @@ import { Clients, Decisions, FAKE_CLIENT, type FakeClient, type FakeClientOption
 
 /** How a fake Bitbucket starts. */
 export interface FakeBitbucketOptions {
-  /** Who can sign in. Default {@link FAKE_PEOPLE}. */
+  /** The people who can sign in. Default {@link FAKE_PEOPLE}. */
   readonly people?: readonly FakePersonOptions[]
   /** The registered OAuth clients. Default: {@link FAKE_CLIENT} alone. */
   readonly clients?: readonly FakeClientOptions[]
   /** Default 0: any free port. */
   readonly port?: number
-  /** Address to listen on. Default `127.0.0.1`; whoever reaches the fake can sign in as anybody, so keep it on loopback. */
+  /** Address to listen on. Default `127.0.0.1`; anyone who reaches the fake can sign in as any user, so keep it on loopback. */
   readonly host?: string
   /** Key and certificate in PEM: the fake then speaks https. */
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
@@ -35,14 +35,14 @@ export interface FakeBitbucketOptions {
   readonly now?: () => number
 }
 
-/** Where the fake is to be found; pass it as a connection's `endpoints`. */
+/** Addresses of the fake; pass them as a connection's `endpoints`. */
 export interface FakeEndpoints {
   readonly authorizationURL: string
   readonly tokenURL: string
   readonly apiURL: string
 }
 
-/** A code to hand out without anybody consenting, for tests that play an attacker. */
+/** A code without a consent, for tests that play an attacker. */
 export interface IssueCodeOptions {
   /** Key of the person the code stands for. */
   readonly person: string
@@ -58,28 +58,28 @@ export interface IssueCodeOptions {
 
 /** A running fake Bitbucket. */
 export interface FakeBitbucket {
-  /** Origin of site and API, for example `http://127.0.0.1:40123`. Its front page tells who is there. */
+  /** Origin of site and API, for example `http://127.0.0.1:40123`. Its front page lists people and clients. */
   readonly url: string
   /** Pass them as a connection's `endpoints`. */
   readonly endpoints: FakeEndpoints
 
-  /** Everybody who can sign in. */
+  /** The people who can sign in. */
   readonly people: readonly FakePerson[]
   /** One person, by key. */
   person(key: string): FakePerson
   addPerson(person: FakePersonOptions): FakePerson
-  /** Changes a person, as a rename at Bitbucket does: tokens that are out stay valid. */
+  /** Changes a person, as a rename at Bitbucket does: issued tokens stay valid. */
   updatePerson(key: string, changes: Partial<Omit<FakePersonOptions, 'key'>>): FakePerson
-  /** The person closes the account: tokens and codes die with it. */
+  /** The person closes the account: its tokens and codes are revoked. */
   removePerson(key: string): void
 
   /** The registered OAuth clients. */
   readonly clients: readonly FakeClient[]
-  /** Registers a client, in the place of one with the same ID. */
+  /** Registers a client, replacing one with the same ID. */
   addClient(client: FakeClientOptions): FakeClient
 
   /**
-   * Does what a person does at the consent page, without a browser, and returns the callback URL with its `code` (or
+   * Does what the user does at the consent page, without a browser, and returns the callback URL with its `code` (or
    * `error`) and `state`. Scripts of `authorize` do not apply.
    *
    * @example
@@ -88,20 +88,20 @@ export interface FakeBitbucket {
    * await agent.get(callback.pathname + callback.search)
    */
   signIn(authorizeURL: string | URL, options: SignInOptions): Promise<string>
-  /** A valid code that nobody consented to. */
+  /** A valid code without a consent. */
   issueCode(options: IssueCodeOptions): string
 
   /** What arrived, oldest first; the newest 10,000 are kept. */
   readonly requests: readonly RecordedRequest[]
-  /** How many requests arrived, all told or at one endpoint. */
+  /** How many requests arrived, in total or at one endpoint. */
   count(endpoint?: FakeEndpoint): number
-  /** Forgets the recorded requests. */
+  /** Forgets the requests so far. */
   clearRequests(): void
   /** How many connections were ever opened to the fake. */
   readonly connectionsOpened: number
 
   /**
-   * Makes an endpoint misbehave, in the place of its former script.
+   * Makes an endpoint misbehave; replaces its former script.
    *
    * @example
    * fake.script('token', { status: 502, html: '<h1>Bad gateway</h1>' })
@@ -111,7 +111,7 @@ export interface FakeBitbucket {
   script(endpoint: FakeEndpoint, script: FakeScript): void
   /** Removes the script of one endpoint, or all of them. */
   clearScripts(endpoint?: FakeEndpoint): void
-  /** Throws switches while the fake runs. */
+  /** Changes switches while the fake runs. */
   setBehaviour(changes: FakeBehaviour): void
 
   /**
@@ -119,7 +119,7 @@ export interface FakeBitbucket {
    * tokens or remembered consents. For an `afterEach`.
    */
   reset(): void
-  /** Stops at once, whatever is open. */
+  /** Stops immediately and ends open requests. */
   close(): Promise<void>
 }
 

@@ -64,7 +64,7 @@ export const PAGE_HEADERS = {
   'x-content-type-options': 'nosniff',
 }
 
-/** Asks who signs in, and whether the client may. The form posts to the URL it came from, query and all. */
+/** Asks which person signs in, and whether to allow the client. The form posts to the URL it came from, query and all. */
 export function consentPage(
   { client, callback, scopes }: AuthorizeRequest,
   people: readonly FakePerson[],
@@ -78,7 +78,7 @@ export function consentPage(
 <span class="note">You will be sent to ${escapeHtml(new URL(callback).origin)}.</span></p>
 <form method="post">
 <fieldset><legend>Sign in as</legend>
-${people.map((person) => personChoice(person, person === chosen)).join('\n') || '<p>There is nobody to choose.</p>'}
+${people.map((person) => personChoice(person, person === chosen)).join('\n') || '<p>There is no one to choose.</p>'}
 </fieldset>
 <div class="actions"><button class="act" name="decision" value="allow">Allow</button>
 <button name="decision" value="deny">Deny</button></div>
@@ -87,12 +87,12 @@ ${signedIn ? '<p><a href="/">Sign out of the fake</a></p>' : ''}`,
   )
 }
 
-/** Bitbucket sends nobody back here: the request itself is wrong. */
+/** The request itself is wrong, so Bitbucket does not redirect back. */
 export function refusalPage(title: string, reason: string): string {
   return page(title, `<h1>${escapeHtml(title)}</h1>\n<p>${escapeHtml(reason)}</p>`)
 }
 
-/** The front page: what this is, whom it knows, and the way to sign out. */
+/** The front page: people, clients, and how to sign out. */
 export function frontPage(world: World, signedIn: FakePerson | undefined): string {
   const people = world.people.all.map((person) => `<li>${escapeHtml(person.displayName)} ${note(person)}</li>`)
   const clients = world.clients.all.map(

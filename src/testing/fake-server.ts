@@ -13,7 +13,7 @@ import { editedAnswer, type FakeFault, type Scripts, scriptedAnswer } from './fa
 import { answerToken } from './token-endpoint'
 import type { World } from './world'
 
-/** What the server works with. */
+/** What the server needs. */
 export interface ServerParts {
   readonly world: World
   readonly arrivals: Arrivals
@@ -26,7 +26,7 @@ export interface ServerParts {
 export interface RunningServer {
   readonly url: string
   readonly connections: Connections
-  /** Ends at once, open requests and idle connections included. */
+  /** Ends immediately, with open requests and idle connections. */
   close(): Promise<void>
 }
 
@@ -35,7 +35,7 @@ export async function listen(parts: ServerParts, port: number, host: string): Pr
   const server = parts.tls ? https.createServer(parts.tls) : http.createServer()
   const connections = new Connections(server)
   const closing = new AbortController()
-  // Each delayed answer listens; more than ten at once are no leak, and no reason for a warning in somebody's test run.
+  // Each delayed answer listens; more than ten at a time are not a leak and must not warn in a test run.
   setMaxListeners(0, closing.signal)
   server.on('request', (message, response) => {
     serve(message, response, parts, connections, closing.signal).catch((error: unknown) => {
@@ -101,7 +101,7 @@ const MAX_BODY = 256 * 1024
 
 /**
  * The body as text, `undefined` when it is longer than anything a sign-in sends. It is read to its end all the same:
- * who hangs up in the middle never gets the refusal across.
+ * a server that hangs up in the middle never gets its refusal across.
  */
 async function readBody(message: http.IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = []
@@ -113,7 +113,7 @@ async function readBody(message: http.IncomingMessage): Promise<string | undefin
   return size <= MAX_BODY ? Buffer.concat(chunks).toString('utf8') : undefined
 }
 
-/** A script that throws, or a flaw of the fake, must not look like an odd answer of Bitbucket's. */
+/** A script that throws, or a bug of the fake, must not look like an answer of Bitbucket. */
 function failLoudly(response: http.ServerResponse, error: unknown): void {
   if (response.headersSent || response.destroyed) return void response.destroy()
   response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' })
@@ -124,20 +124,20 @@ function explained(error: NodeJS.ErrnoException, port: number, host: string): Er
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: `Port ${port} on ${host} is taken. Choose another, or 0 for any free one.`,
     EACCES: `Port ${port} is reserved for the system. Choose one above 1023, or 0 for any free one.`,
-    EADDRNOTAVAIL: `${host} is no address of this machine. Leave "host" out for 127.0.0.1.`,
-    ENOTFOUND: `${host} is no address of this machine. Leave "host" out for 127.0.0.1.`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine. Leave "host" out for 127.0.0.1.`,
+    ENOTFOUND: `${host} is not an address of this machine. Leave "host" out for 127.0.0.1.`,
   }
   const reason = reasons[error.code ?? '']
   return reason === undefined ? error : new Error(reason, { cause: error })
 }
 
 function originOf(host: string, port: number, isTls: boolean): string {
-  // An address that means "every interface" is none to connect to.
+  // An address that means "every interface" cannot be connected to.
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
   return `${isTls ? 'https' : 'http'}://${name.includes(':') ? `[${name}]` : name}:${port}`
 }
 
-/** Which room answers a request: Bitbucket's site, its API, or the fake's own few pages. */
+/** Routes a request: to Bitbucket's site, its API, or the fake's own pages. */
 function answer(request: FakeRequest, world: World): Answer {
   const { path } = request
   if (path === '/2.0' || path.startsWith('/2.0/')) return answerApi(request, world)
@@ -148,7 +148,7 @@ function answer(request: FakeRequest, world: World): Answer {
   return handler ? handler(request, world) : methodNotAllowed(Object.keys(methods))
 }
 
-const NOT_FOUND = 'The fake knows what a sign-in needs, and nothing lives at this address.'
+const NOT_FOUND = 'The fake has what a sign-in needs, and nothing at this address.'
 
 type Handler = (request: FakeRequest, world: World) => Answer
 
@@ -235,7 +235,7 @@ async function sendHuge(response: http.ServerResponse, answer: Answer, bytes: nu
   response.end('"')
 }
 
-/** Settles when the bytes have left, or when nobody is there to take them. */
+/** Settles when the bytes have left, or if there is no one to take them. */
 function written(response: http.ServerResponse, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     response.once('close', resolve)

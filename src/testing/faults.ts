@@ -65,7 +65,7 @@ export interface FakeFault {
   readonly edit?: (body: Record<string, unknown>) => unknown
   /** Waits before anything is sent, in milliseconds. */
   readonly delayMs?: number
-  /** Default: whole and at once. */
+  /** Default: whole and immediately. */
   readonly delivery?: FakeDelivery
   /** Sends the body in pieces of `chunkBytes` (default 1), `everyMs` apart. */
   readonly slow?: { readonly chunkBytes?: number; readonly everyMs: number }
@@ -88,7 +88,7 @@ type Player = (request: RecordedRequest) => FakeFault | null | undefined | Promi
 export class Scripts {
   readonly #players = new Map<FakeEndpoint, Player>()
 
-  /** Puts a script in the place of the endpoint's former one. */
+  /** Replaces the endpoint's script. */
   set(endpoint: FakeEndpoint, script: FakeScript): void {
     checkEndpoint(endpoint)
     this.#players.set(endpoint, typeof script === 'function' ? chosen(script) : listed(script))
@@ -105,7 +105,7 @@ export class Scripts {
   }
 }
 
-/** What the fault says in the endpoint's place; `undefined` = the endpoint speaks for itself. */
+/** The answer that replaces the endpoint's own; `undefined` = the endpoint answers. */
 export function scriptedAnswer(fault: FakeFault, endpoint: FakeEndpoint, behaviour: Behaviour): Answer | undefined {
   const status = fault.status ?? 200
   if (fault.redirect !== undefined) return redirectAnswer(fault.status ?? 302, fault.redirect)
@@ -123,7 +123,7 @@ export function editedAnswer(answer: Answer, fault: FakeFault): Answer {
   const headers = { ...answer.headers, ...lowerCased(fault.headers) }
   if (!fault.edit) return { ...answer, headers }
   if (!answer.headers['content-type']?.startsWith('application/json')) {
-    throw new TypeError(`"edit" changes JSON answers, and this one (status ${answer.status}) is none.`)
+    throw new TypeError(`"edit" changes JSON answers, and this one (status ${answer.status}) is not JSON.`)
   }
   const body = JSON.stringify(fault.edit(JSON.parse(String(answer.body))))
   return { status: fault.status ?? answer.status, headers, body }

@@ -214,11 +214,11 @@ function defaultEmail(key: string): FakeEmail {
 }
 
 function completeEmail(key: string, email: FakeEmail): Required<FakeEmail> {
-  const what = `An e-mail of person "${key}"`
+  const what = `An address of person "${key}"`
   if (typeof email !== 'object' || email === null)
     throw new TypeError(`${what} must be like { address: "a@example.com" }.`)
   refuseUnknownKeys(what, email, ['address', 'primary', 'confirmed'])
-  const address = requireText(`"address" of an e-mail of person "${key}"`, email.address)
+  const address = requireText(`"address" of an address of person "${key}"`, email.address)
   return { address, primary: email.primary ?? false, confirmed: email.confirmed ?? true }
 }
 
@@ -238,7 +238,7 @@ function completeMembership(key: string, membership: FakeMembership): Required<F
 
 function requireList<T>(what: string, value: readonly T[]): readonly T[] {
   if (Array.isArray(value)) return value
-  throw new TypeError(`${what} must be a list.`)
+  throw new TypeError(`${what} must be an array.`)
 }
 
 function requireUuid(what: string, value: string): string {

@@ -145,7 +145,7 @@ function isSameRedirect(given: string | null, code: PendingCode, client: FakeCli
   return given === code.redirectUri || (code.redirectUri === null && given === client.callbackURL)
 }
 
-/** A verifier without a challenge is refused as well: it means that somebody took the challenge away. */
+/** A verifier without a challenge is refused as well: it means that an attacker removed the challenge. */
 function provesChallenge(verifier: string | null, { codeChallenge, codeChallengeMethod }: PendingCode): boolean {
   if (codeChallenge === null || verifier === null) return codeChallenge === null && verifier === null
   const proof = codeChallengeMethod === 'S256' ? createHash('sha256').update(verifier).digest('base64url') : verifier

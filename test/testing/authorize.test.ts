@@ -198,7 +198,7 @@ describe('the consent page', () => {
 
   it('says so when there is nobody to choose', async () => {
     for (const { key } of fake.people) fake.removePerson(key)
-    expect((await send(authorizeURL(fake))).text).toContain('There is nobody to choose.')
+    expect((await send(authorizeURL(fake))).text).toContain('There is no one to choose.')
   })
 })
 

@@ -113,9 +113,9 @@ describe('fake', () => {
   it.each([
     ['is not there', undefined, 'There is no file'],
     ['is a folder', '.', 'cannot be read (EISDIR)'],
-    ['is no JSON', '[{ key: alice }]', 'people.json is not JSON: '],
-    ['is no list', '{ "key": "alice" }', 'people.json: "people" must be a list.'],
-    ['is empty', '[]', 'people.json: Nobody is in it.'],
+    ['is not JSON', '[{ key: alice }]', 'people.json is not JSON: '],
+    ['is not an array', '{ "key": "alice" }', 'people.json: "people" must be an array.'],
+    ['is empty', '[]', 'people.json: It is empty.'],
     ['has a person without a key', '[{ "displayName": "A" }]', `people.json: A person's "key" must be`],
     ['has a misspelt field', '[{ "key": "a", "email": [] }]', 'Person "a" has no "email". Did you mean "emails"?'],
   ])('ends with 2 and the reason when the people file %s', async (_what, content, message) => {

@@ -63,7 +63,7 @@ describe('startFakeBitbucket()', () => {
   })
 
   it('says what to do when the address is not of this machine', async () => {
-    await expect(startFakeBitbucket({ host: '192.0.2.1' })).rejects.toThrow('192.0.2.1 is no address of this machine')
+    await expect(startFakeBitbucket({ host: '192.0.2.1' })).rejects.toThrow('192.0.2.1 is not an address of this machine')
   })
 
   it.each<[string, unknown, string]>([
@@ -72,14 +72,14 @@ describe('startFakeBitbucket()', () => {
     ['a port that is none', { port: 70_000 }, '"port" must be a whole number'],
     ['a latency that is none', { latencyMs: Number.NaN }, '"latencyMs" must be a number'],
     ['half of TLS', { tls: { key: 'x' } }, '"tls" needs "key" and "cert"'],
-    ['people that are no list', { people: {} }, '"people" must be a list.'],
+    ['people that are not an array', { people: {} }, '"people" must be an array.'],
     ['a person without a key', { people: [{ displayName: 'A' }] }, `A person's "key" must be a non-empty string.`],
     ['a person that is none', { people: ['alice'] }, 'A person must be an object such as { "key": "alice" }.'],
     ['two people with one key', { people: [{ key: 'a' }, { key: 'a' }] }, 'There is a person "a" already.'],
     ['a misspelt field', { people: [{ key: 'a', mails: [] }] }, 'Person "a" has no "mails". Did you mean "emails"?'],
-    ['addresses that are no list', { people: [{ key: 'a', emails: 'x' }] }, '"emails" of person "a" must be a list.'],
+    ['addresses that are not an array', { people: [{ key: 'a', emails: 'x' }] }, '"emails" of person "a" must be an array.'],
     ['an address as text', { people: [{ key: 'a', emails: ['x'] }] }, 'must be like { address: "a@example.com" }'],
-    ['an address without one', { people: [{ key: 'a', emails: [{}] }] }, '"address" of an e-mail of person "a"'],
+    ['an address without one', { people: [{ key: 'a', emails: [{}] }] }, '"address" of an address of person "a"'],
     ['a flag of no address', { people: [{ key: 'a', emails: [{ address: 'x', verified: true }] }] }, 'no "verified"'],
     ['a uuid without braces', { people: [{ key: 'a', uuid: 'x' }] }, 'with braces, lower case'],
     [
@@ -106,7 +106,7 @@ describe('startFakeBitbucket()', () => {
     ['an unknown switch', { behaviour: { scope: 'ignore' } }, 'Did you mean "scopeParameter"?'],
     ['an unknown position', { behaviour: { pkce: 'on' } }, 'behaviour.pkce cannot be "on". Known: ignore, enforce.'],
     ['a switch of the wrong type', { behaviour: { codeSeconds: '5' } }, 'behaviour.codeSeconds must be a number.'],
-  ])('refuses %s, and says how to mend it', async (_what, options, message) => {
+  ])('refuses %s, and says how to fix it', async (_what, options, message) => {
     await expect(startFakeBitbucket(options as FakeBitbucketOptions)).rejects.toThrow(message)
   })
 })
