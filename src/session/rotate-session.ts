@@ -104,8 +104,11 @@ export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>):
   const confirmed = function (this: unknown, user: unknown, options: unknown, done?: Done) {
     const answer = (done ?? options) as Done
     const after: Done = (error) => {
-      if (error) answer(error)
-      else confirmOrEnd(req, assertEntitled).then(() => answer(), answer)
+      if (error) return answer(error)
+      const { session } = app
+      // Passport saved it; saved once more behind the check, one that was ended meanwhile would be back.
+      if (session) saveOnlyChanges(session, writtenOf(session))
+      confirmOrEnd(req, assertEntitled).then(() => answer(), answer)
     }
     return done ? logIn?.call(app, user, options, after) : logIn?.call(app, user, after)
   }
@@ -188,9 +191,9 @@ function rotatesPlainly(session: object, store: object & { generate?: unknown })
 }
 
 /** Makes a `save` of a session that was saved as it is do nothing: express-session would write it once more at the end. */
-function saveOnlyChanges(session: AppSession): void {
+function saveOnlyChanges(session: AppSession, alreadySaved?: string): void {
   const { save } = session
-  let saved: string | undefined
+  let saved = alreadySaved
   define(session, 'save', function (this: AppSession, done: Done = () => {}) {
     const content = writtenOf(this)
     if (content === saved) {

@@ -772,6 +772,7 @@ export const MUTANTS: readonly Mutant[] = [
     'await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))',
     'await signIn(visit.req, known, outcome.carry, outcome.at, async () => {})',
     'entitlement',
+    'every-await',
   ),
   mutant(
     'session: one without the right to it stays in the store',
@@ -783,9 +784,16 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "plugin's strategy: not looked at after the log-in",
     'passport/plugin-strategy.ts',
-    '        await assertEntitled(outcome)\n',
-    '        void assertEntitled\n',
+    '    await assertEntitled(outcome)\n',
+    '    void assertEntitled\n',
     'entitlement',
+  ),
+  mutant(
+    "plugin's strategy: its session is written back behind the check",
+    'session/rotate-session.ts',
+    '      if (session) saveOnlyChanges(session, writtenOf(session))\n',
+    '',
+    'every-await',
   ),
   mutant(
     'session: the user is judged as it was at the beginning',
