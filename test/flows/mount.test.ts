@@ -77,3 +77,13 @@ test.each([4, 5] as const)('on Express %i every spelling of start and callback i
     expect({ path, to: (await browser.get(callback.href)).location }).toEqual({ path, to: '/' })
   }
 })
+
+test('case 25: a start at another public host on https is warned of once and reported; a private name is not', async () => {
+  app = await startTestApp({ connection: { callbackURL: 'https://example.com/auth/bitbucket/callback' } })
+  const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
+  for (const host of ['example.com', 'app:3000', '10.0.0.1']) await start(host)
+  expect([warnings, app.errors]).toEqual([[], []])
+  for (const _twice of [1, 2]) await start('www.example.com')
+  expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com .* Redirect www\.example\.com to/)])
+  expect(app.errors).toHaveLength(1)
+})
