@@ -63,7 +63,9 @@ describe('startFakeBitbucket()', () => {
   })
 
   it('says what to do when the address is not of this machine', async () => {
-    await expect(startFakeBitbucket({ host: '192.0.2.1' })).rejects.toThrow('192.0.2.1 is not an address of this machine')
+    await expect(startFakeBitbucket({ host: '192.0.2.1' })).rejects.toThrow(
+      '192.0.2.1 is not an address of this machine',
+    )
   })
 
   it.each<[string, unknown, string]>([
@@ -77,7 +79,11 @@ describe('startFakeBitbucket()', () => {
     ['a person that is none', { people: ['alice'] }, 'A person must be an object such as { "key": "alice" }.'],
     ['two people with one key', { people: [{ key: 'a' }, { key: 'a' }] }, 'There is a person "a" already.'],
     ['a misspelt field', { people: [{ key: 'a', mails: [] }] }, 'Person "a" has no "mails". Did you mean "emails"?'],
-    ['addresses that are not an array', { people: [{ key: 'a', emails: 'x' }] }, '"emails" of person "a" must be an array.'],
+    [
+      'addresses that are not an array',
+      { people: [{ key: 'a', emails: 'x' }] },
+      '"emails" of person "a" must be an array.',
+    ],
     ['an address as text', { people: [{ key: 'a', emails: ['x'] }] }, 'must be like { address: "a@example.com" }'],
     ['an address without one', { people: [{ key: 'a', emails: [{}] }] }, '"address" of an address of person "a"'],
     ['a flag of no address', { people: [{ key: 'a', emails: [{ address: 'x', verified: true }] }] }, 'no "verified"'],
