@@ -138,7 +138,7 @@ function flowCookie(answer: UpstreamAnswer): FlowCookie | undefined {
   for (const line of setCookiesOf(answer)) {
     const [pair = '', ...attributes] = line.split(';')
     const name = pair.slice(0, pair.indexOf('='))
-    if (/\.t\d$/.test(name)) return { name, pair, attributes: attributes.join(';').toLowerCase() }
+    if (/\.t[\da-f]$/.test(name)) return { name, pair, attributes: attributes.join(';').toLowerCase() }
   }
   return undefined
 }
