@@ -256,8 +256,9 @@ export class Recording {
     return sibling.seen.status !== 200 && other.seen.status !== 200
   }
 
-  /** The last requests, which may end the tokens. */
+  /** The last requests, which may end the tokens or lock the client out. */
   async finish(): Promise<void> {
+    await this.#tryUnknownRefreshToken()
     const form = { grant_type: 'authorization_code', code: 'none', redirect_uri: this.target.callbackURL }
     this.#keep('wrongClient', await requestToken(this.target, form, 'wrong-secret'))
     const { token } = this.#held
@@ -265,6 +266,14 @@ export class Recording {
     const revokeURL = this.target.tokenURL.replace(/[^/]*$/, 'revoke')
     this.#keep('revoke', await requestToken(this.target, { token }, 'basic', revokeURL))
     this.#keep('userAfterRevoke', await getResource(this.target, '/user', token))
+  }
+
+  /** At the very end: it may make the server refuse everything of this client for a while. */
+  async #tryUnknownRefreshToken(): Promise<void> {
+    const { lastRefresh, otherRefresh = lastRefresh } = this.#held
+    if (otherRefresh === undefined) return
+    await this.#refresh('unknownRefreshToken', randomBytes(otherRefresh.length).toString('base64url').slice(0, 600))
+    await this.#refresh('refreshAfterUnknown', otherRefresh)
   }
 
   async #useCode({ visit, verifier, redirectUri }: Started, code: string): Promise<void> {
@@ -328,9 +337,6 @@ export class Recording {
     this.#held.rotatedAt = this.#now()
     this.#held.lastRefresh = textOf(rotated.json.refresh_token) ?? refreshToken
     await this.#refresh('refreshAgain', refreshToken)
-    await this.#refresh('unknownRefreshToken', randomBytes(refreshToken.length).toString('base64url').slice(0, 600))
-    const after = await this.#refresh('refreshAfterUnknown', this.#held.lastRefresh)
-    this.#held.lastRefresh = textOf(after.json.refresh_token) ?? this.#held.lastRefresh
   }
 
   async #tryVerifiers(code: string, verifier: string): Promise<void> {
