@@ -112,8 +112,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'state: sign-out leaves transactions open',
     'state/transaction.ts',
-    "if (found && !found.expired) await limits.consume('taken', found.transaction.handle)",
-    '',
+    "await Promise.all(open.map((each) => limits.consume('taken', each?.transaction.handle ?? '')))",
+    'void open',
     'sessions',
   ),
   mutant(
@@ -271,14 +271,14 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'state: strangers are told which states exist',
     'routes/callback.ts',
-    "case 'unknown':\n      throw stateInvalid()",
+    "case 'unknown':\n      throw new NotOpenError()",
     "case 'unknown':\n      throw new BitbucketSignInError('state_expired', 'x')",
     'leaks',
   ),
   mutant(
     'callback: goes on before the transaction is used up',
     'connections/authorization.ts',
-    'else if (!(await transactions.take(res, connection.jar, handle))) throw stateInvalid()',
+    'else if (!(await transactions.take(res, connection.jar, handle))) throw new NotOpenError()',
     'else transactions.take(res, connection.jar, handle).catch(() => {})',
     STA,
     'races',
