@@ -20,7 +20,7 @@ export function warnOfPlace<User>(visit: Visit<User>, hasBasePath: boolean): voi
 
 /** Bitbucket will send people to a path at which this router does not answer; unless a proxy took its beginning off. */
 function otherMount<User>({ req, connection: { basePath, callbackURL } }: Visit<User>): string | null {
-  if (basePath === req.baseUrl || basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase())) return null
+  if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase())) return null
   return `the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`
 }
 
