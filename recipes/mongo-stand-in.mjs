@@ -22,7 +22,10 @@ export async function startMongoStandIn() {
       while (buffered.length >= 4 && buffered.length >= buffered.readInt32LE(0)) {
         const message = buffered.subarray(0, buffered.readInt32LE(0))
         buffered = buffered.subarray(message.length)
-        answer(message).then((reply) => socket.write(reply))
+        answer(message).then(
+          (reply) => socket.write(reply),
+          (error) => socket.destroy(error),
+        )
       }
     })
   })

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startMongoStandIn } from './mongo-stand-in.mjs'
-import { startMariaDB, startPostgres } from './servers.mjs'
+import { openSqlite, startMariaDB, startPostgres } from './servers.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const root = join(here, '..')
@@ -37,12 +37,16 @@ const VARIANTS = {
   }),
 }
 
+const STARTS = {
+  postgres: startPostgres,
+  mariadb: startMariaDB,
+  sqlite: openSqlite,
+  'stand-in': startMongoStandIn,
+}
 const servers = new Map()
 async function serverFor(kind) {
-  if (kind === 'postgres' && !servers.has(kind)) servers.set(kind, await startPostgres())
-  if (kind === 'stand-in' && !servers.has(kind)) servers.set(kind, await startMongoStandIn())
-  if (kind === 'mariadb' && !servers.has(kind)) servers.set(kind, await startMariaDB())
-  return servers.get(kind) ?? { version: 'in this process', createDatabase: () => '', close: () => {} }
+  if (!servers.has(kind)) servers.set(kind, await STARTS[kind]())
+  return servers.get(kind)
 }
 
 /** Compiles all recipes: a recipe that cannot run here is still type-checked. */
@@ -64,9 +68,9 @@ async function runRecipe(name) {
     name.replace('-', '_'),
     existsSync(schema) ? readFileSync(schema, 'utf8') : '',
   )
-  Object.assign(process.env, { RECIPES: here, TEST_DATABASE_URL: url, TOKEN_KEY: randomBytes(32).toString('base64') })
+  const TOKEN_KEY = randomBytes(32).toString('base64')
+  Object.assign(process.env, { TEST_DATABASE_URL: url, TEST_DATABASE_FILE: url, TOKEN_KEY })
   const module = require(join(here, 'dist', name, 'check-hooks.js'))
-  await module.prepare?.()
   const setup = typeof module.default === 'function' ? await module.default() : module.default
   let ok = true
   try {

@@ -36,6 +36,22 @@ export async function startPostgres() {
   }
 }
 
+/** SQLite in a folder of its own. */
+export async function openSqlite() {
+  const { default: Database } = await import('better-sqlite3')
+  const folder = await mkdtemp(join(tmpdir(), 'recipes-sqlite-'))
+  const { version } = new Database(':memory:').prepare('SELECT sqlite_version() AS version').get()
+  return {
+    version: `SQLite ${version}`,
+    createDatabase(name, schema) {
+      const file = join(folder, `${name}.db`)
+      new Database(file).exec(schema).close()
+      return file
+    },
+    close: () => rm(folder, { recursive: true }),
+  }
+}
+
 /** A MariaDB of its own, if the machine has one (`apt-get install mariadb-server`). */
 export async function startMariaDB() {
   const mariadbd = ['/usr/sbin/mariadbd', '/usr/local/bin/mariadbd', '/opt/homebrew/bin/mariadbd'].find(existsSync)

@@ -1,21 +1,19 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import Database from 'better-sqlite3'
+import createStore from 'better-sqlite3-session-store'
 import session from 'express-session'
 import { sessionsInStore } from 'passport-bitbucket-signin/testing'
 import { accountHooks, PRAGMAS } from './accounts'
 import { claimAddress } from './claim-address'
 import { testDatabase } from './test-database'
 
-const SqliteStore = require('better-sqlite3-session-store')(session)
+const db = new Database(process.env.TEST_DATABASE_FILE)
+db.exec(PRAGMAS)
+const SqliteStore = createStore(session)
+const store = new SqliteStore({ client: db, expired: { clear: false } })
 
-export default function setup() {
-  const db = new Database(process.env.TEST_DATABASE_FILE ?? ':memory:')
-  db.exec(PRAGMAS)
-  db.exec(readFileSync(join(process.env.RECIPES ?? '', 'better-sqlite3/schema.sql'), 'utf8'))
-  const store = new SqliteStore({ client: db, expired: { clear: false } })
-  return {
-    accounts: { ...accountHooks(db), claimAddress: claimAddress(db) },
-    database: { ...testDatabase(db), sessions: sessionsInStore(store) },
-  }
+export default {
+  accounts: { ...accountHooks(db), claimAddress: claimAddress(db) },
+  database: { ...testDatabase(db), sessions: sessionsInStore(store) },
 }
+
+export const close = () => db.close()

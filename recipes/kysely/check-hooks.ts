@@ -5,10 +5,14 @@ import { claimAddress } from './claim-address'
 import { type Tables, up } from './schema'
 import { testDatabase } from './test-database'
 
+const database = new Database(process.env.TEST_DATABASE_FILE)
+// Without it, SQLite ignores REFERENCES, and deleted users leave identities behind that nobody can use.
+database.pragma('foreign_keys = ON')
+const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
+
 export default async function setup() {
-  const database = new Database(process.env.TEST_DATABASE_FILE ?? ':memory:')
-  database.pragma('foreign_keys = ON')
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
   await up(db)
   return { accounts: { ...accountHooks(db), claimAddress: claimAddress(db) }, database: testDatabase(db) }
 }
+
+export const close = () => db.destroy()

@@ -1,3 +1,4 @@
+import createStore from 'express-mysql-session'
 import session from 'express-session'
 import { createPool } from 'mysql2/promise'
 import { sessionsInStore } from 'passport-bitbucket-signin/testing'
@@ -5,7 +6,7 @@ import { accountHooks } from './accounts'
 import { claimAddress } from './claim-address'
 import { testDatabase } from './test-database'
 
-const MySQLStore = require('express-mysql-session')(session)
+const MySQLStore = createStore(session)
 const pool = createPool({ uri: process.env.TEST_DATABASE_URL ?? '' })
 
 export default {

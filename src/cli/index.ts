@@ -46,6 +46,8 @@ async function readLine(hidden: boolean): Promise<string | null> {
 dispatch(process.argv.slice(2), terminal).then(
   (code) => {
     process.exitCode = code
+    // A module that `check-hooks` loaded may have left connections open.
+    setTimeout(() => process.exit(), 1000).unref()
   },
   (error: unknown) => {
     terminal.writeError(`${error instanceof Error ? error.message : String(error)}\n`)

@@ -19,7 +19,10 @@ export interface Format {
 export function recipeFiles(recipe: string, format: Format): ReadonlyMap<string, string> | null {
   const folder = join(PACKAGE, 'recipes', recipe)
   if (!existsSync(folder)) return null
-  const own = readdirSync(folder).filter((name) => /\.(?:ts|sql|prisma)$/.test(name) && !/\.test\.ts$/.test(name))
+  // The written test takes the place of `check-hooks.ts`.
+  const own = readdirSync(folder).filter(
+    (name) => /\.(?:ts|sql|prisma)$/.test(name) && !/\.test\.ts$/.test(name) && name !== 'check-hooks.ts',
+  )
   const files = new Map(own.map((name) => [targetName(name, format), contentOf(recipe, name, format)]))
   for (const name of sharedBy(folder, own)) files.set(targetName(name, format), contentOf('shared', name, format))
   return files

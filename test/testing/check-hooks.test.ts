@@ -87,6 +87,16 @@ describe('accountHookChecks', () => {
     await expect(checkAccountHooks(setup)).rejects.toThrow(expected)
   })
 
+  test('refuses to run in production', async () => {
+    const setup = { ...(await fresh()), testDatabase: true }
+    process.env.NODE_ENV = 'production'
+    try {
+      expect(() => accountHookChecks(setup)).toThrow('`NODE_ENV` is `production`')
+    } finally {
+      process.env.NODE_ENV = 'test'
+    }
+  })
+
   test('lists checks that a test runner can run one by one, with the reason of a skip', async () => {
     const setup = await fresh()
     const checks = accountHookChecks({ ...setup, tenants: undefined, testDatabase: true })

@@ -86,7 +86,9 @@ export async function checkAccountHooks<User>(setup: AccountHooksSetup<User>): P
 }
 
 function refuseUnlessTest({ testDatabase }: { readonly testDatabase: unknown }): void {
-  if (testDatabase === true) return
+  if (testDatabase === true && process.env.NODE_ENV !== 'production') return
+  if (testDatabase === true)
+    throw new TypeError('`NODE_ENV` is `production`: these checks are for test databases only.')
   throw new TypeError(
     '`testDatabase` must be `true`. The checks add, change and delete accounts: point the hooks at a test database, and say so.',
   )

@@ -164,7 +164,10 @@ export class HookTrial<User> {
         fix: 'Return an array of { user, email, emailVerified, autoLink }, empty for no account.',
       })
     }
-    return found.map((each) => ({ ...each, id: this.idOf(each?.user, '`getAccountsByEmail` as `user`') }))
+    return found.map((each) => {
+      refuseMisshapen(each)
+      return { ...each, id: this.idOf(each.user, '`getAccountsByEmail` as `user`') }
+    })
   }
 
   async identitiesOf(user: User): Promise<readonly StoredIdentity[]> {
@@ -254,6 +257,20 @@ export class HookTrial<User> {
     } as const
     return Object.freeze(context)
   }
+}
+
+/** What the package would refuse as well. */
+function refuseMisshapen({ email, emailVerified, autoLink }: AccountWithEmail<unknown>): void {
+  const wrong = [
+    typeof email === 'string' ? null : `\`email\` is ${kindOf(email)}`,
+    typeof emailVerified === 'boolean' ? null : `\`emailVerified\` is ${kindOf(emailVerified)}`,
+    autoLink === undefined || typeof autoLink === 'boolean' ? null : `\`autoLink\` is ${kindOf(autoLink)}`,
+  ].find((each) => each !== null)
+  if (!wrong) return
+  fail(`In what \`getAccountsByEmail\` returned, ${wrong}.`, {
+    effect: 'People whose address is known end with `hook_failed`, status 500.',
+    fix: 'Return { user, email: string, emailVerified: boolean, autoLink: boolean }. SQLite and MySQL return 0 and 1: write `Boolean(row.email_verified)`.',
+  })
 }
 
 const NOT_REMOVED: Diagnosis = {

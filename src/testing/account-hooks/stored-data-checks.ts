@@ -227,7 +227,7 @@ async function endsOthers(trial: HookTrial<unknown>): Promise<void> {
 async function keepsTenantsApart(trial: HookTrial<unknown>): Promise<void> {
   const [ours, theirs] = trial.setup.tenants ?? ['', '']
   const email = trial.address()
-  const person = trial.person(`https://bitbucket.org/#${ours}`)
+  const person = trial.person(`https://bitbucket.org#tenant=${ours}`)
   await trial.account({ email, tenant: ours })
   await trial.create(person, null, ours).catch(() => trial.create(person, trial.email(trial.address()), ours))
   const crossed = {
@@ -236,7 +236,10 @@ async function keepsTenantsApart(trial: HookTrial<unknown>): Promise<void> {
   }
   if ((await trial.holdersOf(email, theirs)).length > 0)
     fail(`Tenant ${theirs} sees an account of tenant ${ours}.`, crossed)
-  const sameIdElsewhere = { ...person, identity: { ...person.identity, issuer: `https://bitbucket.org/#${theirs}` } }
+  const sameIdElsewhere = {
+    ...person,
+    identity: { ...person.identity, issuer: `https://bitbucket.org#tenant=${theirs}` },
+  }
   if ((await trial.ownerOf(sameIdElsewhere, theirs)) !== null)
     fail(`Tenant ${theirs} finds an identity of tenant ${ours}.`, crossed)
   const other = await trial.create(sameIdElsewhere, trial.email(email), theirs).catch((error) =>

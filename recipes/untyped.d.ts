@@ -1,0 +1,3 @@
+// These two have no types.
+declare module 'better-sqlite3-session-store'
+declare module 'express-mysql-session'
