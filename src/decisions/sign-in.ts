@@ -177,7 +177,7 @@ export function explain(decision: Decision): string {
     case 'link':
       return `${line}one account has proved this address, the sign-in proved it too, and the policy lets that open the account; the identity is linked to it.`
     case 'claim':
-      return `${line}accounts hold this address but never proved it; they are emptied and the address goes to the person who proved it.`
+      return `${line}accounts hold this address but never proved it; it is taken from them, and the address goes to the person who proved it, in a new account.`
     case 'prove':
       return `${line}an account holds this address; the person has to sign in to it in the app's own way and confirm the link.`
     case 'refuse':

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { TestBrowser } from '../support/browser'
-import { browsers, GOOD_TOKEN, GOOD_USER, goodAnswer, jsonBytes, startLab, startRawLab } from './lab'
+import { browsers, expectRefusal, GOOD_TOKEN, GOOD_USER, goodAnswer, jsonBytes, startLab, startRawLab } from './lab'
 
 const one = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
 
@@ -191,17 +191,28 @@ test('EML-15: an account that has a Bitbucket identity keeps it when another one
   expect(owner?.identities).toEqual([identity])
 })
 
-test('EML-15: an account that may not sign in is neither entered nor emptied by its address', async () => {
-  for (const emailVerified of [true, false]) {
-    const lab = await startLab()
-    const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified, disabled: true })
-    const { attacker } = browsers()
-    const url = await lab.callback(attacker, 'alice')
-    await lab.refused(attacker, () => attacker.get(url), { code: 'account_disabled' })
-    expect(owner).toMatchObject({ password: 'secret', identities: [] })
-    owner.disabled = false
-    await lab.signIn(attacker, 'alice')
-    expect(await lab.me(attacker)).toBe(owner.id)
+test('EML-15: an account that may not sign in is never entered by its address', async () => {
+  const lab = await startLab()
+  const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true, disabled: true })
+  const { attacker } = browsers()
+  const url = await lab.callback(attacker, 'alice')
+  await lab.refused(attacker, () => attacker.get(url), { code: 'account_disabled' })
+  expect(owner).toMatchObject({ password: 'secret', identities: [] })
+  owner.disabled = false
+  await lab.signIn(attacker, 'alice')
+  expect(await lab.me(attacker)).toBe(owner.id)
+})
+
+test('EML-15: case 7: a holder that may not sign in and never proved the address does not stop its owner', async () => {
+  for (const claims of [true, false]) {
+    const lab = await startLab(claims ? {} : { without: ['claimAddress'] })
+    const squatter = lab.accounts.add({ email: 'alice@example.com', disabled: true })
+    const { victim } = browsers()
+    const answer = await lab.signIn(victim, 'alice')
+    if (claims) expect(await lab.me(victim)).toBe('u2')
+    else expectRefusal(answer, { code: 'account_exists_unverified' })
+    expect(squatter).toMatchObject({ password: 'secret', identities: [], email: claims ? null : 'alice@example.com' })
+    expect(lab.signedIn()).toEqual(claims ? ['u2'] : [])
   }
 })
 

@@ -1395,7 +1395,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'unlink: recent sign-in off',
     'routes/link.ts',
-    "  requireRecent(visit, current)\n  const accounts = accountsOf(visit, 'link')",
+    "  await requireRecent(visit, current, linkPageOf(visit))\n  const accounts = accountsOf(visit, 'link')",
     "  const accounts = accountsOf(visit, 'link')",
     'linking',
   ),

@@ -74,7 +74,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'Somebody took the address before',
     person: 'grace',
     choose: 'Choose Grace, allow and enter the code.',
-    expect: `A stranger has set up an account with Grace’s address, unverified, with the password “${DEMO_PASSWORD}”. The owner gets it, emptied: try that password afterwards.`,
+    expect: `A stranger has set up an account with Grace’s address, unverified, with the password “${DEMO_PASSWORD}”. The owner gets a new account and the address: try that password afterwards.`,
     account: 'unverified',
   },
   {

@@ -86,7 +86,7 @@ const EVENTS: Readonly<Record<string, string>> = {
   linked: 'Bitbucket connected',
   unlinked: 'Bitbucket disconnected',
   reauthenticated: 'Confirmed with Bitbucket',
-  claimed: 'Address proven, account handed over',
+  claimed: 'Address proven and taken over',
   code_sent: 'Code mailed',
   code_failed: 'Code refused',
   refused: 'Sign-in refused',
