@@ -137,7 +137,7 @@ test('RED-03: a hostile way back inside the sealed record is checked again on th
     const url = await lab.callback(browser, 'alice')
     const [[name = '', value = ''] = []] = [...ourCookies(browser, lab.url)]
     const payload = open(keys, name, value)?.payload as object
-    browser.jar(lab.url).set(name, seal(keys, name, { ...payload, returnTo }))
+    browser.jar(lab.url).set(name, seal(keys, name, { ...payload, r: returnTo }))
     expect((await browser.get(url)).location).toBe(returnTo === '/fine' ? '/fine' : '/')
     expect(await lab.me(browser)).toBe('u1')
   }
