@@ -38,7 +38,6 @@ interface Place {
 
 /** Connections of our own to each host, kept open between sign-ins and opened ahead of need. */
 export function pooledTransport(preconnect: boolean, timeoutMs: number): Transport {
-  const PoolClass = loadPool()
   const hosts = new Map<string, Host>()
   // Taken apart once for each URL object; those of a connection live as long as it does.
   let places = new WeakMap<URL, Place>()
@@ -48,7 +47,7 @@ export function pooledTransport(preconnect: boolean, timeoutMs: number): Transpo
     if (!place) {
       let host = hosts.get(url.origin)
       if (!host) {
-        host = new Host(PoolClass, url, timeoutMs)
+        host = new Host(loadPool(), url, timeoutMs)
         hosts.set(url.origin, host)
       }
       place = { host, path: `${url.pathname}${url.search}` }
@@ -77,7 +76,7 @@ export function pooledTransport(preconnect: boolean, timeoutMs: number): Transpo
 }
 
 /**
- * Loaded with the first plugin and not with the package, for it takes as long to load as all the rest. Only the pool: the
+ * Loaded by the first start and not with the app, for it takes as long to load as all the rest. Only the pool: the
  * entry of undici takes twice as long, and puts a dispatcher of its own under the app's `fetch`.
  */
 function loadPool(): typeof Pool {

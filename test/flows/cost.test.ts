@@ -97,13 +97,16 @@ describe('what an import costs', () => {
     }
   })
 
-  test('a plugin loads the pool of undici alone, and leaves the fetch of the app as it was', async () => {
+  test('making a strategy loads no part of undici; its first request loads the pool alone, and leaves fetch as it was', async () => {
     app = undefined as never
     fake = undefined as never
-    const connection = `{ clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }`
+    const connection = `{ clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback',
+      endpoints: { authorizationURL: 'http://127.0.0.1:9/a', tokenURL: 'http://127.0.0.1:9/t', apiURL: 'http://127.0.0.1:9/2.0' } }`
     const files = await loadedBy(`
       const { BitbucketStrategy } = require('passport-bitbucket-signin')
-      new BitbucketStrategy(${connection}, () => {})
+      const strategy = new BitbucketStrategy(${connection}, () => {})
+      if (Object.keys(require.cache).some((file) => file.includes('/undici/'))) process.exit(2)
+      strategy.userProfile('token', () => {})
       if (Object.getOwnPropertySymbols(globalThis).some((each) => String(each).includes('undici'))) process.exit(1)
     `)
     expect(files.some((file) => file.endsWith('/undici/lib/dispatcher/pool.js'))).toBe(true)
