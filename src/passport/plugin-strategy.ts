@@ -87,8 +87,9 @@ async function finish<User>(
   }
   const { user, id } = await prepare(visit, outcome)
   confirmLogIn(req, async () => {
-    await assertEntitled(outcome)
+    // Saved before the check: a session that was ended behind it would be back.
     await stampNewSession(req, { user, id })
+    await assertEntitled(outcome)
     tell(visit, 'signed_in', { userId: id, identityId: identity.id })
   })
   run.success(user, transaction.data === undefined ? undefined : { state: transaction.data })
