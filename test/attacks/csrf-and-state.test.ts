@@ -404,10 +404,14 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     expect(await signIn('carol')).toBe(403)
     expect(lab.accounts.users.size).toBe(1)
     const [alice] = lab.accounts.users.values()
+    const stored = () => lab.accounts.calls.filter(({ name }) => name === 'storeTokens').length
+    const before = stored()
     if (alice) alice.disabled = true
     expect(await signIn('alice')).toBe(403)
+    expect(stored()).toBe(before)
     if (alice) alice.disabled = false
     expect(await signIn('alice')).toBe(302)
+    expect(stored()).toBeGreaterThan(before)
   })
 
   test("STA-20: what was started to link or to confirm signs nobody in through the plugin's strategy", async () => {

@@ -126,12 +126,12 @@ describe.each([
         seen.push(info)
         signsIn(req, res, next)(error, user)
       },
-      { state: { invite: 'x1' } },
+      { state: { invite: 'invitation-x1' } },
     )
     const callback = await consent()
-    expect(callback).not.toContain('x1')
+    expect(callback).not.toContain('invitation')
     expect((await browser.get(callback)).status).toBe(302)
-    expect(seen).toEqual([{ state: { invite: 'x1' } }])
+    expect(seen).toEqual([{ state: { invite: 'invitation-x1' } }])
     if (strategy === 'of the plugin') expect(await app.me(browser)).toBe('u1')
   })
 
