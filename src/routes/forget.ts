@@ -11,8 +11,7 @@ export async function forgetBrowser<User>(services: Services<User>, req: Request
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)
     const found = pendings.read(req, jar)
-    if (found) jar.clear(res, 'p')
-    return [...(found ? [pendings.finish(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
+    return [...(found ? [pendings.drop(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
   })
   for (const counted of await Promise.allSettled(counting)) {
     if (counted.status === 'fulfilled') continue

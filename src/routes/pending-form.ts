@@ -79,7 +79,7 @@ export async function showablePending<User>(visit: Visit<User>): Promise<Pending
   const current = currentUser(req, services.userId)
   const changed = otherLogin(req, current)
   if (!current || changed.code !== 'session_changed' || wantsJson(req)) throw changed
-  await services.pendings.finish(res, connection.jar, pending)
+  await services.pendings.drop(res, connection.jar, pending)
   sendOn(req, res, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
   return null
 }

@@ -72,7 +72,7 @@ async function settlePending<User>(services: Services<User>, req: Request): Prom
     const isProof = pending.step === 'prove' && pending.login === NOBODY
     if (isProof && current && (await isMatching(visit, pending, current, hooks)))
       return { type: 'continues', path: page }
-    await services.pendings.finish(res, visit.connection.jar, pending)
+    await services.pendings.drop(res, visit.connection.jar, pending)
     return { type: 'dropped', page, returnTo: returnToOf(visit, pending.returnTo) }
   } catch (error) {
     if (!(error instanceof BitbucketSignInError)) throw error

@@ -84,6 +84,8 @@ export interface PendingSignIns {
   advance(pending: Pending): Promise<number>
   /** Ends it. Exactly one caller ever gets `true`. */
   finish(res: Response, jar: CookieJar, pending: Pending): Promise<boolean>
+  /** Clears the cookie, then ends it. For one that nobody continues, whether it is still open or not. */
+  drop(res: Response, jar: CookieJar, pending: Pending): Promise<void>
 }
 
 /** Makes the memory of waiting sign-ins. */
@@ -123,6 +125,11 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
       if (!(await limits.consume('done', pending.handle))) return false
       jar.clear(res, SUFFIX)
       return true
+    },
+
+    async drop(res, jar, pending) {
+      jar.clear(res, SUFFIX)
+      await limits.consume('done', pending.handle)
     },
   }
 }

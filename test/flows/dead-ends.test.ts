@@ -1,0 +1,325 @@
+import type { Express, RequestHandler } from 'express'
+import type { BitbucketSignIn, LimiterFactory } from 'passport-bitbucket-signin'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { TestUser } from '../support/accounts'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { formsOf, TestBrowser } from '../support/browser'
+import { travel } from '../support/clock'
+import { askForCode, choose, consented, enterCode, errorOf, giveAddress } from '../support/steps'
+
+const BASE = '/auth/bitbucket'
+const MINUTE = 60_000
+let app: TestApp
+let browser: TestBrowser
+beforeEach(() => {
+  browser = new TestBrowser()
+})
+afterEach(async () => {
+  vi.useRealTimers()
+  await app?.close()
+})
+
+/** The app's own sign-in, as the documents write it: it ends with `signedIn`. */
+function ownSignIn(accounts: () => TestApp['accounts'], bitbucket: BitbucketSignIn): RequestHandler {
+  return (req, res, next) => {
+    const user = accounts().users.get(String(req.params.id)) as TestUser
+    req.logIn(user, (error?: unknown) => {
+      if (error) return next(error)
+      const recent = req.query.remembered === undefined
+      bitbucket.signedIn(req, { recent }).then((path) => res.redirect(path ?? '/home'), next)
+    })
+  }
+}
+
+async function open(more: TestAppOptions = {}): Promise<void> {
+  const { options, routes, ...rest } = more
+  app = await startTestApp({
+    ...rest,
+    options: { signedInAt: undefined as never, ...options },
+    routes: (express: Express, bitbucket) => {
+      express.post('/own/:id', ownSignIn(() => app.accounts, bitbucket))
+      express.get('/secret', bitbucket.requireRecentSignIn(), (_req, res) => {
+        res.send('the secret')
+      })
+      routes?.(express, bitbucket)
+    },
+  })
+}
+
+const signInOwn = async (user: TestUser, query = '') => (await browser.post(`${app.url}/own/${user.id}${query}`, {})).location
+const get = (path: string, headers: Record<string, string> = {}) => browser.get(`${app.url}${path}`, { headers })
+const hrefs = (html: string) => [...html.matchAll(/<a[^>]*href="([^"]*)"/g)].map(([, href = '']) => href)
+const local = (user: Partial<TestUser> = {}) => app.accounts.add({ email: 'local@example.com', emailVerified: true, ...user })
+
+describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
+  test('case 9: a user with a password links at once after signedIn, and without it after signing in again', async () => {
+    await open({ express })
+    const user = local()
+    await signInOwn(user)
+    expect((await app.submit(browser, `${BASE}/link`, '/link')).status).toBe(303)
+    travel(11 * MINUTE)
+    const refused = await app.submit(browser, `${BASE}/link`, '/link')
+    expect([refused.status, errorOf(refused)]).toEqual([403, 'recent_sign_in_required'])
+    const [wayOn = ''] = hrefs(refused.text)
+    expect(wayOn).toContain(`${BASE}/sign-in-again`)
+    expect((await app.submit(browser, wayOn, '/sign-in-again')).location).toContain('/login?returnTo=')
+    expect(await app.me(browser)).toBeNull()
+    expect(await signInOwn(user)).toBe(`${BASE}/link`)
+    expect((await app.submit(browser, `${BASE}/link`, '/link')).status).toBe(303)
+  })
+
+  test('case 9: requireRecentSignIn leads to a page, never in circles, and comes back to what was asked for', async () => {
+    await open({ express, routes: (routes) => routes.get('/login', (_req, res) => res.redirect('/')) })
+    const user = local()
+    await signInOwn(user)
+    travel(11 * MINUTE)
+    const { answer, url } = await browser.follow(await get('/secret?page=2'), `${app.url}/secret?page=2`)
+    expect([answer.status, new URL(url).pathname]).toEqual([200, `${BASE}/sign-in-again`])
+    await app.submit(browser, url.slice(app.url.length), '/sign-in-again')
+    expect(await signInOwn(user)).toBe('/secret?page=2')
+    expect((await get('/secret?page=2')).text).toBe('the secret')
+  })
+
+  test("case 9: the app's own page confirms, where there is one", async () => {
+    await open({ express, options: { paths: { confirm: '/confirm' } } })
+    const user = local()
+    await signInOwn(user)
+    travel(11 * MINUTE)
+    expect((await get('/secret')).location).toBe('/confirm?returnTo=%2Fsecret')
+    expect(await signInOwn(user)).toBe('/secret')
+    expect((await get('/secret')).text).toBe('the secret')
+  })
+})
+
+describe('signedIn', () => {
+  test('a remembered session is not recent, nor is one that the browser brought along', async () => {
+    await open({
+      routes: (routes, bitbucket) =>
+        routes.post('/stamp', (req, res, next) => {
+          bitbucket.signedIn(req).then(() => res.send('ok'), next)
+        }),
+    })
+    await signInOwn(local(), '?remembered')
+    expect((await get('/secret')).status).toBe(302)
+    await browser.post(`${app.url}/stamp`, {})
+    expect((await get('/secret')).status).toBe(302)
+  })
+
+  test('rejects where no user is signed in', async () => {
+    await open({
+      routes: (routes, bitbucket) =>
+        routes.post('/stamp', (req, res, next) => {
+          bitbucket.signedIn(req).then(() => res.send('ok'), next)
+        }),
+    })
+    await browser.post(`${app.url}/stamp`, {})
+    expect((app.faults.at(-1) as Error).message).toContain('signedIn: no user is signed in')
+  })
+
+  test('case 9: a sign-in through bitbucket.strategy is recent', async () => {
+    await open({
+      behindSession: (routes) => {
+        routes.get(
+          `${BASE}/callback`,
+          (req, res, next) => app.passport.authenticate('bitbucket')(req, res, next),
+          (_req, res) => res.redirect('/'),
+        )
+      },
+    })
+    const identity = { issuer: new URL(app.fake.url).origin, id: app.fake.person('alice').uuid }
+    local({ identities: [identity] })
+    app.passport.use(app.bitbucket.strategy)
+    // The strategy's callback is mounted before the router's, and signs in known users.
+    const callback = await consented(app, browser, 'alice')
+    await browser.get(callback)
+    expect((await get('/secret')).text).toBe('the secret')
+  })
+
+  test('case 10: a code that waits is dropped when its user signs in otherwise, and the way back is kept', async () => {
+    await open({ connection: { trustedProvider: false } })
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    const before = browser.copy()
+    expect(await signInOwn(local())).toBe('/dash')
+    expect(errorOf(await get(`${BASE}/email`))).toBe('pending_missing')
+    // Without signedIn the page itself drops it.
+    await app.localSignIn(before, local({ email: 'second@example.com' }))
+    expect((await before.get(`${app.url}${BASE}/email`)).location).toBe('/dash')
+  })
+
+  test('case 10: a proof goes on with its holder and is dropped for anybody else', async () => {
+    await open({ options: { signedInAt: undefined as never, policy: { matchingAccount: 'prove' } } })
+    const holder = local({ email: 'alice@example.com' })
+    await app.signIn(browser, 'alice')
+    await get(`${BASE}/continue`)
+    const other = browser.copy()
+    expect(await signInOwn(holder)).toBe(`${BASE}/continue`)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+    expect(holder.identities).toHaveLength(1)
+    browser = other
+    expect(await signInOwn(local({ email: 'other@example.com' }))).toBe('/home')
+    expect(errorOf(await get(`${BASE}/continue`))).toBe('pending_missing')
+  })
+
+  test('case 10: a choice that needs a recent sign-in starts again after it', async () => {
+    await open()
+    const user = local()
+    await signInOwn(user)
+    travel(11 * MINUTE)
+    await app.signIn(browser, 'alice')
+    const refused = await choose(app, browser, 'link')
+    const [wayOn = ''] = hrefs(refused.text)
+    await app.submit(browser, wayOn, '/sign-in-again')
+    expect(await signInOwn(user)).toBe(BASE)
+    await app.signIn(browser, 'alice')
+    expect((await choose(app, browser, 'link')).status).toBe(303)
+    expect(user.identities).toHaveLength(1)
+  })
+})
+
+describe('case 11: a used callback', () => {
+  test('leads a signed-in user home once a minute, and is told as refused', async () => {
+    await open({ options: { paths: { signedIn: '/home' } } })
+    const callback = await consented(app, browser, 'alice')
+    await browser.get(callback)
+    const again = await browser.get(callback)
+    expect([again.status, again.location]).toEqual([302, '/home'])
+    expect(app.events.at(-1)).toMatchObject({ type: 'refused', code: 'state_invalid' })
+    expect((await browser.get(callback)).status).toBe(403)
+  })
+
+  test('shows a visitor the page, which keeps the way back where it is known', async () => {
+    await open()
+    const callback = await consented(app, browser, 'alice', '/dash')
+    const past = browser.copy()
+    await browser.get(callback)
+    const page = await past.get(callback)
+    expect(page.status).toBe(403)
+    expect(hrefs(page.text)[0]).toBe(`${BASE}?returnTo=%2Fdash`)
+  })
+})
+
+describe('codes', () => {
+  test('case 12: the code of a mailer that is slow works, and the page says no more than that', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let code = ''
+    await open({
+      connection: { trustedProvider: false },
+      options: {
+        sendEmailCode: (mail) => {
+          code = mail.code
+          return new Promise(() => {})
+        },
+      },
+    })
+    const waiting = browser.get(await consented(app, browser, 'alice'))
+    await vi.waitFor(() => expect(code).not.toBe(''))
+    await vi.advanceTimersByTimeAsync(5001)
+    await waiting
+    vi.useRealTimers()
+    const page = await get(`${BASE}/email`)
+    expect(page.text).toContain('it is slow or failed')
+    expect((await enterCode(app, browser, code)).status).toBe(303)
+    expect(await app.me(browser)).not.toBeNull()
+  })
+
+  test('case 13: a second attempt names the reason and what remains of the pause', async () => {
+    await open({ connection: { trustedProvider: false } })
+    await app.signIn(browser, 'alice')
+    travel(MINUTE / 2)
+    const second = new TestBrowser()
+    await app.signIn(second, 'alice')
+    const { text } = await second.get(`${app.url}${BASE}/email`)
+    expect(text).toContain('in another attempt')
+    const seconds = Number(/<bdi>(\d+)<\/bdi> seconds/.exec(text)?.[1])
+    expect(seconds).toBeGreaterThan(20)
+    expect(seconds).toBeLessThanOrEqual(30)
+  })
+
+  test.each(['fresh', 'the same'])('case 13: an owner who comes every hour gets a code within a day (%s strangers)', async (who) => {
+    await open({ connection: { trustedProvider: false } })
+    const name = (key: string) =>
+      app.fake.addPerson({ key, emails: [{ address: 'owner@example.com', primary: true, confirmed: false }] })
+    name('owner')
+    let served = 0
+    for (let hour = 0; hour < 24 && served === 0; hour++) {
+      for (let n = 0; n < 12; n++) {
+        const key = who === 'fresh' ? `s${hour}x${n}` : `s${n}`
+        if (who === 'fresh' || hour === 0) name(key)
+        await app.signIn(new TestBrowser(), key)
+      }
+      const before = app.mails.length
+      await app.signIn(browser, 'owner')
+      served = app.mails.length - before
+      if (hour === 0) {
+        expect(served).toBe(0)
+        expect((await get(`${BASE}/email`)).text).toContain('Too many codes have been requested')
+      }
+      travel(61 * MINUTE)
+    }
+    expect(served).toBe(1)
+  })
+
+  test('N11: an address that was typed is shown whole, of another one the domain', async () => {
+    await open({ connection: { trustedProvider: false } })
+    await app.signIn(browser, 'dave')
+    await giveAddress(app, browser, 'typed.here@example.org')
+    expect((await get(`${BASE}/email`)).text).toContain('typed.here@example.org')
+    const other = new TestBrowser()
+    await app.signIn(other, 'alice')
+    expect((await other.get(`${app.url}${BASE}/email`)).text).toContain('a***@example.com')
+    expect((await askForCode(app, other)).status).toBe(429)
+  })
+})
+
+test('case 14: after a denial the way back is kept, and the page says where a denial is undone', async () => {
+  await open()
+  const denied = await browser.get(await app.fake.signIn(await app.start(browser, '/dash'), { person: 'alice', decision: 'deny' }))
+  expect(errorOf(denied)).toBe('access_denied')
+  expect(hrefs(denied.text)[0]).toBe(`${BASE}?returnTo=%2Fdash`)
+  expect(denied.text).toContain('App authorizations')
+  expect(denied.text).toContain('<h1>Sign-in cancelled</h1>')
+})
+
+test('case 14: the button leads back to our own page of links, and to no other page of ours', async () => {
+  await open({
+    routes: (routes, bitbucket) =>
+      routes.get('/button', async (req, res) => {
+        res.send(await bitbucket.button(req, { returnTo: String(req.query.to) }))
+      }),
+  })
+  expect((await get(`/button?to=${BASE}/link`)).text).toContain(encodeURIComponent(`${BASE}/link`))
+  expect((await get(`/button?to=${BASE}/cancel`)).text).not.toContain('returnTo')
+  expect((await app.signIn(browser, 'alice', { returnTo: `${BASE}/link` })).location).toBe(`${BASE}/link`)
+})
+
+test('case 16: a form posts where Sec-Fetch-Site is stripped, because its page lets the origin through', async () => {
+  await open()
+  await signInOwn(local())
+  const page = await get(`${BASE}/link`)
+  expect(page.headers['referrer-policy']).toBe('same-origin')
+  const [form] = formsOf(page.text)
+  const headers = { 'sec-fetch-site': undefined, origin: app.url }
+  expect((await browser.post(`${app.url}${form?.action}`, form?.fields ?? {}, { headers })).status).toBe(303)
+  const hidden = { 'sec-fetch-site': undefined, origin: 'null' }
+  expect((await browser.post(`${app.url}${form?.action}`, form?.fields ?? {}, { headers: hidden })).status).toBe(403)
+  expect((await get(BASE)).headers['referrer-policy']).toBe('no-referrer')
+})
+
+test('case 17: a sign-out while the counters are away clears every cookie, and what failed is reported', async () => {
+  let down = false
+  const limiter: LimiterFactory = () => ({
+    consume: async () => {
+      if (down) throw new Error('store down')
+      return { consumedPoints: 1 }
+    },
+    get: async () => null,
+  })
+  await open({ connection: { trustedProvider: false }, options: { limiter } })
+  await app.signIn(browser, 'alice')
+  await app.start(browser)
+  await app.start(browser)
+  down = true
+  expect((await browser.post(`${app.url}/logout`, {})).status).toBe(302)
+  expect([...browser.jar(app.url).keys()].filter((name) => name.startsWith('bitbucket.'))).toEqual([])
+  expect(app.errors.map(({ code }) => code)).toContain('store_unavailable')
+})

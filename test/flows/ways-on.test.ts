@@ -1,0 +1,301 @@
+import type { Express } from 'express'
+import type { ErrorCode } from 'passport-bitbucket-signin'
+import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { TestUser } from '../support/accounts'
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { type Answer, TestBrowser } from '../support/browser'
+import { travel } from '../support/clock'
+import { errorOf } from '../support/steps'
+
+/*
+ * Walks every page of ours as a user without JavaScript: only links and forms that the page offers, the app's own sign-in,
+ * and the mailbox. From each page some walk must end signed in or linked, or the page must truly say that only support can
+ * help. Breadth first, so that the shortest way is found; bounded in steps and time.
+ */
+
+const BASE = '/auth/bitbucket'
+const MINUTE = 60_000
+const MAX_VISITS = 60
+/** Refusals that the user cannot change; their texts name the support team, or another way to sign in. */
+const ONLY_SUPPORT: ReadonlySet<ErrorCode> = new Set(['account_disabled', 'sign_up_disabled', 'configuration_invalid'])
+
+interface Host {
+  readonly name: string
+  readonly app: TestAppOptions
+  /** What the app knows of its member. */
+  readonly member: Partial<TestUser>
+  /** How the app's sign-in page treats a signed-in user, or `none`. */
+  readonly signInPage: 'shown' | 'sends-away' | 'none'
+}
+
+const policy = (localAddresses: 'verified' | 'unverified' | 'none') => ({ policy: { localAddresses } })
+const HOSTS: readonly Host[] = [
+  { name: 'passwords, addresses verified', app: {}, member: { emailVerified: true }, signInPage: 'shown' },
+  {
+    name: 'passwords, addresses only stored',
+    app: { without: ['claimAddress'], options: policy('unverified') },
+    member: { emailVerified: false },
+    signInPage: 'shown',
+  },
+  { name: 'a sign-in page that sends signed-in users away', app: {}, member: { emailVerified: true }, signInPage: 'sends-away' },
+  {
+    name: 'no sign-in page',
+    app: { options: { paths: { signIn: '/' } } },
+    member: { emailVerified: true, password: null },
+    signInPage: 'none',
+  },
+  {
+    name: 'users without addresses',
+    app: { connection: { trustedProvider: false }, options: policy('none') },
+    member: { email: null },
+    signInPage: 'shown',
+  },
+]
+
+/** Brings a browser to a page of ours. */
+const PLACES: Readonly<Record<string, (site: Site) => Promise<Answer>>> = {
+  denied: async (site) => site.browser.get(await site.consent('alice', 'deny')),
+  'unknown callback': (site) => site.get(`${BASE}/callback?code=x&state=unknown`),
+  'used callback': async (site) => {
+    const callback = await site.consent('alice')
+    const past = site.browser.copy()
+    await site.browser.get(callback)
+    site.browser = past
+    return past.get(callback)
+  },
+  'expired start': async (site) => {
+    const callback = await site.consent('alice')
+    travel(11 * MINUTE)
+    return site.browser.get(callback)
+  },
+  'code page': async (site) => site.browser.get(await site.consent('frank')),
+  'address page': async (site) => site.browser.get(await site.consent('dave')),
+  'matching account': async (site) => {
+    site.member.email = site.host.member.email === null ? null : 'alice@example.com'
+    site.member.emailVerified = false
+    return site.browser.get(await site.consent('alice'))
+  },
+  'nothing pending': (site) => site.get(`${BASE}/email`),
+  'nothing to choose': (site) => site.get(`${BASE}/continue`),
+  'links, not signed in': (site) => site.get(`${BASE}/link`),
+  'links, long after sign-in': async (site) => {
+    await site.signInOwn()
+    travel(11 * MINUTE)
+    return site.get(`${BASE}/link`)
+  },
+  'choice, long after sign-in': async (site) => {
+    await site.signInOwn()
+    travel(11 * MINUTE)
+    return site.browser.get(await site.consent('alice'))
+  },
+  'a sensitive page, long after sign-in': async (site) => {
+    await site.signInOwn()
+    travel(11 * MINUTE)
+    return site.get('/secret')
+  },
+  'code page after signing in otherwise': async (site) => {
+    await site.browser.get(await site.consent('frank'))
+    await site.signInOwn()
+    return site.get(`${BASE}/email`)
+  },
+}
+
+let fake: FakeBitbucket
+let site: Site | undefined
+beforeAll(async () => {
+  fake = await startFakeBitbucket()
+})
+afterAll(() => fake.close())
+afterEach(async () => {
+  await site?.app.close()
+  site = undefined
+  fake.reset()
+})
+
+class Site {
+  browser = new TestBrowser()
+  constructor(
+    readonly app: TestApp,
+    readonly host: Host,
+    readonly member: TestUser,
+  ) {}
+
+  get(path: string): Promise<Answer> {
+    return this.browser.get(`${this.app.url}${path}`)
+  }
+
+  async consent(person: string, decision: 'allow' | 'deny' = 'allow'): Promise<string> {
+    return fake.signIn(await this.app.start(this.browser, '/asked-for'), { person, decision })
+  }
+
+  signInOwn(): Promise<Answer> {
+    return this.browser.post(`${this.app.url}/own`, {})
+  }
+}
+
+async function open(host: Host): Promise<Site> {
+  const { options, ...rest } = host.app
+  const app = await startTestApp({
+    fake,
+    ...rest,
+    options: { signedInAt: undefined as never, ...options },
+    routes: (express: Express, bitbucket) => {
+      express.get('/login', (req, res) => {
+        if (host.signInPage === 'none') return void res.status(404).send('no such page')
+        if (host.signInPage === 'sends-away' && req.user) return res.redirect('/')
+        return void res.send('<form method="post" action="/own"><button>Sign in</button></form>')
+      })
+      express.post('/own', (req, res, next) => {
+        if (host.signInPage === 'none') return void res.status(404).send('no such page')
+        req.logIn(member, (error?: unknown) => {
+          if (error) return next(error)
+          bitbucket.signedIn(req).then((path) => res.redirect(path ?? '/'), next)
+        })
+      })
+      express.get('/secret', bitbucket.requireRecentSignIn(), (_req, res) => {
+        res.send('the secret')
+      })
+      express.get('/', async (req, res) => {
+        res.send(`home ${req.user ? '' : await bitbucket.button(req)}`)
+      })
+    },
+  })
+  const member = app.accounts.add({ name: 'Member', email: 'member@example.com', ...host.member })
+  if (host.signInPage === 'none') {
+    member.identities = [{ issuer: new URL(fake.url).origin, id: fake.person('carol').uuid }]
+  }
+  return new Site(app, host, member)
+}
+
+/** Something a page offers: a link, or a form with what a user would type. */
+interface Offer {
+  readonly method: 'GET' | 'POST'
+  readonly url: string
+  readonly fields: Record<string, string>
+}
+
+const unescapeHtml = (text: string) =>
+  text.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&amp;', '&')
+
+function attribute(tag: string, name: string): string | undefined {
+  const found = new RegExp(`\\s${name}="([^"]*)"`).exec(tag)?.[1]
+  return found === undefined ? undefined : unescapeHtml(found)
+}
+
+/** Reads what a page offers; `typed` gives what a user types into a field. */
+function offersOf(html: string, url: string, typed: (name: string) => string): Offer[] {
+  const links = [...html.matchAll(/<a\s[^>]*>/g)].flatMap(([tag]) => {
+    const href = attribute(tag, 'href')
+    return href === undefined ? [] : [{ method: 'GET' as const, url: new URL(href, url).href, fields: {} }]
+  })
+  const forms = [...html.matchAll(/(<form\s[^>]*>)([\s\S]*?)<\/form>/g)].map(([, tag = '', inner = '']) => ({
+    method: 'POST' as const,
+    url: new URL(attribute(tag, 'action') ?? url, url).href,
+    fields: Object.fromEntries(
+      [...inner.matchAll(/<input\s[^>]*>/g)].map(([input]) => {
+        const name = attribute(input, 'name') ?? ''
+        return [name, attribute(input, 'type') === 'hidden' ? (attribute(input, 'value') ?? '') : typed(name)]
+      }),
+    ),
+  }))
+  return [...forms, ...links]
+}
+
+interface Step {
+  readonly browser: TestBrowser
+  readonly answer: Answer
+  readonly url: string
+  readonly trail: readonly string[]
+}
+
+/** Follows redirects as a browser does; at Bitbucket the user consents. */
+async function arrive(at: Site, step: Step, person: string): Promise<Step> {
+  let { answer, url } = step
+  for (let hop = 0; hop < 10 && answer.status >= 300 && answer.status < 400; hop++) {
+    url = new URL(answer.location, url).href
+    if (url.startsWith(fake.url)) url = await fake.signIn(url, { person })
+    answer = await step.browser.get(url)
+  }
+  if (answer.status >= 300 && answer.status < 400) throw new Error(`redirects in circles: ${step.trail.join(' > ')} > ${url}`)
+  return { ...step, answer, url }
+}
+
+type Ending = 'signed in' | 'linked' | 'support' | 'nowhere'
+
+/** Whether a user is done here: at a page of the app, signed in; or where only support can help. */
+async function endingOf(at: Site, { browser, answer, url }: Step, identities: number): Promise<Ending | null> {
+  const code = errorOf(answer) as ErrorCode | null
+  if (code && ONLY_SUPPORT.has(code)) return /support team/.test(answer.text) ? 'support' : null
+  if (at.member.identities.length > identities) return 'linked'
+  const isTheApp = !new URL(url).pathname.startsWith(BASE) && answer.status === 200
+  const me = isTheApp ? await at.app.me(browser) : null
+  return me === null ? null : 'signed in'
+}
+
+interface Walk {
+  readonly ending: Ending
+  readonly visits: number
+  readonly trail: readonly string[]
+}
+
+/** Breadth first over everything that is offered. `hide` takes offers away: the planted fault. */
+async function walk(at: Site, first: Answer, place: string, hide: (offer: Offer) => boolean = () => false): Promise<Walk> {
+  const person = place === 'matching account' || place.startsWith('links') || place.startsWith('choice') ? 'alice' : 'erin'
+  const wasSignedIn = (await at.app.me(at.browser)) !== null
+  const identities = at.member.identities.length
+  const start = { browser: at.browser, answer: first, url: `${at.app.url}${BASE}`, trail: [place] }
+  const queue: Step[] = [await arrive(at, start, person)]
+  const seen = new Set<string>()
+  let visits = 0
+  for (let step = queue.shift(); step && visits < MAX_VISITS; step = queue.shift()) {
+    visits++
+    const ending = await endingOf(at, step, identities)
+    // A user who was signed in all along is not served by "Go back" alone, where something was to be done.
+    const isDone = ending !== 'signed in' || !wasSignedIn || !/^(?:links|choice)/.test(place)
+    if (ending && isDone) return { ending, visits, trail: step.trail }
+    const typed = (name: string) => (name === 'address' ? 'typed@example.com' : (at.app.mails.at(-1)?.code ?? ''))
+    for (const offer of offersOf(step.answer.text, step.url, typed)) {
+      const key = `${step.trail.length < 4 ? '' : 'deep '}${offer.method} ${offer.url} ${offer.fields.choice ?? ''} ${await at.app.me(step.browser)}`
+      if (seen.has(key) || hide(offer)) continue
+      seen.add(key)
+      const browser = step.browser.copy()
+      const answer = await (offer.method === 'GET' ? browser.get(offer.url) : browser.post(offer.url, offer.fields))
+      const trail = [...step.trail, `${offer.method} ${offer.url.replace(at.app.url, '')}`]
+      queue.push(await arrive(at, { browser, answer, url: offer.url, trail }, person))
+    }
+  }
+  return { ending: 'nowhere', visits, trail: [place] }
+}
+
+describe('every page leads on', () => {
+  let pages = 0
+  let visits = 0
+  const endings: Record<string, number> = {}
+  afterAll(() => {
+    console.log(`walked from ${pages} pages, ${visits} visits: ${JSON.stringify(endings)}`)
+  })
+
+  test.each(HOSTS.flatMap((host) => Object.keys(PLACES).map((place) => [host.name, place, host] as const)))(
+    '%s: %s',
+    async (_name, place, host) => {
+      const { url, trusted } = { url: '', trusted: host.app.connection }
+      site = await open({ ...host, app: { connection: { trustedProvider: place === 'matching account' && !trusted }, ...host.app } })
+      if (host.signInPage === 'none' && /long after|otherwise/.test(place)) return
+      const walked = await walk(site, await (PLACES[place] as (at: Site) => Promise<Answer>)(site), place)
+      pages++
+      visits += walked.visits
+      endings[walked.ending] = (endings[walked.ending] ?? 0) + 1
+      expect({ url, ...walked }).not.toMatchObject({ ending: 'nowhere' })
+    },
+  )
+
+  test('the walk finds a planted dead end: without the way to sign in again', async () => {
+    const host = HOSTS[0] as Host
+    site = await open(host)
+    const first = await (PLACES['links, long after sign-in'] as (at: Site) => Promise<Answer>)(site)
+    const walked = await walk(site, first, 'links, long after sign-in', ({ url }) => url.includes('/sign-in-again'))
+    expect(walked.ending).toBe('nowhere')
+  })
+})
+
