@@ -19,7 +19,7 @@ import { accountsOf, destinationOf, hooksOf, returnToOf, startAt, type Visit, wi
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
   const { req, res, query, services, connection } = visit
-  const current = requireSignedIn(visit)
+  const current = requireSignedIn(visit, linkPageOf(visit))
   const hooks = hooksOf(visit, 'link')
   const description = await hooks.describe(current)
   const identities = (await hooks.listIdentities(current)) ?? []
@@ -49,7 +49,7 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
 
 /** `POST /link`: starts linking for the user of this session, and nobody else's. */
 export async function startLink<User>(visit: Visit<User>): Promise<void> {
-  const current = requireSignedIn(visit)
+  const current = requireSignedIn(visit, linkPageOf(visit))
   await requireRecent(visit, current, linkPageOf(visit))
   const hooks = hooksOf(visit, 'link')
   requireLinkHooks(hooks)
@@ -61,7 +61,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const { req, res } = visit
-  const current = requireSignedIn(visit)
+  const current = requireSignedIn(visit, linkPageOf(visit))
   await requireRecent(visit, current, linkPageOf(visit))
   const accounts = accountsOf(visit, 'link')
   const { hooks } = accounts
@@ -126,16 +126,21 @@ function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', c
   sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current), data: dataOf(visit) })
 }
 
-/** The page of links, with where it leads back to. */
-function linkPageOf<User>(visit: Visit<User>): string {
-  return withReturnTo(`${visit.connection.basePath}/link`, returnToOf(visit, bodyField(visit.req, 'returnTo')))
+/** What this request asks to go back to, in its query or its form. */
+function askedBy<User>(visit: Visit<User>): string | null {
+  return returnToOf(visit, bodyField(visit.req, 'returnTo') ?? visit.query.returnTo)
 }
 
-/** The user of this request; without one, the way on is a sign-in that comes back here. */
-export function requireSignedIn<User>(visit: Visit<User>): KnownUser<User> {
+/** The page of links, with where it leads back to. */
+function linkPageOf<User>(visit: Visit<User>): string {
+  return withReturnTo(`${visit.connection.basePath}/link`, askedBy(visit))
+}
+
+/** The user of this request; without one, the way on is a sign-in that comes back to `asked`. */
+export function requireSignedIn<User>(visit: Visit<User>, asked: string | null = askedBy(visit)): KnownUser<User> {
   const { req, services, about } = visit
   requireSession(req)
-  about.retry = startAt(visit, linkPageOf(visit))
+  about.retry = startAt(visit, asked)
   const current = currentUser(req, services.userId)
   if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
   about.userId = current.id

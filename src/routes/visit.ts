@@ -188,7 +188,9 @@ export function startAt<User>({ connection }: Visit<User>, returnTo: string | nu
 /** A page of the app on which the user signs in or confirms; what was asked for also travels in a cookie. */
 export function askAt<User>(visit: Visit<User>, page: string, asked: string): string {
   const { req, res, services, connection } = visit
-  const isOurs = asked.startsWith(`${connection.basePath}/`) || asked === startAt(visit, null)
+  const path = asked.split('?', 1)[0]
+  // Pages of ours that no link from outside may name; only our own steps ask for them.
+  const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
   if (isOurs || returnToOf(visit, asked) !== null) services.askedFor.remember(req, res, connection.jar, asked)
   return withReturnTo(page, asked)
 }

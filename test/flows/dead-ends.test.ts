@@ -37,7 +37,10 @@ async function open(more: TestAppOptions = {}): Promise<void> {
     ...rest,
     options: { signedInAt: undefined as never, ...options },
     routes: (express: Express, bitbucket) => {
-      express.post('/own/:id', ownSignIn(() => app.accounts, bitbucket))
+      express.post(
+        '/own/:id',
+        ownSignIn(() => app.accounts, bitbucket),
+      )
       express.get('/secret', bitbucket.requireRecentSignIn(), (_req, res) => {
         res.send('the secret')
       })
@@ -46,10 +49,12 @@ async function open(more: TestAppOptions = {}): Promise<void> {
   })
 }
 
-const signInOwn = async (user: TestUser, query = '') => (await browser.post(`${app.url}/own/${user.id}${query}`, {})).location
+const signInOwn = async (user: TestUser, query = '') =>
+  (await browser.post(`${app.url}/own/${user.id}${query}`, {})).location
 const get = (path: string, headers: Record<string, string> = {}) => browser.get(`${app.url}${path}`, { headers })
 const hrefs = (html: string) => [...html.matchAll(/<a[^>]*href="([^"]*)"/g)].map(([, href = '']) => href)
-const local = (user: Partial<TestUser> = {}) => app.accounts.add({ email: 'local@example.com', emailVerified: true, ...user })
+const local = (user: Partial<TestUser> = {}) =>
+  app.accounts.add({ email: 'local@example.com', emailVerified: true, ...user })
 
 describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
   test('case 9: a user with a password links at once after signedIn, and without it after signing in again', async () => {
@@ -165,11 +170,11 @@ describe('signedIn', () => {
     const user = local()
     await signInOwn(user)
     travel(11 * MINUTE)
-    await app.signIn(browser, 'alice')
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
     const refused = await choose(app, browser, 'link')
     const [wayOn = ''] = hrefs(refused.text)
     await app.submit(browser, wayOn, '/sign-in-again')
-    expect(await signInOwn(user)).toBe(BASE)
+    expect(await signInOwn(user)).toBe(`${BASE}?returnTo=%2Fdash`)
     await app.signIn(browser, 'alice')
     expect((await choose(app, browser, 'link')).status).toBe(303)
     expect(user.identities).toHaveLength(1)
@@ -235,29 +240,32 @@ describe('codes', () => {
     expect(seconds).toBeLessThanOrEqual(30)
   })
 
-  test.each(['fresh', 'the same'])('case 13: an owner who comes every hour gets a code within a day (%s strangers)', async (who) => {
-    await open({ connection: { trustedProvider: false } })
-    const name = (key: string) =>
-      app.fake.addPerson({ key, emails: [{ address: 'owner@example.com', primary: true, confirmed: false }] })
-    name('owner')
-    let served = 0
-    for (let hour = 0; hour < 24 && served === 0; hour++) {
-      for (let n = 0; n < 12; n++) {
-        const key = who === 'fresh' ? `s${hour}x${n}` : `s${n}`
-        if (who === 'fresh' || hour === 0) name(key)
-        await app.signIn(new TestBrowser(), key)
+  test.each(['fresh', 'the same'])(
+    'case 13: an owner who comes every hour gets a code within a day (%s strangers)',
+    async (who) => {
+      await open({ connection: { trustedProvider: false } })
+      const name = (key: string) =>
+        app.fake.addPerson({ key, emails: [{ address: 'owner@example.com', primary: true, confirmed: false }] })
+      name('owner')
+      let served = 0
+      for (let hour = 0; hour < 24 && served === 0; hour++) {
+        for (let n = 0; n < 12; n++) {
+          const key = who === 'fresh' ? `s${hour}x${n}` : `s${n}`
+          if (who === 'fresh' || hour === 0) name(key)
+          await app.signIn(new TestBrowser(), key)
+        }
+        const before = app.mails.length
+        await app.signIn(browser, 'owner')
+        served = app.mails.length - before
+        if (hour === 0) {
+          expect(served).toBe(0)
+          expect((await get(`${BASE}/email`)).text).toContain('Too many codes have been requested')
+        }
+        travel(61 * MINUTE)
       }
-      const before = app.mails.length
-      await app.signIn(browser, 'owner')
-      served = app.mails.length - before
-      if (hour === 0) {
-        expect(served).toBe(0)
-        expect((await get(`${BASE}/email`)).text).toContain('Too many codes have been requested')
-      }
-      travel(61 * MINUTE)
-    }
-    expect(served).toBe(1)
-  })
+      expect(served).toBe(1)
+    },
+  )
 
   test('N11: an address that was typed is shown whole, of another one the domain', async () => {
     await open({ connection: { trustedProvider: false } })
@@ -273,7 +281,9 @@ describe('codes', () => {
 
 test('case 14: after a denial the way back is kept, and the page says where a denial is undone', async () => {
   await open()
-  const denied = await browser.get(await app.fake.signIn(await app.start(browser, '/dash'), { person: 'alice', decision: 'deny' }))
+  const denied = await browser.get(
+    await app.fake.signIn(await app.start(browser, '/dash'), { person: 'alice', decision: 'deny' }),
+  )
   expect(errorOf(denied)).toBe('access_denied')
   expect(hrefs(denied.text)[0]).toBe(`${BASE}?returnTo=%2Fdash`)
   expect(denied.text).toContain('App authorizations')

@@ -142,7 +142,9 @@ describe('a session layer that cannot be signed in to', () => {
     const answer = await browser.get(callback.replace('https://app.example.com', app.url), forwarded)
     expect(answer.location).toBe('/auth/bitbucket/email')
     for (const line of [...started.setCookies, ...answer.setCookies]) {
-      expect(line).toMatch(/^__Host-bitbucket\.(t[\da-f]|p)=[\w-]*; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=\d+$/)
+      expect(line).toMatch(
+        /^__Host-bitbucket\.(t[\da-f]|p)=[\w-]*; Path=\/; HttpOnly; SameSite=Lax; Secure; Max-Age=\d+$/,
+      )
     }
     expect(started.setCookies).toHaveLength(1)
   })
