@@ -43,6 +43,7 @@ export type {
   Profile,
   ProvenEmail,
   RecentSignInOptions,
+  SignedInOptions,
   RefusalCode,
   RenderPage,
   SignInEvent,

@@ -61,3 +61,4 @@ export { BitbucketStrategy, BitbucketStrategy as Strategy } from './passport/bit
 export type { PassportProfile } from './passport/passport-profile'
 export type { BitbucketStrategyOptions } from './passport/strategy-options'
 export type { RecentSignInOptions } from './routes/recent-sign-in'
+export type { SignedInOptions } from './routes/signed-in'
