@@ -101,7 +101,7 @@ describe('every inline command of the command line', () => {
   it('names options that exist', async () => {
     for (const path of documents()) {
       for (const [command, name] of read(path).matchAll(/`npx passport-bitbucket-signin ([\w-]+)[^`]*`/g)) {
-        expect(['fake', 'doctor', 'record', 'check-hooks'], command).toContain(name)
+        expect(['fake', 'doctor', 'record', 'check-hooks', 'init'], command).toContain(name)
       }
     }
   })
