@@ -1,17 +1,14 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of the recipe
 
+import type { Edit } from './edited-recipe'
+
 /** One mistake in the pg recipe, and the check that must find it. */
 export interface PlantedFault {
   /** What the developer did. */
   readonly mistake: string
   /** Name of the check. */
   readonly check: string
-  readonly edit: {
-    readonly file: 'accounts' | 'claim-address'
-    /** Text that is there exactly once. */
-    readonly find: string
-    readonly replace: string
-  } | null
+  readonly edit: Edit | null
   /** Changes of the tables, undone afterwards. */
   readonly tables: { readonly change: string; readonly undo: string } | null
 }
