@@ -120,7 +120,7 @@ describe('the reference', () => {
   })
 
   it.each([
-    ['BitbucketSignInOptions<User>', 'src/contract/options.ts'],
+    ['BitbucketSignInOptions<User, Data = unknown>', 'src/contract/options.ts'],
     ['Connection', 'src/contract/options.ts'],
   ])('has each option of %s', (name, file) => {
     const text = section('Options')
@@ -135,7 +135,7 @@ describe('the reference', () => {
 
   it('has each hook', () => {
     const text = section('Hooks')
-    for (const hook of membersOf('src/contract/hooks.ts', 'AccountHooks<User>'))
+    for (const hook of membersOf('src/contract/hooks.ts', 'AccountHooks<User, Data = unknown>'))
       expect(text.includes(`\`${hook}\``), hook).toBe(true)
   })
 
