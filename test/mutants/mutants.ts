@@ -573,8 +573,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'errors: JSON tells the message',
     'routes/reply.ts',
-    'res.status(error.status).json({ error: code, message: services.texts(req).errors[code] })',
-    'res.status(error.status).json({ error: code, message: error.message, stack: error.stack })',
+    'res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })',
+    'res.status(error.status).json({ error: code, message: error.message, stack: error.stack, ...next })',
     'injection',
   ),
   mutant(
@@ -962,22 +962,22 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: mails without a pause',
     'routes/mail-code.ts',
-    "if (!(await services.limits.consume('mailPause', pair))) {",
-    'if (!pair) {',
+    'if (paused !== null) return',
+    'if (paused !== null && paused < 0) return',
     OTP,
   ),
   mutant(
     'code: limit per address off',
     'routes/mail-code.ts',
-    "    ['addressMailsPerHour', mailbox],\n    ['addressMailsPerDay', mailbox],\n",
-    '',
+    "await spendFirst(limits, mailbox, ['addressMailsPerHour', 'addressMailsPerDay'])",
+    'await spendFirst(limits, mailbox, [])',
     OTP,
   ),
   mutant(
     'code: limit per identity off',
     'routes/mail-code.ts',
-    "    ['mailsPerHour', person],\n    ['mailsPerDay', person],\n",
-    '',
+    "await spendFirst(limits, person, ['mailsPerHour', 'mailsPerDay'])",
+    'await spendFirst(limits, person, [])',
     OTP,
   ),
   mutant(
@@ -1360,7 +1360,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'link: by choice without a recent sign-in',
     'routes/continue.ts',
-    '  requireRecent(visit, current)\n',
+    '  await requireRecent(visit, current, startAt(visit, pending.returnTo))\n',
     '  void requireRecent\n',
     'linking',
   ),
@@ -1460,8 +1460,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'returnTo: not checked on the way out',
     'routes/visit.ts',
-    'return returnToOf(visit, returnTo) ?? visit.services.paths.signedIn',
-    'return returnTo ?? visit.services.paths.signedIn',
+    'const path = returnToOf(visit, returnTo) ?? ',
+    'const path = returnTo ?? ',
     'redirects',
   ),
   mutant(
@@ -1699,7 +1699,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'address: shown whole',
     'decisions/email-trust.ts',
-    "return `${local.slice(0, 1)}***@${domain.slice(0, 1)}***${domain.slice(domain.lastIndexOf('.'))}`",
+    'return `${local.slice(0, 1)}***@${domain}`',
     'return address',
     'leaks',
   ),
@@ -1769,8 +1769,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'limits: an answer without a count passes',
     'state/limits.ts',
-    "    if (typeof count === 'number' && count >= 0) return count\n    throw uncounted()",
-    "    return typeof count === 'number' && count >= 0 ? count : 1",
+    "if (typeof count === 'number' && count >= 0) return { count, waitMs: answer?.msBeforeNext }\n    throw uncounted()",
+    "return { count: typeof count === 'number' && count >= 0 ? count : 1, waitMs: 0 }",
     STA,
   ),
   mutant(
