@@ -2,9 +2,9 @@ import type { UserDescription } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { LinkPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail } from '../decisions/email-trust'
-import { decideLink, type IdentityOwner, type LinkDecision } from '../decisions/linking'
+import { decideLink, type IdentityOwner, type LinkDecision, type LinkFacts } from '../decisions/linking'
 import { type Accounts, settleLoss, writeChange } from './account-writer'
-import { type FoundIdentity, type KnownUser, LostWrite } from './guarded-hooks'
+import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
 import { hasOtherIdentity } from './resolve-sign-in'
 
 /** An identity that a signed-in user wants to link, with what its address is worth. */
@@ -24,7 +24,11 @@ export async function linkIdentity<User>(
   accounts: Accounts<User>,
   policy: LinkPolicy,
 ): Promise<LinkOutcome> {
-  const decide = () => decideFor(linkable.identity, current, accounts, policy)
+  const { hooks } = accounts
+  const decide = async () => {
+    const unverified = hasUnverifiedAddress(await hooks.describe(current))
+    return decideLink(await linkFacts(linkable.identity, current, hooks, unverified), policy)
+  }
   const decision = await decide()
   return decision.type === 'link' ? write(linkable, current, accounts, decide) : decision
 }
@@ -34,12 +38,11 @@ export async function linkProven<User>(
   linkable: Linkable,
   current: KnownUser<User>,
   accounts: Accounts<User>,
+  policy: LinkPolicy,
 ): Promise<LinkOutcome> {
-  return write(linkable, current, accounts, async () => {
-    const owner = ownerOf(await accounts.hooks.findByIdentity(linkable.identity), current)
-    if (owner === 'nobody') return { type: 'link' }
-    return owner === 'self' ? { type: 'refresh' } : ELSEWHERE
-  })
+  // What this sign-in proved counts, not whether the account had proved its address before.
+  const decide = async () => decideLink(await linkFacts(linkable.identity, current, accounts.hooks, false), policy)
+  return write(linkable, current, accounts, decide)
 }
 
 const ELSEWHERE = { type: 'refuse', code: 'identity_linked_elsewhere' } as const
@@ -60,18 +63,17 @@ async function write<User>(
   return settleLoss<LinkOutcome>(written, again, ELSEWHERE, accounts.report)
 }
 
-async function decideFor<User>(
+async function linkFacts<User>(
   identity: Identity,
   current: KnownUser<User>,
-  { hooks }: Accounts<User>,
-  policy: LinkPolicy,
-): Promise<LinkDecision> {
-  const facts = {
+  hooks: GuardedHooks<User>,
+  unverifiedAddress: boolean,
+): Promise<LinkFacts> {
+  return {
     owner: ownerOf(await hooks.findByIdentity(identity), current),
     hasOtherIdentity: (await hasOtherIdentity(current, identity, hooks)) ?? true,
-    unverifiedAddress: hasUnverifiedAddress(await hooks.describe(current)),
+    unverifiedAddress,
   }
-  return decideLink(facts, policy)
 }
 
 /** Whether the account was made with an address that its user has not proven. Unknown counts as unverified. */

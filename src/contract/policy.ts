@@ -15,6 +15,8 @@ export interface SignInPolicy {
   readonly matchingAccount: 'link' | 'prove' | 'reject'
   /** Whether our code alone links to an account with that verified address. Default `false`: reading one mail is less than owning the account. */
   readonly codeOpensAccount: boolean
+  /** `one` (default) Bitbucket identity per user, or `many`. */
+  readonly identitiesPerUser: 'one' | 'many'
   /** Whether new accounts may be created. Default `true`; follows the connection's `signUp`. */
   readonly signUp: boolean
   /** Whether the app can take an address from unverified holders (`claimAddress`). */
@@ -38,5 +40,5 @@ export interface LinkPolicy {
    */
   readonly localAddresses: 'verified' | 'unverified' | 'none'
   /** `one` (default) Bitbucket identity per user, or `many`. */
-  readonly identitiesPerUser: 'one' | 'many'
+  readonly identitiesPerUser: SignInPolicy['identitiesPerUser']
 }

@@ -125,7 +125,7 @@ function decideOwner(
   policy: SignInPolicy,
 ): Decision {
   if (!owner.canSignIn) return { type: 'refuse', row: 8, code: 'account_disabled' }
-  if (policy.matchingAccount === 'reject' || owner.hasOtherIdentity !== false) return refuseExisting(8)
+  if (policy.matchingAccount === 'reject' || !hasRoom(owner, policy)) return refuseExisting(8)
   const opens =
     (level === 'bitbucket' && policy.matchingAccount === 'link') || (level === 'code' && policy.codeOpensAccount)
   return opens && owner.autoLink ? { type: 'link', row: 8, holder: index } : prove(8, owner, index, policy)
@@ -142,8 +142,10 @@ function decideSquatters(
   if (policy.canClaim && level !== 'typed') return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
   const [only, ...more] = holders
   // An account that may not sign in cannot be proved by signing in to it, and it is not its holder's word that counts.
+  // Under 'many' as well: the identity that an unverified account has already may belong to the stranger who made it,
+  // and would stay behind in an account whose address is proven now.
   const provable = only?.canSignIn && more.length === 0 && only.hasOtherIdentity !== true
-  if (provable) return prove(9, only, 0, policy)
+  if (provable) return prove(9, only, 0, { ...policy, identitiesPerUser: 'one' })
   return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
 }
 
@@ -151,11 +153,19 @@ function create(row: 2 | 4 | 5 | 6, email: 'none' | 'unverified' | 'proven', pol
   return policy.signUp ? { type: 'create', row, email } : { type: 'refuse', row, code: 'sign_up_disabled' }
 }
 
-/** Proving needs an account that can be named and that has no other identity; without that knowledge it is refused. */
+/** Whether the account may get one more identity. Under 'one' an app that cannot tell is an app that has one. */
+function hasRoom({ hasOtherIdentity }: Holder, policy: SignInPolicy): boolean {
+  switch (policy.identitiesPerUser) {
+    case 'one':
+      return hasOtherIdentity === false
+    case 'many':
+      return true
+  }
+}
+
+/** Proving needs an account that can be named and that has room for the identity. */
 function prove(row: 5 | 8 | 9, holder: Holder, index: number, policy: SignInPolicy): Decision {
-  return policy.canProve && holder.hasOtherIdentity === false
-    ? { type: 'prove', row, holder: index }
-    : refuseExisting(row)
+  return policy.canProve && hasRoom(holder, policy) ? { type: 'prove', row, holder: index } : refuseExisting(row)
 }
 
 function refuseExisting(row: 5 | 8 | 9): Decision {

@@ -114,7 +114,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   }
   const known = await readAllowed(accounts.hooks, current)
   await finishPending(visit, pending)
-  const outcome = await linkProven(pending, known, accounts)
+  const outcome = await linkProven(pending, known, accounts, services.policy)
   await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null })
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }

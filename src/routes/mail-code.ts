@@ -95,7 +95,7 @@ async function consumeMail(limits: Limits, pending: Pending, address: string): P
   return limited === null ? null : { reason: 'limited', until: until(limited) }
 
   async function ofAddress(): Promise<number | null> {
-    const mailbox = mailboxOf(pending, comparableAddress(address))
+    const mailbox = mailboxOf(visit, pending, comparableAddress(address))
     const waitMs = await spendFirst(limits, mailbox, ['addressMailsPerHour', 'addressMailsPerDay'])
     if (waitMs === null || (await drawReserve(limits, pair, mailbox))) return null
     return Math.min(waitMs, RESERVE_WAIT_MS)
@@ -131,9 +131,12 @@ async function drawReserve(limits: Limits, pair: string, mailbox: string): Promi
  * this person are not counted against them. Whoever runs a server of their own can confirm any address, for as many
  * people as they like: theirs are one.
  */
-function mailboxOf({ confirmed, identity: { issuer, id } }: Pending, address: string): string {
+function mailboxOf<User>({ connection }: Visit<User>, pending: Pending, address: string): string {
+  const { confirmed, identity } = pending
   if (!confirmed) return address
-  return issuer === BITBUCKET_ISSUER ? `${issuer} ${id} ${address}` : `${issuer} ${address}`
+  const { issuer, id } = identity
+  // Not by the issuer: it names a tenant as well where the client is the tenant's, and Bitbucket's word is the same.
+  return connection.server === BITBUCKET_ISSUER ? `${issuer} ${id} ${address}` : `${issuer} ${address}`
 }
 
 /** Everything the code of this record is bound to. */

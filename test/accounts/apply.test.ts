@@ -27,6 +27,7 @@ const POLICY: SignInPolicy = {
   missingEmail: 'ask',
   matchingAccount: 'link',
   codeOpensAccount: false,
+  identitiesPerUser: 'one',
   signUp: true,
   canClaim: true,
   canProve: true,

@@ -7,6 +7,7 @@ const BOTH = [true, false] as const
 const UNTRUSTED: readonly SignInPolicy['untrustedEmail'][] = ['verify', 'unverified', 'omit', 'reject']
 const MISSING: readonly SignInPolicy['missingEmail'][] = ['ask', 'allow', 'reject']
 const MATCHING: readonly SignInPolicy['matchingAccount'][] = ['link', 'prove', 'reject']
+const PER_USER: readonly SignInPolicy['identitiesPerUser'][] = ['one', 'many']
 const IDENTITIES: readonly SignInFacts['identity'][] = ['unknown', 'known', 'disabled']
 const LEVELS: readonly EmailLevel[] = ['none', 'asserted', 'bitbucket', 'code', 'typed']
 
@@ -17,16 +18,19 @@ export const POLICIES: readonly SignInPolicy[] = UNTRUSTED.flatMap((untrustedEma
       BOTH.flatMap((codeOpensAccount) =>
         BOTH.flatMap((signUp) =>
           BOTH.flatMap((canClaim) =>
-            BOTH.map((canProve) =>
-              Object.freeze({
-                untrustedEmail,
-                missingEmail,
-                matchingAccount,
-                codeOpensAccount,
-                signUp,
-                canClaim,
-                canProve,
-              }),
+            BOTH.flatMap((canProve) =>
+              PER_USER.map((identitiesPerUser) =>
+                Object.freeze({
+                  untrustedEmail,
+                  missingEmail,
+                  matchingAccount,
+                  codeOpensAccount,
+                  identitiesPerUser,
+                  signUp,
+                  canClaim,
+                  canProve,
+                }),
+              ),
             ),
           ),
         ),
@@ -56,7 +60,7 @@ export const FACTS: readonly SignInFacts[] = IDENTITIES.flatMap((identity) =>
   LEVELS.flatMap((email) => HOLDER_LISTS.map((holders) => Object.freeze({ identity, email, holders }))),
 )
 
-/** The first of all five million inputs for which this does not hold; a plain loop, because `expect` would take minutes. */
+/** The first of all ten million inputs for which this does not hold; a plain loop, because `expect` would take minutes. */
 export function counterexample(
   holds: (decision: Decision, facts: SignInFacts, policy: SignInPolicy) => boolean,
 ): { decision: Decision; facts: SignInFacts; policy: SignInPolicy } | undefined {

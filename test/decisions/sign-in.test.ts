@@ -16,6 +16,7 @@ const POLICY: SignInPolicy = {
   missingEmail: 'ask',
   matchingAccount: 'link',
   codeOpensAccount: false,
+  identitiesPerUser: 'one',
   signUp: true,
   canClaim: true,
   canProve: true,
@@ -233,6 +234,22 @@ describe('row 8: one account has verified the address', () => {
     }
   })
 
+  test.each([true, null])(
+    "case 26: with identitiesPerUser 'many' it is opened like any other (%s)",
+    (hasOtherIdentity) => {
+      const holders = [{ ...VERIFIED, hasOtherIdentity }]
+      const many = { identitiesPerUser: 'many' } as const
+      expect(decide({ email: 'bitbucket', holders }, many)).toEqual({ type: 'link', row: 8, holder: 0 })
+      for (const email of ['code', 'typed'] as const)
+        expect(decide({ email, holders }, many)).toEqual({ type: 'prove', row: 8, holder: 0 })
+      expect(decide({ email: 'asserted', holders }, { ...many, untrustedEmail: 'unverified' })).toEqual({
+        type: 'prove',
+        row: 5,
+        holder: 0,
+      })
+    },
+  )
+
   test('an app that cannot name accounts refuses where proof is needed, and still links', () => {
     expect(decide({ email: 'code', holders: [VERIFIED] }, { canProve: false })).toEqual(refuse(8, 'account_exists'))
     expect(decide({ email: 'bitbucket', holders: [VERIFIED] }, { canProve: false }).type).toBe('link')
@@ -290,7 +307,10 @@ describe('row 9: accounts hold the address, none has verified it', () => {
 
   test('without claimAddress a holder with another identity is refused with the way out', () => {
     const holders = [{ ...UNVERIFIED, hasOtherIdentity: true }]
-    expect(decide({ email: 'code', holders }, { canClaim: false })).toEqual(refuse(9, 'account_exists_unverified'))
+    for (const identitiesPerUser of ['one', 'many'] as const) {
+      const policy = { canClaim: false, identitiesPerUser }
+      expect(decide({ email: 'code', holders }, policy)).toEqual(refuse(9, 'account_exists_unverified'))
+    }
   })
 
   test('without claimAddress a holder that cannot be named or judged is refused', () => {

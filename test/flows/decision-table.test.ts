@@ -1,4 +1,4 @@
-import type { AccountHooks, BitbucketSignInOptions } from 'passport-bitbucket-signin'
+import { type AccountHooks, type BitbucketSignInOptions, IdentityTakenError } from 'passport-bitbucket-signin'
 import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
@@ -306,6 +306,20 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     await expectRefused(await arrive(level), code, 1)
   })
 
+  test("case 26: row 8 with identitiesPerUser 'many': another identity there is no obstacle", async () => {
+    await open(level, { policy: { identitiesPerUser: 'many' } })
+    const user = verified({ identities: other() })
+    const answer = await arrive(level)
+    if (level !== 'bitbucket') {
+      await expectProve(answer)
+      await app.localSignIn(browser, user)
+      await choose(app, browser, 'confirm')
+    }
+    expect(app.accounts.writes()).toEqual(['linkIdentity'])
+    expect(user.identities.map(({ id }) => id)).toEqual([other()[0]?.id, fake.person(person).uuid])
+    expect(await app.me(browser)).toBe(user.id)
+  })
+
   test('row 8: without describeUser a trusted address still links, all else ends in account_exists', async () => {
     await open(level, { without: ['describeUser'] })
     const user = verified()
@@ -490,6 +504,21 @@ describe('which address counts', () => {
     expect((await app.signIn(browser, 'dave')).location).toBe('/auth/bitbucket/email')
     expect((await browser.get(`${app.url}/auth/bitbucket/email`)).text).toContain('What is your email address?')
   })
+})
+
+test('case 26: a link that loses to another one of the same user is refused as that, and not as linked elsewhere', async () => {
+  await open('code')
+  const user = verified()
+  await expectProve(await arrive('code'))
+  await app.localSignIn(browser, user)
+  app.accounts.intercept = (name) => {
+    if (name !== 'linkIdentity') return
+    user.identities = other()
+    throw new IdentityTakenError()
+  }
+  const answer = await choose(app, browser, 'confirm')
+  expect([answer.status, errorOf(answer)]).toEqual([409, 'another_identity_linked'])
+  expect(user.identities).toEqual(other())
 })
 
 test('a person who proves the matching account after the code is linked to it with one write', async () => {
