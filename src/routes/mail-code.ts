@@ -60,7 +60,7 @@ export async function mailCode<User>(
   const { services } = visit
   const { address } = pending.email
   if (address === null || !services.sendEmailCode) throw new TypeError('A code needs an address and a mailer.')
-  const wait = await consumeMail(services.limits, pending, address)
+  const wait = await consumeMail(visit, pending, address)
   if (wait) {
     if (wait.reason === 'limited') tell(visit, 'code_failed', { code: 'too_many_codes' })
     const isKnown = wait.reason === 'asked' && pending.pause !== null
@@ -85,8 +85,9 @@ export async function mailCode<User>(
 }
 
 /** Counts a mail before it goes out; why and until when it must not, `null` = it may. */
-async function consumeMail(limits: Limits, pending: Pending, address: string): Promise<MailPause | null> {
-  const person = `${pending.identity.issuer} ${pending.identity.id}`
+async function consumeMail<User>(visit: Visit<User>, pending: Pending, address: string): Promise<MailPause | null> {
+  const { limits } = visit.services
+  const person = `${visit.connection.server} ${pending.identity.id}`
   const pair = `${person} ${comparableAddress(address)}`
   const until = (waitMs: number) => now() + waitMs
   const paused = await limits.spend('mailPause', pair)
@@ -134,9 +135,9 @@ async function drawReserve(limits: Limits, pair: string, mailbox: string): Promi
 function mailboxOf<User>({ connection }: Visit<User>, pending: Pending, address: string): string {
   const { confirmed, identity } = pending
   if (!confirmed) return address
-  const { issuer, id } = identity
-  // Not by the issuer: it names a tenant as well where the client is the tenant's, and Bitbucket's word is the same.
-  return connection.server === BITBUCKET_ISSUER ? `${issuer} ${id} ${address}` : `${issuer} ${address}`
+  // By the server, not the issuer, which also names the tenant when the client is the tenant's.
+  const { server } = connection
+  return server === BITBUCKET_ISSUER ? `${server} ${identity.id} ${address}` : `${server} ${address}`
 }
 
 /** Everything the code of this record is bound to. */

@@ -670,7 +670,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'email: a second identity enters by address',
     'decisions/sign-in.ts',
-    "if (policy.matchingAccount === 'reject' || owner.hasOtherIdentity !== false) return refuseExisting(8)",
+    "if (policy.matchingAccount === 'reject' || !hasRoom(owner, policy)) return refuseExisting(8)",
     '',
     'email-trust',
   ),
@@ -990,8 +990,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: a server of its own invents people to mail',
     'routes/mail-code.ts',
-    'return issuer === BITBUCKET_ISSUER ? ',
-    'return issuer ? ',
+    'return server === BITBUCKET_ISSUER ? ',
+    'return server ? ',
     OWN,
   ),
   mutant(
