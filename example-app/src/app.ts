@@ -3,7 +3,6 @@ import express, { type Express } from 'express'
 import session from 'express-session'
 import passport from 'passport'
 import { buttonStyle } from 'passport-bitbucket-signin'
-import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { SqlSessionStore } from './accounts/session-store.js'
 import { findUser } from './accounts/users.js'
 import { requestLog } from './log.js'
@@ -17,16 +16,17 @@ import { deviceName } from './web/device.js'
 import { onError } from './web/errors.js'
 import { findPlace, requireRecentSignIn, requireUser, sameOrigin } from './web/guards.js'
 import { healthRoutes } from './web/health.js'
-import { mailboxRoutes } from './web/mailbox.js'
-import { scenarioRoutes } from './web/scenarios.js'
+import { languageRoutes } from './web/language.js'
+import { mailboxLink, mailboxRoutes } from './web/mailbox.js'
+import { type Demo, scenarioRoutes } from './web/scenarios.js'
 import { securityHeaders } from './web/security-headers.js'
 import type { Services } from './web/services.js'
 import { signInRoutes } from './web/sign-in.js'
 import { signUpRoutes } from './web/sign-up.js'
 
 /** The whole app in the order in which a request passes through it. */
-export function createApp(services: Services, fake: FakeBitbucket | null): Express {
-  const { config, db, log, bitbucket } = services
+export function createApp(services: Services, demo: Demo | null): Express {
+  const { config, db, log, bitbucket, knownBrowsers } = services
   const app = express()
   app.disable('x-powered-by')
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
@@ -60,20 +60,24 @@ export function createApp(services: Services, fake: FakeBitbucket | null): Expre
     findUser(db, id).then((user) => done(null, user?.status === 'active' ? user : false), done)
   })
   app.use(passport.session())
-  app.use((req, _res, next) => {
+  app.use((req, res, next) => {
     // A sign-in starts a new session, whichever way it came about; the account page has to call it something.
     if (req.user && req.session.device === undefined) req.session.device = deviceName(req.get('user-agent'))
+    const { email = null, emailVerified } = req.user ?? {}
+    if (email !== null && emailVerified && !knownBrowsers.idOf(req, email)) knownBrowsers.remember(res, email)
     next()
   })
 
   app.use(['/auth/bitbucket/link', '/auth/bitbucket/unlink'], requireUser, requireRecentSignIn(bitbucket))
+  if (config.hasMailbox) app.use('/auth/bitbucket/email', mailboxLink)
   app.use('/auth/bitbucket', bitbucket.router)
 
   app.use(sameOrigin(config))
   app.use(express.urlencoded({ extended: false, limit: '16kb' }))
+  app.use(languageRoutes())
   app.use(boardRoutes(services), signInRoutes(services), signUpRoutes(services), accountRoutes(services))
-  if (fake) app.use(scenarioRoutes(services, fake))
-  if (!config.production && config.smtpURL === undefined) app.use(mailboxRoutes(services))
+  if (demo) app.use(scenarioRoutes(services, demo))
+  if (config.hasMailbox) app.use(mailboxRoutes(services))
   app.use(adminRoutes(services))
 
   app.use((req, res) => {

@@ -30,6 +30,19 @@ const labels = z
   .regex(/^[a-z0-9-]+(,[a-z0-9-]+)*$/, { error: 'must be host labels separated by commas, like acme,globex' })
   .transform((value) => value.split(','))
 
+const customDomains = z
+  .string()
+  .toLowerCase()
+  .regex(/^[a-z0-9.-]+(=[a-z0-9-]+)?(,[a-z0-9.-]+(=[a-z0-9-]+)?)*$/, {
+    error: 'must be host names separated by commas, for a tenant with its label: notes.example.com,login.acme.com=acme',
+  })
+  .transform((value) => value.split(',').map(domain))
+
+function domain(text: string): { host: string; tenant: string | null } {
+  const [host = '', tenant = null] = text.split('=')
+  return { host, tenant }
+}
+
 const schema = z.object({
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   HOST: z.string().optional(),
@@ -51,6 +64,7 @@ const schema = z.object({
   MAIL_FROM: z.string().default('Corkboard <no-reply@corkboard.example>'),
   ADMIN_EMAIL: z.email().optional(),
   TENANTS: labels.optional(),
+  CUSTOM_DOMAINS: customDomains.optional(),
   // A number of hops or a list of addresses. Not `true`: that would believe X-Forwarded-For of everybody.
   TRUST_PROXY: z
     .string()
@@ -85,6 +99,7 @@ function readConfig(environment: NodeJS.ProcessEnv) {
   const hasClient = env.BITBUCKET_CLIENT_ID !== undefined
   const secure = baseURL.protocol === 'https:'
   const fake = env.FAKE_BITBUCKET_URL !== undefined || !hasClient
+  const tenants = env.TENANTS ?? (production ? [] : ['acme', 'globex'])
 
   refuse(
     (env.BITBUCKET_CLIENT_SECRET !== undefined) !== hasClient,
@@ -94,6 +109,8 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     baseURL.pathname !== '/' || baseURL.search !== '',
     'BASE_URL must be an origin like https://app.example.com, without a path',
   )
+  const unknown = env.CUSTOM_DOMAINS?.find(({ tenant }) => tenant !== null && !tenants.includes(tenant))
+  refuse(unknown !== undefined, `CUSTOM_DOMAINS names the tenant ${unknown?.tenant}, which is not in TENANTS`)
   if (production) {
     refuse(fake, 'BITBUCKET_CLIENT_ID is missing: the fake Bitbucket signs anybody in and does not run in production')
     refuse(!env.SESSION_SECRET, 'SESSION_SECRET is missing: production has no default secret')
@@ -121,9 +138,14 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     databaseURL: env.DATABASE_URL,
     redisURL: env.REDIS_URL,
     smtpURL: env.SMTP_URL,
+    /** Development without a mail server: mails end at `/dev/mailbox`. */
+    hasMailbox: !production && env.SMTP_URL === undefined,
     mailFrom: env.MAIL_FROM,
     adminEmail: (env.ADMIN_EMAIL ?? (fake ? DEMO_ADMIN : undefined))?.toLowerCase(),
-    tenants: env.TENANTS ?? (production ? [] : ['acme', 'globex']),
+    tenants,
+    /** Further host names of the product and of its tenants. */
+    customDomains:
+      env.CUSTOM_DOMAINS ?? (fake ? [domain('corkboard.localhost'), domain('acme-notes.localhost=acme')] : []),
     trustProxy: env.TRUST_PROXY,
     client: hasClient ? { id: env.BITBUCKET_CLIENT_ID ?? '', secret: env.BITBUCKET_CLIENT_SECRET ?? '' } : null,
     fake: { port: env.FAKE_BITBUCKET_PORT, url: env.FAKE_BITBUCKET_URL },

@@ -1,4 +1,5 @@
 import { createClient } from '@redis/client'
+import type { Limiter, LimiterFactory } from 'passport-bitbucket-signin'
 import type { Pool } from 'pg'
 import { RateLimiterMemory, RateLimiterPostgres, RateLimiterRedis } from 'rate-limiter-flexible'
 import type { Log } from './log.js'
@@ -7,10 +8,15 @@ import type { Log } from './log.js'
 const RULES = {
   /** Passwords tried for one address from one network address. */
   password: { points: 10, duration: 15 * 60 },
-  /** Passwords tried for one address from anywhere. */
+  /** Passwords tried for one address from anywhere. Beyond it, each network is left with the next rule. */
   passwordPerDay: { points: 100, duration: 24 * 60 * 60 },
-  /** Mails we send to one address. */
+  passwordUnderAttack: { points: 3, duration: 24 * 60 * 60 },
+  /** Passwords tried in a browser that has signed in with this address before. Strangers cannot use these up. */
+  passwordKnownBrowser: { points: 10, duration: 15 * 60 },
+  /** Mails to one address that one network, or a browser known for the address, makes us send. */
   mail: { points: 5, duration: 60 * 60 },
+  /** Mails to one address, whoever asks for them. */
+  mailPerAddress: { points: 20, duration: 60 * 60 },
   /** Mails one network address makes us send. */
   mailsFromOneSource: { points: 30, duration: 60 * 60 },
 } as const
@@ -47,14 +53,52 @@ export async function counterFactory(
   return { factory, close: async () => {} }
 }
 
+/** Who has one IPv6 address has a whole network of them. */
+export function networkOf(ip = ''): string {
+  if (!ip.includes(':') || ip.startsWith('::ffff:')) return ip
+  const [start = ''] = ip.split('::')
+  return [...start.split(':'), '0', '0', '0', '0'].slice(0, 4).join(':')
+}
+
+/** Counters that can all begin again, for the demo: a scenario must not find the limits of the last one used up. */
+export function resettable(factory: CounterFactory | null): { factory: LimiterFactory; reset(): void } {
+  let round = 0
+  const make: CounterFactory = factory ?? ((options) => new RateLimiterMemory(options))
+  return {
+    reset: () => void round++,
+    factory(options) {
+      const counter = make(options)
+      const key = (name: string) => `${round} ${name}`
+      return { consume: (name) => counter.consume(key(name)), get: (name) => counter.get(key(name)) }
+    },
+  }
+}
+
 /** The app's own limits: guessing passwords and having us send mail. */
 export class Limits {
-  readonly #counters: Record<keyof typeof RULES, Counter>
+  readonly #counters: Record<keyof typeof RULES, Limiter>
 
-  constructor(factory: CounterFactory | null) {
-    const make: CounterFactory = factory ?? ((options) => new RateLimiterMemory(options))
+  constructor(factory: LimiterFactory | null) {
+    const make: LimiterFactory = factory ?? ((options) => new RateLimiterMemory(options))
     const entries = Object.entries(RULES).map(([name, rule]) => [name, make({ keyPrefix: `app.${name}`, ...rule })])
     this.#counters = Object.fromEntries(entries)
+  }
+
+  /**
+   * Counts a password. A stranger who guesses must neither go on for ever nor lock the owner out: known browsers count
+   * apart, and other networks than the stranger's keep some tries.
+   */
+  async mayTryPassword(email: string, network: string, knownBrowser: string | null): Promise<boolean> {
+    if (knownBrowser !== null) return this.allow('passwordKnownBrowser', knownBrowser)
+    if (!(await this.allow('password', `${network} ${email}`))) return false
+    return (await this.allow('passwordPerDay', email)) || this.allow('passwordUnderAttack', `${network} ${email}`)
+  }
+
+  /** Counts a mail, with the same care. */
+  async mayMail(email: string, network: string, knownBrowser: string | null): Promise<boolean> {
+    if (knownBrowser !== null) return this.allow('mail', knownBrowser)
+    if (!(await this.allow('mailsFromOneSource', network))) return false
+    return (await this.allow('mail', `${network} ${email}`)) && this.allow('mailPerAddress', email)
   }
 
   /** Counts one try; `false` = too many. A store that fails is an error, never a free try. */

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 
 /** What a sealed text is for. A text sealed for one purpose does not open for another. */
-type Purpose = 'client-secret' | 'tokens' | 'email-code'
+type Purpose = 'client-secret' | 'tokens' | 'email-code' | 'known-browser'
 
 /**
  * Encrypts what has to be kept and read again (AES-256-GCM), and fingerprints what only has to be compared. Keys come

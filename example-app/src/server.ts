@@ -1,14 +1,15 @@
 import type { Server } from 'node:http'
 import { Activity } from './accounts/activity.js'
 import { Codes } from './accounts/codes.js'
+import { KnownBrowsers } from './accounts/known-browsers.js'
 import { createApp } from './app.js'
 import { setUpBitbucket } from './bitbucket/plugin.js'
 import { ConnectionSettings } from './bitbucket/settings.js'
-import { type Config, ConfigError, loadConfig } from './config.js'
+import { type Config, ConfigError, DEMO_ADMIN, DEMO_PASSWORD, loadConfig } from './config.js'
 import { openDatabase } from './database/database.js'
 import { DEMO_CLIENT, furnish, startFake } from './demo/demo.js'
 import { housekeeping } from './housekeeping.js'
-import { counterFactory, Limits } from './limits.js'
+import { counterFactory, Limits, resettable } from './limits.js'
 import { createLog, type Log } from './log.js'
 import { Mailer } from './mail.js'
 import { Sealer } from './seal.js'
@@ -18,6 +19,8 @@ async function start(config: Config): Promise<void> {
   const log = createLog(config.logLevel)
   const { db, pool } = await openDatabase(config, log)
   const counters = await counterFactory(pool, config.redisURL, log)
+  const demoLimits = config.demo ? resettable(counters.factory) : null
+  const factory = demoLimits?.factory ?? counters.factory
   const sealer = new Sealer(config.secrets)
 
   // The fake Bitbucket beside us; another process's with FAKE_BITBUCKET_URL; else the real one.
@@ -28,22 +31,23 @@ async function start(config: Config): Promise<void> {
     clientSecret: config.client?.secret ?? DEMO_CLIENT.clientSecret,
     ...(fakeURL !== undefined && { endpoints: endpointsAt(fakeURL) }),
   }
-  const settings = new ConnectionSettings(config, db, sealer, environment)
+  const settings = new ConnectionSettings(config, db, sealer, environment, log)
   if (config.demo) await furnish(db, settings, config)
 
   const mailer = new Mailer(config, db, log)
   const activity = new Activity(db, log)
-  const bitbucket = setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters: counters.factory, log })
+  const bitbucket = setUpBitbucket({ config, db, sealer, settings, mailer, activity, counters: factory, log })
   let open = true
   const app = createApp(
     {
-      ...{ config, log, db, activity, mailer, settings, bitbucket },
+      ...{ config, log, db, activity, mailer, settings, sealer, bitbucket },
       codes: new Codes(db, sealer),
-      limits: new Limits(counters.factory),
+      limits: new Limits(factory),
+      knownBrowsers: new KnownBrowsers(config, sealer),
       authorizeOrigin: fakeURL ?? 'https://bitbucket.org',
       isOpen: () => open,
     },
-    fake,
+    fake && { bitbucket: fake, resetLimits: () => demoLimits?.reset() },
   )
   const server = app.listen({ host: config.host, port: config.port }, (error?: Error) => {
     if (error) fail(error)
@@ -91,19 +95,29 @@ function announce(config: Config, log: Log, clientID: string, fakeURL: string | 
     ? [
         `Corkboard is ready at ${config.baseURL.origin}`,
         `It uses a FAKE Bitbucket at ${fakeURL}: no account needed, never for production.`,
+        `  scenarios       ${config.baseURL.origin}/scenarios`,
+        ...(config.hasMailbox ? [`  mailbox         ${config.baseURL.origin}/dev/mailbox`] : []),
+        `  administration  ${config.baseURL.origin}/admin/connections`,
+        ...(config.adminEmail === DEMO_ADMIN ? [`                  as ${DEMO_ADMIN}, password ${DEMO_PASSWORD}`] : []),
       ]
     : [
         `Corkboard is ready at ${config.baseURL.origin}`,
         'It uses bitbucket.org. Your OAuth client there (workspace › Settings › OAuth clients) needs',
         `  callback URL  ${callbackURL}`,
-        '  permissions   Account: Read, Email',
+        '  permissions   Account: Read, Email: Read',
       ]
   if (config.logLevel !== 'silent') process.stdout.write(`\n${lines.join('\n')}\n\n`)
 }
 
-function fail(error: Error): never {
-  process.stderr.write(`${error instanceof ConfigError ? `Wrong configuration.\n${error.message}` : error.stack}\n`)
+function fail(error: NodeJS.ErrnoException & { port?: number }): never {
+  process.stderr.write(`${reasonOf(error)}\n`)
   process.exit(1)
+}
+
+function reasonOf(error: NodeJS.ErrnoException & { port?: number }): string | undefined {
+  if (error instanceof ConfigError) return `Wrong configuration.\n${error.message}`
+  if (error.code !== 'EADDRINUSE') return error.stack
+  return `Port ${error.port} is in use. Stop what listens there, or set PORT and FAKE_BITBUCKET_PORT to free ports.`
 }
 
 try {

@@ -1,5 +1,6 @@
 import type { User as AppUser } from './accounts/users.js'
 import type { Place } from './bitbucket/places.js'
+import type { ConnectionDraft } from './web/admin.js'
 
 /** What our code adds to the types of Express and express-session. */
 declare global {
@@ -26,7 +27,9 @@ declare module 'express-session' {
     device?: string
     /** The mailed code that this browser is waiting for. */
     emailCode?: { id: string; purpose: 'sign-up' | 'verify' | 'reset'; email: string }
-    /** Said once on the next page. */
-    notice?: string
+    /** Shown once on the next page. */
+    notice?: { text: string; isProblem?: boolean }
+    /** What the administrator entered and has not saved. */
+    connectionDraft?: ConnectionDraft
   }
 }

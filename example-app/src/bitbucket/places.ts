@@ -18,6 +18,8 @@ export interface Place {
 export function placeOf(req: Request, config: Config): Place | null {
   const base = config.baseURL.hostname
   const host = req.hostname?.toLowerCase() ?? ''
+  const custom = config.customDomains.find((each) => each.host === host)
+  if (custom) return { tenant: custom.tenant, application: 'board' }
   if (host === base) return { tenant: null, application: 'board' }
   if (!host.endsWith(`.${base}`)) return null
   const labels = host.slice(0, -base.length - 1).split('.')
@@ -33,7 +35,15 @@ export function originOf(place: Place, config: Config): string {
   return `${config.baseURL.protocol}//${[...labels, config.baseURL.host].join('.')}`
 }
 
-/** Every place there is. */
-export function allPlaces(config: Config): Place[] {
-  return [null, ...config.tenants].flatMap((tenant) => APPLICATIONS.map((application) => ({ tenant, application })))
+/** Where the site of a tenant (`null` = the product itself) is reached: our host names for it, then its custom domains. */
+export function domainsOf(tenant: string | null, config: Config): string[] {
+  const { protocol, port } = config.baseURL
+  const custom = config.customDomains.filter((each) => each.tenant === tenant)
+  return [
+    ...APPLICATIONS.map((application) => originOf({ tenant, application }, config)),
+    ...custom.map(({ host }) => `${protocol}//${host}${port && `:${port}`}`),
+  ]
 }
+
+export const everyDomain = (config: Config): string[] =>
+  [null, ...config.tenants].flatMap((tenant) => domainsOf(tenant, config))

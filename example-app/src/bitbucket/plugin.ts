@@ -1,15 +1,21 @@
 import passport from 'passport'
-import { type BitbucketSignIn, bitbucketSignIn, connections } from 'passport-bitbucket-signin'
+import {
+  type BitbucketSignIn,
+  bitbucketSignIn,
+  connections,
+  german,
+  type LimiterFactory,
+} from 'passport-bitbucket-signin'
 import type { Activity } from '../accounts/activity.js'
 import { accountHooks } from '../accounts/hooks.js'
 import { signedInAt } from '../accounts/signed-in-at.js'
 import type { User } from '../accounts/users.js'
 import type { Config } from '../config.js'
 import type { Db } from '../database/database.js'
-import type { CounterFactory } from '../limits.js'
 import type { Log } from '../log.js'
 import type { Mailer } from '../mail.js'
 import type { Sealer } from '../seal.js'
+import { languageOf } from '../web/language.js'
 import { placeOf } from './places.js'
 import type { ConnectionSettings } from './settings.js'
 import { sayUnreachable } from './unreachable.js'
@@ -21,7 +27,7 @@ interface Parts {
   readonly settings: ConnectionSettings
   readonly mailer: Mailer
   readonly activity: Activity
-  readonly counters: CounterFactory | null
+  readonly counters: LimiterFactory | null
   readonly log: Log
 }
 
@@ -65,12 +71,19 @@ export function setUpBitbucket({
       }),
     signedInAt,
     paths: { signedIn: '/', signIn: '/sign-in' },
+    // Confirming with Bitbucket must not lose what an administrator entered.
+    session: { keep: ['connectionDraft'] },
+    texts: (req) => (languageOf(req) === 'de' ? german : {}),
+    brand: (req) => {
+      const tenant = placeOf(req, config)?.tenant
+      return { name: tenant ? `Corkboard for ${tenant}` : 'Corkboard', logo: '/icon.svg', accent: '#9c431e' }
+    },
     ...(counters && { limiter: counters }),
     onError: (error) => log.error({ errorCode: error.code, err: error }, 'sign-in with Bitbucket'),
     onEvent: (event) => {
       if (event.type === 'started') return
-      const where = event.tenant === null ? '' : ` at ${event.tenant}`
-      activity.record(event.type, event.userId, `Bitbucket${where}${event.code === null ? '' : `: ${event.code}`}`)
+      const reason = event.code === null ? '' : `: ${event.code.replaceAll('_', ' ')}`
+      activity.record(event.type, event.userId, event.tenant, `Bitbucket${reason}`)
     },
   })
 }

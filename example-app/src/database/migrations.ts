@@ -113,6 +113,16 @@ const steps: Record<string, (db: Db) => Promise<void>> = {
       .addColumn('body', 'text', (column) => column.notNull())
       .execute()
   },
+
+  async '004-activity-by-tenant'(db) {
+    await db.schema.alterTable('activity').addColumn('tenant', 'text').execute()
+    await db.schema
+      .alterTable('activity')
+      .addColumn('count', 'integer', (column) => column.notNull().defaultTo(1))
+      .execute()
+    await db.schema.createIndex('activity_time').on('activity').column('at').execute()
+    await db.schema.createIndex('activity_tenant').on('activity').columns(['tenant', 'at']).execute()
+  },
 }
 
 /**

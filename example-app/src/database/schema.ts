@@ -81,8 +81,12 @@ export interface ActivityTable {
   id: string
   at: string
   user_id: string | null
+  /** Whose site it happened on, `null` = the product's own. */
+  tenant: string | null
   type: string
   detail: string
+  /** How often within the hour, for what is counted. */
+  count: number
 }
 
 export interface NotesTable {

@@ -24,15 +24,15 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'code',
     title: 'A first sign-in, Bitbucket not trusted',
     person: 'alice',
-    choose: 'Choose Alice and allow.',
+    choose: 'Alice is chosen: allow.',
     expect:
-      'Bitbucket says the address is confirmed, but that is only its word: a code is mailed first. It is in the mailbox.',
+      'Bitbucket says the address is confirmed, but that is only its word: a code is emailed first. It is in the mailbox.',
   },
   {
     id: 'trusted',
     title: 'A first sign-in, Bitbucket trusted',
     person: 'alice',
-    choose: 'Choose Alice and allow.',
+    choose: 'Alice is chosen: allow.',
     expect: 'With the trusted-provider switch on, the confirmed address counts: signed in at once, address verified.',
     settings: { trustedProvider: true },
   },
@@ -40,22 +40,22 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'unconfirmed',
     title: 'An unconfirmed address',
     person: 'bob',
-    choose: 'Choose Bob and allow.',
-    expect: 'Bitbucket itself has not confirmed this address, so even a trusted Bitbucket means a code by mail.',
+    choose: 'Bob is chosen: allow.',
+    expect: 'Bitbucket itself has not confirmed this address, so even a trusted Bitbucket means a code by email.',
     settings: { trustedProvider: true },
   },
   {
     id: 'none',
     title: 'No address at all',
     person: 'dave',
-    choose: 'Choose Dave and allow.',
+    choose: 'Dave is chosen: allow.',
     expect: 'You are asked for an address, which is then proven by code.',
   },
   {
     id: 'match-trusted',
     title: 'An account with this address exists, Bitbucket trusted',
     person: 'carol',
-    choose: 'Choose Carol and allow.',
+    choose: 'Carol is chosen: allow.',
     expect: 'Both sides have proven the address: Bitbucket is connected to the existing account, which is signed in.',
     settings: { trustedProvider: true },
     account: 'verified',
@@ -64,7 +64,7 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'match',
     title: 'An account with this address exists, Bitbucket not trusted',
     person: 'carol',
-    choose: `Choose Carol and allow, enter the code, then sign in as carol@example.com with “${DEMO_PASSWORD}”.`,
+    choose: `Carol is chosen: allow, enter the code, then sign in as carol@example.com with “${DEMO_PASSWORD}”.`,
     expect:
       'The code proves the mailbox, but the account belongs to whoever has its password: you prove that too, then confirm the connection.',
     account: 'verified',
@@ -73,7 +73,7 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'squatted',
     title: 'Somebody took the address before',
     person: 'grace',
-    choose: 'Choose Grace, allow and enter the code.',
+    choose: 'Grace is chosen: allow, and enter the code.',
     expect: `A stranger has set up an account with Grace’s address, unverified, with the password “${DEMO_PASSWORD}”. The owner gets a new account and the address: try that password afterwards.`,
     account: 'unverified',
   },
@@ -88,7 +88,7 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'member',
     title: 'Members of a workspace only: a member',
     person: 'alice',
-    choose: 'Choose Alice, who owns the workspace acme.',
+    choose: 'Alice, who owns the workspace acme, is chosen: allow.',
     expect: 'Signed in.',
     settings: { trustedProvider: true, workspaces: ['acme'] },
   },
@@ -96,7 +96,7 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'stranger',
     title: 'Members of a workspace only: somebody else',
     person: 'erin',
-    choose: 'Choose Erin, who is in no workspace.',
+    choose: 'Erin, who is in no workspace, is chosen: allow.',
     expect: 'Refused, with the reason.',
     settings: { trustedProvider: true, workspaces: ['acme'] },
   },
@@ -104,7 +104,7 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'closed',
     title: 'Sign-up is closed',
     person: 'erin',
-    choose: 'Choose Erin and allow.',
+    choose: 'Erin is chosen: allow.',
     expect: 'Only people who have an account get in; Erin has none.',
     settings: { trustedProvider: true, signUp: false },
   },
@@ -112,9 +112,8 @@ export const SCENARIOS: readonly Scenario[] = [
     id: 'down',
     title: 'Bitbucket is down',
     person: 'alice',
-    choose: 'Choose Alice and allow.',
-    expect:
-      'Bitbucket answers with errors: a page says so and offers another try. Choose any other scenario to mend it.',
+    choose: 'Alice is chosen: allow.',
+    expect: 'Bitbucket answers with errors: a page says so and offers another try. Any other scenario fixes it.',
     bitbucketDown: true,
   },
 ]
@@ -143,6 +142,11 @@ export async function prepare(
     })
   }
   await settings.save('default', { trustedProvider: false, ...scenario.settings })
-  fake.clearScripts()
+  fake.reset()
+  // The consent page offers people in this order and selects the first.
+  for (const { avatarUrl, ...each } of fake.people.filter(({ key }) => key !== scenario.person)) {
+    fake.removePerson(each.key)
+    fake.addPerson({ ...each, ...(avatarUrl !== undefined && { avatarUrl }) })
+  }
   if (scenario.bitbucketDown) fake.script('token', { status: 503, html: '<h1>Bitbucket is down</h1>' })
 }

@@ -1,6 +1,8 @@
 import type { Selectable } from 'kysely'
+import type { ActivityEntry } from '../accounts/activity.js'
 import type { User } from '../accounts/users.js'
-import type { ActivityTable, IdentitiesTable, SessionsTable } from '../database/schema.js'
+import type { IdentitiesTable, SessionsTable } from '../database/schema.js'
+import { activityList } from './activity.js'
 import { type Html, html } from './html.js'
 import { initials, when } from './layout.js'
 
@@ -9,7 +11,7 @@ interface AccountView {
   readonly identities: readonly Selectable<IdentitiesTable>[]
   readonly sessions: readonly Selectable<SessionsTable>[]
   readonly thisSession: string
-  readonly events: readonly Selectable<ActivityTable>[]
+  readonly events: readonly ActivityEntry[]
   readonly offered: boolean
 }
 
@@ -20,7 +22,7 @@ export function accountView(view: AccountView): Html {
 ${waysToSignIn(view)}
 ${sessionList(view)}
 <section class="card"><h2>Activity</h2>
-${view.events.length === 0 ? html`<p class="empty">Nothing yet.</p>` : activityList(view.events)}
+${activityList(view.events, { people: false })}
 </section>
 <section class="card danger"><h2>Delete my account</h2>
 <p>Your notes, your connection to Bitbucket and your sessions are deleted with it. This cannot be undone.</p>
@@ -35,7 +37,7 @@ function address(user: User): Html {
   return user.emailVerified
     ? html`${user.email} <span class="badge good">verified</span>`
     : html`${user.email} <span class="badge warn">not verified</span>
-<form method="post" action="/account/verify" class="inline"><button class="quiet">Mail me a code</button></form>`
+<form method="post" action="/account/verify" class="inline"><button class="quiet">Email me a code</button></form>`
 }
 
 function waysToSignIn({ user, identities, offered }: AccountView): Html {
@@ -77,31 +79,4 @@ ${
 <ul class="rows">${sessions.map(row)}</ul>
 ${sessions.length > 1 && html`<form method="post" action="/account/sessions/end"><button class="second">End all others</button></form>`}
 </section>`
-}
-
-/** What the events are called here; one that is missing says its own name. */
-const EVENTS: Readonly<Record<string, string>> = {
-  signed_in: 'Signed in',
-  signed_up: 'Signed up',
-  linked: 'Bitbucket connected',
-  unlinked: 'Bitbucket disconnected',
-  reauthenticated: 'Confirmed with Bitbucket',
-  claimed: 'Address proven and taken over',
-  code_sent: 'Code mailed',
-  code_failed: 'Code refused',
-  refused: 'Sign-in refused',
-  profile_changed: 'Bitbucket profile changed',
-  upstream_failed: 'Bitbucket did not answer',
-  password_set: 'Password set',
-  password_reset: 'Password reset',
-  sessions_ended: 'Sessions ended',
-  connection_changed: 'Connection changed',
-  connection_tested: 'Connection tested',
-  scenario: 'Scenario started',
-}
-
-export function activityList(events: readonly Selectable<ActivityTable>[]): Html {
-  const row = (event: Selectable<ActivityTable>) =>
-    html`<li><div><strong>${EVENTS[event.type] ?? event.type}</strong><br><small>${event.detail}</small></div><small>${when(event.at)}</small></li>`
-  return html`<ul class="rows">${events.map(row)}</ul>`
 }

@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import { isAdmin } from '../web/guards.js'
+import { languageOf } from '../web/language.js'
 import type { Services } from '../web/services.js'
 import { type Html, html } from './html.js'
 
@@ -32,7 +33,7 @@ ${req.place?.tenant && html`<span class="tenant">${req.place.tenant}</span>`}
 <nav aria-label="Main">
 ${link('/', 'Board')}
 ${services.config.demo && link('/scenarios', 'Scenarios')}
-${isAdmin(user, services.config) && link('/admin/bitbucket', 'Administration')}
+${isAdmin(user, services.config) && html`<a href="/admin/connections"${here.startsWith('/admin') && html` aria-current="page"`}>Administration</a>`}
 ${
   user
     ? html`<a class="me" href="/account"${here === '/account' && html` aria-current="page"`}><span class="avatar small" aria-hidden="true">${initials(user.name)}</span>${user.name}</a>
@@ -42,9 +43,17 @@ ${
 </nav>
 </header>
 <main id="main" tabindex="-1">
-${notice !== undefined && html`<p class="notice" role="status">${notice}</p>`}
+${notice && (notice.isProblem ? html`<p class="problem" role="alert">${notice.text}</p>` : html`<p class="notice" role="status">${notice.text}</p>`)}
 ${body}
 </main>
+<footer class="foot"><form method="post" action="/language" class="inline"><span>Bitbucket sign-in pages in</span>
+${[
+  ['en', 'English'],
+  ['de', 'Deutsch'],
+].map(
+  ([code = '', name]) =>
+    html`<button class="quiet" name="language" value="${code}" lang="${code}" aria-pressed="${code === languageOf(req) ? 'true' : 'false'}">${name}</button>`,
+)}</form></footer>
 </body>
 </html>`
   res.type('html').set('Cache-Control', 'no-store').send(document.text)
@@ -52,7 +61,7 @@ ${body}
 
 function demoBar(services: Services): Html {
   return html`<aside class="demo" aria-label="Demo">Demo: a <strong>fake Bitbucket</strong> at <a href="${services.authorizeOrigin}">${services.authorizeOrigin}</a> stands in for bitbucket.org.
-Mail ends in the <a href="/dev/mailbox">mailbox</a>.</aside>`
+Email goes to the <a href="/dev/mailbox">mailbox</a>.</aside>`
 }
 
 /** A refusal above a form. */

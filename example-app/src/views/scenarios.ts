@@ -1,17 +1,18 @@
 import type { Scenario } from '../demo/scenarios.js'
 import { type Html, html } from './html.js'
 
-export function scenariosView(scenarios: readonly Scenario[]): Html {
+export function scenariosView(scenarios: readonly Scenario[], tried: readonly string[], hasMailbox: boolean): Html {
+  const next = scenarios.find(({ id }) => !tried.includes(id))
+  const done = scenarios.filter(({ id }) => tried.includes(id)).length
   return html`<h1>Scenarios</h1>
-<p class="lead">Each button sets the stage – settings, accounts, the fake Bitbucket – signs you out and starts a sign-in. The settings stay as the
-scenario left them; see Administration.</p>
+<p class="lead">Each button sets the stage (settings, accounts, limits, the fake Bitbucket), signs you out and starts a sign-in. The right person
+is chosen at the fake Bitbucket already. Settings stay as the scenario left them; see Administration.</p>
+<p>${done} of ${scenarios.length} tried.${hasMailbox && html` Codes arrive in the <a href="/dev/mailbox" target="_blank">mailbox</a>.`}</p>
 <ol class="scenarios">${scenarios.map(
-    ({
-      id,
-      title,
-      choose,
-      expect,
-    }) => html`<li class="card"><h2>${title}</h2><p>${choose}</p><p class="expect">${expect}</p>
-<form method="post" action="/scenarios/${id}"><button aria-label="Try: ${title}">Try it</button></form></li>`,
+    (
+      scenario,
+    ) => html`<li class="card"><h2>${scenario.title}${tried.includes(scenario.id) && html` <span class="badge good">Tried</span>`}${scenario === next && html` <span class="badge plain">Next</span>`}</h2>
+<p>${scenario.choose}</p><p class="expect">${scenario.expect}</p>
+<form method="post" action="/scenarios/${scenario.id}"><button aria-label="Try: ${scenario.title}"${scenario !== next && html` class="second"`}>Try it</button></form></li>`,
   )}</ol>`
 }

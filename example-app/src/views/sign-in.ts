@@ -9,13 +9,16 @@ interface SignInView {
   readonly returnTo: string
   readonly problem: string | undefined
   readonly email: string
+  /** Confirms that it is still the same user. */
+  readonly isSignedIn: boolean
   /** What a newcomer to the demo is told, `null` = this is no demo. */
   readonly demo: { readonly admin: boolean } | null
 }
 
-export function signInView({ button, pending, returnTo, problem, email, demo }: SignInView): Html {
+export function signInView({ button, pending, returnTo, problem, email, demo, isSignedIn }: SignInView): Html {
   return html`<div class="narrow card">
-<h1>Sign in</h1>
+<h1>${isSignedIn ? 'Confirm that it is you' : 'Sign in'}</h1>
+${isSignedIn && html`<p>Your last sign-in was more than 10 minutes ago. What you entered is kept.</p>`}
 ${problemBox(problem)}
 ${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is waiting. It goes on when you sign in here, or <a href="${pending.next}">go back to it</a>.</p>`}
 ${button !== '' && html`${trusted(button)}<p class="or"><span>or</span></p>`}

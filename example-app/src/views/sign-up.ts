@@ -1,7 +1,9 @@
-import { type Html, html } from './html.js'
+import { type Html, html, trusted } from './html.js'
 import { problemBox, refused } from './layout.js'
 
-interface SignUpView {
+export interface SignUpView {
+  /** The package's button: finished HTML, empty if Bitbucket is not offered. */
+  readonly button: string
   readonly problem?: string
   /** The field that the problem is about. */
   readonly field?: unknown
@@ -9,10 +11,11 @@ interface SignUpView {
   readonly email?: unknown
 }
 
-export function signUpView({ problem, field, name, email }: SignUpView): Html {
+export function signUpView({ button, problem, field, name, email }: SignUpView): Html {
   const about = (each: string) => refused(field === each ? problem : undefined)
   return html`<div class="narrow card"><h1>Create an account</h1>
 ${problemBox(problem)}
+${button !== '' && html`${trusted(button)}<p class="or"><span>or</span></p>`}
 <form method="post" action="/sign-up" class="fields">
 <label for="name">Name</label>
 <input id="name" name="name" autocomplete="name" required maxlength="80" value="${String(name ?? '')}"${about('name')}>
@@ -30,14 +33,17 @@ export function codeView({
   purpose,
   email,
   problem,
+  hasMailbox,
 }: {
   purpose: string
   email: string
   problem: string | undefined
+  hasMailbox: boolean
 }): Html {
   return html`<div class="narrow card"><h1>Enter the code</h1>
 ${problemBox(problem)}
-<p>A mail is on its way to <strong>${email}</strong>. The code in it works for 10 minutes.</p>
+<p>We emailed a code to <strong>${email}</strong>. It works for 10 minutes.</p>
+${hasMailbox && html`<p class="demo-hint">In development, it is in the <a href="/dev/mailbox" target="_blank">mailbox</a>.</p>`}
 <form method="post" action="/code" class="fields">
 <label for="code">Code</label>
 <input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required${refused(problem) || html` autofocus`}>
@@ -57,7 +63,7 @@ ${problemBox(problem)}
 <form method="post" action="/reset" class="fields">
 <label for="email">Email address</label>
 <input id="email" name="email" type="email" autocomplete="username" required value="${String(email ?? '')}"${refused(problem)}>
-<button>Mail me a code</button>
+<button>Email me a code</button>
 </form>
 <p class="aside"><a href="/sign-in">Back to sign-in</a></p></div>`
 }

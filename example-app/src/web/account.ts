@@ -1,4 +1,4 @@
-import { Router } from 'express'
+import { type Request, Router } from 'express'
 import { z } from 'zod'
 import { hashPassword } from '../accounts/passwords.js'
 import { endSessions, rowId } from '../accounts/session-store.js'
@@ -16,6 +16,8 @@ export function accountRoutes(services: Services): Router {
   const { db, activity, bitbucket } = services
   const router = Router()
   const recently = requireRecentSignIn(bitbucket)
+  const record = (req: Request, type: string, userId: string, detail: string) =>
+    activity.record(type, userId, req.place?.tenant ?? null, detail)
 
   /** The signed-in user as data: for scripts, and for tests. */
   router.get('/me', async (req, res) => {
@@ -50,7 +52,7 @@ export function accountRoutes(services: Services): Router {
     const user = req.user as User
     if (req.body?.id === undefined) await endSessions(db, user.id, req.sessionID)
     else await db.deleteFrom('sessions').where('id', '=', String(req.body.id)).where('user_id', '=', user.id).execute()
-    activity.record('sessions_ended', user.id, req.body?.id === undefined ? 'All other sessions' : 'One session')
+    record(req, 'sessions_ended', user.id, req.body?.id === undefined ? 'All other sessions' : 'One session')
     res.redirect(303, '/account')
   })
 
@@ -58,17 +60,16 @@ export function accountRoutes(services: Services): Router {
     const user = req.user as User
     const input = newPassword.safeParse(req.body?.password)
     if (!input.success || !user.emailVerified) {
-      req.session.notice = user.emailVerified
-        ? 'Choose a password of at least 10 characters.'
-        : 'Confirm your address first.'
+      const text = user.emailVerified ? 'Choose a password of at least 10 characters.' : 'Confirm your address first.'
+      req.session.notice = { text, isProblem: true }
     } else {
       const password_hash = await hashPassword(input.data)
       await db.updateTable('users').set({ password_hash }).where('id', '=', user.id).execute()
       // A new id here, and the other sessions ended: whoever has a copy of this cookie is out as well.
       await endSessions(db, user.id)
       await signInByPassword(req, user)
-      activity.record('password_set', user.id, 'Other sessions were ended')
-      req.session.notice = 'Your password is set.'
+      record(req, 'password_set', user.id, 'Other sessions were ended')
+      req.session.notice = { text: 'Your password is set.' }
     }
     res.redirect(303, '/account')
   })
@@ -81,7 +82,7 @@ export function accountRoutes(services: Services): Router {
     await deleteUser(db, user.id)
     services.log.info({ userId: user.id }, 'account deleted')
     await new Promise<void>((resolve, reject) => req.session.regenerate((error) => (error ? reject(error) : resolve())))
-    req.session.notice = 'Your account is deleted.'
+    req.session.notice = { text: 'Your account is deleted.' }
     res.redirect(303, '/')
   })
 

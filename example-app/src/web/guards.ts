@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import type { BitbucketSignIn } from 'passport-bitbucket-signin'
 import { signedInAt } from '../accounts/signed-in-at.js'
 import type { User } from '../accounts/users.js'
-import { allPlaces, originOf, placeOf } from '../bitbucket/places.js'
+import { everyDomain, placeOf } from '../bitbucket/places.js'
 import type { Config } from '../config.js'
 
 /** Puts tenant and application on the request, and brings people who came by another host name to ours. */
@@ -23,7 +23,7 @@ export function findPlace(config: Config): RequestHandler {
  * nothing has to send `Origin` itself. (The router of `passport-bitbucket-signin` guards its own routes.)
  */
 export function sameOrigin(config: Config): RequestHandler {
-  const ours = new Set(allPlaces(config).map((place) => originOf(place, config)))
+  const ours = new Set(everyDomain(config))
   return (req, res, next) => {
     if (req.method === 'GET' || req.method === 'HEAD') return next()
     const site = req.get('sec-fetch-site')
@@ -40,8 +40,8 @@ export const requireUser: RequestHandler = (req, res, next) => {
 }
 
 /**
- * For what a thief of an unlocked laptop would do first: wants a sign-in of the last ten minutes. Who has a password
- * is asked for it, everybody else goes by way of Bitbucket.
+ * Requires a sign-in of the last ten minutes, against a thief with an unlocked laptop. Users with a password are asked
+ * for it, all others confirm with Bitbucket. A form that must survive this is kept by its own route.
  */
 export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler {
   const askBitbucket = bitbucket.requireRecentSignIn()
@@ -49,8 +49,6 @@ export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler 
     const recent = Date.now() - (signedInAt(req)?.getTime() ?? 0) < 10 * 60_000
     if (recent) return next()
     if (req.method === 'GET' && !req.user?.hasPassword) return askBitbucket(req, res, next)
-    // What a form sent is not kept. Seen before or after confirming, by the way that is taken.
-    req.session.notice = 'This needs a recent sign-in. Confirm that it is you, then press the button again.'
     const way = req.user?.hasPassword ? '/sign-in' : '/auth/bitbucket/reauthenticate'
     res.redirect(303, `${way}?returnTo=${req.path.startsWith('/admin/') ? '/admin/bitbucket' : '/account'}`)
   }

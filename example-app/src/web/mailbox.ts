@@ -1,7 +1,16 @@
-import { Router } from 'express'
+import { type RequestHandler, type Response, Router } from 'express'
 import { html } from '../views/html.js'
 import { sendPage, when } from '../views/layout.js'
 import type { Services } from './services.js'
+
+/** Adds a way to the mailbox to the package's pages that ask for a code. */
+export const mailboxLink: RequestHandler = (_req, res, next) => {
+  const end = res.end.bind(res) as (body?: unknown) => Response
+  const link = html`<p>In development, email goes to the <a href="/dev/mailbox" target="_blank">mailbox</a>.</p>`
+  res.end = ((body?: unknown) =>
+    end(typeof body === 'string' ? body.replace('</main>', () => `${link.text}</main>`) : body)) as typeof res.end
+  next()
+}
 
 /** Mails that nobody sent: a page for people, JSON for tests (`?to=` narrows both). Never mounted in production. */
 export function mailboxRoutes(services: Services): Router {
@@ -25,7 +34,7 @@ export function mailboxRoutes(services: Services): Router {
       (mail) =>
         html`<li class="card"><h2>${mail.subject}</h2><p><small>to ${mail.recipient}, ${when(mail.at)}</small></p><pre>${mail.body}</pre></li>`,
     )
-    const body = html`<h1>Mailbox</h1><p class="lead">Development only: what would have been mailed, newest first.</p>
+    const body = html`<h1>Mailbox</h1><p class="lead">Development only: the emails that were not sent, newest first. Reload this page after a step that sends one.</p>
 ${mails.length === 0 ? html`<p class="empty">No mail yet.</p>` : html`<ul class="mails">${list}</ul>`}`
     sendPage(services, req, res, 'Mailbox', body)
   })

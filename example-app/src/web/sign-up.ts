@@ -3,8 +3,9 @@ import { z } from 'zod'
 import { hashPassword } from '../accounts/passwords.js'
 import { confirmAddress, openAccount, resetPassword } from '../accounts/proven-address.js'
 import { findRowByEmail, type User } from '../accounts/users.js'
+import { networkOf } from '../limits.js'
 import { sendPage } from '../views/layout.js'
-import { codeView, resetView, signUpView } from '../views/sign-up.js'
+import { codeView, resetView, type SignUpView, signUpView } from '../views/sign-up.js'
 import { requireUser } from './guards.js'
 import type { Services } from './services.js'
 import { signInByPassword } from './sign-in.js'
@@ -12,7 +13,7 @@ import { signInByPassword } from './sign-in.js'
 const email = z.email({ error: 'Enter an email address.' }).max(254)
 const password = z.string().min(10, { error: 'Choose a password of at least 10 characters.' }).max(200)
 const signUp = z.object({ name: z.string().trim().min(1, { error: 'Enter your name.' }).max(80), email, password })
-const TOO_MANY_MAILS = 'Too many mails were asked for. Try again in an hour.'
+const TOO_MANY_MAILS = 'Too many emails requested. Try again in an hour.'
 const WRONG_CODE: Record<'wrong' | 'gone', string> = {
   wrong: 'That is not the code we sent.',
   gone: 'This code is used up or too old. Start again to get another one.',
@@ -28,8 +29,8 @@ export function signUpRoutes(services: Services): Router {
   const router = Router()
   type Purpose = 'sign-up' | 'verify' | 'reset'
 
-  const mayMail = async (req: Request, address: string) =>
-    (await limits.allow('mailsFromOneSource', req.ip ?? '')) && (await limits.allow('mail', address))
+  const mayMail = (req: Request, address: string) =>
+    limits.mayMail(address, networkOf(req.ip), services.knownBrowsers.idOf(req, address))
 
   /** Remembers in this browser which code is awaited; the code itself goes by mail only. */
   const waitForCode = (req: Request, purpose: Purpose, address: string, id: string) => {
@@ -42,13 +43,16 @@ export function signUpRoutes(services: Services): Router {
       text: `${code}\n\nThis code is for: ${what}. It works for 10 minutes, in the browser that asked for it.\nIf that was not you, ignore this mail.`,
     })
 
-  router.get('/sign-up', (req, res) => sendPage(services, req, res, 'Create an account', signUpView({})))
+  const showSignUp = async (req: Request, res: Response, view: Omit<SignUpView, 'button'> = {}) => {
+    const button = await services.bitbucket.button(req, { looks: 'class' })
+    sendPage(services, req, res, 'Create an account', signUpView({ ...view, button }))
+  }
+  router.get('/sign-up', (req, res) => showSignUp(req, res))
 
   router.post('/sign-up', async (req, res) => {
     const input = signUp.safeParse(req.body)
     const again = (status: number, problem: string, field: unknown) => {
-      const view = signUpView({ problem, field, name: req.body?.name, email: req.body?.email })
-      sendPage(services, req, res.status(status), 'Create an account', view)
+      return showSignUp(req, res.status(status), { problem, field, name: req.body?.name, email: req.body?.email })
     }
     if (!input.success) {
       const [issue] = input.error.issues
@@ -74,7 +78,7 @@ export function signUpRoutes(services: Services): Router {
     const user = req.user as User
     if (user.email === null || user.emailVerified) return res.redirect(303, '/account')
     if (!(await mayMail(req, user.email))) {
-      req.session.notice = TOO_MANY_MAILS
+      req.session.notice = { text: TOO_MANY_MAILS, isProblem: true }
       return res.redirect(303, '/account')
     }
     const { id, code } = await codes.issue({ purpose: 'verify', email: user.email, user_id: user.id }, { decoy: false })
@@ -88,7 +92,13 @@ export function signUpRoutes(services: Services): Router {
   const showCode = (req: Request, res: Response, problem?: string) => {
     const waiting = req.session.emailCode
     if (!waiting) return res.redirect('/sign-in')
-    sendPage(services, req, res, 'Enter the code', codeView({ ...waiting, problem }))
+    sendPage(
+      services,
+      req,
+      res,
+      'Enter the code',
+      codeView({ ...waiting, problem, hasMailbox: services.config.hasMailbox }),
+    )
   }
 
   router.post('/code', async (req, res) => {
@@ -103,7 +113,7 @@ export function signUpRoutes(services: Services): Router {
       // The code is good only for the account that asked for it.
       if (row.user_id !== req.user?.id) return res.redirect(303, '/account')
       await confirmAddress(db, row.user_id, row.email)
-      req.session.notice = 'Your address is confirmed.'
+      req.session.notice = { text: 'Your address is confirmed.' }
       return res.redirect(303, '/account')
     }
     const user =
@@ -111,11 +121,13 @@ export function signUpRoutes(services: Services): Router {
         ? await openAccount(db, row.name ?? '', row.email, row.password_hash ?? '')
         : await resetPassword(db, row.user_id ?? '', row.email, await hashPassword(newPassword?.data ?? ''))
     if (!user) {
-      req.session.notice = 'This address belongs to an account by now. Sign in to it.'
+      const text = 'This address now belongs to an account. Sign in to it.'
+      req.session.notice = { text, isProblem: true }
       return res.redirect(303, '/sign-in')
     }
     await signInByPassword(req, user)
-    activity.record(row.purpose === 'sign-up' ? 'signed_up' : 'password_reset', user.id, 'With a mailed code')
+    const type = row.purpose === 'sign-up' ? 'signed_up' : 'password_reset'
+    activity.record(type, user.id, req.place?.tenant ?? null, 'With an emailed code')
     res.redirect(303, services.bitbucket.pending(req)?.next ?? '/account')
   })
 
