@@ -18,9 +18,8 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** Runs the app of the README as it stands there, but for the port numbers. */
-async function runFirstScreen() {
-  const [port, fakePort] = [await freePort(), await freePort()]
+/** Starts the app of the README as it stands there, but for the port numbers. */
+function startFirstScreen(port: number, fakePort: number) {
   const folder = programFolder('first-screen')
   const app = blockNamed('README.md', 'app.mjs').replaceAll('3000', String(port)).replace('3001', String(fakePort))
   writeFileSync(join(folder, 'app.mjs'), app)
@@ -33,13 +32,19 @@ async function runFirstScreen() {
       output += chunk
     })
   }
+  return { running, output: () => output }
+}
+
+async function runFirstScreen() {
+  const port = await freePort()
+  const { output } = startFirstScreen(port, await freePort())
   const until = async (pattern: RegExp) => {
     for (let tries = 0; tries < 200; tries++) {
-      const found = pattern.exec(output)
+      const found = pattern.exec(output())
       if (found) return found
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
-    throw new Error(`no ${pattern} in: ${output}`)
+    throw new Error(`no ${pattern} in: ${output()}`)
   }
   await until(/http:\/\/localhost:\d+/)
   return { url: `http://localhost:${port}`, until }
@@ -65,6 +70,21 @@ describe('the app on the first screen of the README', () => {
       emailVerified: true,
     })
   })
+
+  it('case 31: says that its port is in use and exits with 1', async () => {
+    const holder = createServer()
+    await new Promise<void>((resolve) => holder.listen(0, resolve))
+    try {
+      const { port } = holder.address() as { port: number }
+      const { running, output } = startFirstScreen(port, await freePort())
+      const status = await new Promise((resolve) => running.once('close', resolve))
+      expect(status).toBe(1)
+      expect(output()).toContain('EADDRINUSE')
+      expect(output()).not.toContain(`http://localhost:${port}`)
+    } finally {
+      holder.close()
+    }
+  }, 20_000)
 
   it('has the page to which a person who cancels is led back', async () => {
     const { url } = await runFirstScreen()

@@ -1,5 +1,6 @@
+import { createServer } from 'node:net'
 import { afterAll, expect, test } from 'vitest'
-import { type ExampleApp, failToStart, startExampleApp } from './app'
+import { type ExampleApp, failToStart, freePort, startExampleApp } from './app'
 
 const SECRET = 'a-secret-that-is-long-enough-for-the-app-0123456789'
 const PRODUCTION = {
@@ -39,11 +40,30 @@ test.each([
   expect(output).not.toContain(SECRET)
 })
 
+test.each(['PORT', 'FAKE_BITBUCKET_PORT'])('case 31: says that %s is in use and exits with 1', async (name) => {
+  const holder = createServer()
+  await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve))
+  const { port } = holder.address() as { port: number }
+  const ports = { PORT: String(await freePort()), FAKE_BITBUCKET_PORT: String(await freePort()), [name]: String(port) }
+  const { status, output } = await failToStart(ports)
+  holder.close()
+  expect(status).toBe(1)
+  expect(output).toMatch(new RegExp(`Port ${port} .*(in use|taken)`))
+  expect(output).not.toContain('is ready at')
+})
+
+test('the demo prints where scenarios, mailbox and administration are', async () => {
+  const app = await startExampleApp()
+  started.push(app)
+  for (const path of ['/scenarios', '/dev/mailbox', '/admin/connections'])
+    expect(app.output()).toContain(app.url + path)
+})
+
 test('with a client of bitbucket.org it prints the callback URL to register and the permissions to tick', async () => {
   const app = await startExampleApp({ BITBUCKET_CLIENT_ID: 'key', BITBUCKET_CLIENT_SECRET: 'the-client-secret' })
   started.push(app)
   expect(app.output()).toContain(`${app.url}/auth/bitbucket/callback`)
-  expect(app.output()).toContain('Account: Read, Email')
+  expect(app.output()).toContain('Account: Read, Email: Read')
   expect(app.output()).not.toContain('the-client-secret')
   expect(app.output()).not.toContain('FAKE')
   const page = await (await fetch(app.url)).text()

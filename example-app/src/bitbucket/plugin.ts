@@ -70,7 +70,7 @@ export function setUpBitbucket({
         text: `${code}\n\nType this code where you signed in to Corkboard with the Bitbucket account ${maskedIdentity}. It works for 10 minutes.\n\nIf that was not you, ignore this mail. Give the code to nobody: with it they could pass this address off as their own.`,
       }),
     signedInAt,
-    paths: { signedIn: '/', signIn: '/sign-in' },
+    paths: { signedIn: '/', signIn: '/sign-in', confirm: '/sign-in' },
     // Confirming with Bitbucket must not lose what an administrator entered.
     session: { keep: ['connectionDraft'] },
     texts: (req) => (languageOf(req) === 'de' ? german : {}),

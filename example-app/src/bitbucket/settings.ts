@@ -108,13 +108,10 @@ export class ConnectionSettings {
 
   /** Whether people can sign in here, for the administrator. */
   async status(level: string): Promise<Status> {
-    const [{ problems }, { enabled, applications, visible }] = await Promise.all([
-      this.level(level),
-      this.effective(level),
-    ])
+    const [{ settings, problems }, { enabled, visible }] = await Promise.all([this.level(level), this.effective(level)])
+    if (settings.applications?.length === 0) return 'No application'
     if (isBroken(problems)) return 'Needs attention'
     if (!enabled) return 'Disabled'
-    if (applications?.length === 0) return 'No application'
     return visible ? 'Enabled' : 'Enabled, not shown'
   }
 

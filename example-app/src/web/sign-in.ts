@@ -48,8 +48,8 @@ export function signInRoutes(services: Services): Router {
     await signInByPassword(req, toUser(row))
     if (isConfirmed) req.session.notice = { text: 'Confirmed. You can continue now.' }
     activity.record('signed_in', row.id, req.place?.tenant ?? null, 'Signed in with password')
-    // A Bitbucket sign-in that waits for this proof goes on where it stopped.
-    res.redirect(303, bitbucket.pending(req)?.next ?? ownPage(req.body.returnTo))
+    // A pending sign-in with Bitbucket continues, or what was asked for before it.
+    res.redirect(303, (await bitbucket.signedIn(req, OWN_STAMP)) ?? ownPage(req.body.returnTo))
   })
 
   router.post('/sign-out', async (req, res) => {
@@ -75,6 +75,9 @@ export async function signOut({ bitbucket, config }: Services, req: Request, res
   await new Promise<void>((resolve, reject) => req.session.destroy((error) => (error ? reject(error) : resolve())))
   res.clearCookie(config.sessionCookie, { secure: config.secure })
 }
+
+/** `passwordAt` says when a password was typed, see `signedInAt`; the package need not stamp it as well. */
+export const OWN_STAMP = { recent: false }
 
 /** Where to go after the sign-in: only pages of this list, so there is nothing to get wrong about foreign URLs. */
 export function ownPage(value: unknown): string {

@@ -8,7 +8,7 @@ import { sendPage } from '../views/layout.js'
 import { codeView, resetView, type SignUpView, signUpView } from '../views/sign-up.js'
 import { requireUser } from './guards.js'
 import type { Services } from './services.js'
-import { signInByPassword } from './sign-in.js'
+import { OWN_STAMP, signInByPassword } from './sign-in.js'
 
 const email = z.email({ error: 'Enter an email address.' }).max(254)
 const password = z.string().min(10, { error: 'Choose a password of at least 10 characters.' }).max(200)
@@ -128,7 +128,7 @@ export function signUpRoutes(services: Services): Router {
     await signInByPassword(req, user)
     const type = row.purpose === 'sign-up' ? 'signed_up' : 'password_reset'
     activity.record(type, user.id, req.place?.tenant ?? null, 'With an emailed code')
-    res.redirect(303, services.bitbucket.pending(req)?.next ?? '/account')
+    res.redirect(303, (await services.bitbucket.signedIn(req, OWN_STAMP)) ?? '/account')
   })
 
   router.get('/reset', (req, res) => sendPage(services, req, res, 'Reset your password', resetView()))
