@@ -24,7 +24,10 @@ async function open(colorScheme: 'light' | 'dark', width: number) {
   const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 } })
   const page = await context.newPage()
   const complaints: string[] = []
-  page.on('console', (message) => complaints.push(`${page.url()}: ${message.text()}`))
+  page.on('console', (message) => {
+    // The fake Bitbucket has no icon; browsers ask for one on their own.
+    if (!message.location().url.endsWith('/favicon.ico')) complaints.push(`${page.url()}: ${message.text()}`)
+  })
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`))
   const look = async (name: string) => {
     await page.screenshot({ path: join(PICTURES, `${name}-${width}-${colorScheme}.png`), fullPage: true })
@@ -76,17 +79,84 @@ test.each([
     await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
     await page.getByRole('link', { name: 'Administration' }).click()
     await look('admin')
+    await page.getByRole('link', { name: 'Add connection' }).click()
+    await look('admin-add')
+    await page.getByRole('link', { name: 'Bitbucket', exact: false }).click()
+    await look('admin-bitbucket')
+    await page.getByLabel('Workspaces').fill('acme')
+    await page.getByRole('button', { name: 'Save', exact: true }).click()
+    await page.getByText('Not saved').waitFor()
+    await look('admin-refused')
+    await page.getByRole('button', { name: 'Discard changes' }).click()
     await page.getByRole('link', { name: 'globex' }).click()
     await look('admin-tenant')
-    await page.getByRole('button', { name: 'Test' }).click()
-    await page.getByRole('heading', { name: 'No problem found' }).waitFor()
+    await page.getByRole('button', { name: 'Test', exact: true }).click()
+    await page.getByRole('heading', { name: 'Sign-in with Bitbucket works' }).waitFor()
     await look('admin-test')
+    await page.getByRole('link', { name: 'All activity' }).click()
+    await look('admin-activity')
     // A page that does not exist is told by the browser itself.
-    expect(complaints.filter((line) => !line.includes('/nowhere'))).toEqual([])
+    const expected = (line: string) => line.includes('/nowhere') || line.includes('status of 400')
+    expect(complaints.filter((line) => !expected(line))).toEqual([])
     await close()
   },
   90_000,
 )
+
+test('the operator: a tile, the callback URL first and copied, a tenant overridden and reset, saved and tested', async () => {
+  const { page, complaints, close } = await open('light', 1280)
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.url })
+  await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
+  await page.goto(`${app.url}/admin/connections`)
+  await page.getByRole('link', { name: 'Add connection' }).click()
+  await page.getByRole('link', { name: 'Bitbucket', exact: false }).click()
+  const headings = await page.locator('form h2').allInnerTexts()
+  expect(headings.slice(0, 4).map((each) => each.slice(0, 2))).toEqual(['1.', '2.', '3.', '4.'])
+  await page.getByRole('button', { name: 'Copy: Callback URL in use' }).click()
+  await page.getByText('Copied', { exact: true }).waitFor()
+  expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`${app.url}/auth/bitbucket/callback`)
+  expect(await page.getByText('Create OAuth client', { exact: true }).isVisible()).toBe(true)
+  for (const name of ['account (always)', 'email (always)'])
+    expect(await page.getByRole('checkbox', { name }).isChecked()).toBe(true)
+
+  await page.getByRole('link', { name: 'acme', exact: true }).click()
+  await page.getByRole('radio', { name: /^Override/ }).check()
+  await page.getByLabel('People without an account').selectOption('Are refused')
+  await page.getByRole('button', { name: 'Save and test' }).click()
+  await page.getByRole('heading', { name: 'Sign-in with Bitbucket works' }).waitFor()
+  expect(await page.getByText('Overridden').isVisible()).toBe(true)
+  expect(await page.getByText('checks passed').isVisible()).toBe(true)
+  await page.getByRole('button', { name: 'Reset to inherited' }).click()
+  await page.getByText('Everything is inherited again').waitFor()
+  expect(await page.getByText('Overridden').count()).toBe(0)
+  expect(complaints).toEqual([])
+  await close()
+}, 60_000)
+
+test('the operator configures a connection by keyboard alone and without scripts', async () => {
+  const context = await browser.newContext({ javaScriptEnabled: false })
+  const page = await context.newPage()
+  await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
+  await page.goto(`${app.url}/admin/bitbucket?level=acme`)
+  const reach = async (selector: string) => {
+    for (let step = 0; step < 80; step++) {
+      await page.keyboard.press('Tab')
+      if ((await page.locator(`${selector}:focus`).count()) > 0) return
+    }
+    throw new Error(`Tab does not reach ${selector}`)
+  }
+  await reach('[name=override]')
+  await page.keyboard.press('ArrowDown')
+  await reach('#visible')
+  await page.keyboard.press('W')
+  await reach('.save button')
+  await page.keyboard.press('Enter')
+  await page.getByText('Saved.').waitFor()
+  expect(await page.getByText('Enabled, not shown').isVisible()).toBe(true)
+  await page.getByRole('button', { name: 'Reset to inherited' }).click()
+  await page.getByText('Everything is inherited again').waitFor()
+  await context.close()
+}, 60_000)
 
 test('the button, the consent, signed in; a note; signed out', async () => {
   const { page, complaints, close } = await open('light', 1280)

@@ -60,8 +60,9 @@ ${
 </ul></section>`
 }
 
-function passwordForm({ hasPassword }: User): Html {
+function passwordForm({ email, hasPassword }: User): Html {
   return html`<form method="post" action="/account/password" class="inline">
+<input name="username" autocomplete="username" value="${email}" hidden>
 <label for="password" class="hidden">New password</label>
 <input id="password" name="password" type="password" autocomplete="new-password" minlength="10" required placeholder="New password">
 <button class="second">${hasPassword ? 'Change' : 'Set a password'}</button></form>`

@@ -198,7 +198,8 @@ const listInput = (form: Form, name: 'scope' | 'workspaces', example: string) =>
 
 /** The doctor's report: what it means first, then what to do, and what is in order folded away. */
 function verdict({ findings }: DoctorReport, status: Status): Html {
-  const [passed, open] = [true, false].map((isOk) => findings.filter((each) => (each.verdict === 'ok') === isOk))
+  const needAction = findings.filter(({ fix }) => fix !== null)
+  const passed = findings.filter(({ fix }) => fix === null)
   const problems = findings.filter((each) => each.verdict === 'problem').length
   const isOff = !status.startsWith('Enabled')
   const title =
@@ -210,8 +211,8 @@ function verdict({ findings }: DoctorReport, status: Status): Html {
   return html`<section class="card" role="status"><h2>${title}</h2>
 ${isOff && html`<p class="problem">Its status is “${status}”. ${problems === 0 && 'The checks found no problem otherwise.'}</p>`}
 <p>${problems === 0 ? 'No problem found.' : problems === 1 ? 'Fix this problem:' : `Fix these ${problems} problems:`}</p>
-${findingList(open ?? [])}
-<details><summary>${passed?.length} checks passed</summary>${findingList(passed ?? [])}</details></section>`
+${findingList(needAction)}
+<details><summary>${passed.filter((each) => each.verdict === 'ok').length} checks passed</summary>${findingList(passed)}</details></section>`
 }
 
 const VERDICTS = { ok: 'Passed', warning: 'Warning', problem: 'Problem', unknown: 'Not visible from here' }

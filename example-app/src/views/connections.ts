@@ -4,6 +4,8 @@ import { type Html, html } from './html.js'
 interface Summary {
   readonly level: string
   readonly status: Status
+  /** Which applications offer it. */
+  readonly applications: readonly string[]
   /** How many settings the level has of its own. */
   readonly ownSettings: number
   readonly ownClient: boolean
@@ -23,10 +25,10 @@ export function connectionsView({ levels, people }: { levels: readonly Summary[]
 <p><a href="/admin/activity">Activity</a></p>`
 }
 
-function siteRow({ level, status, ownSettings, ownClient }: Summary): Html {
+function siteRow({ level, status, applications, ownSettings, ownClient }: Summary): Html {
   const name = level === 'default' ? 'All sites' : level
   const own = ownClient ? 'Own OAuth client' : ownSettings > 0 ? 'Overrides settings' : 'Inherits everything'
-  return html`<li><div><strong>${name}</strong> ${statusBadge(status)}<br><small>${level === 'default' ? 'What tenants inherit' : own}</small></div>
+  return html`<li><div><strong>${name}</strong> ${statusBadge(status)}<br><small>${level === 'default' ? 'What tenants inherit' : own} · Used by ${applications.join(', ') || 'no application'}</small></div>
 <a class="button second" href="/admin/bitbucket?level=${level}" aria-label="Configure Bitbucket for ${name}">Configure</a></li>`
 }
 

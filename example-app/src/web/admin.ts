@@ -36,8 +36,13 @@ export function adminRoutes(services: Services): Router {
   })
 
   const summary = async (level: string) => {
-    const [{ settings: own }, status] = await Promise.all([settings.level(level), settings.status(level)])
-    return { level, status, ownSettings: Object.keys(own).length, ownClient: own.clientID !== undefined }
+    const [{ settings: own }, status, { applications = [] }] = await Promise.all([
+      settings.level(level),
+      settings.status(level),
+      settings.effective(level),
+    ])
+    const ownSettings = Object.keys(own).length
+    return { level, status, applications, ownSettings, ownClient: own.clientID !== undefined }
   }
 
   // A tenant that is gone must not end at `default`: what was meant for one site would change all of them.
