@@ -8,6 +8,7 @@ import {
   uniqueViolation,
 } from 'passport-bitbucket-signin'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 
 export interface User {
   id: number
@@ -29,8 +30,8 @@ export function accountHooks(db: Database): AccountHooks<User> {
   const byIdentity = db.prepare<[string, string], User>(
     'SELECT users.* FROM users JOIN identities ON user_id = users.id WHERE issuer = ? AND subject = ?',
   )
-  const identities = db.prepare<[number], { issuer: string; id: string; profile: string }>(
-    'SELECT issuer, subject AS id, profile FROM identities WHERE user_id = ?',
+  const identities = db.prepare<[number], { issuer: string; subject: string; profile: string }>(
+    'SELECT issuer, subject, profile FROM identities WHERE user_id = ?',
   )
 
   return {
@@ -64,16 +65,19 @@ export function accountHooks(db: Database): AccountHooks<User> {
         if (email) verify.run(id, email.address)
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, () => {
-        if (!byId.get(id)?.password_hash && identities.all(id).length < 2) return 'last'
+        if (!byId.get(id)?.password_hash && !stillStored(remaining, identities.all(id))) return 'last'
         const remove = db.prepare('DELETE FROM identities WHERE issuer = ? AND subject = ? AND user_id = ?')
         remove.run(identity.issuer, identity.id, id)
         db.prepare('UPDATE users SET auto_link = 0 WHERE id = ?').run(id)
         return 'unlinked'
       }),
 
-    listIdentities: ({ user }) => identities.all(user.id).map((row) => ({ ...row, profile: JSON.parse(row.profile) })),
+    listIdentities: ({ user }) =>
+      identities
+        .all(user.id)
+        .map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) })),
 
     describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified === 1 }),
 

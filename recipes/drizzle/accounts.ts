@@ -10,6 +10,7 @@ import {
 } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 import { identities, session, users } from './schema'
 
 export type User = typeof users.$inferSelect
@@ -61,12 +62,12 @@ export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
         if (own) await tx.update(users).set({ emailVerified: true }).where(own)
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, async (tx) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await lockUser(tx, id)
-        const all = await tx.select({ subject: identities.subject }).from(identities).where(eq(identities.userId, id))
-        if (!user?.passwordHash && all.length < 2) return 'last'
+        const rows = await tx.select().from(identities).where(eq(identities.userId, id))
+        if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
         await tx.delete(identities).where(and(stores(identity), eq(identities.userId, id)))
         await tx.update(users).set({ autoLink: false }).where(eq(users.id, id))
         return 'unlinked'

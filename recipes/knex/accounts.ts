@@ -9,6 +9,7 @@ import {
 } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 
 export interface User {
   id: number
@@ -70,12 +71,12 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
         if (own) await trx<User>('users').where(own).update({ email_verified: true })
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(knex, async (trx) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await lockUser(trx, id)
-        const all = await trx<StoredRow>('identities').where({ user_id: id }).select('subject')
-        if (!user?.password_hash && all.length < 2) return 'last'
+        const rows: StoredRow[] = await trx<StoredRow>('identities').where({ user_id: id })
+        if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'
         await trx<StoredRow>('identities')
           .where({ ...key(identity), user_id: id })
           .delete()

@@ -9,6 +9,7 @@ import {
   uniqueViolation,
 } from 'passport-bitbucket-signin'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 import type { Tables } from './schema'
 
 export type User = Selectable<Tables['users']>
@@ -59,11 +60,11 @@ export function accountHooks(db: Kysely<Tables>): AccountHooks<User> {
         await own.where(sameAddress(email.address)).execute()
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, async (trx) => {
         const user = await lockUser(trx, id)
-        const all = await trx.selectFrom('identities').select('subject').where('user_id', '=', id).execute()
-        if (!user?.password_hash && all.length < 2) return 'last'
+        const rows = await trx.selectFrom('identities').selectAll().where('user_id', '=', id).execute()
+        if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'
         const deleted = trx.deleteFrom('identities').where('user_id', '=', id)
         await deleted.where('issuer', '=', identity.issuer).where('subject', '=', identity.id).execute()
         await trx.updateTable('users').set({ auto_link: 0 }).where('id', '=', id).execute()

@@ -66,9 +66,10 @@ export function accountHooks({ users, identities }: MemoryDatabase): AccountHook
       if (email && sameAddress(user.email, email.address)) user.emailVerified = true
     },
 
-    unlinkIdentity({ user: { id }, identity }) {
+    unlinkIdentity({ user: { id }, identity, remaining }) {
       const user = users.get(id)
-      if (!user || (!user.hasPassword && identitiesOf(user).length < 2)) return 'last'
+      const otherWay = remaining.some((each) => identityOf(each)?.userId === id)
+      if (!user || (!user.hasPassword && !otherWay)) return 'last'
       if (identityOf(identity)?.userId === id) identities.delete(keyOf(identity))
       user.autoLink = false
       return 'unlinked'

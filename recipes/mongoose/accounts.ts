@@ -47,9 +47,9 @@ export function accountHooks({ connection, users }: Models): AccountHooks<User> 
         if (address) await users.updateOne(address, { $set: { emailVerified: true } })
       }),
 
-    async unlinkIdentity({ user: { _id }, identity: { issuer, id } }) {
-      // In one step: a password or a second identity is there, and this identity goes.
-      const otherWay = { $or: [{ passwordHash: { $ne: null } }, { 'identities.1': { $exists: true } }] }
+    async unlinkIdentity({ user: { _id }, identity: { issuer, id }, remaining }) {
+      // In one step: a password or another identity that signs in is there, and this identity goes.
+      const otherWay = { $or: [{ passwordHash: { $ne: null } }, ...remaining.map(own)] }
       const gone = { $pull: { identities: { issuer, subject: id } }, $set: { autoLink: false } }
       const { matchedCount } = await users.updateOne({ _id, ...otherWay }, gone)
       return matchedCount === 0 ? 'last' : 'unlinked'

@@ -9,6 +9,7 @@ import {
 } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 
 export interface User extends RowDataPacket {
   id: number
@@ -18,6 +19,11 @@ export interface User extends RowDataPacket {
   password_hash: string | null
   suspended: 0 | 1
   auto_link: 0 | 1
+}
+
+interface StoredRow extends RowDataPacket {
+  issuer: string
+  subject: string
 }
 
 /** All hooks but `claimAddress`, which only apps that verify addresses add. */
@@ -67,13 +73,13 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
         if (email) await connection.execute(sql, [id, addressKey(email.address)])
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(pool, async (connection) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await lockUser(connection, id)
-        const sql = 'SELECT subject FROM identities WHERE user_id = ? FOR UPDATE'
-        const [all] = await connection.execute<RowDataPacket[]>(sql, [id])
-        if (!user?.password_hash && all.length < 2) return 'last'
+        const sql = 'SELECT issuer, subject FROM identities WHERE user_id = ? FOR UPDATE'
+        const [rows] = await connection.execute<StoredRow[]>(sql, [id])
+        if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'
         const remove = 'DELETE FROM identities WHERE issuer = ? AND subject = ? AND user_id = ?'
         await connection.execute(remove, [identity.issuer, identity.id, id])
         await connection.execute('UPDATE users SET auto_link = false WHERE id = ?', [id])

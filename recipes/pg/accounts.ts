@@ -8,6 +8,7 @@ import {
 } from 'passport-bitbucket-signin'
 import type { Pool, PoolClient } from 'pg'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 
 export interface User {
   id: string // bigint arrives as text
@@ -60,12 +61,12 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
         if (email) await client.query(sql, [id, email.address])
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(pool, async (client) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await lockUser(client, id)
-        const { rowCount } = await client.query('SELECT 1 FROM identities WHERE user_id = $1', [id])
-        if (!user?.password_hash && (rowCount ?? 0) < 2) return 'last'
+        const { rows } = await client.query('SELECT issuer, subject FROM identities WHERE user_id = $1', [id])
+        if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'
         const sql = 'DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND user_id = $3'
         await client.query(sql, [identity.issuer, identity.id, id])
         await client.query('UPDATE users SET auto_link = false WHERE id = $1', [id])

@@ -8,6 +8,7 @@ import {
 } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 import type { Prisma, PrismaClient, User } from './generated/client'
 
 export type { User }
@@ -46,10 +47,11 @@ export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
         if (own) await tx.user.updateMany({ where: own, data: { emailVerified: true } })
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(prisma, async (tx) => {
         const user = await lockUser(tx, id)
-        if (!user?.passwordHash && (await tx.identity.count({ where: { userId: id } })) < 2) return 'last'
+        const rows = await tx.identity.findMany({ where: { userId: id } })
+        if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
         await tx.identity.deleteMany({ where: { issuer: identity.issuer, subject: identity.id, userId: id } })
         await tx.user.update({ where: { id }, data: { autoLink: false } })
         return 'unlinked'

@@ -9,6 +9,7 @@ import {
 import { QueryTypes, type Transaction } from 'sequelize'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 import type { Models, User } from './models'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
@@ -47,12 +48,12 @@ export function accountHooks(models: Models): AccountHooks<User> {
           await user.update({ emailVerified: true }, { transaction })
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(models, async (transaction) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await users.findByPk(id, { transaction, lock: true })
-        const all = await identities.findAll({ where: { userId: id }, transaction, lock: true })
-        if (!user?.passwordHash && all.length < 2) return 'last'
+        const rows = await identities.findAll({ where: { userId: id }, transaction, lock: true })
+        if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
         await identities.destroy({ where: { ...key(identity), userId: id }, transaction })
         await user?.update({ autoLink: false }, { transaction })
         return 'unlinked'

@@ -9,6 +9,7 @@ import {
 import type { DataSource, EntityManager } from 'typeorm'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { stillStored } from '../shared/still-stored'
 import { identities, type User, users } from './entities'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
@@ -45,11 +46,12 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
         if (own) await tx.update(users, own, { emailVerified: true })
       }),
 
-    unlinkIdentity: ({ user: { id }, identity }) =>
+    unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, async (tx) => {
         // The lock makes parallel unlinks wait for each other.
         const user = await lockUser(tx, id)
-        if (!user?.passwordHash && (await tx.countBy(identities, { userId: id })) < 2) return 'last'
+        const rows = await tx.findBy(identities, { userId: id })
+        if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
         await tx.delete(identities, { ...key(identity), userId: id })
         await tx.update(users, { id }, { autoLink: false })
         return 'unlinked'

@@ -208,9 +208,10 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   inHooks(
     'unlink-last',
     'removes the last way in',
-    "(rowCount ?? 0) < 2) return 'last'",
-    "(rowCount ?? 0) < 1) return 'last'",
+    "!stillStored(remaining, rows)) return 'last'",
+    "rows.length < 1) return 'last'",
   ),
+  inHooks('unlink-unserved', 'counts each stored identity', '!stillStored(remaining, rows)', 'rows.length < 2'),
   inHooks('unlink-race', 'forgot the lock', 'WHERE id = $1 FOR UPDATE', 'WHERE id = $1'),
   inHooks(
     'unlink-foreign',

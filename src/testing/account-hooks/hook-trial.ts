@@ -134,10 +134,9 @@ export class HookTrial<User> {
     return this.call('linkIdentity', { user, ...person, email })
   }
 
-  async unlink(user: User, { identity }: Person): Promise<unknown> {
-    const own = this.setup.accounts.listIdentities ? ((await this.call('listIdentities', { user })) as Identity[]) : []
-    const remaining = own.filter(({ issuer, id }) => issuer !== identity.issuer || id !== identity.id)
-    return this.call('unlinkIdentity', { user, identity, remaining })
+  /** `remaining` are the user's other identities that can sign in, as they were when the request began. */
+  unlink(user: User, { identity }: Person, remaining: readonly Person[] = []): Promise<unknown> {
+    return this.call('unlinkIdentity', { user, identity, remaining: remaining.map((each) => each.identity) })
   }
 
   async claim(holders: readonly User[], person: Person, address: string): Promise<User> {

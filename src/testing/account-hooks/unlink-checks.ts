@@ -45,7 +45,7 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
       const person = trial.person()
       const user = await trial.signUp(person)
       const [other] = await linkMore(trial, user, 1, person.identity.id)
-      await expectUnlinked(await trial.unlink(user, person))
+      await expectUnlinked(await trial.unlink(user, person, other ? [other] : []))
       await expectIdentities(trial, user, other ? [other] : [], LOCKED_OUT)
     },
   },
@@ -59,6 +59,22 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
       const result = await trial.unlink(user, person)
       if ((await trial.ownerOf(person)) === null) fail('The only way to sign in was removed.', LOCKED_OUT)
       if (result !== 'last') fail(`\`unlinkIdentity\` returned ${kindOf(result)}, not 'last'.`, LOCKED_OUT)
+    },
+  },
+  {
+    name: 'unlink-unserved',
+    title: 'unlinkIdentity counts no identity as a way in that no connection serves',
+    needs: ['hook:unlinkIdentity'],
+    async run(trial) {
+      const person = trial.person()
+      const user = await trial.signUp(person)
+      await linkMore(trial, user, 1)
+      const result = await trial.unlink(user, person, [])
+      if (result === 'last' && (await trial.ownerOf(person)) !== null) return
+      fail('The only identity that can sign in was removed, because another one is stored.', {
+        effect: 'A user whose other identity belongs to a connection that is gone has no way left to sign in.',
+        fix: 'Count the identities of `remaining` that are still stored, not all rows.',
+      })
     },
   },
   {
@@ -118,7 +134,14 @@ async function raceToLast(trial: HookTrial<unknown>, count: number): Promise<voi
   const first = trial.person()
   const user = await trial.signUp(first)
   const people = [first, ...(await linkMore(trial, user, count - 1))]
-  await trial.atOnce(count, (index) => trial.unlink(user, people[index] ?? first))
+  await trial.atOnce(count, (index) => {
+    const person = people[index] ?? first
+    return trial.unlink(
+      user,
+      person,
+      people.filter((each) => each !== person),
+    )
+  })
   const left = await trial.identitiesOf(user)
   if (left.length === 0) fail(`${count} unlinks at once left no way to sign in.`, LOCKED_OUT)
   if (left.length > 1)
