@@ -22,9 +22,11 @@ import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
 import { renderButton } from './pages/button'
 import { PluginStrategy } from './passport/plugin-strategy'
 import { forgetBrowser } from './routes/forget'
+import { type GuardOptions, guard } from './routes/guard'
 import { navigationOnly } from './routes/navigation-only'
 import { pendingOf } from './routes/pending-form'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
+import { type MembershipOptions, requireMembership } from './routes/require-membership'
 import { createRouter, handler } from './routes/router'
 import type { Services } from './routes/services'
 import { type SignedInOptions, signedIn } from './routes/signed-in'
@@ -101,6 +103,22 @@ export interface BitbucketSignIn {
    * a limiter could not count is reported to `onError`.
    */
   forget(req: Request, res: Response): Promise<void>
+  /**
+   * Middleware for pages that need a signed-in user. A browser goes to `paths.signIn` and comes back; a client that asks
+   * for JSON gets 401 `{ error: 'not_signed_in', message, next }`. Mount it after the router and the sign-in page.
+   */
+  requireSignedIn(options?: GuardOptions): RequestHandler
+  /**
+   * Middleware for pages of a company: keeps checking, while a session lasts, that the user is a member of one of the
+   * connection's `workspaces`. A page request of a user whose membership was confirmed too long ago goes to a page with
+   * one button, and comes back; everything else is refused with `membership_unconfirmed` (403) and `next`. A user who
+   * turns out to be no member any more is signed out. Throws `configuration_invalid` for wrong options.
+   *
+   * @example
+   * const hour = 60 * 60 * 1000
+   * app.use('/internal', bitbucket.requireMembership({ maxAgeMs: 8 * hour, graceMs: 4 * hour }))
+   */
+  requireMembership(options: MembershipOptions): RequestHandler
   /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
   requireRecentSignIn(options?: RecentSignInOptions): RequestHandler
   /**
@@ -194,6 +212,10 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
     async signedIn(req, signedInOptions = {}) {
       return signedIn(services, req, signedInOptions)
     },
+
+    requireSignedIn: (guardOptions = {}) => guard(services, guardOptions, () => null),
+
+    requireMembership: (membership) => requireMembership(services, membership),
 
     requireRecentSignIn(recent = {}) {
       return requireRecentSignIn(services, recent)

@@ -36,6 +36,8 @@ export const ERROR_STATUS = {
   pending_missing: 404,
   pending_replaced: 409,
   recent_sign_in_required: 403,
+  membership_unconfirmed: 403,
+  identity_required: 403,
   reauthentication_mismatch: 403,
   last_sign_in_method: 409,
   code_wrong: 400,

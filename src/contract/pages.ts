@@ -138,6 +138,16 @@ export interface ReauthenticatePage extends PageBase {
   readonly backHref: string
 }
 
+/** Asks the signed-in user to confirm with Bitbucket that they are still a member of the workspace. */
+export interface MembershipPage extends PageBase {
+  readonly name: 'membership'
+  readonly accountLabel: string
+  readonly start: PageForm
+  /** Goes on without Bitbucket for a while; `null` when the grace period is over. */
+  readonly goOn: PageForm | null
+  readonly backHref: string
+}
+
 /** Asks the signed-in user to sign out and sign in again before a sensitive step. */
 export interface SignInAgainPage extends PageBase {
   readonly name: 'sign-in-again'
@@ -163,6 +173,7 @@ export type Page =
   | SwitchPage
   | LinkPage
   | ReauthenticatePage
+  | MembershipPage
   | SignInAgainPage
   | ResumePage
 

@@ -136,6 +136,17 @@ export interface Texts {
     /** Link to confirm without Bitbucket. */
     readonly other: string
   }
+  /** Asks to confirm with Bitbucket that one is still a member of the workspace. */
+  readonly membership: {
+    readonly heading: string
+    /** `{account}` */
+    readonly intro: string
+    readonly submit: string
+    /** Why there is another button. */
+    readonly goOnHint: string
+    /** Goes on without Bitbucket. */
+    readonly goOn: string
+  }
   /** Asks to sign out and sign in again before a sensitive step. */
   readonly signInAgain: {
     readonly heading: string
@@ -214,6 +225,10 @@ export const english: Texts = {
     pending_replaced:
       'This page belongs to a sign-in that was finished already, or was replaced by a newer one. If you are not signed in, continue with the newest one or start again.',
     recent_sign_in_required: 'To protect your account, please sign in again and then repeat this step.',
+    membership_unconfirmed:
+      'Please confirm with Bitbucket that you are still a member of the workspace, and then repeat this step.',
+    identity_required:
+      'This page is for members of certain Bitbucket workspaces. Connect your Bitbucket account to show that you are one.',
     reauthentication_mismatch:
       'You confirmed with a Bitbucket account that does not belong to your account here. Switch to the right one at Bitbucket and try again.',
     last_sign_in_method:
@@ -266,6 +281,8 @@ export const english: Texts = {
     pending_missing: 'Nothing to finish',
     pending_replaced: 'This page is out of date',
     recent_sign_in_required: 'Confirm that it is you',
+    membership_unconfirmed: 'Are you still a member?',
+    identity_required: 'Members only',
     reauthentication_mismatch: 'That is a different Bitbucket account',
     last_sign_in_method: 'This is your only way to sign in',
     code_wrong: 'This code is not correct',
@@ -363,6 +380,14 @@ export const english: Texts = {
     intro: 'You are signed in as {account}. To protect your account, please confirm with Bitbucket before you go on.',
     submit: 'Confirm with Bitbucket',
     other: 'Confirm another way',
+  },
+  membership: {
+    heading: 'Are you still a member?',
+    intro:
+      'You are signed in as {account}. Only members of our Bitbucket workspace can use this page. Please confirm with Bitbucket that you are still one.',
+    submit: 'Confirm with Bitbucket',
+    goOnHint: 'Is Bitbucket down? You can go on for now and confirm later.',
+    goOn: 'Go on without confirming',
   },
   signInAgain: {
     heading: 'Please sign in again',

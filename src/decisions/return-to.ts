@@ -18,6 +18,7 @@ const ROUTES_AT_ROOT = new Set([
   '/link',
   '/unlink',
   '/reauthenticate',
+  '/membership',
   '/sign-in-again',
   '/cancel',
 ])

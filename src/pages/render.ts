@@ -6,6 +6,7 @@ import type {
   EmailCodePage,
   ErrorPage,
   LinkPage,
+  MembershipPage,
   Page,
   PageForm,
   ProvePage,
@@ -52,6 +53,8 @@ export function renderDefaultPage(page: Page): string {
       return renderLinkPage(page)
     case 'reauthenticate':
       return renderReauthenticatePage(page)
+    case 'membership':
+      return renderMembershipPage(page)
     case 'sign-in-again':
       return renderSignInAgainPage(page)
     case 'resume':
@@ -64,6 +67,8 @@ const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
 /** What the way on does, when it is not the same step once more. */
 const RETRY_LABEL: { readonly [Code in ErrorCode]?: (texts: Texts) => string } = {
   recent_sign_in_required: (texts) => texts.error.confirm,
+  membership_unconfirmed: (texts) => texts.membership.submit,
+  identity_required: (texts) => texts.link.submit,
   not_signed_in: (texts) => texts.signInButton,
 }
 
@@ -296,6 +301,22 @@ function renderReauthenticatePage({
 <div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
 ${renderLink(safeHref(otherHref), 'other', own.other)}
 ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
+  })
+}
+
+function renderMembershipPage({ texts, brand, accountLabel, start, goOn, backHref }: MembershipPage): string {
+  const own = texts.membership
+  const other =
+    goOn === null
+      ? null
+      : html`<div><p class="hint">${own.goOnHint}</p>${renderButtonForm(goOn, 'other', own.goOn)}</div>`
+  return renderDocument({
+    texts,
+    brand,
+    heading: own.heading,
+    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
+<div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
+${other}${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
   })
 }
 

@@ -68,6 +68,10 @@ export const german: Texts = {
       'Diese Seite gehört zu einer Anmeldung, die schon abgeschlossen oder durch eine neuere ersetzt wurde. Falls Sie nicht angemeldet sind, machen Sie bei der neuesten weiter oder beginnen Sie neu.',
     recent_sign_in_required:
       'Zum Schutz Ihres Kontos melden Sie sich bitte noch einmal an und wiederholen Sie dann diesen Schritt.',
+    membership_unconfirmed:
+      'Bitte bestätigen Sie mit Bitbucket, dass Sie noch Mitglied des Workspace sind, und wiederholen Sie dann diesen Schritt.',
+    identity_required:
+      'Diese Seite ist für Mitglieder bestimmter Bitbucket-Workspaces. Verbinden Sie Ihr Bitbucket-Konto, um zu zeigen, dass Sie Mitglied sind.',
     reauthentication_mismatch:
       'Sie haben mit einem Bitbucket-Konto bestätigt, das nicht zu Ihrem Konto hier gehört. Wechseln Sie bei Bitbucket zum richtigen Konto und versuchen Sie es noch einmal.',
     last_sign_in_method:
@@ -125,6 +129,8 @@ export const german: Texts = {
     pending_missing: 'Hier ist nichts abzuschließen',
     pending_replaced: 'Diese Seite ist veraltet',
     recent_sign_in_required: 'Bestätigen Sie, dass Sie es sind',
+    membership_unconfirmed: 'Sind Sie noch Mitglied?',
+    identity_required: 'Nur für Mitglieder',
     reauthentication_mismatch: 'Das ist ein anderes Bitbucket-Konto',
     last_sign_in_method: 'Ihr einziger Weg zur Anmeldung',
     code_wrong: 'Dieser Code stimmt nicht',
@@ -225,6 +231,14 @@ export const german: Texts = {
       'Sie sind angemeldet als {account}. Zum Schutz Ihres Kontos bestätigen Sie das bitte mit Bitbucket, bevor es weitergeht.',
     submit: 'Mit Bitbucket bestätigen',
     other: 'Anders bestätigen',
+  },
+  membership: {
+    heading: 'Sind Sie noch Mitglied?',
+    intro:
+      'Sie sind angemeldet als {account}. Diese Seite ist nur für Mitglieder unseres Bitbucket-Workspace. Bitte bestätigen Sie mit Bitbucket, dass Sie noch Mitglied sind.',
+    submit: 'Mit Bitbucket bestätigen',
+    goOnHint: 'Ist Bitbucket nicht erreichbar? Sie können vorerst weitermachen und später bestätigen.',
+    goOn: 'Ohne Bestätigung fortfahren',
   },
   signInAgain: {
     heading: 'Bitte melden Sie sich noch einmal an',

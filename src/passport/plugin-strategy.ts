@@ -3,13 +3,21 @@ import { stateInvalid } from '../bitbucket/callback-parameters'
 import { takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { exchangeFor, findTransaction } from '../routes/callback'
-import { assertEntitled, type Outcome, prepare, refusal } from '../routes/finish'
+import {
+  assertEntitled,
+  confirmedMembership,
+  membershipEntryOf,
+  type Outcome,
+  prepare,
+  refusal,
+} from '../routes/finish'
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
 import { accountsOf, openVisit, tell } from '../routes/visit'
 import { stampNewSession } from '../session/recent-stamp'
 import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
+import { now } from '../time/clock'
 import { cloneFor, dataOf, type PassportActions, type RouteOptions, refuseOverrides, runLeg } from './strategy-request'
 
 import passport = require('passport')
@@ -84,11 +92,12 @@ async function finish<User>(
     heldBy: 'identity',
     carry: { keys: [] },
     at: null,
+    membership: confirmedMembership(identity, workspaces, now()),
   }
   const { user, id } = await prepare(visit, outcome)
   confirmLogIn(req, async () => {
     // Saved before the check: a session that was ended behind it would be back.
-    await stampNewSession(req, { user, id })
+    await stampNewSession(req, { user, id }, membershipEntryOf(visit, outcome))
     await assertEntitled(outcome)
     tell(visit, 'signed_in', { userId: id, identityId: identity.id })
   })

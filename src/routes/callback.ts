@@ -1,9 +1,11 @@
+import { ownerOf } from '../accounts/link-identity'
 import { type CallbackParameters, NotOpenError, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
 import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
 import { findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
+import type { Identity } from '../contract/identity'
 import { isAdmitted } from '../decisions/connection-levels'
-import { currentUser } from '../session/rotate-session'
+import { currentUser, signOut } from '../session/rotate-session'
 import { isStrictSession, requireSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
 import type { FoundTransaction, Transaction } from '../state/transaction'
@@ -11,7 +13,7 @@ import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { sendOn, sendPage, wantsJson } from './reply'
 import { openConnections } from './start'
-import { startAt, tell, type Visit, withReturnTo, workspaceRequired } from './visit'
+import { hooksOf, startAt, tell, type Visit, withReturnTo, workspaceRequired } from './visit'
 
 const RESUMED = 'resumed'
 
@@ -146,13 +148,31 @@ export async function exchangeFor<User>(
     const result = await redeem(exchange, taken, { skipEmails: services.policy.localAddresses === 'none' })
     visit.about.identityId = result.person.identity.id
     // At every sign-in; no answer is no membership.
-    if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()
+    if (!isAdmitted(connection.workspaces, result.person.workspaces)) {
+      await endMembersSession(visit, transaction, result.person.identity)
+      throw workspaceRequired()
+    }
     void reportMissingScope(visit, result.person.emails)
     return result
   } catch (error) {
     exchange.deadline.end()
     throw error
   }
+}
+
+/** Signs out a user whose own identity turns out to be no member any more. Another one says nothing of this user. */
+async function endMembersSession<User>(
+  visit: Visit<User>,
+  { intent, returnTo }: Transaction,
+  identity: Identity,
+): Promise<void> {
+  const current = currentUser(visit.req, visit.services.userId)
+  if (!current) return
+  const owner = ownerOf(await hooksOf(visit, intent).findByIdentity(identity), current)
+  if (owner !== 'self') return
+  visit.about.userId = current.id
+  visit.about.retry = startAt(visit, returnTo)
+  await signOut(visit.req)
 }
 
 /** The addresses may come after the answer to the browser; that they may not be read is told all the same. */

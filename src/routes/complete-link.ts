@@ -9,7 +9,8 @@ import { judgeEmail } from '../decisions/email-trust'
 import { decideReauthentication } from '../decisions/linking'
 import { assertSessionUnchanged, currentUser, loginOf, otherLogin, stampNow } from '../session/rotate-session'
 import type { Transaction } from '../state/transaction'
-import { finish, type Outcome, readAllowed, refusal } from './finish'
+import { now } from '../time/clock'
+import { confirmedMembership, finish, type Outcome, readAllowed, refusal } from './finish'
 import { sendOn } from './reply'
 import { accountsOf, destinationOf, tell, type Visit } from './visit'
 
@@ -26,7 +27,8 @@ export async function completeLink<User>(
   const accounts = accountsOf(visit, 'link', { workspaces, data: transaction.data })
   const profile = { ...person.profile, emails: list }
   const email = judgeEmail(list ?? [], visit.connection.trustedProvider)
-  await linkTo(visit, accounts, current, { identity, profile, email }, tokens)
+  const membership = confirmedMembership(identity, workspaces, now())
+  await linkTo(visit, accounts, current, { linkable: { identity, profile, email }, tokens, membership })
   sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
 }
 
@@ -41,13 +43,18 @@ export async function linkTo<User>(
   visit: Visit<User>,
   accounts: Accounts<User>,
   current: KnownUser<User>,
-  linkable: Linkable,
-  tokens: Tokens | null,
+  linking: Linking<User>,
 ): Promise<void> {
   // The session may have been opened before the account was suspended.
   const known = await readAllowed(accounts.hooks, current)
-  const outcome = await linkIdentity(linkable, known, accounts, visit.services.policy)
-  await finishLink(visit, { accounts, known, linkable, outcome, tokens })
+  const outcome = await linkIdentity(linking.linkable, known, accounts, visit.services.policy)
+  await finishLink(visit, { accounts, known, outcome, ...linking })
+}
+
+/** An identity that came back from Bitbucket to be linked. */
+type Linking<User> = Required<Pick<Outcome<User>, 'membership'>> & {
+  readonly linkable: Linkable
+  readonly tokens: Tokens | null
 }
 
 /** Carries the outcome of a link to the session. */
@@ -58,11 +65,7 @@ export async function finishLink<User>(
     outcome,
     tokens,
     ...rest
-  }: Pick<Outcome<User>, 'accounts' | 'known'> & {
-    readonly linkable: Linkable
-    readonly outcome: LinkOutcome
-    readonly tokens: Tokens | null
-  },
+  }: Pick<Outcome<User>, 'accounts' | 'known'> & Linking<User> & { readonly outcome: LinkOutcome },
 ): Promise<void> {
   const { identity, profile } = linkable
   if (outcome.type === 'refuse') throw refusal(outcome.code)
@@ -86,7 +89,9 @@ export async function completeReauthentication<User>(
   const known = await readAllowed(accounts.hooks, current)
   const signedInWith = { profile, how: 'reauthenticated', tokens } as const
   const at = stampNow()
-  await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry: 'everything', at })
+  const membership = confirmedMembership(identity, workspaces, now())
+  const end = { heldBy: 'identity', carry: 'everything', at, membership } as const
+  await finish(visit, { accounts, known, identity, signedInWith, ...end })
   tell(visit, 'reauthenticated', { userId: known.id, identityId: identity.id })
   sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo, 'reauthenticated'))
 }

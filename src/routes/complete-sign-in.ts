@@ -13,7 +13,7 @@ import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
-import { finish, refusal } from './finish'
+import { confirmedMembership, finish, type Outcome, refusal } from './finish'
 import { keepOrSendCode } from './mail-code'
 import { sendOn } from './reply'
 import { accountsOf, destinationOf, policyOf, tell, type Visit } from './visit'
@@ -54,6 +54,7 @@ export async function completeSignIn<User>(
     pending,
     tokens,
     carry,
+    membership: confirmedMembership(identity, workspaces, now()),
   })
 }
 
@@ -87,6 +88,7 @@ export interface Finish<User> {
   readonly tokens: Tokens | null
   /** What the new session takes over: everything of the same user, nothing of another one. */
   readonly carry: Carry
+  readonly membership: Outcome<User>['membership'] & {}
 }
 
 /** Carries a resolution to the browser. */
@@ -102,10 +104,11 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
     case 'signed-in': {
       const { user, id, how } = resolution
       const { identity, profile } = subject
-      const { carried, ended } = ending
+      const { carried, ended, membership } = ending
       const signedInWith = { profile, how, tokens, isSecondPass: ended !== undefined }
       const known = { user, id }
-      await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at: stampNow() })
+      const at = stampNow()
+      await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at, membership })
       if (how === 'signed_in') tell(visit, 'signed_in', { userId: id, identityId: identity.id })
       return leave(visit, { identity, carried, how: ended ?? how, outcome: 'signed_in', waited: tokens === null })
     }

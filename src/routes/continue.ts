@@ -10,7 +10,7 @@ import { randomHandle } from '../state/random'
 import { bodyField } from './body'
 import { finishLink, linkTo, requireLinkHooks } from './complete-link'
 import { finishSignIn, leave } from './complete-sign-in'
-import { readAllowed } from './finish'
+import { confirmedMembership, readAllowed } from './finish'
 import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
@@ -103,7 +103,7 @@ async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: 
 /** The person signed in to the matching account and says that both are theirs. */
 async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { req, services } = visit
-  const { pending } = await takeUpPending(visit, ['prove'])
+  const { pending, startedAt } = await takeUpPending(visit, ['prove'])
   const current = currentUser(req, services.userId)
   if (!current) return sendProvePage(visit, pending, null)
   visit.about.userId = current.id
@@ -115,20 +115,22 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const known = await readAllowed(accounts.hooks, current)
   await finishPending(visit, pending)
   const outcome = await linkProven(pending, known, accounts, services.policy)
-  await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null })
+  const membership = confirmedMembership(pending.identity, pending.workspaces, startedAt)
+  await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null, membership })
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /** Signed in, came back as somebody unknown, and wants that identity linked to this account. */
 async function chooseLink<User>(visit: Visit<User>): Promise<void> {
-  const { pending } = await takeUpPending(visit, ['choose'])
+  const { pending, startedAt } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
   const accounts = accountsOf(visit, 'link', pending)
   requireLinkHooks(accounts.hooks)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
-  await linkTo(visit, accounts, current, pending, null)
+  const membership = confirmedMembership(pending.identity, pending.workspaces, startedAt)
+  await linkTo(visit, accounts, current, { linkable: pending, tokens: null, membership })
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
@@ -137,7 +139,7 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
  * is to be asked first, the old session ends now: what is waiting waits with nobody signed in.
  */
 async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
-  const { pending } = await takeUpPending(visit, ['choose', 'switch'])
+  const { pending, startedAt } = await takeUpPending(visit, ['choose', 'switch'])
   requireUser(visit)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
@@ -154,6 +156,7 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
     pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
     tokens: null,
     carry: { keys: [] },
+    membership: confirmedMembership(identity, pending.workspaces, startedAt),
   })
 }
 

@@ -3,7 +3,9 @@ import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
 import type { SignInHow, StoredIdentity } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
-import type { Tokens } from '../contract/tokens'
+import type { Tokens, WorkspaceMembership } from '../contract/tokens'
+import type { Membership } from '../decisions/membership'
+import { membershipEntry, membershipOf } from '../session/membership-stamp'
 import { type Carry, sessionChanged, signIn } from '../session/rotate-session'
 import { tell, type Visit } from './visit'
 
@@ -29,13 +31,38 @@ export interface Outcome<User> {
   readonly carry: Carry
   /** The time that stamps the sign-in; `null` keeps the old stamp. */
   readonly at: number | null
+  /** What becomes of the membership that the old session knew of. Default: it is kept. */
+  readonly membership?: (before: Membership | null) => Membership | null
+}
+
+/** The membership that Bitbucket confirmed at this time; without a gate there is none, and what was known stays. */
+export function confirmedMembership(
+  identity: Identity,
+  workspaces: readonly WorkspaceMembership[],
+  at: number,
+): Outcome<never>['membership'] & {} {
+  return (before) =>
+    workspaces.length === 0
+      ? before
+      : { identity, workspaces: workspaces.map(({ slug, uuid }) => ({ slug, uuid })), at }
+}
+
+/** The session entry of the membership after this step. */
+export function membershipEntryOf<User>(
+  { req }: Visit<User>,
+  { known, membership }: Outcome<User>,
+): Readonly<Record<string, unknown>> {
+  const before = membershipOf(req, known)
+  const after = membership ? membership(before) : before
+  return after === before ? {} : membershipEntry(known.id, after)
 }
 
 /** The one ending of every signed-in outcome. When it returns, the session is saved and still justified. */
 export async function finish<User>(visit: Visit<User>, outcome: Outcome<User>): Promise<void> {
   const known = await prepare(visit, outcome)
   await dropWaiting(visit)
-  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))
+  const entries = membershipEntryOf(visit, outcome)
+  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome), entries)
 }
 
 /**

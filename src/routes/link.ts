@@ -9,7 +9,7 @@ import { assertSessionUnchanged, currentUser, loginOf } from '../session/rotate-
 import { requireSession } from '../session/session-layer'
 import { bodyField } from './body'
 import { requireLinkHooks } from './complete-link'
-import { finish, readAllowed, refusal } from './finish'
+import { finish, type Outcome, readAllowed, refusal } from './finish'
 import { formOf } from './pending-form'
 import { confirmPage, requireRecent } from './recent-sign-in'
 import { sendOn, sendPage } from './reply'
@@ -77,7 +77,10 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   await assertSessionUnchanged(req)
   const unlinking = { identity, remaining }
   if ((await writeUnlink(known, unlinking, accounts)) === 'last') throw refusal('last_sign_in_method')
-  await finish(visit, { accounts, known, identity, signedInWith: null, heldBy: 'user', carry: 'everything', at: null })
+  const membership: Outcome<User>['membership'] = (before) =>
+    before?.identity.issuer === identity.issuer && before.identity.id === identity.id ? null : before
+  const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
+  await finish(visit, { accounts, known, identity, signedInWith: null, ...end })
   sendOn(req, res, 'unlinked', destinationOf(visit, returnToOf(visit, bodyField(req, 'returnTo')), 'unlinked'))
 }
 

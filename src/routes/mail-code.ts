@@ -60,6 +60,7 @@ export async function mailCode<User>(
   const { services } = visit
   const { address } = pending.email
   if (address === null || !services.sendEmailCode) throw new TypeError('A code needs an address and a mailer.')
+  services.pendings.assertFits(visit.connection.jar, pending)
   const wait = await consumeMail(visit, pending, address)
   if (wait) {
     if (wait.reason === 'limited') tell(visit, 'code_failed', { code: 'too_many_codes' })

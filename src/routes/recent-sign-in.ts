@@ -1,23 +1,17 @@
 import type { Request, RequestHandler } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
-import { BitbucketSignInError, thrownError } from '../contract/errors'
+import { BitbucketSignInError } from '../contract/errors'
 import { isRecent } from '../decisions/linking'
-import { currentUser, stampOf } from '../session/rotate-session'
+import { stampOf } from '../session/rotate-session'
 import { now } from '../time/clock'
-import { turnsAway } from './navigation-only'
-import { sendError, sendOn, wantsJson } from './reply'
+import { type GuardedRequest, type GuardOptions, guard, type Refused } from './guard'
 import type { Services } from './services'
-import { askAt, hooksOf, openVisit, type Visit, withReturnTo } from './visit'
+import { askAt, hooksOf, type Visit } from './visit'
 
 /** Options of `requireRecentSignIn`. */
-export interface RecentSignInOptions {
+export interface RecentSignInOptions extends GuardOptions {
   /** How long ago the sign-in may be, in milliseconds. Default 600000 (= 10 minutes). */
   readonly maxAgeMs?: number
-  /**
-   * Where to come back to, as the browser sees it. Default: the URL of the request, which lacks what a proxy took off
-   * the path.
-   */
-  readonly returnTo?: (req: Request) => string
 }
 
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
@@ -41,7 +35,7 @@ export async function requireRecent<User>(visit: Visit<User>, current: KnownUser
   const { services, req } = visit
   if (signedInRecently(services, req, current)) return
   if (!services.signedInAt && !stampOf(req, current)) warnOfMissingStamp(services)
-  visit.about.retry = await confirmHref(visit, current, asked)
+  visit.about.retry = askAt(visit, await confirmPageFor(visit, current), asked)
   throw new BitbucketSignInError('recent_sign_in_required', 'This step needs a sign-in of the last 10 minutes.')
 }
 
@@ -58,11 +52,11 @@ function warnOfMissingStamp(services: object): void {
 }
 
 /** Where a signed-in user confirms who they are: at Bitbucket, when that can work, otherwise by the app's own means. */
-async function confirmHref<User>(visit: Visit<User>, current: KnownUser<User>, asked: string): Promise<string> {
+async function confirmPageFor<User>(visit: Visit<User>, current: KnownUser<User>): Promise<string> {
   const { connection } = visit
   const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)
   const hasIdentity = identities?.some(({ issuer }) => issuer === connection.issuer) ?? false
-  return askAt(visit, hasIdentity ? `${connection.basePath}/reauthenticate` : confirmPage(visit), asked)
+  return hasIdentity ? `${connection.basePath}/reauthenticate` : confirmPage(visit)
 }
 
 /** The app's page to confirm by its own means, otherwise ours, which signs out first. */
@@ -70,43 +64,23 @@ export function confirmPage<User>({ services: { paths }, connection }: Visit<Use
   return paths.confirm ?? `${connection.basePath}/sign-in-again`
 }
 
-/**
- * Middleware for the app's own sensitive pages. A user who signed in too long ago confirms and comes back; a visitor who
- * is not signed in goes to the app's sign-in page.
- */
-export function requireRecentSignIn<User>(
-  services: Services<User>,
-  { maxAgeMs, returnTo = ({ originalUrl }) => originalUrl }: RecentSignInOptions,
-): RequestHandler {
-  return async (req, res, next) => {
-    try {
-      const current = currentUser(req, services.userId)
-      if (current && signedInRecently(services, req, current, maxAgeMs)) return next()
-      const isPage = req.method === 'GET' && !wantsJson(req)
-      if (isPage && turnsAway(req, res)) return
-      const visit = (await services.source.resolve(req)) ? await openVisit(services, req, res) : null
-      const asked = returnTo(req)
-      const target = await wayToConfirm(services, visit, current, asked)
-      if (isPage && target !== null) return sendOn(req, res, 'redirect', target)
-      const code = current ? 'recent_sign_in_required' : 'not_signed_in'
-      if (visit) visit.about.retry = target
-      await sendError(services, req, res, new BitbucketSignInError(code, 'This needs a recent sign-in.'), visit)
-    } catch (error) {
-      next(thrownError(error))
-    }
-  }
+/** Middleware for the app's own sensitive pages: a user who signed in too long ago confirms and comes back. */
+export function requireRecentSignIn<User>(services: Services<User>, options: RecentSignInOptions): RequestHandler {
+  const { maxAgeMs } = options
+  return guard(services, options, (request) =>
+    signedInRecently(services, request.req, request.current, maxAgeMs) ? null : toConfirm(services, request),
+  )
 }
 
-/** `null` = a signed-in user who cannot confirm here: the sign-in page may send them straight back. */
-async function wayToConfirm<User>(
-  { paths }: Services<User>,
-  visit: Visit<User> | null,
-  current: KnownUser<User> | null,
-  asked: string,
-): Promise<string | null> {
-  if (current) {
-    if (visit) return confirmHref(visit, current, asked)
-    return paths.confirm === undefined ? null : withReturnTo(paths.confirm, asked)
+function toConfirm<User>({ paths }: Services<User>, { current, visit }: GuardedRequest<User>): Refused {
+  return {
+    code: 'recent_sign_in_required',
+    redirects: true,
+    // Without a page to confirm on there is none: the sign-in page may send a signed-in user straight back.
+    page: async (askFor) => {
+      const opened = await visit()
+      const page = opened ? await confirmPageFor(opened, current) : paths.confirm
+      return page === undefined ? null : askFor(page)
+    },
   }
-  return visit ? askAt(visit, paths.signIn, asked) : withReturnTo(paths.signIn, asked)
 }

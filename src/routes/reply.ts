@@ -13,8 +13,9 @@ import type { Visit } from './visit'
 export function wantsJson(req: Request): boolean {
   const { accept } = req.headers
   // What browsers and command lines send, told without reading it all.
-  if (accept === undefined || accept === '*/*' || accept === 'text/html' || accept.startsWith('text/html,'))
-    return false
+  if (accept === undefined || accept === 'text/html' || accept.startsWith('text/html,')) return false
+  // A script's `fetch` that names no type can do nothing with a page, nor follow a redirect to another site.
+  if (accept === '*/*') return req.headers['sec-fetch-dest'] === 'empty'
   return req.accepts(['html', 'json']) === 'json'
 }
 
@@ -31,7 +32,15 @@ export function setCommonHeaders(res: Response): void {
 const VISIBLE_ASCII = /^[\x21-\x7e]*$/
 
 /** What a JSON client is told besides where to go. */
-export type OutcomeName = 'redirect' | 'signed_in' | 'pending' | 'linked' | 'unlinked' | 'reauthenticated' | 'cancelled'
+export type OutcomeName =
+  | 'redirect'
+  | 'signed_in'
+  | 'pending'
+  | 'linked'
+  | 'unlinked'
+  | 'reauthenticated'
+  | 'continued'
+  | 'cancelled'
 
 /** Sends the browser on; a JSON client is told where. After a POST the next request is a GET. */
 export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: string): void {
@@ -108,6 +117,14 @@ const NO_RETRY: ReadonlySet<ErrorCode> = new Set([
   'sign_up_disabled',
 ])
 
+/** Refusals that a user can end on another page; JSON names it in `next`. */
+const WITH_NEXT: ReadonlySet<ErrorCode> = new Set([
+  'not_signed_in',
+  'recent_sign_in_required',
+  'membership_unconfirmed',
+  'identity_required',
+])
+
 /** Only a signed-in user who changes what is linked meets these. */
 const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'identity_linked_elsewhere',
@@ -122,11 +139,12 @@ function waysOn<User>(
   req: Request,
   code: ErrorCode,
   visit: Visit<User> | null,
+  retry: string | null,
 ): { retryHref: string | null; backHref: string } {
   const { signIn, signedIn } = services.paths
   const basePath = visit?.connection.basePath ?? req.baseUrl
   if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: `${basePath}/link` }
-  const again = visit?.about.retry ?? (basePath || '/')
+  const again = retry ?? (basePath || '/')
   // A sign-in page may keep signed-in users out, or send them in circles.
   return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(services, req) ? signedIn : signIn }
 }
@@ -146,12 +164,13 @@ export async function sendError<User>(
   res: Response,
   error: BitbucketSignInError,
   visit: Visit<User> | null,
+  retry: string | null = visit?.about.retry ?? null,
 ): Promise<void> {
   const { code } = error
   const { failed } = services.paths
   if (wantsJson(req)) {
     setCommonHeaders(res)
-    const next = visit?.about.retry == null || code !== 'recent_sign_in_required' ? {} : { next: visit.about.retry }
+    const next = retry !== null && WITH_NEXT.has(code) ? { next: retry } : {}
     res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })
     return
   }
@@ -165,7 +184,7 @@ export async function sendError<User>(
       name: 'error',
       code,
       status: ERROR_STATUS[code],
-      ...waysOn(services, req, code, visit),
+      ...waysOn(services, req, code, visit, retry),
     },
     visit?.connection ?? null,
     error.status,

@@ -12,6 +12,7 @@ import { answerDirectly } from './direct-routes'
 import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
 import { navigationOnly } from './navigation-only'
 import { sendError, sendOn } from './reply'
+import { goOnWithoutBitbucket, showMembershipPage } from './require-membership'
 import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
 import { showSignInAgainPage, signOutToSignInAgain } from './sign-in-again'
@@ -52,6 +53,8 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   get('/unlink', backTo('/link'))
   get('/reauthenticate', showReauthenticatePage)
   post('/reauthenticate', startReauthentication)
+  get('/membership', showMembershipPage)
+  post('/membership', goOnWithoutBitbucket)
   get('/sign-in-again', showSignInAgainPage)
   post('/sign-in-again', signOutToSignInAgain)
   post('/cancel', cancel)

@@ -8,6 +8,7 @@ import { randomHandle } from '../state/random'
 import { isAlive } from '../time/clock'
 import { bodyField } from './body'
 import { finishSignIn } from './complete-sign-in'
+import { confirmedMembership } from './finish'
 import { bindingOf, codeState, mailCode } from './mail-code'
 import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
 import { sendOn, sendPage } from './reply'
@@ -73,7 +74,7 @@ async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, ca
  * only five are ever compared with one code.
  */
 export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
-  const { pending } = await takeUpPending(visit, ['code'])
+  const { pending, startedAt } = await takeUpPending(visit, ['code'])
   const { identity, email, code } = pending
   const refused = await checkCode(visit, pending)
   if (refused) {
@@ -95,6 +96,7 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
     pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,
     carry: { keys: visit.services.keep },
+    membership: confirmedMembership(identity, pending.workspaces, startedAt),
   })
 }
 

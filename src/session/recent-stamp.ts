@@ -8,12 +8,18 @@ import { asApp, passportKey } from './session-layer'
 /**
  * Stamps the sign-in as recent and saves the session, but only when the session began in this request: `req.logIn`
  * rotates, so the browser cannot have sent its id. A session that the browser brought along proves no fresh sign-in.
+ * `entries` are set with the stamp.
  */
-export async function stampNewSession<User>(req: Request, current: KnownUser<User>): Promise<void> {
+export async function stampNewSession<User>(
+  req: Request,
+  current: KnownUser<User>,
+  entries: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
   const { session } = asApp(req)
   const kept = session?.[passportKey(req)] as { user?: unknown } | undefined
   if (!session || kept?.user === undefined || isSent(req, session.id)) return
   stampSession(session, current.id, now())
+  Object.assign(session, entries)
   try {
     await new Promise<void>((resolve, reject) => {
       session.save((error) => (error ? reject(error) : resolve()))

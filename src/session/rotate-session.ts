@@ -60,8 +60,8 @@ export type Carry = { readonly keys: readonly string[] } | 'everything'
 
 /**
  * Signs in: a new session, saved, before anything is answered. Only what `carry` names crosses over. `at` stamps the
- * sign-in; `null` keeps the old stamp, for steps that proved nothing new. `assertEntitled` runs after the save and
- * throws if the right to a session is gone; the session is then destroyed.
+ * sign-in; `null` keeps the old stamp, for steps that proved nothing new. `entries` are set in the new session.
+ * `assertEntitled` runs after the save and throws if the right to a session is gone; the session is then destroyed.
  */
 export async function signIn<User>(
   req: Request,
@@ -69,11 +69,13 @@ export async function signIn<User>(
   carry: Carry,
   at: number | null,
   assertEntitled: () => Promise<void>,
+  entries: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const session = requireSession(req)
   const kept = keptOf(req, session, carry)
   requireBrowser(req)
   if (at !== null) kept.content[STAMP] = { at, user: id }
+  Object.assign(kept.content, entries)
   if (isSignedIn(req, session)) await assertNotEnded(req, session)
   await openSession(req, user, kept)
   await confirmOrEnd(req, assertEntitled)

@@ -1,8 +1,10 @@
 import type { Request, Response } from 'express'
 import type { Identity, Profile } from '../contract/identity'
+import { configurationError } from '../contract/options'
 import type { WorkspaceMembership } from '../contract/tokens'
 import type { SignInEmail } from '../decisions/email-trust'
 import { isAlive, now } from '../time/clock'
+import { compactMemberships, expandMemberships } from './compact-memberships'
 import type { KeyRing } from './keys'
 import type { Limits } from './limits'
 import { type CookieJar, open, seal } from './sealed-cookie'
@@ -60,6 +62,8 @@ const LIFETIME_MS = 30 * 60 * 1000
 /** Signing in to the other account may take a password reset. */
 const PROVE_LIFETIME_MS = 60 * 60 * 1000
 const MAX_PENDING = 3072
+/** Characters that a sent code and the pause after it take in the sealed record. */
+const CODE_ROOM = 200
 const MAX_NAME = 64
 const SUFFIX = 'p'
 
@@ -76,6 +80,8 @@ export interface FoundPending {
 export interface PendingSignIns {
   /** Stores it. `startedAt` keeps the absolute lifetime of one that goes on. */
   store(req: Request, res: Response, jar: CookieJar, pending: Pending, startedAt: number): void
+  /** Throws `configuration_invalid` if the record will not fit into a cookie once a code was sent. */
+  assertFits(jar: CookieJar, pending: Pending): void
   /** What this browser carries; `undefined` when nothing, something expired or two of them. Counters are not asked. */
   read(req: Request, jar: CookieJar): FoundPending | undefined
   /** Whether it is still open and this cookie its newest copy. */
@@ -92,13 +98,12 @@ export interface PendingSignIns {
 export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSignIns {
   return {
     store(req, res, jar, pending, startedAt) {
-      const name = jar.nameOf(SUFFIX)
-      let sealed = ''
-      for (const version of shorterAndShorter(pending)) {
-        sealed = seal(keys, name, { pending: version, startedAt })
-        if (sealed.length <= MAX_PENDING) break
-      }
+      const sealed = fitToCookie(keys, jar.nameOf(SUFFIX), pending, startedAt)
       jar.set(req, res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - now())
+    },
+
+    assertFits(jar, pending) {
+      fitToCookie(keys, jar.nameOf(SUFFIX), pending, now(), CODE_ROOM)
     },
 
     read(req, jar) {
@@ -106,7 +111,8 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
       if (value === undefined || more.length > 0) return undefined
       const opened = open(keys, jar.nameOf(SUFFIX), value)
       if (!opened) return undefined
-      const { pending, startedAt } = opened.payload as { pending: Pending; startedAt: number }
+      const { pending: kept, startedAt } = opened.payload as { pending: Pending; startedAt: number }
+      const pending = { ...kept, workspaces: expandMemberships(kept.workspaces) }
       if (!isAlive(startedAt, lifetimeOf(pending))) return undefined
       return { pending, startedAt, endsAt: startedAt + lifetimeOf(pending) }
     },
@@ -139,17 +145,25 @@ function lifetimeOf(pending: Pending): number {
 }
 
 /**
- * It whole, then ever less of it until a cookie holds it. Long names and pictures are for show, and one membership
- * opens the gate as well as many do; the identity and the address stay.
+ * Seals the record in as many characters as a cookie holds, without the return URL, pictures and the ends of long names if
+ * they do not fit. Identity, address, data and memberships are never dropped: hooks grant by them.
  */
-function* shorterAndShorter(pending: Pending): Generator<Pending> {
-  yield pending
-  const { profile, workspaces } = pending
+function fitToCookie(keys: KeyRing, name: string, pending: Pending, startedAt: number, spare = 0): string {
+  const workspaces = compactMemberships(pending.workspaces)
+  for (const version of [pending, shortVersion(pending)]) {
+    const sealed = seal(keys, name, { pending: { ...version, workspaces }, startedAt })
+    if (sealed.length + spare <= MAX_PENDING) return sealed
+  }
+  throw configurationError(
+    `\`workspaces\`: a user is a member of ${workspaces.length} of those that the connection names, more than a pending sign-in can hold. Name fewer.`,
+  )
+}
+
+function shortVersion(pending: Pending): Pending {
+  const { profile } = pending
   const { username, nickname, displayName } = profile
   const names = { username: shortened(username), nickname: shortened(nickname), displayName: shortened(displayName) }
-  const short = { ...pending, returnTo: null, profile: { ...profile, ...names, avatarUrl: null, profileUrl: null } }
-  yield short
-  for (let kept = workspaces.length - 1; kept > 0; kept--) yield { ...short, workspaces: workspaces.slice(0, kept) }
+  return { ...pending, returnTo: null, profile: { ...profile, ...names, avatarUrl: null, profileUrl: null } }
 }
 
 /** By whole characters: half of one is no text any more. */

@@ -102,7 +102,8 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
   test('the questions, linking, unlinking, re-authentication and cancel', async () => {
     await open({ express, without: ['storeTokens'] })
     const user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true }) as TestUser
-    expectJson(await get(`${BASE}/link`), 401, refused('not_signed_in'))
+    const next = `${BASE}?returnTo=${encodeURIComponent(`${BASE}/link`)}`
+    expectJson(await get(`${BASE}/link`), 401, { ...refused('not_signed_in'), next })
     await app.localSignIn(browser, user)
     expectJson(await signIn('alice'), 200, { outcome: 'pending', next: `${BASE}/continue` })
     const question = (await get(`${BASE}/continue`)).json() as Record<string, { fields: object } & string>
@@ -160,6 +161,20 @@ describe('which clients get what', () => {
     const answer = await browser.get(`${app.url}${BASE}/email`, { headers: { accept } })
     expect(answer.headers['content-type']).toContain(type)
     expect(answer.status).toBe(404)
+  })
+
+  test("a script's fetch that names no type gets data: it can do nothing with a page", async () => {
+    await open()
+    const headers = {
+      accept: '*/*',
+      'sec-fetch-dest': 'empty',
+      'sec-fetch-mode': 'cors',
+      'sec-fetch-site': 'same-origin',
+    }
+    expectJson(await browser.get(`${app.url}${BASE}/email`, { headers }), 404, refused('pending_missing'))
+    const page = { ...headers, accept: 'text/html,*/*;q=0.8', 'sec-fetch-mode': 'same-origin' }
+    const passedOn = await browser.get(`${app.url}${BASE}/email`, { headers: page })
+    expect(passedOn.headers['content-type']).toContain('text/html')
   })
 
   test('a message is in the language of the texts', async () => {

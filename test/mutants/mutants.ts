@@ -23,6 +23,7 @@ const STA = 'csrf-and-state'
 const OTP = 'one-time-code'
 const OWN = 'combinations'
 const RECORD = '../record/record'
+const GUARDS = '../flows/guards'
 const WHOSE = '../connections/whose-client'
 
 export const MUTANTS: readonly Mutant[] = [
@@ -496,8 +497,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'workspace: no gate',
     'routes/callback.ts',
-    'if (!isAdmitted(connection.workspaces, result.person.workspaces)) throw workspaceRequired()',
-    'void [isAdmitted, workspaceRequired]',
+    'if (!isAdmitted(connection.workspaces, result.person.workspaces)) {',
+    'if (!isAdmitted([], result.person.workspaces)) {',
     'tenants',
   ),
   mutant(
@@ -566,8 +567,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'tokens: kept in the session',
     'routes/finish.ts',
-    '  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))\n',
-    '  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))\n  Object.assign(visit.req.session ?? {}, { tokens: outcome.signedInWith?.tokens })\n',
+    '  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome), entries)\n',
+    '  await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome), entries)\n  Object.assign(visit.req.session ?? {}, { tokens: outcome.signedInWith?.tokens })\n',
     'leaks',
   ),
   mutant(
@@ -769,8 +770,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: not looked at after it was saved',
     'routes/finish.ts',
-    'await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome))',
-    'await signIn(visit.req, known, outcome.carry, outcome.at, async () => {})',
+    'await signIn(visit.req, known, outcome.carry, outcome.at, () => assertEntitled(outcome), entries)',
+    'await signIn(visit.req, known, outcome.carry, outcome.at, async () => {}, entries)',
     'entitlement',
     'every-await',
   ),
@@ -1109,8 +1110,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'pending: of any size',
     'state/pending-sign-in.ts',
-    'if (sealed.length <= MAX_PENDING) break',
-    'break',
+    'if (sealed.length + spare <= MAX_PENDING) return sealed',
+    'if (sealed.length + spare > 0) return sealed',
     'denial-of-service',
   ),
   // Posts, links, sessions
@@ -1269,8 +1270,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: unlinking keeps it',
     'routes/link.ts',
-    "  await finish(visit, { accounts, known, identity, signedInWith: null, heldBy: 'user', carry: 'everything', at: null })\n",
-    '  void finish\n',
+    '  await finish(visit, { accounts, known, identity, signedInWith: null, ...end })\n',
+    '  void [finish, end]\n',
     'sessions',
   ),
   mutant(
@@ -1283,8 +1284,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: confirming keeps it',
     'routes/complete-link.ts',
-    "  await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry: 'everything', at })\n",
-    '  void [signedInWith, at]\n',
+    '  await finish(visit, { accounts, known, identity, signedInWith, ...end })\n',
+    '  void [signedInWith, end]\n',
     'sessions',
   ),
   mutant(
@@ -1822,6 +1823,119 @@ export const MUTANTS: readonly Mutant[] = [
     "    if (typeof html === 'string') return html\n",
     '    if (html) return html as string\n',
     'configuration',
+  ),
+  // Guards and company mode
+  mutant(
+    'guard: speculative loads are redirected',
+    'routes/guard.ts',
+    'if (isPage && turnsAway(req, res)) return\n',
+    '',
+    'membership',
+  ),
+  mutant(
+    'guard: any way back',
+    'routes/guard.ts',
+    'if (visit) return returnToOf(visit, asked)',
+    'if (visit) return asked',
+    GUARDS,
+  ),
+  mutant(
+    'guard: the page behind may be of another site',
+    'routes/guard.ts',
+    'return origin === visit.origin ? pathname + search : null',
+    'return origin === "null" ? null : pathname + search',
+    GUARDS,
+  ),
+  mutant(
+    'guard: a sign-in page may be guarded',
+    'routes/guard.ts',
+    "if (isPage && code === 'not_signed_in') assertNotSignInPage(services, req)",
+    'void assertNotSignInPage',
+    GUARDS,
+  ),
+  mutant(
+    'membership: of any user',
+    'session/membership-stamp.ts',
+    'return stamp?.user === id && ',
+    'return stamp && (stamp.user === id || id) && ',
+    'membership',
+  ),
+  mutant(
+    'membership: of any issuer',
+    'decisions/membership.ts',
+    'if (!membership || membership.identity.issuer !== source.issuer)',
+    'if (!membership)',
+    'membership',
+  ),
+  mutant(
+    'membership: of a workspace that is no longer admitted',
+    'decisions/membership.ts',
+    "if (!isAdmitted(source.workspaces, workspaces)) return 'unconfirmed'",
+    '',
+    'membership',
+  ),
+  mutant(
+    'membership: of other workspaces than the guard asks for',
+    'decisions/membership.ts',
+    'const isMember = isAdmitted(rules.workspaces, workspaces)',
+    'const isMember = true',
+    'membership',
+  ),
+  mutant(
+    'membership: the grace period never ends',
+    'decisions/membership.ts',
+    'if (!isMember || !isWithin(at, rules.maxAgeMs + rules.graceMs))',
+    'if (!isMember)',
+    'membership',
+  ),
+  mutant(
+    'membership: "Go on" holds forever',
+    'decisions/membership.ts',
+    'wentOnAt !== undefined && isWithin(wentOnAt, GO_ON_MS)',
+    'wentOnAt !== undefined',
+    'membership',
+  ),
+  mutant(
+    'membership: the session of who left goes on',
+    'routes/callback.ts',
+    'await endMembersSession(visit, transaction, result.person.identity)',
+    'void endMembersSession',
+    'membership',
+  ),
+  mutant(
+    "membership: another person's absence ends the session",
+    'routes/callback.ts',
+    "if (owner !== 'self') return\n",
+    '',
+    'membership',
+  ),
+  mutant(
+    'membership: survives the end of its identity',
+    'routes/link.ts',
+    'before?.identity.issuer === identity.issuer && before.identity.id === identity.id ? null : before',
+    'before',
+    'membership',
+  ),
+  mutant(
+    'membership: as old as the code, not as the answer of Bitbucket',
+    'routes/verify-email.ts',
+    'membership: confirmedMembership(identity, pending.workspaces, startedAt)',
+    'membership: confirmedMembership(identity, pending.workspaces, Math.max(startedAt, Date.now()))',
+    'membership',
+  ),
+  mutant(
+    'membership: a connection without a gate admits everyone',
+    'routes/require-membership.ts',
+    'if (workspaces.length === 0) {',
+    'if (workspaces.length === -1) {',
+    'membership',
+  ),
+  mutant(
+    'membership: dropped to fit the cookie',
+    'state/pending-sign-in.ts',
+    'const workspaces = compactMemberships(pending.workspaces)',
+    'const workspaces = compactMemberships(pending.workspaces).slice(0, 8)',
+    '../state/pending',
   ),
   // The recorder
   mutant(

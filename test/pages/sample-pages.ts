@@ -101,6 +101,18 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
       otherHref: href,
       backHref: href,
     },
+    membership: { texts, brand: null, name: 'membership', accountLabel, start: form, goOn: form, backHref: href },
+    'membership after the grace period': {
+      texts,
+      brand: null,
+      name: 'membership',
+      accountLabel,
+      start: form,
+      goOn: null,
+      backHref: href,
+    },
+    'error membership': { ...errorPage(texts, 'membership_unconfirmed', href), retryHref: href } as Page,
+    'error identity required': { ...errorPage(texts, 'identity_required', href), retryHref: href } as Page,
     'sign-in-again': { texts, brand: null, name: 'sign-in-again', accountLabel, signOut: form, backHref: href },
     resume: { texts, brand: null, name: 'resume', href },
   } as const satisfies { readonly [name: string]: Page }

@@ -174,16 +174,54 @@ describe('its size', () => {
     expect(found?.profile.displayName).not.toMatch(/\p{Surrogate}/u)
   })
 
-  test('memberships of many workspaces still fit', () => {
-    const cookies = new Cookies()
-    const workspaces = Array.from({ length: 40 }, (_, index) => ({
+  const memberships = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
       slug: `a-workspace-with-a-long-name-${index}`,
-      uuid: ID,
-      permission: 'member',
+      uuid: `{12345678-1234-4123-8123-${String(index).padStart(12, '0')}}`,
+      permission: ['member', 'create-project', 'owner', 'something-new'][index % 4] ?? '',
     }))
-    store(cookies, waiting({ workspaces }))
+  const crowded = (count: number) =>
+    waiting({ workspaces: memberships(count), data: 'd'.repeat(510), returnTo: `/${'r'.repeat(511)}` })
+
+  test('keeps every membership, and the data of the app, beside long names', () => {
+    const cookies = new Cookies()
+    const pending = crowded(12)
+    store(cookies, pending)
     expect(cookies.bytes).toBeLessThanOrEqual(3072)
-    expect(read(cookies)?.pending.workspaces[0]).toEqual(workspaces[0])
+    expect(read(cookies)?.pending).toMatchObject({ workspaces: pending.workspaces, data: pending.data })
+  })
+
+  test('a workspace that the gate names by slug and by uuid is kept once', () => {
+    const cookies = new Cookies()
+    const [one] = memberships(1)
+    store(cookies, waiting({ workspaces: [one, one] as never }))
+    expect(read(cookies)?.pending.workspaces).toEqual([one])
+  })
+
+  test('never drops a membership to fit: too many are the mistake of the configuration', () => {
+    const cookies = new Cookies()
+    expect(() => store(cookies, crowded(60))).toThrow(
+      expect.objectContaining({ code: 'configuration_invalid', message: expect.stringContaining('a member of 60') }),
+    )
+    expect(cookies.bytes).toBe(0)
+  })
+
+  test('knows before a mail goes out that the record will not fit with its code', () => {
+    for (let count = 1; count < 60; count++) {
+      const pending = { ...crowded(count), code: null, pause: null, generation: 0 }
+      const sent: Partial<Pending> = {
+        code: { hash: 'h'.repeat(22), sentAt: Date.now(), unsure: true },
+        pause: { reason: 'asked', until: Date.now() },
+        generation: 99,
+      }
+      try {
+        pendings.assertFits(JAR, pending)
+      } catch {
+        return expect(count).toBeGreaterThan(12)
+      }
+      store(new Cookies(), { ...pending, ...sent })
+    }
+    throw new Error('never refused')
   })
 })
 

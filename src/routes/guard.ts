@@ -1,0 +1,129 @@
+import type { Request, RequestHandler, Response } from 'express'
+import type { KnownUser } from '../accounts/guarded-hooks'
+import { requestOrigin } from '../connections/active-connection'
+import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+import { parseReturnTo } from '../decisions/return-to'
+import { currentUser } from '../session/rotate-session'
+import { turnsAway } from './navigation-only'
+import { sendError, sendOn, wantsJson } from './reply'
+import type { Services } from './services'
+import { askAt, openVisit, returnToOf, type Visit, withReturnTo } from './visit'
+
+/** Options of `requireSignedIn`, and of every other guard. */
+export interface GuardOptions {
+  /**
+   * Where to come back to, a path as the browser sees it. Default: the URL of the request, which lacks what a proxy
+   * strips off the path; for a form or a script's request, the page that sent it. Anything but a path of this site is
+   * ignored.
+   */
+  readonly returnTo?: (req: Request) => string
+}
+
+/** A request as a guard judges it. */
+export interface GuardedRequest<User> {
+  readonly req: Request
+  readonly current: KnownUser<User>
+  /** `null` when no connection is offered for this request. Opened once, by the first guard that needs it. */
+  readonly visit: () => Promise<Visit<User> | null>
+}
+
+/** Why a request does not pass, and the page on which the user can do something about it. */
+export interface Refused {
+  readonly code: ErrorCode
+  /** Whether a browser's page request is redirected there; otherwise an error page links to it. */
+  readonly redirects: boolean
+  /** `null` when no page helps. `askFor` adds the page to come back to. */
+  readonly page: (askFor: (page: string) => string) => string | null | Promise<string | null>
+}
+
+/**
+ * The one mechanism of all guards. A page request is redirected to where the user can pass and comes back; everything
+ * else is refused with `next`. A visitor who is not signed in goes to the app's sign-in page.
+ */
+export function guard<User>(
+  services: Services<User>,
+  { returnTo }: GuardOptions,
+  judge: (request: GuardedRequest<User>) => Refused | null | Promise<Refused | null>,
+): RequestHandler {
+  const toSignIn: Refused = {
+    code: 'not_signed_in',
+    redirects: true,
+    page: (askFor) => askFor(services.paths.signIn),
+  }
+  return async (req, res, next) => {
+    try {
+      const visit = once(() => offeredVisit(services, req, res))
+      const current = currentUser(req, services.userId)
+      const refused = current ? await judge({ req, current, visit }) : toSignIn
+      if (refused === null) return next()
+      await refuse(services, req, res, refused, await visit(), returnTo)
+    } catch (error) {
+      next(thrownError(error))
+    }
+  }
+}
+
+async function refuse<User>(
+  services: Services<User>,
+  req: Request,
+  res: Response,
+  { code, redirects, page }: Refused,
+  visit: Visit<User> | null,
+  returnTo: GuardOptions['returnTo'],
+): Promise<void> {
+  const isPage = req.method === 'GET' && !wantsJson(req)
+  if (isPage && turnsAway(req, res)) return
+  if (isPage && code === 'not_signed_in') assertNotSignInPage(services, req)
+  const asked = askedPage(services, req, visit, returnTo, isPage)
+  // A script's request in the background must not replace the page that the user asked for.
+  const remembers = visit !== null && asked !== null && !wantsJson(req)
+  const askFor = (way: string) => (remembers ? askAt(visit, way, asked) : withReturnTo(way, asked))
+  const way = await page(askFor)
+  if (isPage && redirects && way !== null) return sendOn(req, res, 'redirect', way)
+  const error = new BitbucketSignInError(code, `A guard refused this request: ${code}.`)
+  await sendError(services, req, res, error, visit, way)
+}
+
+/** The page to come back to, checked as every return URL is. */
+function askedPage<User>(
+  services: Services<User>,
+  req: Request,
+  visit: Visit<User> | null,
+  returnTo: GuardOptions['returnTo'],
+  isPage: boolean,
+): string | null {
+  const asked = returnTo ? returnTo(req) : isPage ? req.originalUrl : pageBehind(req, visit)
+  if (visit) return returnToOf(visit, asked)
+  const { signIn } = services.paths
+  return parseReturnTo(asked, { basePath: signIn, signInPath: signIn }) ?? null
+}
+
+/** The page of this site that sent a form or a script's request. */
+function pageBehind<User>({ headers: { referer } }: Request, visit: Visit<User> | null): string | null {
+  if (!visit || referer === undefined || !URL.canParse(referer)) return null
+  const { origin, pathname, search } = new URL(referer)
+  return origin === visit.origin ? pathname + search : null
+}
+
+/** A sign-in page behind a guard redirects to itself forever. */
+function assertNotSignInPage<User>({ paths: { signIn } }: Services<User>, { originalUrl }: Request): void {
+  if (originalUrl.split('?', 1)[0] !== signIn) return
+  throw configurationError(
+    `\`paths.signIn\`: ${signIn} is behind a guard that needs a signed-in user, so no user could ever sign in. Mount the guard after the sign-in page.`,
+  )
+}
+
+/** A visit without the refusals of one: a guard protects pages where no connection is offered as well. */
+async function offeredVisit<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User> | null> {
+  const connection = await services.source.resolve(req)
+  return connection && requestOrigin(req, connection) !== null ? openVisit(services, req, res) : null
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= work()
+    return made
+  }
+}

@@ -1,0 +1,157 @@
+import type { RequestHandler } from 'express'
+import type { KnownUser } from '../accounts/guarded-hooks'
+import type { ActiveConnection } from '../connections/active-connection'
+import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
+import { decideMembership, type MembershipRules } from '../decisions/membership'
+import { membershipOf } from '../session/membership-stamp'
+import { now } from '../time/clock'
+import { bodyField } from './body'
+import { finish } from './finish'
+import { type GuardOptions, guard, type Refused } from './guard'
+import { requireSignedIn } from './link'
+import { formOf } from './pending-form'
+import { sendOn, sendPage } from './reply'
+import type { Services } from './services'
+import { accountsOf, destinationOf, hooksOf, returnToOf, type Visit, withReturnTo } from './visit'
+
+/** Options of `requireMembership`. */
+export interface MembershipOptions extends GuardOptions {
+  /**
+   * The workspaces of which one membership is needed, written as in the connection's `workspaces`, which must contain
+   * them: no sign-in asks about others. Default: those of the connection.
+   */
+  readonly workspaces?: readonly string[]
+  /** How long ago Bitbucket may have confirmed the membership, in milliseconds. */
+  readonly maxAgeMs: number
+  /**
+   * For how many milliseconds after that the user may go on without Bitbucket, which may be down. `0` = not at all. A
+   * user who was removed from the workspace can use it as well: access ends after `maxAgeMs + graceMs` at the latest.
+   */
+  readonly graceMs: number
+}
+
+/**
+ * Middleware that keeps checking, during a session, that the user is a member. It calls nothing upstream: the session
+ * holds what Bitbucket confirmed at the last sign-in or re-authentication, and when that is too old, the user confirms.
+ */
+export function requireMembership<User>(services: Services<User>, options: MembershipOptions): RequestHandler {
+  const { workspaces, maxAgeMs, graceMs } = checkedOptions(options)
+  return guard(services, options, async ({ req, current, visit: open }) => {
+    const visit = await open()
+    if (!visit) return NO_CONNECTION
+    const gate = workspacesOf(visit.connection, workspaces)
+    const rules = { workspaces: gate, maxAgeMs, graceMs }
+    const verdict = decideMembership(membershipOf(req, current), rules, visit.connection, now())
+    switch (verdict) {
+      case 'confirmed':
+        return null
+      case 'elsewhere':
+        return { ...confirmAt(visit, false), code: 'workspace_required', redirects: false }
+      case 'grace':
+        return confirmAt(visit, true)
+      case 'unconfirmed':
+        return (await hasIdentity(visit, current)) ? confirmAt(visit, false) : connectAt(visit)
+    }
+  })
+}
+
+const NO_CONNECTION: Refused = { code: 'connection_unavailable', redirects: false, page: () => null }
+
+/** `grace` shows "Go on" as well; the guard alone decides whether it helps. */
+function confirmAt<User>({ connection: { basePath } }: Visit<User>, grace: boolean): Refused {
+  const page = `${basePath}/membership`
+  return {
+    code: 'membership_unconfirmed',
+    redirects: true,
+    page: (askFor) => {
+      const asked = askFor(page)
+      return grace ? `${asked}${asked === page ? '?' : '&'}${GRACE}=1` : asked
+    },
+  }
+}
+
+const GRACE = 'grace'
+
+function connectAt<User>({ connection: { basePath } }: Visit<User>): Refused {
+  return { code: 'identity_required', redirects: false, page: (askFor) => askFor(`${basePath}/link`) }
+}
+
+/** Whether the user can confirm at Bitbucket; an app without `listIdentities` cannot tell, and Bitbucket will. */
+async function hasIdentity<User>(visit: Visit<User>, current: KnownUser<User>): Promise<boolean> {
+  const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)
+  return identities?.some(({ issuer }) => issuer === visit.connection.issuer) ?? true
+}
+
+function checkedOptions(options: MembershipOptions): Omit<MembershipRules, 'workspaces'> & {
+  readonly workspaces: readonly string[] | undefined
+} {
+  const { workspaces, maxAgeMs, graceMs } = options
+  if (!(Number.isFinite(maxAgeMs) && maxAgeMs > 0)) {
+    throw configurationError('requireMembership: `maxAgeMs` must be a number above 0. Set it in milliseconds.')
+  }
+  if (!(Number.isFinite(graceMs) && graceMs >= 0)) {
+    throw configurationError('requireMembership: `graceMs` must be a number. Set it in milliseconds, 0 for no grace.')
+  }
+  if (workspaces && workspaces.length === 0) {
+    throw configurationError('requireMembership: `workspaces` is empty. Name one, or leave the option out.')
+  }
+  return { workspaces: workspaces?.map((each) => each.toLowerCase()), maxAgeMs, graceMs }
+}
+
+/** The workspaces to be a member of. None at all would let everyone pass. */
+function workspacesOf({ id, workspaces }: ActiveConnection, asked: readonly string[] = workspaces): readonly string[] {
+  if (workspaces.length === 0) {
+    throw configurationError(
+      `requireMembership: the connection "${id}" has no \`workspaces\`, so Bitbucket confirms no membership. Add them to the connection.`,
+    )
+  }
+  const unknown = asked.find((each) => !workspaces.includes(each))
+  if (unknown === undefined) return asked
+  throw configurationError(
+    `requireMembership: "${unknown}" is not among the \`workspaces\` of the connection "${id}", so no sign-in asks about it. Add it there, written the same way.`,
+  )
+}
+
+/** `GET /membership`: asks to confirm with Bitbucket that one is still a member. */
+export async function showMembershipPage<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, query, services, connection } = visit
+  const current = requireSignedIn(visit)
+  const returnTo = returnToOf(visit, query.returnTo)
+  const description = await hooksOf(visit, 'reauthenticate').describe(current)
+  const fields = returnTo === null ? {} : { returnTo }
+  const mayGoOn = query[GRACE] === '1' && membershipOf(req, current) !== null
+  await sendPage(
+    services,
+    req,
+    res,
+    {
+      name: 'membership',
+      accountLabel: description?.label ?? current.id,
+      start: formOf(visit, '/reauthenticate', fields),
+      goOn: mayGoOn ? formOf(visit, '/membership', fields) : null,
+      backHref: services.paths.signedIn,
+    },
+    connection,
+  )
+}
+
+/**
+ * `POST /membership`: goes on without Bitbucket for a while. It only notes that the user asked for it; each guard decides
+ * by its own `graceMs` what that is worth.
+ */
+export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<void> {
+  const { req, res, connection } = visit
+  const current = requireSignedIn(visit)
+  const returnTo = returnToOf(visit, bodyField(req, 'returnTo'))
+  visit.about.retry = withReturnTo(`${connection.basePath}/membership`, returnTo)
+  const stamp = membershipOf(req, current)
+  if (!stamp) {
+    throw new BitbucketSignInError('membership_unconfirmed', 'Bitbucket has confirmed no membership in this session.')
+  }
+  const accounts = accountsOf(visit, 'reauthenticate')
+  const membership = () => ({ ...stamp, wentOnAt: now() })
+  const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
+  await finish(visit, { accounts, known: current, identity: stamp.identity, signedInWith: null, ...end })
+  sendOn(req, res, 'continued', destinationOf(visit, returnTo, 'reauthenticated'))
+}
