@@ -479,7 +479,10 @@ test('OTP-25: an address that a person typed opens no account and empties none, 
     })
     const control = new TestBrowser()
     await lab.verify(control, (await lab.pendingCode(control, 'named')).code)
-    expect(await lab.me(control)).toBe(owner.id)
+    // Verified, it is linked; unverified, the address goes to a new account.
+    const signedIn = lab.accounts.users.get((await lab.me(control)) ?? '')
+    expect(signedIn).toMatchObject({ email: 'typed@example.com', emailVerified: true })
+    expect(signedIn?.id === owner.id).toBe(emailVerified)
   }
 })
 
