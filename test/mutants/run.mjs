@@ -11,21 +11,22 @@ import { fileURLToPath } from 'node:url'
 import { runnerImport } from 'vite'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
-const { MUTANTS } = (await runnerImport(fileURLToPath(new URL('./mutants.ts', import.meta.url)))).module
+const load = async (path) => (await runnerImport(fileURLToPath(new URL(path, import.meta.url)))).module
+const { MUTANTS } = await load('./mutants.ts')
+const { place } = await load('./place.mts')
+const { GROUPS } = await load('../attacks/rows.ts')
+/** The test file of each row of the attack catalogue. */
+const fileOf = new Map(GROUPS.flatMap(({ file, rows }) => rows.map((row) => [row, file.replace('.test.ts', '')])))
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 const chosen = MUTANTS.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
 const places = Math.max(1, Math.min(2, availableParallelism()))
 const folder = mkdtempSync(join(tmpdir(), 'mutants-'))
 
-/** Why this mutant cannot be made, `null` when it can. */
-function unfit({ file, find }) {
-  const count = readFileSync(join(root, 'src', file), 'utf8').split(find).length - 1
-  return count === 1 ? null : `the text is there ${count} times in src/${file}`
-}
-
 function run(mutant, at) {
   const report = join(folder, `${at}.json`)
-  const files = mutant.killers.map((name) => `test/attacks/${name}.test.ts`)
+  const files = mutant.killers.map((name) => `test/attacks/${fileOf.get(name) ?? name}.test.ts`)
+  const areRows = mutant.killers.every((name) => fileOf.has(name))
+  const only = areRows ? ['--testNamePattern', `(${mutant.killers.join('|')}): `] : []
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const args = [
     vitest,
@@ -35,12 +36,13 @@ function run(mutant, at) {
     '--reporter=json',
     '--outputFile',
     report,
-    ...files,
+    ...only,
+    ...new Set(files),
   ]
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       cwd: root,
-      env: { ...process.env, MUTANT: JSON.stringify(mutant) },
+      env: { ...process.env, MUTANT: JSON.stringify(place(mutant)) },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     let errors = ''
@@ -69,8 +71,8 @@ function verdict(report, code, errors) {
 
 const outcomes = new Map()
 for (const mutant of chosen) {
-  const reason = unfit(mutant)
-  if (reason) outcomes.set(mutant, { broken: reason })
+  const placed = place(mutant)
+  if (typeof placed === 'string') outcomes.set(mutant, { broken: placed })
 }
 if (!process.argv.includes('--check')) {
   const queue = chosen.filter((mutant) => !outcomes.has(mutant))

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vitest/config'
 import { alias, requireOnUse } from '../support/source.mjs'
-import type { Mutant } from './mutants.js'
+import type { Placed } from './place.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const src = (path: string) => `${root}src/${path}`
 /** `run.mjs` hands it over. */
-const mutant = JSON.parse(process.env.MUTANT ?? '') as Mutant
+const mutant = JSON.parse(process.env.MUTANT ?? '') as Placed
 
 /** Changes the one file in memory; the files on disk stay as they are. */
 const mutate: Plugin = {
@@ -14,8 +14,7 @@ const mutate: Plugin = {
   enforce: 'pre',
   transform(code, id) {
     if (id.split('?')[0] !== src(mutant.file)) return undefined
-    if (code.split(mutant.find).length !== 2) throw new Error(`${mutant.file} no longer has "${mutant.find}" once.`)
-    return code.replace(mutant.find, () => mutant.replace)
+    return code.slice(0, mutant.start) + mutant.replace + code.slice(mutant.end)
   },
 }
 
