@@ -1094,7 +1094,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'pending: of any size',
-    'createPendingSignIns()',
+    'fitToCookie()',
     'if (sealed.length + spare <= MAX_PENDING) return sealed',
     'if (sealed.length + spare > 0) return sealed',
     'denial-of-service',

@@ -23,7 +23,7 @@ export default defineConfig({
   plugins: [mutate, requireOnUse],
   resolve: { alias },
   test: {
-    include: ['test/attacks/*.test.ts', 'test/record/*.test.ts', 'test/connections/whose-client.test.ts'],
+    include: ['test/**/*.test.ts'],
     testTimeout: 15_000,
     hookTimeout: 15_000,
     bail: 1,
