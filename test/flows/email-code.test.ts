@@ -360,6 +360,7 @@ describe('a code is bound', () => {
         id: `tenant:${req.get('x-tenant') ?? 'one'}`,
         tenant: req.get('x-tenant') ?? 'one',
       }),
+      options: { tenantClients: 'ours' },
     })
     const handle = handleOf((await page()).text)
     const answer = await post(browser, handle, code(), { 'x-tenant': 'two' })

@@ -163,7 +163,11 @@ describe('events', () => {
     })
     const endpoints = event?.upstream.map(({ endpoint }) => endpoint).sort()
     const atCallback = !['an unlink', 'a link chosen'].includes(what)
-    expect(endpoints).toEqual(atCallback ? ['emails', 'token', 'user'] : [])
+    // Of a known user nothing depends on the addresses, so the answer does not wait for them.
+    const known = endpoints?.filter((each) => each !== 'emails')
+    expect(what === 'a disabled user' ? known : endpoints).toEqual(
+      atCallback ? ['emails', 'token', 'user'].slice(what === 'a disabled user' ? 1 : 0) : [],
+    )
   })
 
   test('a code that is sent, wrong and right is three events', async () => {
@@ -199,6 +203,7 @@ describe('events', () => {
   test('tenant and application are named', async () => {
     await open({
       resolver: (defaults) => () => ({ ...defaults, id: 'tenant:acme', tenant: 'acme', application: 'shop' }),
+      options: { tenantClients: 'ours' },
     })
     await app.signIn(browser, 'alice')
     for (const event of app.events) {
