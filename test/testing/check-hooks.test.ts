@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import session from 'express-session'
 import { accountHookChecks, checkAccountHooks, sessionsInStore } from 'passport-bitbucket-signin/testing'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -68,6 +72,19 @@ describe('check-hooks', () => {
     const { code, errors } = await run(...args)
     expect(code).toBe(2)
     expect(errors).toContain(message)
+  })
+
+  test('ends although the module left a connection open', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'check-hooks-'))
+    const file = join(folder, 'open.mjs')
+    writeFileSync(file, `import setup from '${MODULE}'\nsetInterval(() => {}, 1000)\nexport default setup`)
+    const cli = join(__dirname, '../../dist/cli/index.js')
+    try {
+      const { stdout } = await promisify(execFile)(process.execPath, [cli, 'check-hooks', file, '--test-database'])
+      expect(stdout).toMatch(/ 0 failed,/)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test('prints JSON without the errors of the driver', async () => {
