@@ -107,6 +107,9 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const current = currentUser(req, services.userId)
   if (!current) return sendProvePage(visit, pending, null)
   visit.about.userId = current.id
+  // Nobody was signed in when this began, but that says nothing of the session shown now: an old one, stolen or put
+  // back, proves nothing, and here it would be turned into a way in that lasts.
+  await requireRecent(visit, current, startAt(visit, pending.returnTo))
   await assertSessionUnchanged(req)
   const accounts = accountsOf(visit, 'sign-in', pending)
   if (!(await isMatching(visit, pending, current, accounts.hooks))) {

@@ -7,9 +7,10 @@ import type { Services } from './services'
  * fail because a counter cannot be reached. What could not be counted is reported.
  */
 export async function forgetBrowser<User>(services: Services<User>, req: Request, res: Response): Promise<void> {
-  const { jars, pendings, transactions, askedFor, report } = services
+  const { jars, pendings, transactions, askedFor, secondPasses, report } = services
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)
+    secondPasses.clear(req, res, jar)
     const found = pendings.read(req, jar)
     return [...(found ? [pendings.drop(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
   })

@@ -20,6 +20,7 @@ export interface SecondPasses {
   store(req: Request, res: Response, jar: CookieJar, pass: SecondPass): void
   /** The pass that this start belongs to, by its return URL. Taken once. */
   take(req: Request, res: Response, jar: CookieJar, returnTo: string | null): SecondPass | undefined
+  clear(req: Request, res: Response, jar: CookieJar): void
 }
 
 /** The redirect follows at once; a start that comes later is another sign-in. */
@@ -41,6 +42,10 @@ export function createSecondPasses(keys: KeyRing): SecondPasses {
       if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined
       const pass = opened.payload as SecondPass
       return pass.returnTo === returnTo ? pass : undefined
+    },
+
+    clear(req, res, jar) {
+      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
     },
   }
 }

@@ -12,10 +12,14 @@ import {
   browsers,
   GOOD_TOKEN,
   jsonBytes,
+  MINUTE,
+  ourCookies,
+  sessionOf,
   startEvil,
   startLab,
   startRawBitbucket,
   startStrategyApp,
+  travel,
 } from './lab'
 
 const CALLBACK = '/auth/bitbucket/callback'
@@ -237,4 +241,51 @@ test('OWN-07: no domain, endpoint or callback of a tenant changes what our heade
   for (const path of ['//evil.example', '/\\evil.example', '/.//evil.example', '/a/..//evil.example'])
     expect(make({ callbackURL: `https://app.example${path}/callback` })).toThrow('callbackURL')
   expect(make({ endpoints, origins: ['https://b.example:8443', 'https://xn--bcher-kva.example'] })).not.toThrow()
+})
+
+test('OWN-08: an old session does not prove the account that an identity asks to be linked to', async () => {
+  const lab = await startLab({ ...express, options: { policy: { untrustedEmail: 'unverified' } } })
+  const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
+  const { victim, attacker } = browsers()
+  await lab.localSignIn(victim, owner)
+  travel(11 * MINUTE)
+  // The attacker's Bitbucket account names the victim's address, which nobody confirmed.
+  const named = [{ address: 'victim@example.com', primary: true, confirmed: false }]
+  lab.fake.updatePerson('bob', { emails: named })
+  expect((await lab.signIn(attacker, 'bob')).location).toBe('/auth/bitbucket/continue')
+  const stolen = sessionOf(victim, lab) ?? ''
+  attacker.jar(lab.url).set('connect.sid', stolen)
+  expect(await lab.me(attacker)).toBe(owner.id)
+  await lab.refused(attacker, () => lab.press(attacker, '/continue', '/continue', { choice: 'confirm' }), {
+    code: 'recent_sign_in_required',
+  })
+  expect(owner.identities).toEqual([])
+  // Control: whoever signs in now may confirm.
+  await lab.localSignIn(attacker, owner)
+  expect((await lab.press(attacker, '/continue', '/continue', { choice: 'confirm' })).status).toBe(303)
+  expect(owner.identities).toHaveLength(1)
+})
+
+test('OWN-09: what one user began with data of theirs is not carried into the sign-in of the next one', async () => {
+  const lab = await startLab({
+    ...express,
+    options: { policy: { matchingAccount: 'prove' }, data: (req) => ({ invited: req.query.invited ?? null }) },
+  })
+  const { victim: shared } = browsers()
+  const first = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
+  const started = await lab.get(shared, '?invited=first')
+  await shared.get(await lab.fake.signIn(started.location, { person: 'alice' }))
+  await lab.localSignIn(shared, first)
+  const linked = await lab.press(shared, '/continue', '/continue', { choice: 'confirm' })
+  expect(linked.location).toBe('/auth/bitbucket')
+  const copy = shared.copy()
+  await shared.post(`${lab.url}/logout`, {})
+  expect([...ourCookies(shared, lab.url).keys()]).toEqual([])
+  await shared.get(await lab.fake.signIn((await lab.get(shared, '?invited=second')).location, { person: 'bob' }))
+  const asked = lab.accounts.calls.findLast(({ name }) => name === 'getUserByIdentity')
+  expect(asked?.input.context).toMatchObject({ data: { invited: 'second' } })
+  // Control: without the sign-out the same cookie carries the first one's on, to fetch their tokens.
+  await copy.get(await lab.fake.signIn((await lab.get(copy, '')).location, { person: 'alice' }))
+  const stored = lab.accounts.calls.findLast(({ name }) => name === 'storeTokens')
+  expect(stored?.input.context).toMatchObject({ data: { invited: 'first' } })
 })
