@@ -1,7 +1,9 @@
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
+import { isLoopback } from '../contract/loopback'
 import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
 import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
+import { isPrivateHost } from '../options/url-rules'
 import { withDeadline } from '../time/deadline'
 import { type ActiveConnection, activateConnection } from './active-connection'
 
@@ -62,10 +64,13 @@ const MAX_KNOWN = 10_000
 /** Whose client it is, as `connections()` knows it. A mark, not a field: no row of a tenant can carry it. */
 type Client = 'application' | 'own'
 const clients = new WeakMap<Connection, Client>()
+/** Connections whose tenant inherits its servers, so that they are as the application's operators chose them. */
+const inheritedServers = new WeakSet<Connection>()
 
-/** Remembers whether this connection has the application's client, also behind a function that wraps `connections()`. */
-export function markClient(connection: Connection, client: Client): void {
+/** Remembers what of this connection is the application's, also behind a function that wraps `connections()`. */
+export function markSource(connection: Connection, client: Client, inheritsServers: boolean): void {
   clients.set(connection, client)
+  if (inheritsServers) inheritedServers.add(connection)
 }
 
 /** Makes the source. A fixed connection is activated once, a resolver's answers once per distinct content. */
@@ -168,6 +173,7 @@ function activations({ name, basePath, tenantClients }: SourceOptions, clientOf:
   return (each: Connection): ActiveConnection => {
     const client = clientOf(each)
     const owner = client === 'own' ? ownerOf(each, tenantClients) : undefined
+    if (owner === 'theirs' && !inheritedServers.has(each)) checkReach(each)
     const content = JSON.stringify([client, owner, each])
     let active = known.get(content)
     if (!active) {
@@ -184,6 +190,26 @@ function ownerOf({ clientID, tenant = null }: Connection, answer: TenantClients 
   const owner: unknown = typeof answer === 'function' ? answer(clientID, tenant) : answer
   if (owner === undefined || owner === 'ours' || owner === 'theirs') return owner
   throw configurationError("tenantClients: it must return 'ours' or 'theirs', synchronously.")
+}
+
+/**
+ * Administrators of a tenant must not make this server ask inside its own network: a token endpoint on loopback would be
+ * any service of this machine. On a developer's machine, where the callback is on loopback too, it may.
+ */
+function checkReach({ endpoints, callbackURL, tenant = null }: Connection): void {
+  if (!endpoints || isInside(callbackURL)) return
+  const { authorizationURL, tokenURL, apiURL } = endpoints
+  if (![authorizationURL, tokenURL, apiURL].some(isInside)) return
+  throw configurationError(
+    `connection of tenant "${tenant}": \`endpoints\` point to this machine or into a private network, which \`tenantClients: 'theirs'\` does not allow, with \`allowPrivateHosts\` neither. Give public https addresses, or answer 'ours' for this client if your own operators set it.`,
+  )
+}
+
+/** What is no URL is left to the check of the connection, which names the field. */
+function isInside(url: unknown): boolean {
+  if (typeof url !== 'string' || !URL.canParse(url)) return false
+  const { hostname } = new URL(url)
+  return isLoopback(hostname) || isPrivateHost(hostname)
 }
 
 function issuerOf(

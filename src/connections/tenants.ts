@@ -9,7 +9,7 @@ import {
 } from '../decisions/connection-levels'
 import { checkDeadOptions, noApplication, parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
-import { type KeyedResolver, type ListedLevel, markClient } from './connection-source'
+import { type KeyedResolver, type ListedLevel, markSource } from './connection-source'
 
 /** What a tenant overrides, by tenant id; or a function that looks one tenant up, `null` = no such tenant. */
 export type TenantSource =
@@ -121,7 +121,9 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
 
 function mergeMarked(base: Connection | null, override: ConnectionOverride | null, key: ConnectionKey) {
   const connection = mergeLevels(base, override, key)
-  if (connection) markClient(connection, bringsOwnClient(base, override ?? {}) ? 'own' : 'application')
+  if (!connection) return null
+  const client = bringsOwnClient(base, override ?? {}) ? 'own' : 'application'
+  markSource(connection, client, override?.endpoints == null)
   return connection
 }
 

@@ -1,4 +1,4 @@
-import { type Connection, type ConnectionOverride, connections } from 'passport-bitbucket-signin'
+import { type Connection, type ConnectionOverride, connections, type TenantClients } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { expect, test, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
@@ -488,4 +488,43 @@ test('TEN-16: a domain that is not configured starts nothing, and nothing is bui
   const plain = await startLab()
   const location = new URL((await plain.get(attacker, '', { headers: { host: 'evil.example' } })).location)
   expect(location.searchParams.get('redirect_uri')).toBe(`${plain.base}/callback`)
+})
+
+test("TEN-09: under 'theirs' a tenant's endpoints reach nothing on this machine or inside its network", async () => {
+  const inside = await startEvil()
+  const at = (host: string) => ({ authorizationURL: `${host}/a`, tokenURL: `${host}/t?drop=all`, apiURL: `${host}/2.0` })
+  const tenants: Tenants = {
+    loopback: { ...second, endpoints: at(inside.url) },
+    private: { ...second, endpoints: { ...at('http://10.0.0.1'), allowPrivateHosts: true } },
+    token: { ...second, endpoints: { ...at('https://gateway.example'), tokenURL: `${inside.url}/t` } },
+    public: { ...second, endpoints: at('https://gateway.example') },
+    inherited: { ...second },
+  }
+  const start = (tenantClients: TenantClients) =>
+    startLab({
+      options: { tenantClients, http: { preconnect: false } },
+      resolver: (given) =>
+        connections({
+          default: { ...given, callbackURL: 'https://app.example/auth/bitbucket/callback' },
+          tenants: (id) => tenants[id] ?? null,
+          tenant: (req) => req.get('x-tenant') ?? null,
+        }),
+    })
+  const { attacker } = browsers()
+  const lab = await start('theirs')
+  for (const tenant of ['loopback', 'private', 'token']) {
+    const answer = await lab.get(attacker, '', as(tenant))
+    expect([tenant, answer.status, answer.location]).toEqual([tenant, 500, ''])
+    expect(lab.errors.at(-1)?.message).toContain(`tenant "${tenant}": \`endpoints\``)
+  }
+  // Controls: public servers, and those that the application's operators chose for everybody.
+  expect((await lab.get(attacker, '', as('public'))).location).toContain('https://gateway.example/a?')
+  expect((await lab.get(attacker, '', as('inherited'))).location).toContain(lab.fake.url)
+  expect(inside.requests).toEqual([])
+  // Where the operators set clients they may point inside; this is what such a tenant would have reached.
+  const trusted = await start('ours')
+  const { location } = await trusted.get(attacker, '', as('loopback'))
+  const state = new URL(location).searchParams.get('state') ?? ''
+  await trusted.get(attacker, `/callback?${new URLSearchParams({ code: 'any', state })}`, as('loopback'))
+  expect(inside.requests[0]).toContain('POST /t?drop=all')
 })
