@@ -55,7 +55,8 @@ export interface Connection {
   readonly applications?: readonly string[]
   /**
    * Further origins of the same owner (`https://app2.example.com`) at which a sign-in may start and end. The callback
-   * stays the central one and hands over. Absent = `Host` is not consulted at all.
+   * stays the central one and hands over. Absent = `Host` is not consulted at all. Only hosts whose DNS you control: the
+   * server behind one of them receives Bitbucket's answer about any user, and can finish the sign-in in another browser.
    */
   readonly origins?: readonly string[]
   /**
@@ -114,9 +115,10 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    * The attack: whoever controls a client can be handed the codes of everyone who allows it. Such a code, finished in the
    * attacker's own browser at the tenant's host, would sign in to the victim's account of the whole application.
    *
-   * - `'ours'`: only your own operators can set a tenant's client. Its identities are Bitbucket's, for all tenants alike.
+   * - `'ours'`: only your own operators can set a tenant's client, and control the DNS of its callback. Its identities are
+   *   Bitbucket's, for all tenants alike.
    * - `'theirs'`: tenants' administrators can. Identities carry the tenant in `issuer`, so accounts are separate for each
-   *   tenant, and your hooks must look inside `context.tenant` only.
+   *   tenant, and your hooks must look inside `context.tenant` only. Its own `endpoints` must be public addresses.
    *
    * It is asked for other connections than the application's alone; with a resolver function, for every one that names a
    * tenant, and for every client after the first.

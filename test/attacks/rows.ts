@@ -39,7 +39,7 @@ export const GROUPS: readonly AttackGroup[] = [
   group('LEK', 'Leaks', 'leaks', '02 03 05 06 07 08 09 11 12 13 14'),
   group('DOS', 'Denial of service', 'denial-of-service', '01 03 05 06 07 08 09 10 11'),
   group('HDR', 'Cookies, headers, framing', 'headers', '01 02 03 04 05 06 07 08 09 11 12 13'),
-  group('OWN', 'Combinations of two features', 'combinations', '01 02 03 04 05 06 07'),
+  group('OWN', 'Combinations of two features', 'combinations', '01 02 03 04 05 06 07 08 09'),
   group('CFG', 'Configuration and hooks', 'configuration', '01 02 04 06 07 09 10 11 12'),
 ]
 

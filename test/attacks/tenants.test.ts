@@ -492,7 +492,11 @@ test('TEN-16: a domain that is not configured starts nothing, and nothing is bui
 
 test("TEN-09: under 'theirs' a tenant's endpoints reach nothing on this machine or inside its network", async () => {
   const inside = await startEvil()
-  const at = (host: string) => ({ authorizationURL: `${host}/a`, tokenURL: `${host}/t?drop=all`, apiURL: `${host}/2.0` })
+  const at = (host: string) => ({
+    authorizationURL: `${host}/a`,
+    tokenURL: `${host}/t?drop=all`,
+    apiURL: `${host}/2.0`,
+  })
   const tenants: Tenants = {
     loopback: { ...second, endpoints: at(inside.url) },
     private: { ...second, endpoints: { ...at('http://10.0.0.1'), allowPrivateHosts: true } },

@@ -45,6 +45,32 @@ async function attack(browser: TestBrowser, tenant = 'evil'): Promise<string> {
   return own.href
 }
 
+describe('a domain whose DNS an attacker controls', () => {
+  /** A start in the attacker's browser that a victim consents to; the attacker's server at that host gets the answer. */
+  async function received(browser: TestBrowser, tenant: string): Promise<string> {
+    const consented = await site.fake.signIn((await site.startAt(browser, tenant)).location, { person: 'alice' })
+    return (await new TestBrowser().get(consented)).location || consented
+  }
+
+  test('of the shared client opens the account: `origins` are for hosts of the own', async () => {
+    await startEvil('theirs')
+    const victim = victimOf()
+    const browser = new TestBrowser()
+    await browser.get(await received(browser, 'acme'))
+    expect(await site.meAt(browser, 'acme')).toBe(victim.id)
+  })
+
+  test("of a client that is 'theirs' does not", async () => {
+    await startEvil('theirs')
+    const victim = victimOf()
+    const browser = new TestBrowser()
+    await browser.get(await received(browser, 'evil'))
+    expect(await site.meAt(browser, 'evil')).not.toBe(victim.id)
+    const asked = site.accounts.calls.find(({ name }) => name === 'getUserByIdentity')
+    expect(asked?.input.identity).toMatchObject({ issuer: `${BITBUCKET()}#tenant=evil` })
+  })
+})
+
 describe("case 1: a code that a victim allowed for a tenant's own client", () => {
   test("opens the victim's account under 'ours', because the app says that the client is its own", async () => {
     await startEvil('ours')

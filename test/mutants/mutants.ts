@@ -53,6 +53,22 @@ export const MUTANTS: readonly Mutant[] = [
     'return false',
     'STA-24',
   ),
+  // Between features
+  mutant(
+    'prove: an old session will do',
+    'routes/continue.ts',
+    '  await requireRecent(visit, current, startAt(visit, pending.returnTo))\n  await assertSessionUnchanged(req)\n',
+    '  await assertSessionUnchanged(req)\n',
+    OWN,
+  ),
+  mutant('forget: a second pass stays behind', 'routes/forget.ts', 'secondPasses.clear(req, res, jar)', '', OWN),
+  mutant(
+    "tenants: servers of theirs may be inside the app's network",
+    'connections/connection-source.ts',
+    "if (owner === 'theirs' && !inheritedServers.has(each)) checkReach(each)",
+    '',
+    'tenants',
+  ),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',
