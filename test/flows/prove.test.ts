@@ -232,6 +232,41 @@ describe('what waits', () => {
   })
 })
 
+describe('an account that was signed in to long ago', () => {
+  test('is not proven; after signing out and in again the choice to link is there', async () => {
+    await open()
+    await app.localSignIn(browser, owner)
+    travel(11 * 60 * 1000)
+    const refused = await choose(app, browser, 'confirm')
+    expect([refused.status, errorOf(refused)]).toEqual([403, 'recent_sign_in_required'])
+    await expectNotLinked()
+    expect(refused.text).toContain(`${BASE}/sign-in-again?returnTo=`)
+    expect((await app.submit(browser, `${BASE}/sign-in-again`, '/sign-in-again')).location).toContain('/login')
+    await app.localSignIn(browser, owner)
+    expect((await app.signIn(browser, 'alice')).location).toBe(`${BASE}/continue`)
+    expect((await choose(app, browser, 'link')).status).toBe(303)
+    expect(owner.identities).toHaveLength(1)
+  })
+
+  test('is proven where the app calls signedIn, without `signedInAt`; a remembered session is not', async () => {
+    for (const recent of [false, true]) {
+      await open({
+        options: { policy: { matchingAccount: 'prove' }, signedInAt: () => null },
+        behindSession: (express, bitbucket) =>
+          express.post('/password', (req, res, next) => {
+            req.logIn(owner, (error?: unknown) => {
+              if (error) return next(error)
+              bitbucket.signedIn(req, { recent }).then((path) => res.redirect(path ?? '/'), next)
+            })
+          }),
+      })
+      expect((await browser.post(`${app.url}/password`, {})).location).toBe(`${BASE}/continue`)
+      expect([recent, (await choose(app, browser, 'confirm')).status]).toEqual([recent, recent ? 303 : 403])
+      if (!recent) await app.close()
+    }
+  })
+})
+
 test.each<[string, string, TestAppOptions, boolean]>([
   [
     'row 5',
