@@ -20,6 +20,7 @@ export function appFindings(seen: AppSighting, expected: AppExpectation): readon
   if (!first) return [mountMissing(seen, expected)]
   return [
     ok('mount', `The router answers at ${expected.mount || '/'}.`),
+    ...callbackFindings(seen.callback, expected),
     ...connectionFindings(first, expected),
     queryFinding(first),
     proxyFinding(first, expected),
@@ -66,6 +67,19 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
     `The router does not answer at ${path}, where the callback URL ${callbackURL} points.`,
     `Mount it there: app.use('${path}', bitbucket.router), or set \`callbackURL\` (or \`basePath\`) to where it is mounted.`,
   )
+}
+
+function callbackFindings(seen: AppSighting['callback'], { mount, callbackURL }: AppExpectation): DoctorFinding[] {
+  if (seen === null) return []
+  if (seen === 'reached') return [ok('callback-route', `A request to ${callbackURL} reaches the router.`)]
+  const right = `${mount}/callback`
+  return [
+    problem(
+      'callback-route',
+      `A request to ${seen.path}, the path of \`callbackURL\`, does not reach the router (${seen.answer}), so every sign-in ends there.`,
+      `Set \`callbackURL\` to a URL with the path ${right}, here and at Bitbucket, or let the app rewrite ${seen.path} to ${right}.`,
+    ),
+  ]
 }
 
 function connectionFindings(

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Request, Response, Router } from 'express'
+import type { NextFunction, Request, RequestHandler, Response, Router } from 'express'
 import { createTransport } from '../bitbucket/transport'
 import { setCookiesOf, type UpstreamAnswer } from '../bitbucket/upstream-errors'
 import type { ActiveConnection } from '../connections/active-connection'
@@ -21,6 +21,8 @@ export interface AppSighting {
   readonly first: RequestSighting | null
   /** Where it was reached instead: the end of the path, as it is left by a proxy that takes the beginning off. */
   readonly elsewhere: string | null
+  /** How a request to the path of the callback ended; `null` = it could not be tried. */
+  readonly callback: 'reached' | { readonly path: string; readonly answer: string } | null
   /** Whether a visitor who did nothing got a session cookie. */
   readonly storesUnasked: boolean
   readonly trial: SessionTrial | null
@@ -40,6 +42,8 @@ export interface ProbeParts {
   readonly connection: ActiveConnection
   /** Path at which the router ought to be mounted, without a slash at its end. */
   readonly mount: string
+  /** Path of the callback as the app sees it; `null` = only a proxy knows. */
+  readonly callbackPath: string | null
   readonly tlsAt: TlsAt
 }
 
@@ -66,6 +70,7 @@ export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
       first: first ?? null,
       answer: { status: answer.status, location: answer.headers.location ?? null },
       elsewhere: first || answer.status !== 404 ? null : await findElsewhere(site, parts.mount),
+      callback: first ? await tryCallback(site, parts.callbackPath) : null,
       storesUnasked: first?.id !== null && first?.id !== undefined && cookieFor(first.id, answer) !== undefined,
       passportReads: passportRan,
     }
@@ -80,6 +85,7 @@ export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
 const NOTHING = {
   first: null,
   elsewhere: null,
+  callback: null,
   storesUnasked: false,
   trial: null,
   cameBack: null,
@@ -87,8 +93,14 @@ const NOTHING = {
 } as const
 
 interface Site {
-  /** Sends a request to the probe's route and looks at it there; `at` in place of where the router ought to be. */
-  ask(look: Look, options?: { cookie?: string; at?: string }): Promise<UpstreamAnswer | { fault: string }>
+  /**
+   * Sends a request to the probe's route and looks at it there; `at` instead of where the router ought to be, or
+   * `callback` instead of the probe's route.
+   */
+  ask(
+    look: Look,
+    options?: { cookie?: string; at?: string; callback?: string },
+  ): Promise<UpstreamAnswer | { fault: string }>
   close(): Promise<void>
 }
 
@@ -118,14 +130,14 @@ async function openSite({ app, router, connection, mount, tlsAt }: ProbeParts): 
   const looks = probesOf(router)
 
   return {
-    async ask(look, { cookie, at = mount } = {}) {
+    async ask(look, { cookie, at = mount, callback } = {}) {
       const key = randomBytes(16).toString('hex')
       looks.set(key, look)
       const deadline = new ExchangeDeadline(DEADLINE_MS, undefined)
       try {
         return await transport.request({
           method: 'GET',
-          url: new URL(`${at}/doctor/${key}?code=doctor`, origin),
+          url: new URL(callback ? `${callback}?doctor=${key}` : `${at}/doctor/${key}?code=doctor`, origin),
           headers: { ...headers, connection: 'close', ...(cookie !== undefined && { cookie }) },
           deadline,
         })
@@ -150,12 +162,32 @@ function probesOf(router: Router): Map<string, Look> {
   if (known) return known
   const looks = new Map<string, Look>()
   probes.set(router, looks)
-  router.get('/doctor/:key', (req, res, next) => {
-    const look = looks.get(String(req.params.key))
+  const lookAt = (key: string | undefined, req: Request, res: Response, next: NextFunction) => {
+    const look = looks.get(String(key))
     if (!look) return next()
     look(req, res).then((outcome) => (outcome === 'answered' ? res.status(204).end() : next()), next)
-  })
+  }
+  router.get('/doctor/:key', (req, res, next) => lookAt(req.params.key, req, res, next))
+  // Ahead of the route, which would take the request for a sign-in that fails.
+  const walk = router as Router & { handle: RequestHandler }
+  const { handle } = walk
+  walk.handle = (req, res, next) =>
+    lookAt(/^\/callback\?doctor=(\w+)$/.exec(req.url)?.[1], req, res, () => handle.call(walk, req, res, next))
   return looks
+}
+
+/** Whether Bitbucket's redirect would reach the router: the path of the callback need not be inside the mount. */
+async function tryCallback(site: Site, path: string | null): Promise<AppSighting['callback']> {
+  if (path === null) return null
+  let reached = false
+  const answer = await site.ask(
+    async () => {
+      reached = true
+      return 'answered'
+    },
+    { callback: path },
+  )
+  return reached ? 'reached' : { path, answer: 'fault' in answer ? answer.fault : `status ${answer.status}` }
 }
 
 /** The first request changes nothing. Where there is no session, it passes on, to see whether one comes too late. */

@@ -57,7 +57,9 @@ export async function examine<User>(
   } else if (first) {
     const { passport } = options
     const mount = (mountedAt ?? first.basePath).replace(/\/+$/, '')
-    const seen = await probeApp({ app, router, passport, source: services.source, connection: first, mount, tlsAt })
+    const callbackPath = callbackPathOf(first, mount, mountedAt !== undefined)
+    const { source } = services
+    const seen = await probeApp({ app, router, passport, source, connection: first, mount, callbackPath, tlsAt })
     findings.push(...appFindings(seen, expectationOf(first, mount, connections)))
   } else {
     findings.push(
@@ -83,6 +85,13 @@ function tenantFinding(tenant: string | null, error: unknown): DoctorFinding {
     `Tenant "${tenant}" cannot sign in: ${message}`,
     'Correct its row, or answer `tenantClients` if it brings its own client.',
   )
+}
+
+/** Path of the callback as the app sees it. `isMoved`: a proxy changes paths; `null` where only the proxy knows. */
+function callbackPathOf({ callbackURL, basePath }: ActiveConnection, mount: string, isMoved: boolean): string | null {
+  const { pathname } = new URL(callbackURL)
+  if (!isMoved) return pathname
+  return pathname.startsWith(`${basePath}/`) ? `${mount}${pathname.slice(basePath.length)}` : null
 }
 
 function expectationOf(

@@ -68,6 +68,23 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     (p) => (p.mount = '/'),
   ],
   [
+    'case 26: the callback is not inside basePath',
+    'problem',
+    'callback-route',
+    /\/auth\/bitbucket\/callback, here and at Bitbucket, or let the app rewrite \/sign-in\/done/,
+    (p) => {
+      p.connection = { ...p.connection, callbackURL: 'https://app.example.com/sign-in/done' }
+      p.options = { basePath: '/auth/bitbucket' }
+    },
+  ],
+  [
+    'case 26: something in front of the router answers the callback alone',
+    'problem',
+    'callback-route',
+    /does not reach the router \(status 418\)|rewrite/,
+    (p) => p.before.push((req, res, next) => (req.url?.includes('/callback') ? res.writeHead(418).end() : next())),
+  ],
+  [
     'a guard redirects in front of the router',
     'problem',
     'mount',
