@@ -27,10 +27,10 @@ import { navigationOnly } from './routes/navigation-only'
 import { pendingOf } from './routes/pending-form'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
 import { type MembershipOptions, requireMembership } from './routes/require-membership'
-import { createRouter, handler } from './routes/router'
+import { createRouter, startHandler } from './routes/router'
 import type { Services } from './routes/services'
 import { type SignedInOptions, signedIn } from './routes/signed-in'
-import { startSignIn } from './routes/start'
+import { originNotAllowed } from './routes/start-place'
 import { userReader } from './session/user-reader'
 import { createAskedFor } from './state/asked-for'
 import { deriveKeys, type KeyPurpose } from './state/keys'
@@ -158,7 +158,7 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   warnOfMissingHooks(options)
   warnOfLoop(options)
   const router = createRouter(services, options.basePath !== undefined)
-  const start = navigationOnly(handler(services, startSignIn))
+  const start = navigationOnly(startHandler(services, true))
   const strategy = new PluginStrategy(services)
   const inFlight = new Map<string, Promise<Tokens>>()
 
@@ -166,7 +166,11 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   async function shown(req: Request): Promise<ActiveConnection | null> {
     try {
       const connection = await services.source.resolve(req)
-      return connection?.visible && requestOrigin(req, connection) !== null ? connection : null
+      if (!connection?.visible) return null
+      if (requestOrigin(req, connection) !== null) return connection
+      // The page has other ways to sign in; that the button is missing there must not stay unnoticed.
+      originNotAllowed(services, req, connection)
+      return null
     } catch (error) {
       if (!(error instanceof BitbucketSignInError)) throw error
       services.report(error, req)

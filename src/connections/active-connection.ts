@@ -172,13 +172,15 @@ function scopeOf(scope: ResolvedConnection['scope']): string | undefined {
  */
 export function requestOrigin(req: Request, connection: ActiveConnection): string | null {
   if (!connection.hasCustomDomains) return connection.origin
-  const trusted = (req.app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean)(
-    req.socket.remoteAddress,
-    0,
-  )
-  const forwarded = trusted ? req.get('X-Forwarded-Host')?.split(',', 1)[0]?.trim() : undefined
-  const given = `${req.protocol}://${forwarded || (req.headers.host ?? '')}`
+  const given = `${req.protocol}://${forwardedHost(req) ?? req.headers.host ?? ''}`
   if (!/^https?:\/\/[\w.:[\]-]+$/i.test(given) || !URL.canParse(given)) return null
   const { origin } = new URL(given)
   return connection.origins.includes(origin) ? origin : null
+}
+
+/** The host that a proxy names, if the app trusts that proxy. */
+export function forwardedHost(req: Request): string | undefined {
+  const trusts = req.app.get('trust proxy fn') as (address: string | undefined, hop: number) => boolean
+  if (!trusts(req.socket.remoteAddress, 0)) return undefined
+  return req.get('X-Forwarded-Host')?.split(',', 1)[0]?.trim() || undefined
 }

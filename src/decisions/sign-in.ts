@@ -155,12 +155,7 @@ function create(row: 2 | 4 | 5 | 6, email: 'none' | 'unverified' | 'proven', pol
 
 /** Whether the account may get one more identity. Under 'one' an app that cannot tell is an app that has one. */
 function hasRoom({ hasOtherIdentity }: Holder, policy: SignInPolicy): boolean {
-  switch (policy.identitiesPerUser) {
-    case 'one':
-      return hasOtherIdentity === false
-    case 'many':
-      return true
-  }
+  return policy.identitiesPerUser === 'many' || hasOtherIdentity === false
 }
 
 /** Proving needs an account that can be named and that has room for the identity. */

@@ -154,7 +154,9 @@ function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }:
     return problem(
       'trust-proxy',
       'Express takes a request that came over https through a proxy for plain http.',
-      'Set app.set("trust proxy", 1) when a proxy ends TLS. When this process ends TLS itself, call doctor(app, { tlsAt: "app" }).',
+      first.trustProxy
+        ? 'trust proxy is set, so the app itself changes X-Forwarded-Proto, or trust proxy is a function that says no. Every proxy in front must pass `X-Forwarded-Proto: https`, and nothing may overwrite it.'
+        : 'Set app.set("trust proxy", 1) when a proxy ends TLS. When this process ends TLS itself, call doctor(app, { tlsAt: "app" }).',
     )
   }
   return ok('trust-proxy', isSecure ? 'Express knows that requests came over https.' : 'Not needed on loopback.')

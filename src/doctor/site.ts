@@ -200,10 +200,11 @@ async function comeBack(
 /** What to do about a refusal that a set-up causes. */
 const CAUSES: Readonly<Record<string, string>> = {
   configuration_invalid:
-    'The log of the app names the option. Most often: cookie.secure without app.set("trust proxy", 1) behind a proxy.',
+    'The log of the app names the option. Most often: cookie.secure behind a proxy, without app.set("trust proxy", 1) or with a proxy that does not pass `X-Forwarded-Proto: https`.',
   session_missing: 'Put express-session, then passport.session(), in front of the router.',
   connection_unavailable: 'No connection is offered at this address: check `enabled`, the tenant and the application.',
-  origin_not_allowed: 'Add this origin to `origins`, and set app.set("trust proxy", 1) behind a proxy.',
+  origin_not_allowed:
+    'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy pass `X-Forwarded-Proto: https` and the host; the log of the app names the origin that was seen.',
   state_invalid:
     'The cookie or the query did not come back: look at proxies, and see that all processes have the same `secrets`, `name` and connection.',
   store_unavailable: 'The store of `limiter` or of the sessions does not answer.',

@@ -30,12 +30,7 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   const post = (path: string, step: Step<User>) =>
     router.post(path, readBody, handler(services, guarded(step)), refuse(services))
 
-  const start = navigationOnly(
-    handler(services, (visit) => {
-      warnOfPlace(visit, hasBasePath)
-      return startSignIn(visit)
-    }),
-  )
+  const start = navigationOnly(startHandler(services, hasBasePath))
   const end = navigationOnly(handler(services, endCallback, openCallback))
   answerDirectly(router, { '/': start, '/callback': end })
   router.get('/', start)
@@ -59,6 +54,14 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   post('/sign-in-again', signOutToSignInAgain)
   post('/cancel', cancel)
   return router
+}
+
+/** Starts a sign-in, in the router or mounted alone. `anyPath`: where it is mounted says nothing. */
+export function startHandler<User>(services: Services<User>, anyPath: boolean): RequestHandler {
+  return handler(services, (visit) => {
+    warnOfPlace(visit, anyPath)
+    return startSignIn(visit)
+  })
 }
 
 /** Ends a callback here, or sends it on to the origin where the sign-in started. */

@@ -1,6 +1,10 @@
+import type { Request } from 'express'
+import { type ActiveConnection, forwardedHost } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
 import { isLoopback } from '../contract/loopback'
 import { isPrivateHost } from '../options/url-rules'
+import { httpsAdvice } from '../session/proxy-advice'
+import type { Services } from './services'
 import type { Visit } from './visit'
 
 const warned = new WeakSet<object>()
@@ -16,6 +20,41 @@ export function warnOfPlace<User>(visit: Visit<User>, hasBasePath: boolean): voi
   warned.add(visit.services)
   process.emitWarning(`bitbucketSignIn: ${mistake}`, 'BitbucketSignInWarning')
   visit.services.report(new BitbucketSignInError('configuration_invalid', mistake), visit.req)
+}
+
+/** Anybody may send any `Host`: so many of them are reported, each once. */
+const MAX_REPORTED_HOSTS = 20
+const reportedHosts = new WeakMap<object, Set<string>>()
+
+/**
+ * Reports a request to an origin that its connection does not list, and returns the refusal. The browser is told no more
+ * than the code, so nobody else would learn which host is missing: warned of once, reported once per host.
+ */
+export function originNotAllowed<User>(
+  services: Services<User>,
+  req: Request,
+  { id, origin }: ActiveConnection,
+): BitbucketSignInError {
+  const seen = seenOrigin(req)
+  const isPlain = seen.startsWith('http:') && origin.startsWith('https:')
+  const message = `this request came to ${seen}, which is not among the origins of connection "${id}". Add it to \`origins\` of the connection if it is yours, or redirect it to ${origin}.${isPlain ? ` ${httpsAdvice(req)}` : ''}`
+  const error = new BitbucketSignInError('origin_not_allowed', message)
+  const hosts = reportedHosts.get(services) ?? new Set()
+  reportedHosts.set(services, hosts)
+  if (hosts.size < MAX_REPORTED_HOSTS && !hosts.has(seen)) {
+    if (hosts.size === 0) process.emitWarning(`bitbucketSignIn: ${message}`, 'BitbucketSignInWarning')
+    hosts.add(seen)
+    services.report(error, req)
+  }
+  return error
+}
+
+/** The origin as Express believes it, or that it is none. */
+function seenOrigin(req: Request): string {
+  const host = forwardedHost(req) ?? req.headers.host ?? ''
+  return /^[\w.:[\]-]{1,255}$/.test(host)
+    ? `${req.protocol === 'https' ? 'https' : 'http'}://${host}`
+    : 'an invalid host'
 }
 
 /** Bitbucket will send people to a path at which this router does not answer; unless a proxy took its beginning off. */

@@ -11,6 +11,7 @@ import type { WorkspaceMembership } from '../contract/tokens'
 import { parseReturnTo } from '../decisions/return-to'
 
 import type { Services } from './services'
+import { originNotAllowed } from './start-place'
 
 /** One request to one of our routes, with the connection that serves it. */
 export interface Visit<User> {
@@ -46,12 +47,7 @@ export async function openVisit<User>(
   const connection = found instanceof Promise ? await found : found
   if (!connection) throw noConnection()
   const origin = requestOrigin(req, connection)
-  if (origin === null) {
-    throw new BitbucketSignInError(
-      'origin_not_allowed',
-      'This origin is not configured. Add it to `origins` of the connection, and check `trust proxy` when a proxy sets the host.',
-    )
-  }
+  if (origin === null) throw originNotAllowed(services, req, connection)
   return visitOf({ services, req, res, query, connection, origin, startedAt })
 }
 

@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
+import { httpsAdvice } from './proxy-advice'
 
 /** The part of an express-session session that is used. */
 export interface AppSession {
@@ -61,7 +62,7 @@ export function requireSession(req: Request): AppSession {
   }
   if (session.cookie?.secure === true && staysBehind(req)) {
     throw configurationError(
-      'The session cookie is `secure`, and Express takes this request for plain http, so the cookie would not be sent. Behind a proxy that ends TLS set app.set("trust proxy", 1); for plain http on your own machine use cookie: { secure: \'auto\' }.',
+      `The session cookie is \`secure\`, and Express takes this request for plain http, so the cookie would not be sent. ${httpsAdvice(req)} For plain http on your own machine use cookie: { secure: 'auto' }.`,
     )
   }
   if (!lifetimes.has(req)) lifetimes.set(req, lifetimeOf(session))

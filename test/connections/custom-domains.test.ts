@@ -306,6 +306,8 @@ describe('a hand-over', () => {
     const end = (await browser.get(central)).location
     await browser.get(end)
     const calls = site.accounts.calls.length
+    // Signed in, nothing is wrong: home, once a minute.
+    expect((await browser.get(end)).location).toBe('/')
     for (const again of [browser, past]) {
       expect(refusalOf(await again.get(end))).toEqual(STATE_INVALID)
       const second = await again.get(central)

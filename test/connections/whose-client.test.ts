@@ -202,41 +202,8 @@ describe('a resolver function', () => {
   })
 })
 
+// Every step at every kind of tenant is in every-client.test.ts.
 describe("under 'theirs'", () => {
-  const trusted = () => {
-    site.rows.tenants.evil = { ...site.rows.tenants.evil, trustedProvider: true }
-  }
-
-  test('a tenant that rotates its client keeps its users', async () => {
-    await startEvil('theirs')
-    trusted()
-    await site.signInAt(new TestBrowser(), 'evil', 'alice')
-    const rotated = {
-      clientID: 'rotated',
-      clientSecret: 'r',
-      callbackURL: `${site.at('evil')}/auth/bitbucket/callback`,
-    }
-    site.fake.addClient(rotated)
-    site.rows.tenants.evil = { ...rotated, trustedProvider: true }
-    const browser = new TestBrowser()
-    await site.signInAt(browser, 'evil', 'alice')
-    expect(await site.meAt(browser, 'evil')).toBe('u1')
-    expect(site.accounts.users.size).toBe(1)
-  })
-
-  test('a tenant that moves from the shared client to its own meets its users as new people', async () => {
-    await startEvil('theirs')
-    const own = site.rows.tenants.evil
-    site.rows.tenants.evil = { origins: [site.at('evil')] }
-    const before = new TestBrowser()
-    await site.signInAt(before, 'evil', 'alice')
-    expect(await site.meAt(before, 'evil')).toBe('u1')
-    site.rows.tenants.evil = { ...own }
-    const after = new TestBrowser()
-    await site.signInAt(after, 'evil', 'alice')
-    expect(await site.meAt(after, 'evil')).toBeNull()
-  })
-
   test('an own client inherits no trust; the shared one does', async () => {
     await startEvil('theirs')
     const { trustedProvider: _, ...own } = site.rows.tenants.evil ?? {}
@@ -245,29 +212,6 @@ describe("under 'theirs'", () => {
       `${site.at('evil')}/auth/bitbucket/email`,
     )
     expect((await site.signInAt(new TestBrowser(), 'acme', 'carol')).url).toBe(`${site.at('acme')}/`)
-  })
-
-  test('an own client comes back through the central callback, because the server is the same', async () => {
-    await startEvil('theirs')
-    const { clientID = '', clientSecret = '' } = site.rows.tenants.evil ?? {}
-    const callbackURL = `${site.at('login')}/auth/bitbucket/callback`
-    site.fake.addClient({ clientID, clientSecret, callbackURL })
-    site.rows.tenants.evil = { clientID, clientSecret, trustedProvider: true, origins: [site.at('evil')] }
-    const browser = new TestBrowser()
-    expect((await site.signInAt(browser, 'evil', 'alice')).url).toBe(`${site.at('evil')}/`)
-    expect(await site.meAt(browser, 'evil')).toBe('u1')
-  })
-
-  test('connecting and confirming use the identity of the tenant, and not the one of the application', async () => {
-    await startEvil('theirs')
-    const victim = victimOf()
-    const browser = new TestBrowser()
-    await browser.post(`${site.at('evil')}/local/${victim.id}`, {})
-    const post = (path: string) => browser.post(`${site.at('evil')}/auth/bitbucket${path}`, {})
-    const confirmed = await site.fake.signIn((await post('/reauthenticate')).location, { person: 'alice' })
-    expect(refusalOf(await browser.get(confirmed)).code).toBe('reauthentication_mismatch')
-    await browser.get(await site.fake.signIn((await post('/link')).location, { person: 'alice' }))
-    expect(victim.identities.map(({ issuer }) => issuer)).toEqual([BITBUCKET(), `${BITBUCKET()}#tenant=evil`])
   })
 
   test('/link lists and unlinks identities of every issuer, and counts those that a connection serves', async () => {
@@ -294,17 +238,6 @@ describe("under 'theirs'", () => {
     expect(left()).toEqual([1, 2])
     await unlink(issuers[2] as string)
     expect(left()).toEqual([1])
-  })
-
-  test('what waits is void when the answer changes the issuer', async () => {
-    let answer: 'ours' | 'theirs' = 'ours'
-    await startEvil(() => answer)
-    const browser = new TestBrowser()
-    expect((await site.signInAt(browser, 'evil', 'alice')).url).toBe(`${site.at('evil')}/auth/bitbucket/email`)
-    const page = () => browser.get(`${site.at('evil')}/auth/bitbucket/email`)
-    expect((await page()).status).toBe(200)
-    answer = 'theirs'
-    expect(refusalOf(await page()).code).toBe('pending_missing')
   })
 })
 

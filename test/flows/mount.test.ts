@@ -87,3 +87,50 @@ test('case 25: a start at another public host on https is warned of once and rep
   expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com .* Redirect www\.example\.com to/)])
   expect(app.errors).toHaveLength(1)
 })
+
+test('case 25: `bitbucket.start` mounted alone warns like the router', async () => {
+  app = await startTestApp({
+    connection: { callbackURL: 'https://example.com/auth/bitbucket/callback' },
+    before: (express, bitbucket) => express.get('/auth/bitbucket', bitbucket.start),
+  })
+  const start = () => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host: 'www.example.com' } })
+  for (const _twice of [1, 2]) expect((await start()).status).toBe(302)
+  expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com/)])
+  expect(app.errors).toHaveLength(1)
+})
+
+test('case 25: a host that no connection lists is warned of once and reported with the host, at most twenty of them', async () => {
+  app = await startTestApp({
+    connection: {
+      callbackURL: 'https://example.com/auth/bitbucket/callback',
+      origins: ['https://www.example.com'],
+    },
+    before: (express) => express.set('trust proxy', 1),
+    routes: (express, bitbucket) =>
+      express.get('/shown', async (req, res) => {
+        res.json(await bitbucket.offered(req))
+      }),
+  })
+  const ask = (host: string, proto = 'https', path = '/auth/bitbucket') =>
+    new TestBrowser().get(app.url + path, { headers: { host, 'x-forwarded-proto': proto } })
+  expect((await ask('www.example.com')).status).toBe(302)
+  expect([warnings, app.errors]).toEqual([[], []])
+  for (const _twice of [1, 2]) expect((await ask('pr-7.preview.example')).status).toBe(403)
+  await ask('shown.preview.example', 'https', '/shown')
+  await ask('www.example.com', 'http')
+  await ask('a b')
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /came to https:\/\/pr-7\.preview\.example, .*`origins`.*redirect it to https:\/\/example\.com\.$/,
+    ),
+  ])
+  expect(app.errors.map(({ code, message }) => [code, /came to (\S+)/.exec(message)?.[1]])).toEqual([
+    ['origin_not_allowed', 'https://pr-7.preview.example,'],
+    ['origin_not_allowed', 'https://shown.preview.example,'],
+    ['origin_not_allowed', 'http://www.example.com,'],
+    ['origin_not_allowed', 'an'],
+  ])
+  expect(app.errors[2]?.message).toContain('says `http`')
+  for (let each = 0; each < 30; each += 1) await ask(`h${each}.example`)
+  expect([warnings.length, app.errors.length]).toEqual([1, 20])
+})

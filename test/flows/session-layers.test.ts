@@ -595,6 +595,29 @@ describe('a secure session cookie', () => {
     expect(fake.count('token')).toBe(0)
   })
 
+  test.each([
+    ['http', http, 'says `http`'],
+    ['nothing', {}, 'sends no `X-Forwarded-Proto`'],
+    ['what is no scheme', { headers: { 'x-forwarded-proto': '<b>' } }, 'sends an invalid'],
+  ])('case 25: behind a trusted proxy that says %s the advice is about the proxy', async (_what, request, words) => {
+    await open(new MinimalStore(), { cookie: { secure: true } }, { before: (express) => express.set('trust proxy', 1) })
+    const answer = await arrive(request)
+    expect([answer.status, errorOf(answer)]).toEqual([500, 'configuration_invalid'])
+    expect(app.errors[0]?.message).toContain(words)
+    expect(app.errors[0]?.message).toContain('pass `X-Forwarded-Proto: https`')
+    expect(app.errors[0]?.message).not.toContain('app.set(')
+  })
+
+  test('case 25: where trust proxy names other addresses the advice is about them', async () => {
+    await open(
+      new MinimalStore(),
+      { cookie: { secure: true } },
+      { before: (express) => express.set('trust proxy', '10.0.0.0/8') },
+    )
+    await arrive(https)
+    expect(app.errors[0]?.message).toContain('does not cover the proxy')
+  })
+
   test("'auto' follows the request at hand, also where the session before it was secure", async () => {
     const store = new MinimalStore()
     await open(store, { proxy: true, cookie: { secure: 'auto' } })

@@ -79,14 +79,15 @@ export function accountHooks(db: Db, sealer: Sealer): Required<Omit<AccountHooks
       })
     },
 
-    unlinkIdentity({ user, identity }) {
+    unlinkIdentity({ user, identity, remaining }) {
       return db.transaction().execute(async (trx) => {
         const row = await lockUser(trx, user.id)
         const identities = await identitiesOf(trx, user.id)
-        const others = identities.filter(
-          (each) => each.provider_user_id !== identity.id || each.issuer !== identity.issuer,
+        // Only identities that a connection still serves are ways in, and only while they are stored.
+        const waysIn = identities.filter((each) =>
+          remaining.some(({ issuer, id }) => issuer === each.issuer && id === each.provider_user_id),
         )
-        if (!row?.password_hash && others.length === 0) return 'last'
+        if (!row?.password_hash && waysIn.length === 0) return 'last'
         await trx
           .deleteFrom('identities')
           .where('issuer', '=', identity.issuer)
