@@ -354,7 +354,6 @@ describe('a code is bound', () => {
 
   test('to the tenant: at another tenant of the same site it is refused', async () => {
     await open({
-      options: { tenantClients: 'ours' },
       resolver: (defaults) => (req) => ({
         ...defaults,
         trustedProvider: false,

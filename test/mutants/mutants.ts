@@ -1476,9 +1476,9 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'host: X-Forwarded-Host from everybody',
-    'requestOrigin()',
-    'const forwarded = trusted ? req.get(',
-    'const forwarded = trusted || true ? req.get(',
+    'forwardedHost()',
+    'if (!trusts(req.socket.remoteAddress, 0)) return undefined',
+    '',
     'hosts',
   ),
   mutant('cookies: without Secure', 'cookieJar()', "${secure ? '; Secure' : ''}", '', 'headers', 'hosts'),
