@@ -134,7 +134,7 @@ export interface BitbucketSignIn {
     readonly connection?: Connection
   }): Promise<Tokens>
   /**
-   * Looks for mistakes in the set-up of this app and says how to mend each: sends a few requests through `app` on a port
+   * Looks for mistakes in the set-up of this app and says how to fix each: sends a few requests through `app` on a port
    * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
    *
    * @example

@@ -1,5 +1,9 @@
+/** @module passport-bitbucket-signin */
+
 export { type UniqueViolation, uniqueViolation } from './accounts/unique-violation'
+export type { JsonObject } from './bitbucket/read-answer'
 export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './bitbucket-sign-in'
+export type { KeyedResolver } from './connections/connection-source'
 export { type ConnectionsOptions, connections, type TenantSource } from './connections/tenants'
 export type { Brand } from './contract/brand'
 export {
@@ -23,7 +27,7 @@ export type {
   UserDescription,
 } from './contract/hooks'
 export type { BitbucketEmail, Identity, Profile } from './contract/identity'
-export type { Limiter, LimiterFactory, LimiterOptions } from './contract/limiter'
+export type { Limiter, LimiterCount, LimiterFactory, LimiterOptions } from './contract/limiter'
 export type {
   BitbucketSignInOptions,
   ClientOwner,
@@ -31,10 +35,29 @@ export type {
   ConnectionResolver,
   EmailCodeMessage,
   Endpoints,
+  PassportLike,
   TenantClients,
 } from './contract/options'
-export type { Page, PageForm, PageName, RenderPage } from './contract/pages'
-export type { SignInPolicy } from './contract/policy'
+export type {
+  ChoosePage,
+  CodeDelivery,
+  ConfirmLinkPage,
+  EmailAddressPage,
+  EmailCodePage,
+  ErrorPage,
+  LinkPage,
+  MembershipPage,
+  Page,
+  PageForm,
+  PageName,
+  ProvePage,
+  ReauthenticatePage,
+  RenderPage,
+  ResumePage,
+  SignInAgainPage,
+  SwitchPage,
+} from './contract/pages'
+export type { LinkPolicy, SignInPolicy } from './contract/policy'
 export { english, type PartialTexts, type Texts } from './contract/texts'
 export type { Tokens, WorkspaceMembership } from './contract/tokens'
 export type { ConnectionOverride } from './decisions/connection-levels'
@@ -47,6 +70,7 @@ export {
   type RefusalCode,
   type SignInFacts,
 } from './decisions/sign-in'
+export type { TlsAt } from './doctor/app-probe'
 export type { DoctorOptions } from './doctor/examine'
 export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
 export {
@@ -57,9 +81,10 @@ export {
 } from './options/connection-options'
 export { buttonStyle } from './pages/button'
 export { german } from './pages/texts-de'
-export { BitbucketStrategy, BitbucketStrategy as Strategy } from './passport/bitbucket-strategy'
+export { BitbucketStrategy, BitbucketStrategy as Strategy, type VerifyFunction } from './passport/bitbucket-strategy'
 export type { PassportProfile } from './passport/passport-profile'
 export type { BitbucketStrategyOptions } from './passport/strategy-options'
+export type { StrategyRouteOptions } from './passport/strategy-request'
 export type { GuardOptions } from './routes/guard'
 export type { RecentSignInOptions } from './routes/recent-sign-in'
 export type { MembershipOptions } from './routes/require-membership'

@@ -37,13 +37,13 @@ export type ListedLevel =
 
 /** A resolver that also finds its connections without a request, as `connections()` makes it. */
 export interface KeyedResolver extends ConnectionResolver {
-  /** What is offered to this tenant and application, `null` = nothing. */
+  /** @internal What is offered to this tenant and application, `null` = nothing. */
   readonly lookUp: (key: ConnectionKey) => Promise<Connection | null>
-  /** The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
+  /** @internal The connection of a tenant as it is registered at Bitbucket, switched on or off, for whichever application. */
   readonly registered: (tenant: string | null) => Promise<Connection | null>
-  /** The registered connection of every level that can be listed. */
+  /** @internal The registered connection of every level that can be listed. */
   readonly list: () => Promise<readonly ListedLevel[]>
-  /** The tenants that were given as values, over an application level that was. */
+  /** @internal The tenants that were given as values, over an application level that was. */
   readonly fixed: readonly Connection[]
 }
 

@@ -52,7 +52,7 @@ export const ERROR_STATUS = {
   refresh_refused: 503,
 } as const satisfies Record<string, number>
 
-/** One of the closed list of outcomes that are not a success. The README explains cause and fix of each. */
+/** One of the closed list of outcomes that are not a success. docs/reference/errors.md explains cause and fix of each. */
 export type ErrorCode = keyof typeof ERROR_STATUS
 
 /**

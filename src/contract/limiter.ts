@@ -1,5 +1,5 @@
 /** What a limiter says of a key. It also rejects with one when the key is over its points. */
-export interface Count {
+export interface LimiterCount {
   readonly consumedPoints: number
   /** Milliseconds until the key begins anew. Without it, pages name the counter's whole duration as the wait. */
   readonly msBeforeNext?: number
@@ -11,9 +11,9 @@ export interface Limiter {
    * Adds one point. Resolves while the key is within its points; rejects with anything but an `Error` when it is over
    * them, and with an `Error` when the store failed.
    */
-  consume(key: string): Promise<Count>
+  consume(key: string): Promise<LimiterCount>
   /** The key's points, `null` when there are none. */
-  get(key: string): Promise<Count | null>
+  get(key: string): Promise<LimiterCount | null>
 }
 
 /** Options for one counter; hand them on to the limiter's constructor. */

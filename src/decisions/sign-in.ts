@@ -19,11 +19,11 @@ export interface SignInFacts {
   /** `unknown`: not stored. `known`: stored, its user may sign in. `disabled`: its user is gone or may not. */
   readonly identity: 'unknown' | 'known' | 'disabled'
   readonly email: EmailLevel
-  /** Consulted only where {@link consultsHolders} says so. */
+  /** The accounts that hold the address; read only when the decision can depend on them. */
   readonly holders: readonly Holder[]
 }
 
-/** What is to be done; `row` is the line of the table in the README that matched. Indexes point into `facts.holders`. */
+/** What is to be done; `row` is the row of the decision table that matched (docs/concepts.md). Indexes point into `facts.holders`. */
 export type Decision =
   | { readonly type: 'sign-in'; readonly row: 1 }
   | { readonly type: 'ask-address'; readonly row: 2 }

@@ -94,7 +94,7 @@ function hooksFinding(accounts: object): DoctorFinding {
   return warning(
     'hooks',
     `accounts.${missing.join(' and accounts.')} ${missing.length > 1 ? 'are' : 'is'} missing: people whose address belongs to an account here are refused (account_exists).`,
-    'Add both; see the hooks in the README.',
+    'Add both; see docs/reference/hooks.md.',
   )
 }
 
@@ -106,7 +106,7 @@ async function limiterFindings(limiter: Options['limiter'], limits: Limits): Pro
       problem(
         'limiter',
         `The limiter counts in memory, and ${several}: each process would count by itself, so codes and callbacks could be used once in each.`,
-        'Give `limiter` on PostgreSQL or Redis; see "Going to production" in the README.',
+        'Set `limiter` on PostgreSQL or Redis; see docs/production.md.',
       ),
     ]
   }

@@ -24,10 +24,10 @@ import {
   cloneFor,
   dataOf,
   type PassportActions,
-  type RouteOptions,
   refuseOverrides,
   report,
   runLeg,
+  type StrategyRouteOptions,
 } from './strategy-request'
 
 import OAuth2Strategy = require('passport-oauth2')
@@ -108,7 +108,7 @@ export class BitbucketStrategy extends OAuth2Strategy {
   }
 
   /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
-  override authenticate(req: Request, options: RouteOptions = {}): void {
+  override authenticate(req: Request, options: StrategyRouteOptions = {}): void {
     const run = cloneFor(this) as unknown as Run
     void runLeg(run, req, options, {
       start: (res) => startLeg(run, req, res, options),
@@ -147,7 +147,7 @@ function partsOf(
 
 const describe = (code: ErrorCode) => english.errors[code]
 
-function startLeg(run: Run, req: Request, res: Response, options: RouteOptions): void {
+function startLeg(run: Run, req: Request, res: Response, options: StrategyRouteOptions): void {
   const { connection, transactions } = run._parts
   refuseOverrides(options, connection)
   const parameters = run.authorizationParams(options)
@@ -183,7 +183,7 @@ const PROTOCOL: ReadonlySet<string> = new Set([
   'code_challenge_method',
 ])
 
-async function finishLeg(run: Run, req: Request, res: Response, options: RouteOptions): Promise<void> {
+async function finishLeg(run: Run, req: Request, res: Response, options: StrategyRouteOptions): Promise<void> {
   const { connection, transactions } = run._parts
   if (req.method !== 'GET') throw stateInvalid()
   const parameters = readCallback(req.query)

@@ -18,7 +18,14 @@ import { stampNewSession } from '../session/recent-stamp'
 import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
 import { now } from '../time/clock'
-import { cloneFor, dataOf, type PassportActions, type RouteOptions, refuseOverrides, runLeg } from './strategy-request'
+import {
+  cloneFor,
+  dataOf,
+  type PassportActions,
+  refuseOverrides,
+  runLeg,
+  type StrategyRouteOptions,
+} from './strategy-request'
 
 import passport = require('passport')
 
@@ -38,7 +45,7 @@ export class PluginStrategy<User> extends passport.Strategy {
   }
 
   /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
-  override authenticate(req: Request, options: RouteOptions = {}): void {
+  override authenticate(req: Request, options: StrategyRouteOptions = {}): void {
     const run = cloneFor(this)
     const services = this._services
     void runLeg(run, req, options, {
@@ -54,7 +61,7 @@ async function start<User>(
   run: PassportActions,
   req: Request,
   res: Response,
-  options: RouteOptions,
+  options: StrategyRouteOptions,
 ): Promise<void> {
   const visit = await openVisit(services, req, res)
   refuseOverrides(options, visit.connection)

@@ -13,7 +13,7 @@ export interface PassportActions {
 }
 
 /** What a route may pass to `passport.authenticate`. */
-export interface RouteOptions {
+export interface StrategyRouteOptions {
   readonly scope?: unknown
   readonly state?: unknown
   readonly callbackURL?: unknown
@@ -38,7 +38,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
 ])
 
 /** Ends a request of Passport's with one leg: the callback where the query carries an answer of Bitbucket, else a start. */
-export async function runLeg(run: PassportActions, req: Request, options: RouteOptions, legs: StrategyLegs) {
+export async function runLeg(run: PassportActions, req: Request, options: StrategyRouteOptions, legs: StrategyLegs) {
   guardActions(run, req)
   try {
     const { res, query } = req
@@ -109,7 +109,7 @@ export function dataOf(state: unknown): unknown {
 
 /** What a route passes to `passport.authenticate` can widen nothing; ignored in silence it would be missed later. */
 export function refuseOverrides(
-  { scope, callbackURL }: RouteOptions,
+  { scope, callbackURL }: StrategyRouteOptions,
   connection: { readonly scope: string | undefined; readonly callbackURL: string },
 ): void {
   if (scope && typeof scope !== 'string' && !isStrings(scope)) {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { BitbucketSignInError } from '../contract/errors'
-import type { Count, Limiter, LimiterFactory } from '../contract/limiter'
+import type { Limiter, LimiterCount, LimiterFactory } from '../contract/limiter'
 import { now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
 
@@ -77,7 +77,7 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
       answer = await inTime(call())
     } catch (error) {
       if (error instanceof Error) throw unavailable(error)
-      return { count: null, waitMs: (error as Partial<Count> | null | undefined)?.msBeforeNext }
+      return { count: null, waitMs: (error as Partial<LimiterCount> | null | undefined)?.msBeforeNext }
     }
     const count: unknown = answer === null ? 0 : answer?.consumedPoints
     if (typeof count === 'number' && count >= 0) return { count, waitMs: answer?.msBeforeNext }

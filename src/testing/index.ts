@@ -1,3 +1,4 @@
+/** @module testing */
 export {
   type AccountHookCheck,
   accountHookChecks,

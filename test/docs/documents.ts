@@ -11,6 +11,9 @@ export interface Block {
   readonly text: string
 }
 
+/** The generated reference. */
+const GENERATED = 'docs/api/'
+
 /** Everything written by hand for readers, as paths from the root. */
 export function documents(): readonly string[] {
   const guides = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
@@ -18,9 +21,18 @@ export function documents(): readonly string[] {
     'README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
-    ...guides.map((path) => `docs/${path.replaceAll('\\', '/')}`).filter((path) => !path.includes('/node_modules/')),
+    'SECURITY.md',
+    'recipes/README.md',
+    ...guides
+      .map((path) => `docs/${path.replaceAll('\\', '/')}`)
+      .filter((path) => !/\/(?:node_modules|\.vitepress)\//.test(path) && !path.startsWith(GENERATED)),
   ]
   return own.filter((path) => path.endsWith('.md'))
+}
+
+/** The pages that TypeDoc wrote. */
+export function generated(): readonly string[] {
+  return readdirSync(join(ROOT, GENERATED)).map((name) => GENERATED + name)
 }
 
 export function read(path: string): string {

@@ -51,7 +51,7 @@ async function runFirstScreen() {
 }
 
 describe('the app on the first screen of the README', () => {
-  it('signs a person in, with the code that it prints', async () => {
+  it('signs a user in, with the code that it prints', async () => {
     const { url, until } = await runFirstScreen()
     const browser = new TestBrowser()
     const front = await browser.get(url)
@@ -61,7 +61,7 @@ describe('the app on the first screen of the README', () => {
     const callback = await browser.get(consent.location)
     const { answer: page } = await browser.follow(callback, url)
     const form = formsOf(page.text).find(({ action }) => action.endsWith('/email/verify'))
-    const [, code = ''] = await until(/Mail to alice@example\.com: your code is (\S+)/)
+    const [, code = ''] = await until(/Email to alice@example\.com: your code is (\S+)/)
     const verified = await browser.post(`${url}${form?.action}`, { ...form?.fields, code })
     expect(verified).toMatchObject({ status: 303, location: '/' })
     expect((await browser.get(url)).json()).toMatchObject({
@@ -87,7 +87,7 @@ describe('the app on the first screen of the README', () => {
     }
   }, 20_000)
 
-  it('has the page to which a person who cancels is led back', async () => {
+  it('has the page to which a user who cancels is redirected', async () => {
     const { url } = await runFirstScreen()
     const browser = new TestBrowser()
     const { location } = await browser.get(`${url}/auth/bitbucket`)

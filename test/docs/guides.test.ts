@@ -3,19 +3,26 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { AccountHooks, HookInput, Identity, Profile } from 'passport-bitbucket-signin'
+import {
+  type AccountHooks,
+  EmailTakenError,
+  type HookInput,
+  type Identity,
+  IdentityTakenError,
+  type Profile,
+} from 'passport-bitbucket-signin'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { accountHooks } from '../../recipes/pg/accounts'
+import { claimAddress } from '../../recipes/pg/claim-address'
 import { findChromium } from '../browser/chromium'
 import { startPostgres, type TestPostgres } from '../example-app/database'
 import { compile, compiled } from './compile'
-import { blocksOf } from './documents'
+import { blocksOf, read } from './documents'
 
 const load = createRequire(join(process.cwd(), 'package.json'))
 let folder: string
 beforeAll(() => {
-  const blocks = ['README.md', 'docs/testing.md', 'docs/linking.md']
-    .flatMap(blocksOf)
-    .filter(({ language }) => language === 'ts')
+  const blocks = ['docs/testing.md', 'docs/production.md'].flatMap(blocksOf).filter(({ language }) => language === 'ts')
   folder = compile(blocks, 'guides').folder
 })
 
@@ -42,7 +49,7 @@ describe('the tests of docs/testing.md', () => {
   })
 })
 
-describe('the hooks of the README, on PostgreSQL', () => {
+describe('the recipe for pg', () => {
   interface User {
     id: string
     name: string
@@ -62,16 +69,15 @@ describe('the hooks of the README, on PostgreSQL', () => {
     postgres = await startPostgres()
     pool = new (load('pg').Pool)({ connectionString: postgres.url })
     pool.on('error', () => {})
-    const { schema, accountHooks } = await import(compiled(folder, 'README.md', 'accounts.ts'))
-    await pool.query(schema)
-    hooks = accountHooks(pool)
+    await pool.query(read('recipes/pg/schema.sql'))
+    hooks = accountHooks(pool as never) as typeof hooks
   })
   afterAll(async () => {
     await pool?.end()
     await postgres?.stop()
   })
   beforeEach(async () => {
-    await pool.query('TRUNCATE users, identities')
+    await pool.query('TRUNCATE users, identities, session CASCADE')
   })
 
   const input = {} as HookInput
@@ -97,11 +103,11 @@ describe('the hooks of the README, on PostgreSQL', () => {
     )
     const lost = both.filter((each) => each.status === 'rejected')
     expect(lost).toHaveLength(1)
-    expect(lost[0]?.reason).toBeInstanceOf(load('passport-bitbucket-signin').IdentityTakenError)
+    expect(lost[0]?.reason).toBeInstanceOf(IdentityTakenError)
     expect((await pool.query('SELECT * FROM users')).rows).toHaveLength(1)
   })
 
-  it('refuse an address that somebody else has verified', async () => {
+  it('refuse an address that another user has verified', async () => {
     await hooks.createUser({ ...input, identity, profile, email })
     const again = hooks.createUser({
       ...input,
@@ -109,7 +115,7 @@ describe('the hooks of the README, on PostgreSQL', () => {
       profile,
       email: { ...email, address: 'alice@example.com' },
     })
-    await expect(again).rejects.toBeInstanceOf(load('passport-bitbucket-signin').EmailTakenError)
+    await expect(again).rejects.toBeInstanceOf(EmailTakenError)
   })
 
   it('case 26: store one identity of an issuer per user, however many are linked in parallel', async () => {
@@ -119,7 +125,7 @@ describe('the hooks of the README, on PostgreSQL', () => {
       others.map((each) => hooks.linkIdentity({ ...input, user, identity: each, profile, email: null })),
     )
     const refused = both.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
-    expect(refused).toEqual([expect.any(load('passport-bitbucket-signin').IdentityTakenError)])
+    expect(refused).toEqual([expect.any(IdentityTakenError)])
     expect(await hooks.listIdentities({ ...input, user })).toHaveLength(2)
   })
 
@@ -143,12 +149,9 @@ describe('the hooks of the README, on PostgreSQL', () => {
   })
 
   it('end the other sessions of a user, and read a user by id', async () => {
-    await pool.query(
-      'CREATE TABLE IF NOT EXISTS session (sid text PRIMARY KEY, sess json NOT NULL, expire timestamptz)',
-    )
     const user = await hooks.createUser({ ...input, identity, profile, email })
     const [mine, others] = [user.id, '999'].map((id) => JSON.stringify({ passport: { user: id } }))
-    const rows = 'INSERT INTO session (sid, sess) VALUES ($1, $4), ($2, $4), ($3, $5)'
+    const rows = 'INSERT INTO session (sid, sess, expire) VALUES ($1, $4, now()), ($2, $4, now()), ($3, $5, now())'
     await pool.query(rows, ['this', 'that', 'foreign', mine, others])
     await hooks.endOtherSessions({ ...input, user, req: { sessionID: 'this' } as never, reason: 'linked' })
     expect((await pool.query('SELECT sid FROM session ORDER BY sid')).rows).toEqual([
@@ -159,21 +162,34 @@ describe('the hooks of the README, on PostgreSQL', () => {
     expect(await hooks.getUserById({ ...input, id: '999' })).toBeNull()
   })
 
-  it('with claimAddress of docs/linking.md, give an address to who proved it, and never take it from an owner', async () => {
-    Object.assign(globalThis, { pool })
-    const { claimAddress } = await import(compiled(folder, 'docs/linking.md', 'claim-address.ts'))
+  it('claims an address for the user who proved it, and never takes it from an owner', async () => {
+    const claim = claimAddress(pool as never)
     const add =
       "INSERT INTO users (name, email, email_verified) VALUES ('Mallory', 'alice@example.com', $1) RETURNING *"
     const squatter = (await pool.query(add, [false])).rows[0] as User
-    const { user } = await claimAddress({ ...input, holders: [squatter], identity, profile, email })
+    const { user } = await claim({ ...input, holders: [squatter as never], identity, profile, email })
     expect(user).toMatchObject({ email: email.address, email_verified: true })
     expect(await hooks.getUserByIdentity({ ...input, identity })).toMatchObject({ id: user.id })
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toHaveLength(1)
-    const again = claimAddress({ ...input, holders: [user], identity: other, profile, email })
+    const again = claim({ ...input, holders: [user], identity: other, profile, email })
     await expect(again).rejects.toThrow('already taken')
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([
       { user: { id: user.id } },
     ])
+  })
+
+  it('counts with the limiter of docs/production.md, also in parallel', async () => {
+    Object.assign(globalThis, { pool })
+    const { createTable, limiter } = await import(compiled(folder, 'docs/production.md', 'limiter.ts'))
+    await pool.query(createTable)
+    const [counter, short] = [60, 0].map((duration) => limiter({ keyPrefix: `p${duration}`, points: 1, duration }))
+    expect(await counter.get('a')).toBeNull()
+    const counts = await Promise.all([1, 2, 3].map(() => counter.consume('a')))
+    expect(counts.map(({ consumedPoints }) => consumedPoints).sort()).toEqual([1, 2, 3])
+    expect(await counter.get('a')).toMatchObject({ consumedPoints: 3 })
+    expect((await counter.get('a')).msBeforeNext).toBeGreaterThan(50_000)
+    await short.consume('a')
+    expect(await short.consume('a')).toMatchObject({ consumedPoints: 1 })
   })
 
   it('store what changed upstream, and keep the suspended out', async () => {
@@ -212,9 +228,9 @@ describe('the SQL of docs/migrate.md, on PostgreSQL', () => {
       expect(await claimed('carol', '{c}')).toEqual([])
       expect(await claimed('nobody', '{n}')).toEqual([])
       await client.query(drop)
-      expect((await client.query('SELECT id, user_id FROM identities ORDER BY user_id')).rows).toEqual([
-        { id: '{11111111-1111-4111-8111-111111111111}', user_id: '1' },
-        { id: '{b}', user_id: '2' },
+      expect((await client.query('SELECT subject, user_id FROM identities ORDER BY user_id')).rows).toEqual([
+        { subject: '{11111111-1111-4111-8111-111111111111}', user_id: '1' },
+        { subject: '{b}', user_id: '2' },
       ])
     } finally {
       await client.end()

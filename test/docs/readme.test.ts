@@ -4,17 +4,18 @@ import { ERROR_STATUS } from 'passport-bitbucket-signin'
 import { describe, expect, it } from 'vitest'
 import { dispatch } from '../../src/cli/dispatch'
 import { compile } from './compile'
-import { allBlocks, blocksOf, documents, ROOT, read } from './documents'
+import { allBlocks, blocksOf, documents, generated, ROOT, read } from './documents'
 
 const README = read('README.md')
 const manifest = JSON.parse(read('package.json')) as { scripts: Record<string, string>; devDependencies: object }
 
-/** The section under a heading, up to the next one of the same level. */
-function section(heading: string): string {
-  const from = README.indexOf(`\n## ${heading}`)
-  expect(from, `README has no section "${heading}"`).toBeGreaterThan(-1)
-  const to = README.indexOf('\n## ', from + 1)
-  return README.slice(from, to === -1 ? undefined : to)
+/** The section of a page under a heading, up to the next one of the same level. */
+function section(path: string, heading: string): string {
+  const page = read(path)
+  const from = page.indexOf(`\n## ${heading}\n`)
+  expect(from, `${path} has no section "${heading}"`).toBeGreaterThan(-1)
+  const to = page.indexOf('\n## ', from + 1)
+  return page.slice(from, to === -1 ? undefined : to)
 }
 
 function rowsOf(text: string): string[][] {
@@ -27,7 +28,21 @@ function rowsOf(text: string): string[][] {
   )
 }
 
+/** Names of the members of an interface, read from its source. */
+function membersOf(file: string, name: string): string[] {
+  const source = readFileSync(join(ROOT, file), 'utf8')
+  const from = source.indexOf(`export interface ${name} {`)
+  expect(from, name).toBeGreaterThan(-1)
+  const body = source.slice(from, source.indexOf('\n}', from))
+  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[(:]/gm)].map(([, member = '']) => member)
+}
+
 describe('the first screen', () => {
+  it('fits on one screen and a map: at most 200 lines and 1,500 words', () => {
+    expect(README.split('\n').length).toBeLessThanOrEqual(200)
+    expect(README.split(/\s+/).length).toBeLessThanOrEqual(1500)
+  })
+
   it('is one sentence, then a working app of 12 to 15 lines', () => {
     const [title, sentence] = README.split('\n\n')
     expect(title).toBe('# passport-bitbucket-signin')
@@ -39,7 +54,8 @@ describe('the first screen', () => {
   })
 
   it('names the two commands', () => {
-    expect(README.slice(0, README.indexOf('## What you get'))).toMatch(/npm ci && npm start[\s\S]+npm ci && npm test/)
+    expect(README).toMatch(/npm ci && npm start[\s\S]+npm ci && npm test/)
+    expect(README).toMatch(/npx passport-bitbucket-signin doctor[\s\S]+npx passport-bitbucket-signin check-hooks/)
   })
 })
 
@@ -51,7 +67,7 @@ describe('every block', () => {
   })
 
   it('is in a language that a test knows', () => {
-    const known = ['ts', 'js', 'sh', 'json', 'sql', 'diff', 'text', 'typescript']
+    const known = ['ts', 'js', 'sh', 'json', 'sql', 'diff', 'text', 'typescript', 'mermaid']
     for (const { where, language } of allBlocks()) expect(known, where).toContain(language)
   })
 })
@@ -108,65 +124,84 @@ describe('every inline command of the command line', () => {
 })
 
 describe('the reference', () => {
-  it('has each error code with its status, in the order of the list', () => {
-    const rows = rowsOf(section('Errors')).slice(2)
-    expect(rows.map(([code, status]) => [code, Number(status)])).toEqual(
-      Object.entries(ERROR_STATUS).map(([code, status]) => [`\`${code}\``, status]),
-    )
-    for (const row of rows) {
-      expect(row).toHaveLength(5)
-      for (const cell of row) expect(cell, row.join(' | ')).not.toBe('')
-    }
+  it('has each error code with its status, meaning, cause and fix, in the order of the list', () => {
+    const entries = section('docs/reference/errors.md', 'Codes').split('\n### ').slice(1)
+    const facts = /^(\w+)\n\n\*\*Status (\d+)\.\*\* \S[^\n]+\n\n- \*\*Cause:\*\* \S[^\n]+\n- \*\*Fix:\*\* \S[^\n]+\n*$/
+    const found = entries.map((entry) => facts.exec(entry)?.slice(1) ?? [entry])
+    expect(found.map(([code, status]) => [code, Number(status)])).toEqual(Object.entries(ERROR_STATUS))
   })
 
   it.each([
-    ['BitbucketSignInOptions<User, Data = unknown>', 'src/contract/options.ts'],
-    ['Connection', 'src/contract/options.ts'],
-  ])('has each option of %s', (name, file) => {
-    const text = section('Options')
-    for (const option of membersOf(file, name)) expect(text.includes(`\`${option}\``), option).toBe(true)
+    ['BitbucketSignInOptions<User, Data = unknown>', 'bitbucketSignIn'],
+    ['Connection', 'Connection'],
+  ])('has each option of %s', (name, heading) => {
+    const text = section('docs/reference/options.md', heading)
+    for (const option of membersOf('src/contract/options.ts', name)) expect(text).toContain(`\`${option}\``)
+  })
+
+  it.each([
+    'untrustedEmail',
+    'missingEmail',
+    'matchingAccount',
+    'codeOpensAccount',
+    ...membersOf('src/contract/policy.ts', 'LinkPolicy'),
+  ])('has the policy %s', (name) => {
+    const rows = rowsOf(section('docs/reference/options.md', 'policy'))
+    expect(rows.map(([policy]) => policy)).toContain(`\`${name}\``)
   })
 
   it('has each member of what bitbucketSignIn returns', () => {
-    const text = section('Options')
+    const text = section('docs/reference/options.md', 'The returned object')
     for (const member of membersOf('src/bitbucket-sign-in.ts', 'BitbucketSignIn'))
-      expect(text).toMatch(new RegExp(`\`${member}\\b`))
+      expect(text).toMatch(new RegExp(`^\\| \`${member}\\b`, 'm'))
   })
 
   it('has each hook', () => {
-    const text = section('Hooks')
+    const rows = rowsOf(read('docs/reference/hooks.md')).map(([hook]) => hook)
     for (const hook of membersOf('src/contract/hooks.ts', 'AccountHooks<User, Data = unknown>'))
-      expect(text.includes(`\`${hook}\``), hook).toBe(true)
+      expect(
+        rows.some((row) => row?.includes(`\`${hook}\``)),
+        hook,
+      ).toBe(true)
   })
 
-  it('of the API has each exported name', () => {
-    const api = read('docs/api.md')
-    for (const index of ['src/index.ts', 'src/testing/index.ts']) {
-      for (const [, names = ''] of read(index).matchAll(/export (?:type )?\{([^}]*)\}/g)) {
-        const list = names.split(',').map((each) => each.trim().replace(/^type /, ''))
-        for (const name of list)
-          if (name !== '' && !name.includes(' as ')) expect(api.includes(`### ${name}\n`), name).toBe(true)
-      }
+  it('has each event and each of its fields', () => {
+    const rows = rowsOf(read('docs/reference/events.md')).map(([cell]) => cell)
+    const [, types = ''] = /SignInEventType =([^/]*)/.exec(read('src/contract/events.ts')) ?? []
+    const names = [...types.matchAll(/'(\w+)'/g)].map(([, name]) => name)
+    expect(names.length).toBeGreaterThan(10)
+    const fields = membersOf('src/contract/events.ts', 'SignInEvent').filter((name) => name !== 'type')
+    for (const name of [...names, ...fields])
+      expect(
+        rows.some((row) => row?.includes(`\`${name}\``)),
+        name,
+      ).toBe(true)
+  })
+
+  it.each([
+    ['src/index.ts', 'docs/api/passport-bitbucket-signin.md'],
+    ['src/testing/index.ts', 'docs/api/testing.md'],
+  ])('of the API has each name that %s exports', (index, page) => {
+    const api = read(page)
+    for (const [, names = ''] of read(index).matchAll(/export (?:type )?\{([^}]*)\}/g)) {
+      const list = names.split(',').map((each) => each.trim().replace(/^type /, ''))
+      for (const name of list)
+        if (name !== '' && !name.includes(' as '))
+          expect(
+            new RegExp(`^### (?:abstract )?${name}(?:\\\\?[(<]|$)`, 'm').test(api.replaceAll('\\_', '_')),
+            name,
+          ).toBe(true)
     }
   })
 
   it('has each row of the decision table', () => {
-    const rows = rowsOf(section('Who gets in')).slice(2)
+    const rows = rowsOf(section('docs/concepts.md', 'The decision table')).slice(2)
     expect(rows.map(([row]) => row)).toEqual(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
   })
-
-  /** Names of the members of an interface, read from its source. */
-  function membersOf(file: string, name: string): string[] {
-    const source = readFileSync(join(ROOT, file), 'utf8')
-    const from = source.indexOf(`export interface ${name} {`)
-    expect(from, name).toBeGreaterThan(-1)
-    const body = source.slice(from, source.indexOf('\n}', from))
-    return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[(:]/gm)].map(([, member = '']) => member)
-  }
 })
 
 describe('every link inside the repository', () => {
-  it.each(documents())('in %s leads somewhere', (path) => {
+  it.each([...documents(), ...generated()])('in %s leads somewhere', (path) => {
     const text = read(path).replace(/```[\s\S]*?```/g, '')
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue
@@ -177,12 +212,18 @@ describe('every link inside the repository', () => {
     }
   })
 
+  /** As code hosts make them, where a heading that comes again gets a number; and the anchors that stand in tables. */
   function anchorsOf(text: string): string[] {
-    return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
-      heading
+    const seen = new Map<string, number>()
+    const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => {
+      const slug = heading
         .toLowerCase()
         .replace(/[^\p{L}\p{N} _-]/gu, '')
-        .replace(/ /g, '-'),
-    )
+        .replace(/ /g, '-')
+      const before = seen.get(slug) ?? 0
+      seen.set(slug, before + 1)
+      return before === 0 ? slug : `${slug}-${before}`
+    })
+    return [...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id)]
   }
 })
