@@ -44,6 +44,7 @@ export default withMermaid(
             page('Getting started', '/getting-started'),
             page('Existing app', '/existing-app'),
             page('Recipes', '/recipes'),
+            page('Single-page apps', '/spa'),
             page('Concepts', '/concepts'),
           ],
         },
@@ -52,7 +53,7 @@ export default withMermaid(
           items: [
             page('Linking', '/linking'),
             page('Tenants', '/tenants'),
-            page('Members of a company only', '/company-mode'),
+            page('Company mode', '/company-mode'),
             page('Testing', '/testing'),
             page('Refreshing tokens', '/refreshing-tokens'),
             page('Migrate', '/migrate'),
