@@ -55,8 +55,8 @@ export interface Person {
   readonly identity: Identity
   readonly profile: Profile
   readonly workspaces: readonly WorkspaceMembership[]
-  /** Bitbucket's account object, cleaned, for Passport's `_json`. */
-  readonly json: JsonObject
+  /** Bitbucket's account object, cleaned, for Passport's `_json`. Only a strategy asks, so only then it is copied. */
+  readonly json: () => JsonObject
 }
 
 /** The addresses, `null` when they could not be read, and why. */
@@ -161,8 +161,9 @@ async function identify(
   emails.catch(() => {})
   const [account, ...found] = await Promise.all([user, ...memberships])
   if (account.status !== 200) throw apiRefusal('user', account)
-  const profile = account.body && readProfile(account.body, null)
-  if (!profile || !account.body) {
+  const { body } = account
+  const profile = body && readProfile(body, null)
+  if (!profile || !body) {
     throw faultAt(
       'user',
       'profile_invalid',
@@ -170,7 +171,7 @@ async function identify(
     )
   }
   const identity = { issuer: client.issuer, id: profile.id }
-  return { identity, profile, workspaces: confirmed(found, profile.id), emails, json: cleanJson(account.body) }
+  return { identity, profile, workspaces: confirmed(found, profile.id), emails, json: () => cleanJson(body) }
 }
 
 const SKIPPED: Promise<EmailList> = Promise.resolve({ list: null, failed: null })

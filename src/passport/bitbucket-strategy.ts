@@ -277,7 +277,7 @@ async function readPassportProfile(
   const person = await fetchPerson(exchange, connection, accessToken, { skipEmails })
   // A permission that was not ticked means no addresses; any other fault must not look like "has none".
   if (person.emailsFailed && person.emailsFailed.code !== 'scope_missing') throw person.emailsFailed
-  return toPassportProfile(person.profile, person.json)
+  return toPassportProfile(person.profile, person.json())
 }
 
 /**

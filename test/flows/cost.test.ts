@@ -71,6 +71,85 @@ describe('requests to Bitbucket', () => {
   })
 })
 
+describe('work of a sign-in', () => {
+  /** The right to a session is read before it is saved, and once more after. */
+  const ENDING = [
+    'storeTokens',
+    'listIdentities',
+    'beforeSignIn',
+    'getUserById',
+    'canSignIn',
+    'getUserByIdentity',
+    'canSignIn',
+  ]
+  const namesOf = (calls: TestApp['accounts']['calls']) => calls.map(({ name }) => name)
+
+  beforeEach(async () => {
+    fake = await startFakeBitbucket()
+    app = await startTestApp({ fake })
+  })
+
+  test('a sign-in of a known user calls nine hooks, of them two before the ending', async () => {
+    await app.signIn(new TestBrowser(), 'alice')
+    app.accounts.calls.length = 0
+    await app.signIn(new TestBrowser(), 'alice')
+    expect(namesOf(app.accounts.calls)).toEqual(['getUserByIdentity', 'canSignIn', ...ENDING])
+  })
+
+  test('a sign-in of a new user calls ten hooks: one look-up by identity, one by address, one write, the same ending', async () => {
+    await app.signIn(new TestBrowser(), 'alice')
+    expect(namesOf(app.accounts.calls)).toEqual(['getUserByIdentity', 'getAccountsByEmail', 'createUser', ...ENDING])
+  })
+
+  test('a start calls no hook and touches no session; a callback writes its session once and reads none', async () => {
+    await app.signIn(new TestBrowser(), 'alice')
+    app.accounts.calls.length = 0
+    const store = storeCalls()
+    const browser = new TestBrowser()
+    const started = await app.start(browser)
+    expect(app.accounts.calls).toEqual([])
+    expect(store).toEqual([])
+    await browser.get(await fake.signIn(started, { person: 'alice' }))
+    expect(store).toEqual(['set'])
+  })
+
+  test('a signed-in user costs two reads of the session more, before the decision and before it is rotated', async () => {
+    const browser = new TestBrowser()
+    await app.signIn(browser, 'alice')
+    const started = await app.start(browser)
+    const callback = await fake.signIn(started, { person: 'alice' })
+    const store = storeCalls()
+    await browser.get(callback)
+    // The first read is express-session's own.
+    expect(store).toEqual(['get', 'get', 'get', 'destroy', 'set'])
+  })
+
+  test('a started sign-in adds at most 220 bytes of cookies to each request, and an ended one none', async () => {
+    const browser = new TestBrowser()
+    const started = await app.start(browser)
+    expect(cookieHeader(browser)).toMatch(/^bitbucket\.t[\da-f]=[\w-]+$/)
+    expect(cookieHeader(browser).length).toBeLessThanOrEqual(220)
+    await browser.get(await fake.signIn(started, { person: 'alice' }))
+    expect(cookieHeader(browser)).toMatch(/^connect\.sid=[^;]+$/)
+  })
+
+  const cookieHeader = (browser: TestBrowser) =>
+    Array.from(browser.jar(app.url), ([name, value]) => `${name}=${value}`).join('; ')
+
+  /** Calls of the session store from now on. */
+  function storeCalls(): string[] {
+    const calls: string[] = []
+    for (const name of ['get', 'set', 'touch', 'destroy'] as const) {
+      const original = app.store[name].bind(app.store) as (...given: unknown[]) => void
+      vi.spyOn(app.store, name).mockImplementation((...given: unknown[]) => {
+        calls.push(name)
+        original(...given)
+      })
+    }
+    return calls
+  }
+})
+
 test('with preconnect off a start opens nothing', async () => {
   fake = await startFakeBitbucket()
   app = await startTestApp({ fake, options: { http: { preconnect: false } } })
