@@ -15,32 +15,38 @@ import { proveSignIn } from './lib/sign-in.mjs'
 import { startApp, startProvider } from './lib/surroundings.mjs'
 import { measureGrowth } from './measures/growth.mjs'
 import { measureImports } from './measures/imports.mjs'
+import { measureOutage } from './measures/outage.mjs'
 import { measurePackages } from './measures/packages.mjs'
 import { measureRoundTrips } from './measures/round-trips.mjs'
-import { measureAbandonedStarts, measureThroughput } from './measures/throughput.mjs'
+import { measureAbandonedStarts, measureCookies, measureThroughput, WARM_UP } from './measures/throughput.mjs'
 
 const { values: args } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, contenders: { type: 'string' } },
 })
 const PLAN = args.quick
   ? {
-      memory: { warmUpMs: 1200, rounds: 2, ms: 200, loads: ['start', 'signIn32', 'signIn1'] },
-      unrelated: { warmUpMs: 0, rounds: 2, ms: 150, loads: ['unrelated'] },
-      postgres: { warmUpMs: 500, rounds: 2, ms: 250, loads: ['start', 'signIn32'] },
+      memory: { warmUp: 200, rounds: 2, ms: 200, loads: ['start', 'signIn32', 'signIn1'] },
+      unrelated: { warmUp: 0, rounds: 2, ms: 150, loads: ['unrelated'] },
+      postgres: { warmUp: 100, rounds: 2, ms: 250, loads: ['start', 'signIn32'] },
       roundTrips: { rounds: 1, warmUp: 3 },
       imports: { rounds: 1 },
+      outage: { callbacks: 8, hangsMs: 500, afterMs: 500 },
       growth: { rounds: 2, ms: 150 },
       schemes: ['https'],
     }
   : {
-      memory: { warmUpMs: 2500, rounds: 11, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
-      unrelated: { warmUpMs: 0, rounds: 7, ms: 400, loads: ['unrelated'] },
-      postgres: { warmUpMs: 2000, rounds: 9, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
+      memory: { warmUp: WARM_UP, rounds: 11, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
+      unrelated: { warmUp: 0, rounds: 7, ms: 400, loads: ['unrelated'] },
+      postgres: { warmUp: WARM_UP, rounds: 9, ms: 700, loads: ['start', 'signIn32', 'signIn1'] },
       roundTrips: { rounds: 6, warmUp: 30 },
       imports: { rounds: 9 },
+      outage: { callbacks: 60, hangsMs: 12_000, afterMs: 20_000 },
       growth: { rounds: 7, ms: 500 },
       schemes: ['http', 'https'],
     }
+
+/** An outage takes half a minute each. */
+const OUTAGE = ['baseline', 'ours', 'passport-bitbucket-oauth20']
 
 /** The baseline is always in: without it there is no ratio. */
 const chosen = args.contenders?.split(',')
@@ -63,9 +69,13 @@ const SECTIONS = {
     const samples = await measureThroughput(apps, PLAN.memory)
     Object.assign(samples, await measureThroughput(apps, PLAN.unrelated))
     const bytes = {}
-    for (const app of apps) bytes[app.contender.id] = await measureAbandonedStarts(app)
+    const cookies = {}
+    for (const app of apps) {
+      bytes[app.contender.id] = await measureAbandonedStarts(app)
+      cookies[app.contender.id] = await measureCookies(app)
+    }
     await stopApps(apps)
-    return { samples, bytes }
+    return { samples, bytes, cookies }
   },
   async postgres() {
     const database = await startPostgres(folder)
@@ -87,6 +97,13 @@ const SECTIONS = {
       await stopApps(apps)
     }
     return { schemes: found }
+  },
+  async outage() {
+    const apps = await startApps({}, ({ id }) => OUTAGE.includes(id))
+    const found = {}
+    for (const app of apps) found[app.contender.id] = await measureOutage(app, provider, PLAN.outage)
+    await stopApps(apps)
+    return found
   },
   imports: () =>
     measureImports(

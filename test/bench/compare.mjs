@@ -11,7 +11,7 @@ import { contenders } from './contenders/index.mjs'
 import { stopChildren } from './lib/children.mjs'
 import { median, quantile, rotated } from './lib/statistics.mjs'
 import { startApp, startProvider } from './lib/surroundings.mjs'
-import { run } from './measures/throughput.mjs'
+import { run, WARM_UP } from './measures/throughput.mjs'
 
 const { positionals, values: args } = parseArgs({
   allowPositionals: true,
@@ -27,7 +27,7 @@ try {
     const contender = byId(args.ahead ? 'ours-ahead' : 'ours')
     apps.push({ label: dist, app: await startApp(contender, provider, { env: { BENCH_DIST: resolve(dist) } }) })
   }
-  for (const { app } of apps) await run(app, { kind: 'signIn', concurrency: 16, ms: 3000 })
+  for (const { app } of apps) await run(app, { kind: 'signIn', concurrency: 16, count: WARM_UP })
   const samples = new Map(apps.map(({ label }) => [label, { start: [], signIn: [], ownCode: [] }]))
   for (let round = 0; round < Number(args.rounds); round++) {
     for (const kind of ['start', 'signIn']) {

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { contenders } from './contenders/index.mjs'
 import { stopChildren } from './lib/children.mjs'
 import { startApp, startProvider } from './lib/surroundings.mjs'
-import { run } from './measures/throughput.mjs'
+import { run, WARM_UP } from './measures/throughput.mjs'
 
 const { positionals, values: args } = parseArgs({
   allowPositionals: true,
@@ -21,7 +21,7 @@ try {
   const contender = contenders.find((each) => each.id === id)
   const app = await startApp(contender, await startProvider(folder))
   const load = { kind, concurrency: 32, ms: Number(args.ms) }
-  await run(app, { ...load, ms: 3000 })
+  await run(app, { kind, concurrency: 32, count: WARM_UP })
   await app.send('startProfile')
   const { cpuMs } = await run(app, load)
   const profile = await app.send('stopProfile')

@@ -110,9 +110,13 @@ export class Browser {
     this.host = host
   }
 
+  /** The `Cookie` header that it sends. */
+  get cookie() {
+    return Array.from(this.#cookies, ([name, value]) => `${name}=${value}`).join('; ')
+  }
+
   async request(method, path, options) {
-    const cookie = Array.from(this.#cookies, ([name, value]) => `${name}=${value}`).join('; ')
-    const answer = await this.connection.request(method, path, { ...options, cookie, host: this.host })
+    const answer = await this.connection.request(method, path, { ...options, cookie: this.cookie, host: this.host })
     for (const line of answer.setCookies) this.#keep(line)
     return answer
   }

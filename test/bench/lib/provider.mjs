@@ -13,7 +13,10 @@ const { key, cert, roundTripMs } = JSON.parse(process.env.BENCH_PROVIDER)
 const PADDING = 'x'.repeat(2600)
 
 const counts = { requests: {}, connections: 0 }
-const droppable = []
+/** What is the matter with it: `hangs` = it takes connections and answers nothing. */
+const trouble = { hangs: false, emailsMs: 0 }
+const sockets = new Set()
+const droppable = [{ drop: () => sockets.forEach((socket) => void socket.destroy()) }]
 
 const site = { 'POST /site/oauth2/access_token': answerToken }
 const api = { 'GET /2.0/user': answerUser, 'GET /2.0/user/emails': answerEmails }
@@ -23,7 +26,7 @@ const endpoints = {
   https: { direct: await open('https', 0), delayed: await open('https', roundTripMs) },
 }
 process.send({ ready: true, endpoints })
-process.on('message', ({ id, command }) => process.send({ id, result: commands[command]() }))
+process.on('message', ({ id, command, input }) => process.send({ id, result: commands[command](input) ?? null }))
 process.on('disconnect', () => process.exit())
 
 const commands = {
@@ -37,6 +40,10 @@ const commands = {
   drop() {
     for (const { drop } of droppable) drop()
   },
+  /** Sets what is the matter with it. */
+  trouble: (input) => void Object.assign(trouble, input),
+  /** Connections that are open now. */
+  connections: () => sockets.size,
   cpu: () => process.cpuUsage(),
 }
 
@@ -53,6 +60,7 @@ async function open(scheme, latencyMs) {
 
 async function listen(scheme, routes, latencyMs) {
   const handler = (req, res) => {
+    if (trouble.hangs) return
     const route = `${req.method} ${req.url}`
     counts.requests[route] = (counts.requests[route] ?? 0) + 1
     if (routes[route]) routes[route](req, res)
@@ -60,13 +68,11 @@ async function listen(scheme, routes, latencyMs) {
   }
   const server = scheme === 'https' ? https.createServer({ key, cert }, handler) : http.createServer(handler)
   server.keepAliveTimeout = 120_000
-  const sockets = new Set()
   server.on('connection', (socket) => {
     counts.connections++
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
   })
-  droppable.push({ drop: () => sockets.forEach((socket) => void socket.destroy()) })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address()
   if (latencyMs === 0) return port
@@ -122,6 +128,11 @@ function answerUser(req, res) {
 function answerEmails(req, res) {
   const person = personOf(req)
   if (person === undefined) return sendJson(res, { type: 'error', error: { message: 'Token is invalid.' } }, 401)
+  if (trouble.emailsMs > 0 && !req.late) {
+    req.late = true
+    setTimeout(answerEmails, trouble.emailsMs, req, res)
+    return
+  }
   const email = (address, is_primary, is_confirmed) => ({
     type: 'email',
     email: address,

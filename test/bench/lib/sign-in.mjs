@@ -17,11 +17,11 @@ export async function start(contender, browser) {
   return url
 }
 
-/** Comes back from the provider with a code, and must end signed in. */
-export async function callback(contender, browser, authorizationURL) {
+/** Comes back from the provider with a code of this person, default the next one, and must end signed in. */
+export async function callback(contender, browser, authorizationURL, person = (codes + 1) % PEOPLE) {
   const state = /[?&]state=([^&]*)/.exec(authorizationURL)?.[1]
   codes++
-  const code = `${codes % PEOPLE}-${codes.toString(36)}`
+  const code = `${person}-${codes.toString(36)}`
   const answer = await browser.request('GET', `${contender.callbackPath}?code=${code}&state=${state}`)
   if (
     answer.status < 300 ||

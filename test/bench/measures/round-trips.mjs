@@ -5,10 +5,12 @@ import { ROUND_TRIP_MS } from '../lib/surroundings.mjs'
 
 /** What a person needs at Bitbucket at the very least. */
 const THINK_MS = 400
+/** Who has signed in before the addresses are slow. */
+const KNOWN = 7
 
 /**
  * How long a callback waits for the provider, in round trips: warm = right after other sign-ins, cold = the first one
- * after every connection was lost. `bare` is what one request on an open connection takes in the same unit, right before
+ * after every connection was lost, slowEmails = warm, while the addresses take ten round trips. `bare` is what one request on an open connection takes in the same unit, right before
  * and after: more than 1 is what a busy machine adds to each round trip.
  *
  * @param {object[]} apps behind the latency
@@ -23,7 +25,15 @@ export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
       connection.close()
     }),
   )
-  const samples = { warm: [], cold: [], warmConnections: [], coldConnections: [], requests: [], bare: [] }
+  const samples = {
+    warm: [],
+    cold: [],
+    slowEmails: [],
+    warmConnections: [],
+    coldConnections: [],
+    requests: [],
+    bare: [],
+  }
   const file = (series, round, app, value) => {
     samples[series][round] = { ...samples[series][round], [app.contender.id]: value }
   }
@@ -40,6 +50,11 @@ export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
       file('warm', round, app, warm.roundTrips)
       file('warmConnections', round, app, warm.connections)
       file('requests', round, app, warm.requests)
+      await measureCallback(app, provider, connection, bare, KNOWN)
+      // The proxy adds its round trip to what the provider takes.
+      await provider.send('trouble', { emailsMs: 9 * ROUND_TRIP_MS })
+      file('slowEmails', round, app, (await measureCallback(app, provider, connection, bare, KNOWN)).roundTrips)
+      await provider.send('trouble', { emailsMs: 0 })
       file('bare', round, app, (cold.bare + warm.bare) / 2)
       connection.close()
       bare.close()
@@ -48,14 +63,14 @@ export async function measureRoundTrips(apps, provider, { rounds, warmUp }) {
   return samples
 }
 
-async function measureCallback(app, provider, connection, bare) {
+async function measureCallback(app, provider, connection, bare, person) {
   const browser = new Browser(connection)
   const authorizationURL = await start(app.contender, browser)
   await pause(THINK_MS)
   const before = await bareRequest(bare)
   await provider.send('counts')
   const began = performance.now()
-  await callback(app.contender, browser, authorizationURL)
+  await callback(app.contender, browser, authorizationURL, person)
   const tookMs = performance.now() - began
   const counts = await provider.send('counts')
   const bareMs = (before + (await bareRequest(bare))) / 2

@@ -10,23 +10,28 @@ const WORK = {
 }
 
 /**
- * Repeats one kind of work on `concurrency` connections for a while.
+ * Repeats one kind of work on `concurrency` connections for `ms` milliseconds, or `count` times.
  *
  * @param {{ contender: import('../contenders/index.mjs').Contender, port: number, send(command: string): Promise<any> }} app
- * @param {{ kind: keyof WORK, concurrency: number, ms: number, hosts?: string[] }} load
+ * @param {{ kind: keyof WORK, concurrency: number, ms?: number, count?: number, hosts?: string[] }} load
  * @returns {Promise<{ perSecond: number, cpuMs: number, systemMs: number, busy: number }>} `cpuMs` of the app's process per
  *   repetition, `systemMs` of it in the kernel;
  *   `busy` = share of one core the app used: near 1 means the app, not the driver, was the limit
  */
-export async function run(app, { kind, concurrency, ms, hosts }) {
+export async function run(
+  app,
+  { kind, concurrency, ms = Number.POSITIVE_INFINITY, count = Number.POSITIVE_INFINITY, hosts },
+) {
   const connections = Array.from({ length: concurrency }, () => new Connection(app.port))
   const before = await app.send('cpu')
   const began = performance.now()
   const deadline = began + ms
+  let begun = 0
   let done = 0
   await Promise.all(
     connections.map(async (connection, worker) => {
-      for (let turn = worker; performance.now() < deadline; turn += concurrency) {
+      for (let turn = worker; performance.now() < deadline && begun < count; turn += concurrency) {
+        begun++
         await WORK[kind](app.contender, connection, hosts?.[turn % hosts.length])
         done++
       }
@@ -54,14 +59,20 @@ const LOADS = {
 }
 
 /**
+ * Sign-ins before anything is measured. V8 still compiles during the first 3,000, on threads whose CPU counts as the
+ * app's; a warm-up by time ends sooner the busier the machine is, and the contender with more code pays for it.
+ */
+export const WARM_UP = 5000
+
+/**
  * Rounds in which each app has its turn at each load.
  *
  * @param {Parameters<typeof run>[0][]} apps
- * @param {{ warmUpMs: number, rounds: number, ms: number, loads: (keyof LOADS)[] }} plan
+ * @param {{ warmUp: number, rounds: number, ms: number, loads: (keyof LOADS)[] }} plan
  * @returns {Promise<Record<string, Record<string, number>[]>>} samples by `<load>.<figure>`, one record per round
  */
-export async function measureThroughput(apps, { warmUpMs, rounds, ms, loads }) {
-  for (const app of apps) await run(app, { ...LOADS.signIn32, ms: warmUpMs })
+export async function measureThroughput(apps, { warmUp, rounds, ms, loads }) {
+  for (const app of apps) await run(app, { ...LOADS.signIn32, count: warmUp })
   const samples = {}
   for (let round = 0; round < rounds; round++) {
     for (const load of loads) {
@@ -88,4 +99,13 @@ export async function measureAbandonedStarts(app, count = 100) {
   const bytes = await app.send('storeBytes')
   await app.send('clearStore')
   return bytes / count
+}
+
+/** Bytes of cookies that every request carries from a start to its callback. */
+export async function measureCookies(app) {
+  const connection = new Connection(app.port)
+  const browser = new Browser(connection)
+  await start(app.contender, browser)
+  connection.close()
+  return browser.cookie.length
 }
