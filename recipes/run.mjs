@@ -87,7 +87,7 @@ async function runRecipe(name) {
   return ok
 }
 
-// A server that stops tells its clients, and a pool that was ended a moment ago has no ear for it any more.
+// A stopping server notifies its clients; a pool that was just ended no longer listens and would raise an unhandled error.
 process.on('uncaughtException', (error) => {
   if (error.code === '57P01') return
   console.error(error)

@@ -39,9 +39,9 @@ interface Module {
   /** Path below `src` without the ending. */
   readonly name: string
   readonly code: string
-  /** Modules of ours that are loaded at run time. */
+  /** Our modules that are loaded at run time. */
   readonly imports: readonly string[]
-  /** Modules of ours that are imported for types or values. */
+  /** Our modules that are imported for types or values. */
   readonly mentions: readonly string[]
   /** Packages and built-in modules that are loaded at run time. */
   readonly packages: readonly string[]
@@ -72,7 +72,7 @@ function read(path: string): Module {
   }
 }
 
-/** A module of ours; `package.json` is not one. */
+/** One of our modules; `package.json` is not one. */
 function isOurs(specifier: string): boolean {
   return specifier.startsWith('.') && !specifier.endsWith('.json')
 }
@@ -261,6 +261,6 @@ describe('what is not ours', () => {
 
   test('a secret is revealed to make keys, to the token endpoint, and to compare two of them', () => {
     const revealing = core.filter(({ code }) => code.includes('.reveal()')).map(({ name }) => name)
-    expect(revealing.sort()).toEqual(['bitbucket/exchange', 'doctor/set-up', 'state/keys'])
+    expect(revealing.sort()).toEqual(['bitbucket/exchange', 'doctor/setup-findings', 'state/keys'])
   })
 })

@@ -54,12 +54,12 @@ interface SiteOptions {
   readonly express?: typeof express5
   readonly verify?: Verify
   readonly options?: Partial<BitbucketStrategyOptions> & Record<string, unknown>
-  /** Give the instance to `authenticate` in the place of its name. */
+  /** Give the instance to `authenticate` instead of its name. */
   readonly instance?: boolean
   readonly authenticate?: Record<string, unknown>
   /** Makes the strategy, for subclasses. */
   readonly make?: (...of: ConstructorParameters<typeof BitbucketStrategy>) => BitbucketStrategy
-  /** A callback for `passport.authenticate` in the place of the route. */
+  /** A callback for `passport.authenticate` instead of the route. */
   readonly done?: (...args: unknown[]) => void
 }
 

@@ -157,7 +157,7 @@ function refuse(wrong: boolean, message: string): void {
   if (wrong) throw new ConfigError(message)
 }
 
-/** Development needs no set-up: the secret is made once and kept beside the data, so that sessions outlive a restart. */
+/** Development needs no setup: the secret is made once and kept beside the data, so that sessions outlive a restart. */
 function localSecret(dataDir: string): string {
   const file = join(dataDir, 'session-secret')
   mkdirSync(dataDir, { recursive: true })

@@ -15,7 +15,7 @@ const RULES = {
   passwordKnownBrowser: { points: 10, duration: 15 * 60 },
   /** Mails to one address that one network, or a browser known for the address, makes us send. */
   mail: { points: 5, duration: 60 * 60 },
-  /** Mails to one address, whoever asks for them. */
+  /** Emails to one address, regardless of who requests them. */
   mailPerAddress: { points: 20, duration: 60 * 60 },
   /** Mails one network address makes us send. */
   mailsFromOneSource: { points: 30, duration: 60 * 60 },

@@ -17,7 +17,7 @@ export class Sealer {
     return Buffer.concat([iv, cipher.getAuthTag(), body]).toString('base64url')
   }
 
-  /** The text, or `null` when no key of ours opens it: tampered with, or sealed under a secret that is gone. */
+  /** The text, or `null` when none of our keys opens it: tampered with, or sealed under a secret that is gone. */
   open(purpose: Purpose, sealed: string): string | null {
     const bytes = Buffer.from(sealed, 'base64url')
     for (const secret of this.secrets) {

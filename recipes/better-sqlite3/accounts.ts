@@ -59,7 +59,7 @@ export function accountHooks(db: Database): AccountHooks<User> {
       transaction(db, () => {
         // Read again: the user may have been suspended or deleted since the request began.
         const user = byId.get(id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         storeIdentity(db, id, identity, profile)
         const verify = db.prepare('UPDATE users SET email_verified = 1 WHERE id = ? AND lower(email) = lower(?)')
         if (email) verify.run(id, email.address)

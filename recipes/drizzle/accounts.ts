@@ -56,7 +56,7 @@ export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
       transaction(db, async (tx) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(tx, id, identity, profile)
         const own = email && and(eq(users.id, id), eq(users.emailKey, addressKey(email.address)))
         if (own) await tx.update(users).set({ emailVerified: true }).where(own)

@@ -65,7 +65,7 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
       transaction(knex, async (trx) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(trx, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(trx, id, identity, profile)
         const own = email && { id, email_key: addressKey(email.address) }
         if (own) await trx<User>('users').where(own).update({ email_verified: true })

@@ -53,7 +53,7 @@ export function accountHooks(db: Kysely<Tables>): AccountHooks<User> {
       transaction(db, async (trx) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(trx, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await storeIdentity(trx, id, identity, profile)
         if (!email) return
         const own = trx.updateTable('users').set({ email_verified: 1 }).where('id', '=', id)

@@ -59,7 +59,7 @@ export function accountHooks({ users, identities }: MemoryDatabase): AccountHook
 
     linkIdentity({ user: { id }, identity, profile, email }) {
       const user = users.get(id)
-      if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+      if (!user || user.suspended) throw new Error('The user may no longer sign in.')
       if (identityOf(identity) || identitiesOf(user).some(({ issuer }) => issuer === identity.issuer))
         throw new IdentityTakenError()
       identities.set(keyOf(identity), { ...identity, userId: id, profile, tokens: null })

@@ -41,7 +41,7 @@ export function accountHooks({ connection, users }: Models): AccountHooks<User> 
         const linked = await users.updateOne(free, { $push: { identities: stored(identity, profile) } })
         if (linked.matchedCount === 0) {
           if (await users.exists({ _id, suspended: false })) throw new IdentityTakenError()
-          throw new Error('The user may not sign in any more.')
+          throw new Error('The user may no longer sign in.')
         }
         const address = email && { _id, emailKey: addressKey(email.address) }
         if (address) await users.updateOne(address, { $set: { emailVerified: true } })

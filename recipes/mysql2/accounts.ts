@@ -67,7 +67,7 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
       transaction(pool, async (connection) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(connection, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(connection, id, identity, profile)
         const sql = 'UPDATE users SET email_verified = true WHERE id = ? AND email_key = ?'
         if (email) await connection.execute(sql, [id, addressKey(email.address)])

@@ -55,7 +55,7 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
       transaction(pool, async (client) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(client, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await storeIdentity(client, id, identity, profile)
         const sql = 'UPDATE users SET email_verified = true WHERE id = $1 AND lower(email) = lower($2)'
         if (email) await client.query(sql, [id, email.address])

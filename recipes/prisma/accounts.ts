@@ -41,7 +41,7 @@ export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
       transaction(prisma, async (tx) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await tx.identity.create({ data: { ...row(identity, profile), userId: id } })
         const own = email && { id, emailKey: addressKey(email.address) }
         if (own) await tx.user.updateMany({ where: own, data: { emailVerified: true } })

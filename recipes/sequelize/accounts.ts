@@ -42,7 +42,7 @@ export function accountHooks(models: Models): AccountHooks<User> {
       transaction(models, async (transaction) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await users.findByPk(id, { transaction, lock: true })
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await identities.create({ ...key(identity), userId: id, profile: stored(profile) }, { transaction })
         if (email && user.emailKey === addressKey(email.address))
           await user.update({ emailVerified: true }, { transaction })

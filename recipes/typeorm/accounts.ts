@@ -40,7 +40,7 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
       transaction(db, async (tx) => {
         // Read again, and locked: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
-        if (!user || user.suspended) throw new Error('The user may not sign in any more.')
+        if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(tx, id, identity, profile)
         const own = email && { id, emailKey: addressKey(email.address) }
         if (own) await tx.update(users, own, { emailVerified: true })

@@ -270,7 +270,7 @@ export function guardHooks<User>(
       if (holders.every(({ id }) => id !== heir.id)) return heir
       throw hookFailed(
         'claimAddress',
-        'must give the address to a new account. A holder cannot be handed over: whoever was signing in to it would be inside afterwards',
+        'must give the address to a new account. A holder cannot be handed over: a sign-in to it that is under way would enter it afterwards',
       )
     },
 

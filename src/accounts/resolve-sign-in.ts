@@ -97,7 +97,7 @@ export async function readHolders<User>(
       autoLink: account.autoLink !== false && other?.autoLink !== false,
     })
   }
-  // Those who verified it come first: whoever fills the list with unverified accounts must not push its owner out.
+  // Verified holders come first: an attacker who fills the list with unverified accounts must not push the owner out.
   const holders = [...byUser.values()].sort((a, b) => Number(b.emailVerified) - Number(a.emailVerified))
   return Promise.all(
     // One more than can be claimed: the decision sees that there are too many.

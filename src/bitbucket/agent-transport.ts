@@ -36,7 +36,7 @@ function send(upstream: UpstreamRequest, agent: http.Agent, mayRetry: boolean): 
     const request = begin(() => client.request(url, options))
     let response: http.IncomingMessage | undefined
     let settled = false
-    /** Who is first settles; a request that has not ended by itself is torn down, so no byte of it is read any more. */
+    /** The first outcome settles. A request that is still open is destroyed, so that no further byte is read. */
     const settle = (): boolean => {
       if (settled) return false
       settled = true

@@ -157,7 +157,7 @@ async function identify(
   const user = get(exchange, client, accessToken, 'user', urlsOf(client).user)
   const memberships = client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))
   const emails = skipEmails ? SKIPPED : fetchEmails(exchange, client, accessToken)
-  // A defect reaches whoever waits; where nobody does, it must not end the process.
+  // A defect rejects for those who await it; if nothing does, it must not end the process.
   emails.catch(() => {})
   const [account, ...found] = await Promise.all([user, ...memberships])
   if (account.status !== 200) throw apiRefusal('user', account)

@@ -165,13 +165,13 @@ class Call implements Dispatcher.DispatchHandler {
     this.send()
   }
 
-  /** Ends it if its response is complete: nobody waits for this answer any more. */
+  /** Ends it if its response is complete: the answer is no longer needed. */
   yield(): void {
     const { reason } = this.#upstream.deadline
     if (reason) this.#giveUp(reason)
   }
 
-  /** Rejects, and tears the request down, so no byte of it is read any more. */
+  /** Rejects and destroys the request, so that no further byte is read. */
   readonly #giveUp = (error: BitbucketSignInError): void => {
     if (!this.#settle()) return
     this.#controller?.abort(error)
@@ -225,7 +225,7 @@ class Host {
     for (let opened = 0; opened < count; opened++) this.#spares.add(this.#open())
   }
 
-  /** Beyond the limit of connections, answers that nobody waits for any more make room for those that somebody does. */
+  /** At the connection limit, abandoned requests make room for those that are still awaited. */
   readonly makeRoom = (): void => {
     for (const call of this.running) {
       if (this.running.size + this.waiting.size <= MAX_SOCKETS_PER_HOST) return

@@ -78,7 +78,7 @@ function parseObject(chunks: readonly Buffer[]): JsonObject | undefined {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Codes of a connection that the other side ended, whoever saw it. */
+/** Codes of a connection that the other side closed, whichever layer noticed. */
 const ENDED: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
 /**

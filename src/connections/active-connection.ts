@@ -111,7 +111,7 @@ export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, bas
 }
 
 /**
- * Own endpoints are another server, even where only one of them differs: whoever runs that one server has a say in
+ * Custom endpoints are another server, even if only one of them differs: the operator of that server has a say in
  * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
  * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
  *

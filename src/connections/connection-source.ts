@@ -223,7 +223,7 @@ function issuerOf(
   const whose = tenant === null ? `connection "${id}"` : `tenant "${tenant}"`
   throw new ClientNotDecided(
     decision.refused === 'not-answered'
-      ? `\`tenantClients\` is missing: ${whose} brings its own OAuth client, and whoever controls a client can obtain codes of everyone who allows it. Set \`tenantClients: 'ours'\` if only your own operators can set a tenant's client, or 'theirs' if its administrators can.`
+      ? `\`tenantClients\` is missing: ${whose} brings its own OAuth client, and anyone who controls a client can obtain the codes of everyone who grants it access. Set \`tenantClients: 'ours'\` if only your own operators can set a tenant's client, or 'theirs' if its administrators can.`
       : `tenantClients: 'theirs' needs to know the tenant, and ${whose} names none. Return \`tenant\` with each connection.`,
   )
 }

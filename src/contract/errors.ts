@@ -1,6 +1,6 @@
 /**
  * HTTP status of every refusal and fault, by its code. The list is closed: what a browser, a log or an event sees
- * is one of these codes and a text of ours, never Bitbucket's words.
+ * is one of these codes and our own message, never Bitbucket's.
  */
 export const ERROR_STATUS = {
   configuration_invalid: 500,
@@ -91,12 +91,12 @@ export class IdentityTakenError extends Error {
 }
 
 /**
- * Throw it from `createUser` or `claimAddress` when the unique key on the e-mail address refuses the row. A lost race
+ * Throw it from `createUser` or `claimAddress` when the unique key on the email address refuses the row. A lost race
  * is never a reason to enter the account that holds the address.
  */
 export class EmailTakenError extends Error {
   override readonly name = 'EmailTakenError'
-  constructor(message = 'This e-mail address is already taken.', options?: { cause?: unknown }) {
+  constructor(message = 'This email address is already taken.', options?: { cause?: unknown }) {
     super(message, options)
   }
 }

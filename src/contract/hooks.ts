@@ -219,7 +219,7 @@ export interface AccountHooks<User, Data = unknown> {
 
   /**
    * Ends the user's sessions except the one with `req.sessionID`, which is still the id from before the rotation. Called
-   * after the change was committed. Required with `claimAddress` and `unlinkIdentity`: without it, whoever was inside
+   * after the change was committed. Required with `claimAddress` and `unlinkIdentity`: without it, an attacker who was signed in
    * stays inside.
    */
   endOtherSessions?(

@@ -42,7 +42,7 @@ export interface Connection {
   /**
    * Whether an address that is confirmed at Bitbucket counts as proven here. Default `false`: a code is mailed first.
    * With `true` a confirmed Bitbucket address opens a matching verified account without a further question, so
-   * whoever takes over an address at Bitbucket takes over the account here.
+   * anyone who takes over an address at Bitbucket takes over the account here.
    */
   readonly trustedProvider?: boolean
   /** `false` = not offered, and sign-ins in flight end. Default `true`. */
@@ -112,7 +112,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    * Who controls the OAuth clients that tenants bring. There is no default: a tenant whose `clientID` and `clientSecret`
    * are not the application level's is refused until this is answered (at construction, or `connection_unavailable`).
    *
-   * The attack: whoever controls a client can be handed the codes of everyone who allows it. Such a code, finished in the
+   * The attack: anyone who controls a client can be handed the codes of everyone who allows it. Such a code, finished in the
    * attacker's own browser at the tenant's host, would sign in to the victim's account of the whole application.
    *
    * - `'ours'`: only your own operators can set a tenant's client, and control the DNS of its callback. Its identities are
@@ -201,7 +201,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   /** Audit hook. */
   readonly onEvent?: EventListener
   /**
-   * Told of every fault that the person at the browser cannot mend (status 500 and above): of the set-up, of a hook, of a
+   * Told of every fault that the person at the browser cannot fix (status 500 and above): of the setup, of a hook, of a
    * store, of the mailer, of Bitbucket, with its `cause`. The page they get says nothing of it. Default: `console.error`.
    */
   readonly onError?: ErrorListener
@@ -238,7 +238,7 @@ export const BITBUCKET_ENDPOINTS: Endpoints = Object.freeze({
 /** Who vouches for identities of Bitbucket Cloud. */
 export const BITBUCKET_ISSUER = 'https://bitbucket.org'
 
-/** Makes a `configuration_invalid` error: what is wrong, then how to mend it. */
+/** Makes a `configuration_invalid` error: what is wrong, then how to fix it. */
 export function configurationError(message: string, cause?: unknown): BitbucketSignInError {
   return new BitbucketSignInError('configuration_invalid', message, cause === undefined ? undefined : { cause })
 }

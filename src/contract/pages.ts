@@ -2,7 +2,7 @@ import type { Brand } from './brand'
 import type { ErrorCode } from './errors'
 import type { Texts } from './texts'
 
-/** A form of ours: where it posts to, and the hidden fields it must carry. */
+/** One of our forms: where it posts to, and the hidden fields it must carry. */
 export interface PageForm {
   /** Path on this origin. Method is always POST. */
   readonly action: string

@@ -33,7 +33,7 @@ export interface Texts {
     readonly retry: string
     /** Instead of it, when a recent sign-in is missing. */
     readonly confirm: string
-    /** For whoever asks the support: `{code}`. */
+    /** Shown so that users can quote it to support: `{code}`. */
     readonly code: string
   }
   /** Asks for an address, because Bitbucket named none. */

@@ -17,7 +17,7 @@ export type EffectiveConnection = { readonly connection: Connection } | { readon
 
 /**
  * Puts the application level and a tenant together, field by field; `null` when the result is not a whole connection.
- * `clientID` and `clientSecret` come together. Own credentials do not inherit trust, because whoever controls an OAuth
+ * `clientID` and `clientSecret` come together. Own credentials do not inherit trust, because anyone who controls an OAuth
  * client can obtain codes of its users; own `endpoints` inherit no credentials either, or a tenant's server could
  * collect the application's secret.
  */

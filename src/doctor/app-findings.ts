@@ -139,7 +139,7 @@ function queryFinding({ readsQuery }: RequestSighting): DoctorFinding {
 function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }: AppExpectation): DoctorFinding {
   const isSecure = new URL(callbackURL).protocol === 'https:'
   if (first.trustProxy === true) {
-    const message = 'trust proxy is `true`: whoever reaches the app can name their own address, scheme and host.'
+    const message = 'trust proxy is `true`: anyone who reaches the app can name their own address, scheme and host.'
     const fix =
       'Set it to the number of proxies in front of the app, as in app.set("trust proxy", 1), or to their addresses.'
     return hasCustomDomains ? problem('trust-proxy', message, fix) : warning('trust-proxy', message, fix)

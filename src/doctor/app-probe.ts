@@ -106,7 +106,7 @@ interface Site {
 
 async function openSite({ app, router, connection, mount, tlsAt }: ProbeParts): Promise<Site> {
   const server = createServer(app)
-  // Not the plugin's own transport: its agent may lead through a proxy, which knows no loopback port of ours.
+  // Not the plugin's own transport: its agent may lead through a proxy, which knows none of our loopback ports.
   const transport = createTransport({ preconnect: false })
   const isSecure = new URL(connection.callbackURL).protocol === 'https:'
   if (isSecure && tlsAt === 'app') {

@@ -7,7 +7,7 @@ import { type AppExpectation, appFindings } from './app-findings'
 import { probeApp, type TlsAt } from './app-probe'
 import { type DoctorFinding, type DoctorReport, problem, reportOf, unknown } from './finding'
 import { installationFindings } from './installation'
-import { setUpFindings } from './set-up'
+import { setUpFindings } from './setup-findings'
 import { upstreamFindings } from './upstream-findings'
 
 /** Options of `bitbucket.doctor`. */

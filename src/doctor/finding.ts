@@ -8,7 +8,7 @@ export interface DoctorFinding {
   readonly verdict: DoctorVerdict
   /** What was seen, in a sentence. */
   readonly message: string
-  /** How to mend it; `null` where there is nothing to mend. */
+  /** How to fix it; `null` if there is nothing to fix. */
   readonly fix: string | null
 }
 

@@ -148,7 +148,7 @@ function cookieFindings(cookie: FlowCookie | undefined, { origin }: Site): Docto
     return [
       problem(
         'flow-cookie',
-        'The start sets no cookie of ours, so no callback can be accepted.',
+        'The start sets none of our cookies, so no callback can be accepted.',
         'Look for a proxy or a CDN that removes Set-Cookie, or that answers the start from its cache.',
       ),
     ]
@@ -197,7 +197,7 @@ async function comeBack(
   )
 }
 
-/** What to do about a refusal that a set-up causes. */
+/** The fix for a refusal that the setup causes. */
 const CAUSES: Readonly<Record<string, string>> = {
   configuration_invalid:
     'The log of the app names the option. Most often: cookie.secure behind a proxy, without app.set("trust proxy", 1) or with a proxy that does not pass `X-Forwarded-Proto: https`.',

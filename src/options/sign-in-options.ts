@@ -163,7 +163,7 @@ function requireEndOtherSessions<User>(accounts: AccountHooks<User>): void {
   const change = (['claimAddress', 'unlinkIdentity'] as const).find((name) => accounts[name])
   if (!change) return
   throw configurationError(
-    `bitbucketSignIn: \`accounts.endOtherSessions\` is missing. \`${change}\` needs it: whoever is signed in by what was taken away would otherwise stay signed in. Add the hook.`,
+    `bitbucketSignIn: \`accounts.endOtherSessions\` is missing. \`${change}\` needs it: sessions opened with the removed credential would otherwise stay signed in. Add the hook.`,
   )
 }
 

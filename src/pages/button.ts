@@ -4,7 +4,7 @@ import { html, safeHref, trustedHtml } from './html'
 
 /** What `renderButton` needs. */
 export interface ButtonOptions {
-  /** Where a sign-in starts: a path of ours, or an http(s) URL. */
+  /** Where a sign-in starts: one of our paths, or an http(s) URL. */
   readonly href: string
   readonly texts: Texts
   /** Defaults to `texts.signInButton`. */

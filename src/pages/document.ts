@@ -70,7 +70,7 @@ export function filled(text: string, values: Readonly<Record<string, string | nu
   })}`
 }
 
-/** A POST form of ours with its hidden fields. */
+/** One of our POST forms with its hidden fields. */
 export function renderForm(form: PageForm, content: Html): Html {
   const hidden = Object.entries(form.fields).map(
     ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`,

@@ -27,7 +27,7 @@ export function html(strings: TemplateStringsArray, ...inserts: readonly Insert[
   return new Html(source)
 }
 
-/** Marks a constant of ours as HTML. Never call it with anything that a person, an app or Bitbucket wrote. */
+/** Marks one of our constants as HTML. Never call it with anything that a person, an app or Bitbucket wrote. */
 export function trustedHtml(source: string): Html {
   return new Html(source)
 }
@@ -35,12 +35,12 @@ export function trustedHtml(source: string): Html {
 function insertSource(insert: Insert): string {
   if (insert === null) return ''
   if (insert instanceof Html) return insert.toString()
-  // Item by item: a list that an app passed on from a query is no HTML of ours.
+  // Item by item: an array that an app passed through from a query is not trusted HTML.
   if (Array.isArray(insert)) return insert.map(insertSource).join('')
   return escapeHtml(String(insert))
 }
 
-/** The link target when it is a path of ours or an absolute http(s) URL, else `/`. Stops `javascript:` and its kin. */
+/** The link target when it is one of our paths or an absolute http(s) URL, else `/`. Stops `javascript:` and its kin. */
 export function safeHref(href: string): string {
   const protocol = URL.canParse(href) ? new URL(href).protocol : null
   return protocol === 'https:' || protocol === 'http:' ? href : safePath(href)

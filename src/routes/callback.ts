@@ -111,7 +111,7 @@ function receivedParameters<User>({ req, query, services, connection, origin }: 
   return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
 }
 
-/** Someone may be trying to have another server's code sent to theirs; or a set-up that cannot work is tried out. */
+/** Someone may be trying to have another server's code sent to theirs; or a setup that cannot work is tried out. */
 function otherServer(): BitbucketSignInError {
   return new BitbucketSignInError(
     'state_invalid',
@@ -124,7 +124,7 @@ function needsResume<User>({ req, query }: Visit<User>): boolean {
   return isStrictSession(req) && req.headers['sec-fetch-site'] !== 'same-origin' && query[RESUMED] === undefined
 }
 
-/** An inert page of ours that loads the same callback once more: that request comes from this site. */
+/** An inert page that loads the same callback again, so that the request comes from this site. */
 async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
   const { callbackURL, basePath } = connection
   const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
@@ -160,7 +160,7 @@ export async function exchangeFor<User>(
   }
 }
 
-/** Signs out a user whose own identity turns out to be no member any more. Another one says nothing of this user. */
+/** Signs out a user whose own identity is no longer a member. Another identity proves nothing about this user. */
 async function endMembersSession<User>(
   visit: Visit<User>,
   { intent, returnTo }: Transaction,

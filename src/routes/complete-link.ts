@@ -100,7 +100,7 @@ export async function completeReauthentication<User>(
 async function sameUser<User>(visit: Visit<User>, transaction: Transaction): Promise<KnownUser<User>> {
   const { req, services } = visit
   const current = currentUser(req, services.userId)
-  if (!current) throw new BitbucketSignInError('not_signed_in', 'Nobody is signed in any more.')
+  if (!current) throw new BitbucketSignInError('not_signed_in', 'No user is signed in any longer.')
   visit.about.userId = current.id
   if (transaction.login !== loginOf(req, current)) throw otherLogin(req, current)
   await assertSessionUnchanged(req)

@@ -3,7 +3,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { Services } from './services'
 
 /**
- * Clears every cookie of ours in this browser, then counts what they held as used. Never rejects: a sign-out must not
+ * Clears each of our cookies in this browser, then counts what they held as used. Never rejects: a sign-out must not
  * fail because a counter cannot be reached. What could not be counted is reported.
  */
 export async function forgetBrowser<User>(services: Services<User>, req: Request, res: Response): Promise<void> {

@@ -123,14 +123,14 @@ const RESERVE_WAIT_MS = 60 * 60 * 1000
 async function drawReserve(limits: Limits, pair: string, mailbox: string): Promise<boolean> {
   if (!(await limits.consume('turnedAway', pair))) return false
   if ((await limits.increment('timesTurnedAway', pair)) < 2) return false
-  // Read first: whoever had theirs must not take one from the others.
+  // Read first: a browser that used up its share must not consume another's.
   if ((await limits.read('reservedMailsOfPair', pair)) > 0) return false
   return (await limits.consume('reservedMailsPerHour', mailbox)) && (await limits.consume('reservedMailsOfPair', pair))
 }
 
 /**
  * Whose mails to an address are counted together. Somebody else's attempts on an address that Bitbucket confirmed for
- * this person are not counted against them. Whoever runs a server of their own can confirm any address, for as many
+ * this person are not counted against them. Anyone who runs their own server can confirm any address, for as many
  * people as they like: theirs are one.
  */
 function mailboxOf<User>({ connection }: Visit<User>, pending: Pending, address: string): string {
@@ -197,7 +197,7 @@ export function codeState({ code, pause, email, typed }: Pending): {
     codeSent: delivery === 'sent',
     notSentReason: resendInSeconds > 0 ? reason : null,
     resendInSeconds,
-    // Whoever typed it knows it, and finds a typing mistake only in the whole of it.
+    // The user typed it, and can spot a typo only in the full address.
     maskedAddress: typed ? address : maskAddress(address),
   }
 }

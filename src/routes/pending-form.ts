@@ -9,7 +9,7 @@ import { sendOn, wantsJson } from './reply'
 import type { Services } from './services'
 import { destinationOf, startAt, type Visit, workspaceRequired } from './visit'
 
-/** The pending sign-in as the app's pages show it; `null` when whoever is signed in now cannot continue it. */
+/** The pending sign-in as the app's pages show it; `null` when the signed-in user cannot continue it. */
 export function pendingOf<User>(
   services: Services<User>,
   req: Request,
@@ -96,7 +96,7 @@ function replaced(): BitbucketSignInError {
   )
 }
 
-/** A form of ours, with the app's own hidden fields and the handle of the waiting sign-in, if there is one. */
+/** One of our forms, with the app's own hidden fields and the handle of the waiting sign-in, if there is one. */
 export function formOf<User>(
   { req, services, connection }: Visit<User>,
   path: string,

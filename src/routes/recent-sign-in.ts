@@ -21,7 +21,7 @@ export function signedInRecently<User>(
   current: KnownUser<User>,
   maxAgeMs?: number,
 ): boolean {
-  // Either will do: the app knows of its own ways to sign in, and the stamp of ours.
+  // Either is enough: the app knows about its own sign-ins, the stamp about ours.
   return [services.signedInAt?.(req), stampOf(req, current)].some((at) =>
     isRecent(at instanceof Date ? at : null, now(), maxAgeMs),
   )

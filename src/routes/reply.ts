@@ -19,10 +19,10 @@ export function wantsJson(req: Request): boolean {
   return req.accepts(['html', 'json']) === 'json'
 }
 
-/** Pages without a form of ours, shown at URLs that may hold a code. */
+/** Pages without one of our forms, shown at URLs that may hold a code. */
 const WITHOUT_FORMS: ReadonlySet<string> = new Set(['error', 'resume'])
 
-/** On every answer of ours: nothing is cached, nothing of the URL goes to the next site, nothing is guessed. */
+/** On all our responses: no caching, no `Referer` to the next site, no content sniffing. */
 export function setCommonHeaders(res: Response): void {
   res.setHeader('Cache-Control', 'no-store')
   res.setHeader('Referrer-Policy', 'no-referrer')

@@ -110,7 +110,7 @@ function answer<User>(
   if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
   if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
   else services.emit?.(withoutVisit(error))
-  // The answer below hides it from the person, so nobody else would ever read what is wrong and how to mend it.
+  // The answer below hides it from the person, so nobody else would ever read what is wrong and how to fix it.
   if (error.status >= 500) services.report(error, req)
   if (res.headersSent) return next(error)
   sendError(services, req, res, error, visit).catch((thrown: unknown) => next(thrownError(thrown)))

@@ -3,7 +3,7 @@ import type { Visit } from './visit'
 
 /**
  * Who may POST: a page of this very origin. `Sec-Fetch-Site` decides where the browser sends it, because under
- * `no-referrer` genuine form posts carry `Origin: null`; else `Origin` must be one of ours and the one of this request.
+ * `no-referrer` genuine form posts carry `Origin: null`; otherwise `Origin` must be one of our origins and the one of this request.
  */
 export function checkSameOrigin<User>({ req, connection, origin }: Visit<User>): void {
   const site = req.headers['sec-fetch-site']

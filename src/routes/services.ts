@@ -58,6 +58,6 @@ export interface Services<User> {
   readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
   /** Tells the audit hook, where there is one. */
   readonly emit: ((event: SignInEvent) => void) | undefined
-  /** Tells whoever has to mend a fault. */
+  /** Reports a fault to those who can fix it. */
   readonly report: (error: BitbucketSignInError, req: Request) => void
 }

@@ -57,7 +57,7 @@ type Settled =
 
 /**
  * Only a pending proof survives a sign-in by other means, and only for the account it is about. Everything else belongs
- * to whoever sat here before: it must never meet a fresh sign-in.
+ * to an earlier user of this browser: it must never meet a new sign-in.
  */
 async function settlePending<User>(services: Services<User>, req: Request): Promise<Settled> {
   const { res } = req
@@ -76,7 +76,7 @@ async function settlePending<User>(services: Services<User>, req: Request): Prom
     return { type: 'dropped', page, returnTo: returnToOf(visit, pending.returnTo) }
   } catch (error) {
     if (!(error instanceof BitbucketSignInError)) throw error
-    // The app's own sign-in has succeeded; a fault of ours must not undo it.
+    // The app's own sign-in has succeeded; one of our faults must not undo it.
     if (error.status >= 500) services.report(error, req)
     return { type: 'none' }
   }

@@ -48,7 +48,7 @@ export function begin<User>(visit: Visit<User>, start: Omit<Start, 'context' | '
   return begun
 }
 
-/** One connection for the token, two for user and e-mails. */
+/** One connection for the token, two for user and emails. */
 export function openConnections<User>({ services: { transport }, connection }: Visit<User>): void {
   const { api, tokenURL } = connection
   if (api.host === tokenURL.host) return transport.preconnect(api, 3)

@@ -171,7 +171,7 @@ export function tell<User>(visit: Visit<User>, type: SignInEventType, details: E
   })
 }
 
-/** A page of ours or the app's, with what was asked for as `returnTo`. */
+/** One of our pages or the app's, with what was asked for as `returnTo`. */
 export function withReturnTo(page: string, returnTo: string | null): string {
   return returnTo === null ? page : `${page}?returnTo=${encodeURIComponent(returnTo)}`
 }
@@ -185,7 +185,7 @@ export function startAt<User>({ connection }: Visit<User>, returnTo: string | nu
 export function askAt<User>(visit: Visit<User>, page: string, asked: string): string {
   const { req, res, services, connection } = visit
   const path = asked.split('?', 1)[0]
-  // Pages of ours that no link from outside may name; only our own steps ask for them.
+  // Our pages that no link from outside may name; only our own steps ask for them.
   const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
   if (isOurs || returnToOf(visit, asked) !== null) services.askedFor.remember(req, res, connection.jar, asked)
   return withReturnTo(page, asked)

@@ -247,7 +247,7 @@ function fill(session: AppSession | null | undefined, { content, lifetime }: Kep
 }
 
 /**
- * Whoever stopped loading or clicked twice does not receive this answer. The new session would be nobody's, and the
+ * A user who stopped loading or clicked twice never receives this response. The new session would belong to no browser, and the
  * one that the browser still has would be gone.
  */
 function requireBrowser({ res }: Request): void {
@@ -328,8 +328,8 @@ function storeFailed(message: string, cause: unknown): BitbucketSignInError {
 }
 
 /**
- * Nothing of this request's session is written or signed in any more, and what is in the store stays there: it may be
- * somebody else's by now. With `unset: 'destroy'` express-session would end it for want of `req.session`.
+ * From here on, this request neither writes its session nor signs in. The stored session stays: it may
+ * belong to another user by now. With `unset: 'destroy'`, express-session would destroy it because `req.session` is missing.
  */
 function abandonSession(req: Request): void {
   asApp(req)[asApp(req)._userProperty ?? 'user'] = null

@@ -101,7 +101,7 @@ function staysBehind(req: Request): boolean {
 export const NO_SERIALIZER =
   'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
 
-/** Says what is missing in the set-up, and how to mend it. */
+/** Reports what is missing in the setup, and the fix. */
 export function sessionMissing(message: string): BitbucketSignInError {
   return new BitbucketSignInError('session_missing', message)
 }

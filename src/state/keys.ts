@@ -23,7 +23,7 @@ export interface Key {
 export type KeyRing = readonly [Key, ...Key[]]
 
 /**
- * Raised when what was sealed before must not open any more. 2: version 0.1 knew no tenants in issuers, so what it
+ * Incremented when what was sealed before must no longer open. 2: version 0.1 knew no tenants in issuers, so what it
  * sealed for a tenant's own client would open the accounts of everybody.
  */
 const FORMAT = 2

@@ -166,7 +166,7 @@ function shortVersion(pending: Pending): Pending {
   return { ...pending, returnTo: null, profile: { ...profile, ...names, avatarUrl: null, profileUrl: null } }
 }
 
-/** By whole characters: half of one is no text any more. */
+/** Cuts between code points: half a surrogate pair is not valid text. */
 function shortened<Name extends string | null>(name: Name): Name {
   return (name === null ? null : Array.from(name).slice(0, MAX_NAME).join('')) as Name
 }

@@ -14,7 +14,7 @@ const HEAD = 11
 const IV = 12
 const TAG = 16
 const MAX_SEALED = 4096
-/** All of ours travel with every request; many or large cookies end in status 431 before Express sees anything. */
+/** All our cookies travel with every request; many or large cookies end in status 431 before Express sees anything. */
 const MAX_TOTAL = 4096
 
 /** Suffixes of transactions and of what is pending. */
@@ -79,7 +79,7 @@ export interface CookieJar {
   nameOf(suffix: string): string
   /** Every value sent under this name. More than one means that somebody planted one. */
   read(req: Request, suffix: string): readonly string[]
-  /** All of ours that the request carries, by suffix; of a doubled one the first. */
+  /** All our cookies in the request, by suffix; the first wins when one comes twice. */
   all(req: Request): ReadonlyMap<string, string>
   /** Sets one, and drops the oldest others while all together exceed 4 kB. */
   set(req: Request, res: Response, suffix: string, value: string, maxAgeMs: number): void

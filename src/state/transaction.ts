@@ -81,7 +81,7 @@ export interface Transactions {
    * signature, for a callback that is served by another origin; `null` = it will be this one.
    */
   begin(req: Request, res: Response, jar: CookieJar, start: Start, from: StartingPoint | null): BegunTransaction
-  /** Reads a `state`; `undefined` when it is none of ours. */
+  /** Reads a `state`; `undefined` when it is not ours. */
   parseState(state: string): ParsedState | undefined
   /** The transaction of this state in this browser; nothing is consumed. */
   find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined

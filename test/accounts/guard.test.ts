@@ -140,7 +140,7 @@ describe.each(NAMES)('%s', (name) => {
     await expect(call(guarded({ [name]: () => Promise.reject(away) }))).rejects.toBe(away)
   })
 
-  test('cannot choose another code of ours', async () => {
+  test('cannot choose another of our error codes', async () => {
     const own = new BitbucketSignInError('account_exists', 'own words')
     expect((await failed(call(guarded({ [name]: () => Promise.reject(own) })))).cause).toBe(own)
   })

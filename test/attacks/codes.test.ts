@@ -20,7 +20,7 @@ test('COD-01: a stolen code in a sign-in of the thief fails where Bitbucket enfo
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-02: a code that was used before fails, and whoever is signed in stays signed in', async () => {
+test('COD-02: a code that was used before fails, and the signed-in user stays signed in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))

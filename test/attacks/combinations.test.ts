@@ -103,7 +103,7 @@ test('OWN-01: a tenant with a server of its own works with a callback at its own
   expect(await site.meAt(victim, 'gw')).toBe('u1')
 })
 
-/** Sends what is meant for Bitbucket's hosts to a server of ours; nothing leaves this machine. */
+/** Sends what is meant for Bitbucket's hosts to one of our servers; nothing leaves this machine. */
 class Detour extends https.Agent {
   readonly port: number
   constructor(url: string) {

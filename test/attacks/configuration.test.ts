@@ -182,7 +182,7 @@ test('CFG-04: what another function of the app throws or gives by mistake ends t
     const { attacker } = browsers()
     const member = lab.accounts.add({ email: 'member@example.com', emailVerified: true })
     await lab.localSignIn(attacker, member)
-    // A page of ours, or a step for whoever is signed in.
+    // One of our pages, or a step for the signed-in user.
     const answers = [await lab.get(attacker, '/link'), await lab.get(new TestBrowser(), '/email')]
     expect(answers.some(({ status }) => status === 500)).toBe(true)
     expect(answers.some(({ text }) => text === 'home')).toBe(false)

@@ -69,7 +69,7 @@ test('DOS-11: callbacks that bring no code fill no counter, at the router and at
   expect([...limiter.keys].filter((key) => key.includes('taken'))).toHaveLength(1)
 })
 
-test('DOS-03: every cookie of ours fits, and all together stay within four kilobytes, whatever is remembered', async () => {
+test('DOS-03: each of our cookies fits, and all together stay within four kilobytes, whatever is remembered', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const browser = new TestBrowser()
   const long = 'Ω'.repeat(300)

@@ -187,7 +187,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
-  test('claimAddress that hands a holder over is refused: whoever was signing in to it would be inside', async () => {
+  test('claimAddress that hands a holder over is refused: a sign-in to it that is under way would enter it', async () => {
     const lab = await startLab()
     const squatter = lab.accounts.add({ email: 'alice@example.com' })
     lab.accounts.intercept = (name) => (name === 'claimAddress' ? { user: squatter } : undefined)

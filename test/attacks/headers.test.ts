@@ -98,7 +98,7 @@ test('HDR-03: our cookies are Lax, and a Strict session is met by one inert page
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('HDR-04: what is over leaves no cookie of ours behind', async () => {
+test('HDR-04: what is over leaves none of our cookies behind', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -114,7 +114,7 @@ test('HDR-04: what is over leaves no cookie of ours behind', async () => {
   expect([...ourCookies(victim, lab.url)]).toEqual([])
 })
 
-test('HDR-05: nothing of ours is cached, and no page has a tag', async () => {
+test('HDR-05: no response is cacheable, and no page has an ETag', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const answers = [
@@ -131,7 +131,7 @@ test('HDR-05: nothing of ours is cached, and no page has a tag', async () => {
   }
 })
 
-test('HDR-06: no address of ours is told to the next site', async () => {
+test('HDR-06: no address of this site leaks to the next one', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const { headers } of [...(await pages(lab)), await lab.get(victim, ''), await lab.signIn(victim, 'alice')]) {
@@ -140,7 +140,7 @@ test('HDR-06: no address of ours is told to the next site', async () => {
   }
 })
 
-test('HDR-07: no page of ours can be framed', async () => {
+test('HDR-07: none of our pages can be framed', async () => {
   const lab = await startLab()
   for (const { headers } of await pages(lab)) {
     expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")

@@ -72,7 +72,7 @@ export interface Lab extends TestApp {
   callback(browser: TestBrowser, person: string, returnTo?: string): Promise<string>
   /** A callback URL of any parameters. */
   callbackURL(parameters: Record<string, string>): string
-  /** A code for the person that no start of ours asked for. */
+  /** A code for the user that no start requested. */
   code(person: string): string
   /** Starts linking for the signed-in user; the address at Bitbucket. */
   link(browser: TestBrowser): Promise<string>

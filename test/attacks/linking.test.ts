@@ -41,7 +41,7 @@ test('LNK-02: a POST from another site starts no link', async () => {
   for (const headers of FOREIGN) {
     await lab.refused(victim, () => lab.post(victim, '/link', {}, { headers }), { code: 'cross_site_request' })
   }
-  // An old browser without fetch metadata, from a page of ours.
+  // An old browser without fetch metadata, from one of our pages.
   const genuine = await lab.post(victim, '/link', {}, { headers: { 'sec-fetch-site': undefined, origin: lab.url } })
   expect(genuine.status).toBe(303)
 })

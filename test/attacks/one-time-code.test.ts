@@ -263,7 +263,7 @@ test('OTP-14: codes use the whole alphabet evenly', () => {
   expect(total - seen.size).toBeLessThan(5)
 })
 
-test('OTP-15: mails to one address are limited, whoever asks and however often', async () => {
+test('OTP-15: mails to one address are limited regardless of who asks and how often', async () => {
   const lab = await startLab(UNTRUSTED)
   for (let person = 0; person < 12; person++) {
     lab.fake.addPerson({

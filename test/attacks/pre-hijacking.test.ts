@@ -156,7 +156,7 @@ test('PRE-11: a later change of address at Bitbucket changes no address here and
   expect(lab.accounts.users.get('u2')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
 })
 
-test('PRE-12: whoever takes over a name at Bitbucket is another person', async () => {
+test('PRE-12: a user who takes over a name at Bitbucket is a different identity', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.removePerson('alice')

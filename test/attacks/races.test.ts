@@ -130,7 +130,7 @@ test('RAC-08: a new code and the old one are never both good', async () => {
   }
 })
 
-test('RAC-09: whoever signs out while the callback is under way stays signed out', async () => {
+test('RAC-09: a user who signs out while the callback is under way stays signed out', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')

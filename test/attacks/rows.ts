@@ -1,6 +1,6 @@
 /**
  * Every row of the attack catalogue, by group. A row is covered by the tests that carry its id, or it says here why no
- * test of ours can meet it. A test compares this list with the test files, so no row is forgotten and none is open.
+ * test can reproduce it. A test compares this list with the test files, so no row is forgotten and none is open.
  */
 export interface AttackGroup {
   readonly name: string
@@ -24,7 +24,7 @@ export const GROUPS: readonly AttackGroup[] = [
   group('HST', 'Host header and proxies', 'hosts', '01 03 04 06 07 08 09 10 11'),
   group('SES', 'Sessions', 'sessions', '01 02 05 06 08 09 11 12 14 15 16 17'),
   group('PRE', 'Pre-hijacking', 'pre-hijacking', '02 04 06 08 10 11 12 14'),
-  group('EML', 'E-mail trust', 'email-trust', '01 05 07 09 11 12 13 14 15 16 18'),
+  group('EML', 'Email trust', 'email-trust', '01 05 07 09 11 12 13 14 15 16 18'),
   group('OTP', 'One-time code', 'one-time-code', '01 04 05 06 09 10 11 12 13 14 15 16 17 19 22 23 25 27 28 29 30'),
   group('LNK', 'Link and unlink', 'linking', '01 02 03 05 07 08 09 10 12 13 15 16 18 19 20 21 23'),
   group('IDK', 'Identity keys', 'identities', '01 02 04 05 07 09 10 11 12 14 16'),

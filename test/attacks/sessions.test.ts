@@ -222,7 +222,7 @@ test('SES-12: a session layer that cannot be renewed is refused before Bitbucket
   expect(await pretending.me(other)).toBeNull()
 })
 
-test('SES-14: a cookie of ours that comes twice is refused, in whatever order', async () => {
+test('SES-14: one of our cookies that comes twice is refused, in whatever order', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim, attacker } = browsers()
   const genuine = await lab.callback(victim, 'alice')

@@ -326,7 +326,7 @@ test('TEN-13: what waits ends with the trust, the workspace or the client under 
   expect(owner.identities).toHaveLength(1)
 })
 
-test("TEN-13: whoever is no member of the workspace, or shows somebody else's membership, is not let in, known or new", async () => {
+test("TEN-13: users who are not members of the workspace, or show another user's membership, are not admitted, known or new", async () => {
   const lab = await startLab({ connection: { workspaces: ['acme'] } })
   const { victim, attacker } = browsers()
   const stranger = await lab.callback(attacker, 'carol')

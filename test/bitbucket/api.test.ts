@@ -22,7 +22,7 @@ const emailOf = (address: string) => ({ email: address, is_primary: false, is_co
 
 type Reply = { status?: number; body?: unknown } | BitbucketSignInError
 
-/** Answers in the place of the network, and remembers what was asked. */
+/** Stands in for the network and records the requests. */
 function exchange(reply: (request: UpstreamRequest) => Reply | Promise<Reply>) {
   const requests: UpstreamRequest[] = []
   const timings: Exchange['timings'] = []
@@ -48,7 +48,7 @@ async function refused(work: Promise<unknown>): Promise<BitbucketSignInError> {
     () => 'resolved',
     (thrown: unknown) => thrown,
   )
-  if (!(error instanceof BitbucketSignInError)) throw new Error(`no error of ours: ${error}`)
+  if (!(error instanceof BitbucketSignInError)) throw new Error(`not a BitbucketSignInError: ${error}`)
   return error
 }
 
@@ -225,7 +225,7 @@ describe('fetchPerson', () => {
     }
   })
 
-  test('the identity is issuer and uuid, whoever it says it is', async () => {
+  test('the identity is issuer and uuid, whatever names the profile claims', async () => {
     const { work } = person({ user: () => ({ body: { ...USER, username: 'admin', issuer: 'https://evil.example' } }) })
     expect((await work).identity).toEqual({ issuer: 'https://bitbucket.org', id: ID })
   })

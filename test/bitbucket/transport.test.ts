@@ -78,13 +78,13 @@ function send(
   })
 }
 
-/** The code with which it is refused; anything but an error of ours is a failure. */
+/** The code with which it is refused; any other kind of error is a failure. */
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => 'resolved',
     (thrown: unknown) => thrown,
   )
-  if (!(error instanceof BitbucketSignInError)) throw new Error(`no error of ours: ${error}`)
+  if (!(error instanceof BitbucketSignInError)) throw new Error(`not a BitbucketSignInError: ${error}`)
   return error.code
 }
 
@@ -261,7 +261,7 @@ describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
     }
   })
 
-  test('early hints are passed over', async () => {
+  test('early hints are ignored', async () => {
     const server = await serverOf((socket) => {
       socket.write('HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n')
       socket.write(OK)
@@ -739,7 +739,7 @@ describe('connections opened ahead', () => {
   })
 })
 
-test('an agent of the app that cannot speak https is a mistake of the set-up, and says so', async () => {
+test('an agent of the app that cannot speak https is reported as a setup mistake', async () => {
   const agent = new http.Agent()
   closers.push(() => agent.destroy())
   const url = new URL('https://127.0.0.1:1/')

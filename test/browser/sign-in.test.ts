@@ -191,7 +191,7 @@ describe('the code page', () => {
     await press(tab, 'Cancel')
     expect(await heading(tab)).toBe('Welcome')
     await tab.goBack()
-    // Not from a cache: the page is loaded again, and there is nothing to finish any more.
+    // Not from a cache: the page is loaded again, and there is no longer anything to finish.
     expect(await heading(tab)).toBe('That did not work')
     expect(await me(tab)).toBeNull()
     await follow(tab, 'Try again')

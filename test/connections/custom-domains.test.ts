@@ -227,7 +227,7 @@ describe('an origin that is not configured', () => {
     }
   })
 
-  test('any more at the central callback is refused there', async () => {
+  test('no longer at the central callback is refused there', async () => {
     for (const origins of [[], [site.at('other')]]) {
       const browser = new TestBrowser()
       site.rows.tenants.acme = { origins: [site.at('acme')] }
@@ -237,7 +237,7 @@ describe('an origin that is not configured', () => {
     }
   })
 
-  test('any more when the hand-over arrives is refused there', async () => {
+  test('no longer when the hand-over arrives is refused there', async () => {
     const browser = new TestBrowser()
     const end = await atEnd(browser)
     site.rows.tenants.acme = { origins: [site.at('other')] }

@@ -223,7 +223,7 @@ describe('a resolver', () => {
       { callbackURL: 'http://app.example/auth/bitbucket/callback' },
       'configuration_invalid',
     ],
-  ])('that answers %s is a fault of the set-up', async (_, nonsense, code) => {
+  ])('that answers %s is a setup mistake', async (_, nonsense, code) => {
     site = await startSite({
       resolver: (_at, _rows, defaults) => () =>
         (typeof nonsense === 'object' && Object.keys(nonsense).some((key) => key !== 'id')

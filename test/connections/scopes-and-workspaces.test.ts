@@ -29,7 +29,7 @@ describe('scopes', () => {
     await expect(startTestApp({ connection: { scope } as never })).rejects.toThrow('`scope')
   })
 
-  test('one that the client lacks is an error of the set-up that names the boxes to tick', async () => {
+  test('a scope that the client lacks is a setup error that names the boxes to tick', async () => {
     app = await startTestApp({ connection: { scope: ['repository'] } })
     const answer = await app.signIn(new TestBrowser(), 'alice')
     expect(refusalOf(answer)).toEqual({ status: 500, code: 'scope_missing' })
@@ -154,7 +154,7 @@ describe('workspaces', () => {
     ['an error object', { json: { type: 'error', error: { message: 'no' } } }],
     ['another type', { json: body({ type: 'workspace' }) }],
     ['another workspace', { json: body({ workspace: { slug: 'other', uuid: ACME.replace('4', '5') } }) }],
-    ['the name in the place of the slug', { json: body({ workspace: { slug: 'other', uuid: ACME, name: 'acme' } }) }],
+    ['the name instead of the slug', { json: body({ workspace: { slug: 'other', uuid: ACME, name: 'acme' } }) }],
     ['another person', { json: body({ user: { uuid: ACME } }) }],
     ['no permission', { json: body({ permission: '' }) }],
     ['no workspace', { json: body({ workspace: null }) }],

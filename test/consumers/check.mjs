@@ -96,7 +96,7 @@ for (const typescript of ['5.9.3', '7.0.2']) {
         for (const type of ['commonjs', 'module']) {
           for (const module of ['node16', 'nodenext', 'bundler']) await typecheck(folder, type, module)
         }
-        // What `module: commonjs` means to TypeScript 5, as in older NestJS and Jest set-ups: it reads no `exports`.
+        // What `module: commonjs` means to TypeScript 5, as in older NestJS and Jest setups: it reads no `exports`.
         if (typescript.startsWith('5.')) await typecheck(folder, 'commonjs', 'node10')
       },
     )

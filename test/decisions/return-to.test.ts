@@ -114,7 +114,7 @@ describe('the payloads', () => {
   })
 })
 
-describe('what is no path of ours', () => {
+describe('paths that are not ours', () => {
   test.each([undefined, null, 1, true, {}, ['/x'], { toString: () => '/x' }, new String('/x')])(
     '%j is no string',
     (value) => {

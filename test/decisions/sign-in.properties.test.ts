@@ -179,7 +179,7 @@ describe('with any number of holders', () => {
   })
 })
 
-/** The decision with the holders it names in the place of their positions. */
+/** The decision with the holders it names instead of their positions. */
 function namingHolders(decision: Decision, { holders }: SignInFacts): unknown {
   if (decision.type === 'link' || decision.type === 'prove') {
     return { ...decision, holder: holders[decision.holder] }

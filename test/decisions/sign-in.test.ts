@@ -67,7 +67,7 @@ describe('row 3: an asserted address and the default policy', () => {
     expect(decide({ email: 'asserted' })).toEqual({ type: 'verify-address', row: 3 })
   })
 
-  test('the answer is the same whoever holds the address', () => {
+  test('the answer does not depend on who holds the address', () => {
     for (const holders of [[VERIFIED], [UNVERIFIED], [VERIFIED, VERIFIED], [{ ...VERIFIED, canSignIn: false }]]) {
       expect(decide({ email: 'asserted', holders })).toEqual({ type: 'verify-address', row: 3 })
     }
@@ -80,7 +80,7 @@ describe('row 3: an asserted address and the default policy', () => {
 })
 
 describe('row 4: an asserted address that is not to be proven', () => {
-  test('"omit" creates a user without an address, whoever holds it', () => {
+  test('"omit" creates a user without an address regardless of who holds it', () => {
     for (const holders of [[], [VERIFIED], [UNVERIFIED]]) {
       const decision = decide({ email: 'asserted', holders }, { untrustedEmail: 'omit' })
       expect(decision).toEqual({ type: 'create', row: 4, email: 'none' })
@@ -93,7 +93,7 @@ describe('row 4: an asserted address that is not to be proven', () => {
     )
   })
 
-  test('"reject" is refused, whoever holds it', () => {
+  test('"reject" is refused regardless of who holds it', () => {
     for (const holders of [[], [VERIFIED], [UNVERIFIED]]) {
       expect(decide({ email: 'asserted', holders }, { untrustedEmail: 'reject' })).toEqual(
         refuse(4, 'email_unverified'),

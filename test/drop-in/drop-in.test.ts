@@ -292,7 +292,7 @@ describe('options that an old app may pass', () => {
     ],
     ['a typing mistake', { clientId: 'key' }, 'BitbucketStrategy: unknown option `clientId`. Did you mean `clientID`?'],
     ['a variable that is not set', { clientSecret: undefined }, 'BitbucketStrategy: `clientSecret` is not a string'],
-  ])('%s is refused with the way to mend it', (_name, options, words) => {
+  ])('%s is refused with the way to fix it', (_name, options, words) => {
     expect(make(options as never)).toThrow(words)
   })
 })

@@ -150,7 +150,7 @@ async function stateOf(lab: Lab, browser: TestBrowser) {
   return { me: await lab.me(browser), signedIn: lab.signedIn().sort(), writes: lab.accounts.writes().length }
 }
 
-/** No account is half made: each identity is stored once, and whoever came in by Bitbucket alone has one. */
+/** No account is incomplete: each identity is stored once, and every Bitbucket-only account has one. */
 function expectWhole(lab: Lab): void {
   const users = [...lab.accounts.users.values()]
   const identities = users.flatMap((user) => user.identities.map(({ id }) => id))
@@ -158,7 +158,7 @@ function expectWhole(lab: Lab): void {
   expect(users.filter((user) => user.password === null && user.identities.length === 0)).toEqual([])
 }
 
-/** With everything mended, somebody else signs in. */
+/** With everything fixed, somebody else signs in. */
 async function expectMended(lab: Lab): Promise<void> {
   lab.fake.addPerson({ key: 'zoe' })
   lab.fake.updatePerson('zoe', { emails: [{ address: 'zoe@example.com', primary: true, confirmed: true }] })
@@ -184,7 +184,7 @@ function fail(): never {
   throw new Error(MARK)
 }
 
-/** What a broken hook can do in the place of an answer. */
+/** What a broken hook can do instead of an answer. */
 const WAYS: Readonly<Record<string, () => unknown>> = {
   throws: fail,
   'throws nothing in particular': () => {
@@ -226,7 +226,7 @@ for (const [name, flow] of Object.entries(FLOWS)) {
       if (called && !isHarmless(hook, how, name)) {
         expect([how, status >= 400]).toEqual([how, true])
         expect(text).not.toContain(MARK)
-        // Whoever was signed in still is, and nobody else.
+        // The user who was signed in still is, and no other.
         const { me, signedIn } = await stateOf(lab, browser)
         expect([how, me, signedIn]).toEqual([how, before.me, before.signedIn])
       } else {

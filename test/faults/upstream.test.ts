@@ -97,7 +97,7 @@ const PLACES: Readonly<Record<string, readonly Fault[]>> = {
   'after the body': [
     { name: 'no last chunk', play: (socket, good) => socket.write(chunked(good).slice(0, -5)) },
     { name: 'no length and no end', play: (socket, good) => socket.write(good.replace(/content-length: .*\r\n/, '')) },
-    { name: 'a reset in the place of the last chunk', play: (socket, good) => cut(socket, chunked(good).slice(0, -5)) },
+    { name: 'a reset instead of the last chunk', play: (socket, good) => cut(socket, chunked(good).slice(0, -5)) },
     { name: 'the end', ok: true, play: (socket, good) => socket.end(good) },
     { name: 'a reset', ok: true, play: (socket, good) => cut(socket, good) },
     { name: 'a second answer', ok: true, play: (socket, good) => socket.write(good + good) },

@@ -126,7 +126,7 @@ describe('data', () => {
     expect(dataOf('createUser')).toEqual([data])
   })
 
-  test('a cookie that was changed is no sign-in of ours', async () => {
+  test('a changed cookie is not accepted', async () => {
     await open()
     const { location } = await start()
     const jar = browser.jar(app.url)

@@ -290,7 +290,7 @@ test('case 14: after a denial the way back is kept, and the page says where a de
   expect(denied.text).toContain('<h1>Sign-in cancelled</h1>')
 })
 
-test('case 14: the button leads back to our own page of links, and to no other page of ours', async () => {
+test('case 14: the button redirects back to our own link page, and to no other page of the router', async () => {
   await open({
     routes: (routes, bitbucket) =>
       routes.get('/button', async (req, res) => {

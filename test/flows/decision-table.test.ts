@@ -209,7 +209,7 @@ describe('rows 3 to 5: the address is asserted', () => {
     expect(app.mails.map(({ to }) => to)).toEqual(['bob@example.com'])
   })
 
-  test('row 4, omit: the account is created without an address, whoever holds it', async () => {
+  test('row 4, omit: the account is created without an address regardless of who holds it', async () => {
     await open('asserted', { policy: { untrustedEmail: 'omit' } })
     verified()
     await arrive('asserted')
@@ -218,7 +218,7 @@ describe('rows 3 to 5: the address is asserted', () => {
     expect(app.mails).toEqual([])
   })
 
-  test('row 4, reject: email_unverified, whoever holds it', async () => {
+  test('row 4, reject: email_unverified regardless of who holds it', async () => {
     await open('asserted', { policy: { untrustedEmail: 'reject' } })
     verified()
     await expectRefused(await arrive('asserted'), 'email_unverified', 0)

@@ -322,7 +322,7 @@ describe('outcomes of linking', () => {
     expect(user.identities.length + other.identities.length).toBe(1)
   })
 
-  test('without describeUser and listIdentities linking says how to mend the set-up', async () => {
+  test('without describeUser and listIdentities linking says how to fix the setup', async () => {
     await open({ without: ['describeUser'] })
     await expectRefused(await post('/link'), 'configuration_invalid', 500)
     expect(app.errors.at(-1)?.message).toContain('describeUser')
@@ -357,7 +357,7 @@ describe('unlinking', () => {
     expect(app.accounts.byIdentity(identityOf('alice'))).toBeDefined()
   })
 
-  test('a user who may not sign in any more is refused', async () => {
+  test('a user who may no longer sign in is refused', async () => {
     await open()
     user.identities.push(identityOf('alice'))
     user.disabled = true
@@ -366,7 +366,7 @@ describe('unlinking', () => {
     expect((await post('/unlink', { id: identityOf('alice').id })).status).toBe(303)
   })
 
-  test('without unlinkIdentity the page offers none and the form says how to mend the set-up', async () => {
+  test('without unlinkIdentity the page offers none and the form says how to fix the setup', async () => {
     await open({ without: ['unlinkIdentity'] })
     user.identities.push(identityOf('alice'))
     expect(formsOf((await browser.get(`${app.url}${BASE}/link`)).text)).toEqual([])
@@ -396,7 +396,7 @@ describe('re-authentication', () => {
     expect(await app.me(browser)).toBe(user.id)
   })
 
-  test('a user who may not sign in any more is refused', async () => {
+  test('a user who may no longer sign in is refused', async () => {
     await open()
     user.identities.push(identityOf('alice'))
     const { location } = await post('/reauthenticate')

@@ -131,6 +131,6 @@ test('case 2: the guard of sensitive pages sends nobody anywhere without a navig
   }
   expect((await browser.get(`${app.url}/sensitive`, { headers: CLICK })).status).toBe(302)
   await app.signIn(browser, 'alice')
-  // Whoever may see the page may have it loaded ahead.
+  // A user who may see the page may also prefetch it.
   expect((await browser.get(`${app.url}/sensitive`, { headers: { 'sec-purpose': 'prefetch' } })).text).toBe('sensitive')
 })

@@ -165,7 +165,7 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
   })
 })
 
-describe('unexpired e-mail change: the attacker has the address of the victim half way', () => {
+describe('unexpired email change: the attacker has the address of the victim half way', () => {
   test('a typed address that waits for its code never opens the account the victim makes meanwhile', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })

@@ -115,7 +115,7 @@ describe('who may confirm', () => {
       () => owner.identities.push({ issuer: fake.url, id: '{22222222-2222-4222-8222-222222222222}' }),
     ],
     ['became one of two', () => app.accounts.add({ email: 'alice@example.com', emailVerified: true })],
-  ])('an account that %s is no match any more', async (_what, change) => {
+  ])('an account that %s no longer matches', async (_what, change) => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -135,7 +135,7 @@ describe('who may confirm', () => {
     await expectNotLinked()
   })
 
-  test('an identity that somebody stored meanwhile is no match any more', async () => {
+  test('an identity that another request stored meanwhile no longer matches', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)

@@ -92,7 +92,7 @@ describe('a session layer that cannot be signed in to', () => {
     }
   }
   const withoutUser: RequestHandler = (req, _res, next) => {
-    // What passport.initialize() of older set-ups leaves behind: logIn is there, the session was never read.
+    // What passport.initialize() of older setups leaves behind: logIn is there, the session was never read.
     ;(req.session as unknown as Record<string, unknown>).passport = { user: 'u1' }
     Object.assign(req, { logIn: () => {}, _sessionManager: { _key: 'passport' } })
     next()
@@ -103,7 +103,7 @@ describe('a session layer that cannot be signed in to', () => {
     ['with cookie-session', { sessionMiddleware: given({ isNew: true }) }, 'cookie-session is not supported'],
     ['without passport.session()', { passportMiddleware: null }, 'app.use(passport.session()) after express-session'],
     ['with passport.initialize() alone', { passportMiddleware: withoutUser }, 'alone does not read the session'],
-  ])('an app %s is told how to mend it before anything is sent or spent', async (_what, layer, words) => {
+  ])('an app %s is refused with the fix before anything is sent or consumed', async (_what, layer, words) => {
     await open(layer)
     const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
     const answer = await browser.get(callback)
@@ -128,7 +128,7 @@ describe('a session layer that cannot be signed in to', () => {
     expect((await browser.get(`${app.url}/me`, forwarded)).json()).toEqual({ user: 'u1' })
   })
 
-  test('behind a proxy that ends TLS all cookies of ours are __Host- and Secure', async () => {
+  test('behind a proxy that ends TLS all our cookies are __Host- and Secure', async () => {
     const callbackURL = 'https://app.example.com/auth/bitbucket/callback'
     fake.addClient({ ...FAKE_CLIENT, clientID: 'https-app', callbackURL })
     await open({

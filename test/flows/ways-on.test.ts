@@ -9,7 +9,7 @@ import { travel } from '../support/clock'
 import { errorOf } from '../support/steps'
 
 /*
- * Walks every page of ours as a user without JavaScript: only links and forms that the page offers, the app's own sign-in,
+ * Walks each of our pages as a user without JavaScript: only links and forms that the page offers, the app's own sign-in,
  * and the mailbox. From each page some walk must end signed in or linked, or the page must truly say that only support can
  * help. Bounded in steps and time.
  */
@@ -58,7 +58,7 @@ const HOSTS: readonly Host[] = [
   },
 ]
 
-/** Brings a browser to a page of ours. */
+/** Brings a browser to one of our pages. */
 const PLACES: Readonly<Record<string, (site: Site) => Promise<Answer>>> = {
   denied: async (site) => site.browser.get(await site.consent('alice', 'deny')),
   'unknown callback': (site) => site.get(`${BASE}/callback?code=x&state=unknown`),

@@ -217,7 +217,7 @@ test(
       300,
       15_000,
     )
-    // Whole, but in the place of another one.
+    // Whole, but instead of another one.
     for (const digit of [...'0123456789abcdef'].filter((each) => !name.endsWith(each))) {
       const cookie = `${name.slice(0, -1)}${digit}=${value}`
       expect((await ask(genuine.href, { headers: { cookie } })).status).toBe(403)
@@ -277,7 +277,7 @@ const POSTS = {
   '/cancel': 'pending',
 } as const
 
-/** What a form of ours sends, each with values that its route takes, and with others. */
+/** What one of our forms sends, each with values that its route takes, and with others. */
 function bodies(own: string, genuine: { handles: string[]; ids: string[] }) {
   const right = new Map([
     ['address', fc.constantFrom('typed@example.com', ' Typed+1@Example.co.uk ', 'member@example.com')],

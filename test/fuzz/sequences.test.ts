@@ -207,7 +207,7 @@ class Story {
     await this.lookWho(at)
   }
 
-  /** Whoever is signed in at a browser has proved there to be that account. */
+  /** The user signed in at a browser has proved there that they own the account. */
   async lookWho(at: number): Promise<void> {
     const id = await this.lab.me(this.browsers[at] as TestBrowser)
     if (id === null) return

@@ -605,7 +605,7 @@ export const MUTANTS: readonly Mutant[] = [
     '  if (thrown !== Object) return thrown as object\n',
     'configuration',
   ),
-  // E-mail and accounts
+  // Email and accounts
   mutant(
     "identity: files on Bitbucket's hosts speak for it",
     'serverOf()',
@@ -1579,7 +1579,7 @@ export const MUTANTS: readonly Mutant[] = [
     WHOSE,
   ),
   mutant(
-    'clients: whoever comes first is the application',
+    'clients: the first client seen is the application',
     'functionSource()',
     'if (each.tenant == null) {',
     'if (each.tenant !== undefined || !each.tenant) {',

@@ -69,7 +69,7 @@ async function openTab(context: BrowserContext): Promise<{ tab: Tab; complaints:
   return { tab, complaints }
 }
 
-// Legacy mode only leaves out frames, which no page of ours has, and saves a tab for each look.
+// Legacy mode only leaves out frames, which none of our pages has, and saves a tab for each look.
 async function violationsOf(tab: Tab): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page: tab })
     .setLegacyMode(true)

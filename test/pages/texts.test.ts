@@ -68,7 +68,7 @@ describe.each([
     expect(Object.keys(texts.errors)).toEqual(Object.keys(ERROR_STATUS))
   })
 
-  it('use no jargon and no code of ours', () => {
+  it('use no jargon and none of our codes', () => {
     for (const [path, text] of flatten(texts))
       expect(text, path).not.toMatch(/oauth|token|cookie|state_|hook|null|\d{3}/i)
   })

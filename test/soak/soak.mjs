@@ -65,7 +65,7 @@ function figures() {
   return new Promise((resolve, reject) => {
     if (died !== null) return reject(new Error(`The app has ended: ${died}`))
     const id = Math.random()
-    const late = setTimeout(() => reject(new Error('The app does not answer any more.')), 15_000)
+    const late = setTimeout(() => reject(new Error('The app no longer answers.')), 15_000)
     waiting.set(id, (told) => {
       clearTimeout(late)
       resolve(told)

@@ -213,7 +213,7 @@ describe('the cookie jar', () => {
     expect(secure.all(req).get('t0')).toBe('first')
   })
 
-  test('all of ours stay within 4 kB: the oldest go first, the one being set never', () => {
+  test('all our cookies stay within 4 kB: the oldest go first, the one being set never', () => {
     const cookies = new Cookies()
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     try {

@@ -391,7 +391,7 @@ describe('a state that names where it started', () => {
     expect(parse(state).from).toEqual(point)
   })
 
-  test('with any character changed it is none of ours', () => {
+  test('with any character changed it is not ours', () => {
     const state = beginElsewhere(new Cookies())
     for (let position = 0; position < state.length - 1; position++) {
       for (const other of ['0', '1', 'A', 'B', '.']) {
@@ -402,7 +402,7 @@ describe('a state that names where it started', () => {
     }
   })
 
-  test('with a foreign origin, a foreign key or a foreign half it is none of ours', () => {
+  test('with a foreign origin, a foreign key or a foreign half it is not ours', () => {
     const state = beginElsewhere(new Cookies())
     const [head = '', , mac = ''] = state.split('.')
     const evil = Buffer.from(JSON.stringify(['https://evil.example', null, null])).toString('base64url')

@@ -34,9 +34,9 @@ export interface TestAppOptions {
   /** Hooks to leave out. */
   readonly without?: Parameters<TestAccounts['hooks']>
   readonly session?: Partial<session.SessionOptions>
-  /** In the place of express-session; `null` = no session at all. */
+  /** Instead of express-session; `null` = no session at all. */
   readonly sessionMiddleware?: RequestHandler | null
-  /** In the place of `passport.session()`; `null` = none. */
+  /** Instead of `passport.session()`; `null` = none. */
   readonly passportMiddleware?: RequestHandler | null
   /** Host name in the app's own address, for example `localhost`; it listens on loopback all the same. */
   readonly host?: string

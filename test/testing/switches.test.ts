@@ -154,7 +154,7 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       expect(page).toEqual({ status: 502, code: 'upstream_failed', heading: true, wayOn: true })
     })
 
-    test('wrong credentials are reported as the set-up that they are', async () => {
+    test('wrong credentials are reported as a setup mistake', async () => {
       const browser = await open(switches, number, { clientSecret: 'wrong' })
       const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
       expect(await refused(callback, browser)).toMatchObject({ status: 500, code: 'client_rejected' })

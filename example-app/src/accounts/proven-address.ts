@@ -1,7 +1,7 @@
 import { type Db, refusedBy } from '../database/database.js'
 import { emptyAccount, findRowByEmail, findUser, insertUser, lockUser, type User } from './users.js'
 
-// What a mailed code lets happen: whoever typed it reads the mail of this address.
+// What an emailed code allows: the user who typed it reads the mail of this address.
 
 /** A new account, or the one that only claimed the address, emptied. `null` = a verified account was quicker. */
 export async function openAccount(db: Db, name: string, address: string, passwordHash: string): Promise<User | null> {

@@ -71,7 +71,7 @@ export async function lockUser(trx: Db, id: string): Promise<Selectable<UsersTab
 
 /**
  * Takes from an account everything by which somebody else could get in or stay in. For the moment in which a person
- * proves an address that the account only claimed: whoever set it up may have been a stranger who waited for this.
+ * proves an address that the account only claimed: a stranger may have set it up and waited for this.
  */
 export async function emptyAccount(trx: Db, userId: string): Promise<void> {
   await trx.updateTable('users').set({ password_hash: null }).where('id', '=', userId).execute()

@@ -13,7 +13,7 @@ export interface Place {
 
 /**
  * The host name says it: `localhost` and `desk.localhost` are the product itself, `acme.localhost` and
- * `desk.acme.localhost` belong to the tenant acme. `null` = not a host of ours, such as that of a tenant we do not have.
+ * `desk.acme.localhost` belong to the tenant acme. `null` = not one of our hosts, such as that of an unknown tenant.
  */
 export function placeOf(req: Request, config: Config): Place | null {
   const base = config.baseURL.hostname

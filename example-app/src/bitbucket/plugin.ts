@@ -32,7 +32,7 @@ interface Parts {
 }
 
 /** No tenant has such a name. */
-const NOWHERE = { tenant: 'not a host of ours' }
+const NOWHERE = { tenant: 'not one of our hosts' }
 
 /** "Sign in with Bitbucket", wired to this app: whose connection, which accounts, how codes are mailed, what is noted. */
 export function setUpBitbucket({
@@ -56,7 +56,7 @@ export function setUpBitbucket({
     connection: connections({
       ...levels,
       tenantIds: () => config.tenants,
-      // Not `null` where the host is none of ours: that would be the application level, for everybody.
+      // Not `null` where the host is not ours: that would be the application level, for everybody.
       tenant: (req) => (placeOf(req, config) ?? NOWHERE).tenant,
       application: (req) => placeOf(req, config)?.application ?? null,
     }),

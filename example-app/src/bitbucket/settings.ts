@@ -61,7 +61,7 @@ export class ConnectionSettings {
     return { settings, hasSecret: clientSecret !== null, problems }
   }
 
-  /** Saves a level. `secret`: a new one, `null` = none any more, `undefined` = keep. */
+  /** Saves a level. `secret`: a new one, `null` = remove it, `undefined` = keep. */
   async save(level: string, settings: Settings, secret?: string | null): Promise<void> {
     const row = {
       settings: JSON.stringify(settings),

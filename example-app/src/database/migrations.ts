@@ -16,7 +16,7 @@ const steps: Record<string, (db: Db) => Promise<void>> = {
       .addColumn('auto_link', 'integer', (column) => column.notNull().defaultTo(1))
       .addColumn('created_at', 'text', (column) => column.notNull())
       .execute()
-    // The two unique keys are what makes double sign-ins harmless: whoever comes second is refused by the database.
+    // The two unique keys are what makes double sign-ins harmless: the database refuses the second one.
     await db.schema
       .createTable('identities')
       .addColumn('issuer', 'text', (column) => column.notNull())

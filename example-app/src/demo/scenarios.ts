@@ -66,7 +66,7 @@ export const SCENARIOS: readonly Scenario[] = [
     person: 'carol',
     choose: `Carol is chosen: allow, enter the code, then sign in as carol@example.com with “${DEMO_PASSWORD}”.`,
     expect:
-      'The code proves the mailbox, but the account belongs to whoever has its password: you prove that too, then confirm the connection.',
+      'The code proves the mailbox, but the account belongs to its password: you prove that too, then confirm the connection.',
     account: 'verified',
   },
   {

@@ -4,7 +4,7 @@ import { languageOf } from '../web/language.js'
 import type { Services } from '../web/services.js'
 import { type Html, html } from './html.js'
 
-/** Sends a page of ours: header, what there is to say, the body. */
+/** Sends one of our pages: header, what there is to say, the body. */
 export function sendPage(services: Services, req: Request, res: Response, title: string, body: Html): void {
   const notice = req.session?.notice
   if (notice !== undefined) delete req.session.notice

@@ -65,7 +65,7 @@ export function accountRoutes(services: Services): Router {
     } else {
       const password_hash = await hashPassword(input.data)
       await db.updateTable('users').set({ password_hash }).where('id', '=', user.id).execute()
-      // A new id here, and the other sessions ended: whoever has a copy of this cookie is out as well.
+      // A new id here, and the other sessions ended: a stolen copy of this cookie is signed out as well.
       await endSessions(db, user.id)
       await signInByPassword(req, user)
       record(req, 'password_set', user.id, 'Other sessions were ended')

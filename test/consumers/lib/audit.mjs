@@ -24,7 +24,7 @@ export function readAudit(text) {
 /** How a check ends: what to print, and the exit code. */
 export const RESULTS = { clean: 0, found: 1, 'not checked': 2 }
 
-/** `packages` are ours, by name, version and licence; advisories on others (Express, Passport) are the app's to mend. */
+/** `packages` are ours, by name, version and licence; advisories on others (Express, Passport) are the app's to fix. */
 export function verdict(packages, audit) {
   const lines = packages.map(({ name, version, licence }) => `  ${name} ${version}, ${licence ?? 'no licence stated'}`)
   lines.unshift(`${packages.length} packages come with this one:`)

@@ -70,7 +70,7 @@ function secretFindings(
     found.push(
       problem(
         'secrets',
-        'One of `secrets` is the client secret of a connection; whoever administers that connection could forge our cookies.',
+        'One of `secrets` is the client secret of a connection; anyone who administers that connection could forge our cookies.',
         'Use a secret of its own: node -p "crypto.randomBytes(32).toString(\'base64url\')".',
       ),
     )
