@@ -99,7 +99,7 @@ export interface BitbucketSignIn {
    */
   signedIn(req: Request, options?: SignedInOptions): Promise<string | null>
   /**
-   * Clears everything of ours in this browser. The app's sign-out calls it before it ends the session. Never rejects; what
+   * Clears all our cookies in this browser. Call it on sign-out, before the session is ended. Never rejects; what
    * a limiter could not count is reported to `onError`.
    */
   forget(req: Request, res: Response): Promise<void>
@@ -112,7 +112,7 @@ export interface BitbucketSignIn {
    * Middleware for pages of a company: keeps checking, while a session lasts, that the user is a member of one of the
    * connection's `workspaces`. A page request of a user whose membership was confirmed too long ago goes to a page with
    * one button, and comes back; everything else is refused with `membership_unconfirmed` (403) and `next`. A user who
-   * turns out to be no member any more is signed out. Throws `configuration_invalid` for wrong options.
+   * turns out to be no longer a member is signed out. Throws `configuration_invalid` for wrong options.
    *
    * @example
    * const hour = 60 * 60 * 1000
@@ -126,7 +126,7 @@ export interface BitbucketSignIn {
    * one request within a process; between several processes take a lock, as `docs/refreshing-tokens.md` shows. Of
    * `connections()` name the `tenant` whose sign-in brought the tokens (default: the application level); with a resolver
    * function of your own give the `connection`. Rejects with `reauthorization_required` when the person has to consent
-   * again, with `connection_unavailable` when there is no such tenant any more.
+   * again, with `connection_unavailable` when the tenant no longer exists.
    */
   refreshTokens(input: {
     readonly refreshToken: string
@@ -134,7 +134,7 @@ export interface BitbucketSignIn {
     readonly connection?: Connection
   }): Promise<Tokens>
   /**
-   * Looks for mistakes in the set-up of this app and says how to fix each: sends a few requests through `app` on a port
+   * Looks for mistakes in the setup of this app and says how to fix each: sends a few requests through `app` on a port
    * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
    *
    * @example
@@ -257,7 +257,10 @@ async function registeredClient<User>(services: Services<User>, tenant: string |
   const client = await services.source.registered(tenant)
   if (client) return client
   if (client === undefined) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
-  throw new BitbucketSignInError('connection_unavailable', 'refreshTokens: this tenant has no connection (any more).')
+  throw new BitbucketSignInError(
+    'connection_unavailable',
+    'refreshTokens: this tenant has no connection. Disconnect its tokens, or restore the connection.',
+  )
 }
 
 /** The others can still be registered; the doctor reports the same as a problem. */

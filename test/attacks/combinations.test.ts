@@ -260,7 +260,7 @@ test('OWN-08: an old session does not prove the account that an identity asks to
     code: 'recent_sign_in_required',
   })
   expect(owner.identities).toEqual([])
-  // Control: whoever signs in now may confirm.
+  // Control: anyone who signs in now may confirm.
   await lab.localSignIn(attacker, owner)
   expect((await lab.press(attacker, '/continue', '/continue', { choice: 'confirm' })).status).toBe(303)
   expect(owner.identities).toHaveLength(1)
