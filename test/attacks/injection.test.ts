@@ -363,3 +363,37 @@ test('INJ-16: other spellings of a path meet the same checks or no route', async
   await lab.get(victim, `/callback${search}`)
   expect(await lab.me(victim)).toBe('u1')
 })
+
+test("INJ-17: a tenant's brand loads nothing from elsewhere, turns no page around and adds no style of its own", async () => {
+  let brand: object = {}
+  const lab = await startLab({ options: { brand: () => brand as never } })
+  const page = async () => {
+    const { text, headers } = await lab.get(new TestBrowser(), '/callback?state=x&code=y')
+    return { text, policy: String(headers['content-security-policy']) }
+  }
+  const hostile = [
+    ...['\u202eemcA', 'Ac\u2066me', 'Acme\n', 'x'.repeat(65), ' ', '\ud800'].map((name) => ({ name })),
+    ...[
+      'https://evil.example/a.png',
+      '//evil.example/a.png',
+      '/\\evil.example/a.png',
+      'data:image/svg+xml,x',
+      'a.png',
+    ].map((logo) => ({ name: 'Acme', logo })),
+    ...['#000;}body{display:none', '#000000</style><script>alert(1)</script>', 'red', '#0000zz'].map((accent) => ({
+      name: 'Acme',
+      accent,
+    })),
+  ]
+  brand = null as never
+  const plain = await page()
+  for (brand of hostile) expect([brand, await page()]).toEqual([brand, plain])
+  brand = { name: '<b>Acme</b>', logo: '/a"b.svg', accent: '#ffff00' }
+  const { text, policy } = await page()
+  expect(text).toContain('<bdi>&lt;b&gt;Acme&lt;/b&gt;</bdi>')
+  expect(text).toContain('src="/a&quot;b.svg"')
+  // White on yellow could not be read.
+  expect(text).not.toContain('--main:#ffff00')
+  expect(policy).not.toMatch(/unsafe|\*/)
+  expect(policy.match(/'sha256-/g)).toHaveLength(2)
+})

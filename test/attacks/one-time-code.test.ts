@@ -313,6 +313,34 @@ test('OTP-15: what strangers try on a confirmed address does not use up what its
   expect(await lab.me(owner)).toBe('u1')
 })
 
+test('OTP-31: strangers who use an address up and come back each hour do not keep its owner from a code', async () => {
+  const lab = await startLab(UNTRUSTED)
+  const claim = (key: string) =>
+    lab.fake.addPerson({ key, emails: [{ address: 'victim@example.com', primary: true, confirmed: false }] })
+  for (const key of ['s0', 's1', 's2', 's3', 's4', 'owner']) claim(key)
+  let hour = 0
+  const mailed = async (...people: string[]) => {
+    const before = lab.mails.length
+    for (const person of people) await lab.signIn(new TestBrowser(), person)
+    return lab.mails.length - before
+  }
+  const next = () => travel(++hour * 61 * MINUTE)
+  const strangers = ['s0', 's1', 's2', 's3', 's4'] as const
+  expect(await mailed(...strangers)).toBe(5)
+  next()
+  expect(await mailed(...strangers)).toBe(5)
+  next()
+  expect(await mailed('s0', 's1', 's2')).toBe(0)
+  next()
+  // Two come back and get what the reserve has this hour; nobody gets anything at the first visit.
+  expect(await mailed('s0', 's1', 'owner')).toBe(2)
+  for (let again = 0; again < 2; again++) {
+    next()
+    expect(await mailed('s0', 's1')).toBe(0)
+    expect(await mailed('owner')).toBe(again === 0 ? 1 : 0)
+  }
+})
+
 /** Everything of an answer that a stranger could compare. */
 function visible({ status, headers, text }: Answer): string {
   const { date: _date, 'set-cookie': cookies = [], etag: _etag, ...rest } = headers
