@@ -17,7 +17,7 @@ function problemOfJson(value: unknown, depth: number): string | null {
   if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return null
   if (typeof value !== 'object') return `a ${typeof value} is not JSON`
   if (depth === 0) return 'it is nested too deeply'
-  if (!Array.isArray(value) && !isPlainObject(value)) return 'it holds an object that JSON cannot bring back'
+  if (!isPlainArray(value) && !isPlainObject(value)) return 'it holds an object that JSON cannot bring back'
   // An object's undefined members are left out, as JSON does; a copy of a `__proto__` would change its prototype.
   const members = Array.isArray(value) ? value : Object.values(value).filter((each) => each !== undefined)
   if (Object.hasOwn(value, '__proto__')) return 'it has a member `__proto__`'
@@ -32,5 +32,16 @@ function problemOfJson(value: unknown, depth: number): string | null {
 export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === Object.prototype || prototype === null) && !Object.hasOwn(value, 'toJSON')
+  return (prototype === Object.prototype || prototype === null) && hasOnlyMembers(value)
+}
+
+function isPlainArray(value: object): boolean {
+  return Array.isArray(value) && Object.getPrototypeOf(value) === Array.prototype && hasOnlyMembers(value)
+}
+
+/** Whether it holds neither what JSON leaves out (symbols, hidden properties, names in an array) nor holes. */
+function hasOnlyMembers(value: object): boolean {
+  const names = Object.keys(value).length
+  if (!Array.isArray(value)) return Reflect.ownKeys(value).length === names
+  return names === value.length && Reflect.ownKeys(value).length === names + 1
 }

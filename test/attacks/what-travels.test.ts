@@ -48,6 +48,13 @@ test('TRV-02: data that is too large or that JSON would change refuses the start
     JSON.parse('{"__proto__":{"admin":true}}'),
     JSON.parse('{"a":[{"__proto__":{"admin":true}}]}'),
     { toJSON: () => ({ admin: true }) },
+    Object.defineProperty({ invite: 1 }, 'toJSON', { value: () => ({ admin: true }) }),
+    Object.assign([1], { toJSON: () => ({ admin: true }) }),
+    Object.assign([1], { invite: 1 }),
+    { [Symbol('invite')]: 1 },
+    new (class extends Array {})(),
+    // biome-ignore lint/suspicious/noSparseArray: JSON makes a null of it.
+    [1, , 2],
     new Map([['admin', true]]),
     Promise.resolve(INVITE),
     () => INVITE,
