@@ -2091,7 +2091,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'data: objects that JSON changes',
     'problemOfJson()',
-    '!Array.isArray(value) && !isPlainObject(value)',
+    '!isPlainArray(value) && !isPlainObject(value)',
     'false',
     'TRV-02',
   ),
