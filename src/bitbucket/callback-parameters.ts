@@ -41,6 +41,11 @@ export function stateInvalid(): BitbucketSignInError {
   )
 }
 
+/** The person declined at Bitbucket. */
+export function accessDenied(): BitbucketSignInError {
+  return new BitbucketSignInError('access_denied', 'The person did not allow the sign-in at Bitbucket.')
+}
+
 /** The callback of a sign-in that this browser did not start, or has finished: Back, reload, a second click. */
 export class NotOpenError extends BitbucketSignInError {
   constructor() {
@@ -59,7 +64,7 @@ export function authorizationCode({ code, error }: Pick<CallbackParameters, 'cod
   if (code !== undefined) return code
   switch (error) {
     case 'access_denied':
-      throw new BitbucketSignInError('access_denied', 'The person did not allow the sign-in at Bitbucket.')
+      throw accessDenied()
     case 'invalid_scope':
       throw scopeMissing('Account: Read and Email, and the box of every extra scope')
     case 'unauthorized_client':

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import { authorizationCode, type CallbackParameters, checkIssuer, NotOpenError } from '../bitbucket/callback-parameters'
 import { BitbucketSignInError } from '../contract/errors'
-import type { BegunTransaction, FoundTransaction, Start, Transactions } from '../state/transaction'
+import type { BegunTransaction, FoundTransaction, Start, Transaction, Transactions } from '../state/transaction'
 import type { ActiveConnection } from './active-connection'
 
 /** A request that begins or finishes an authorization. */
@@ -41,10 +41,30 @@ export function findAuthorization(
   const parsed = state === undefined ? undefined : transactions.parseState(state)
   const found = parsed && transactions.find(req, connection.jar, parsed)
   if (!found) return { type: 'unknown' }
-  const { context, origin: startedAt } = found.transaction
-  if (context !== connection.digest || (startedAt ?? connection.origin) !== origin) return { type: 'other-connection' }
+  if (!belongsHere({ connection, origin }, found.transaction)) return { type: 'other-connection' }
   checkIssuer(iss, connection.authorizationURL)
   return { type: 'open', found }
+}
+
+function belongsHere(
+  { connection, origin }: Pick<Authorizing, 'connection' | 'origin'>,
+  { context, origin: startedAt }: Transaction,
+): boolean {
+  return context === connection.digest && (startedAt ?? connection.origin) === origin
+}
+
+/**
+ * The transactions that a denial without `state` can mean: those open here. Any link can make such a callback, so
+ * nothing may be used up or dropped for it. Empty for every other callback.
+ */
+export function deniedWithoutState(
+  transactions: Transactions,
+  { req, connection, origin }: Authorizing,
+  { state, code, error, iss }: CallbackParameters,
+): readonly Transaction[] {
+  if (error !== 'access_denied' || state !== undefined || code !== undefined) return []
+  checkIssuer(iss, connection.authorizationURL)
+  return transactions.open(req, connection.jar).filter((each) => belongsHere({ connection, origin }, each))
 }
 
 /**

@@ -162,7 +162,10 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
      * password, calls `req.logIn` and then `signedIn`. Default: our page "Sign out and sign in again".
      */
     readonly confirm?: string | undefined
-    /** The app's page for failures, called with `?error=<code>`. Default: the built-in page. */
+    /**
+     * The app's page for failures, called with `?error=<code>&next=<path>`. `next` does the same step again and is absent
+     * where that cannot help. It is for a link: a redirect to it goes round in circles. Default: the built-in page.
+     */
     readonly failed?: string | undefined
   }
   /**

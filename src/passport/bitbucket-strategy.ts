@@ -1,9 +1,14 @@
 import type { Request, Response } from 'express'
-import { readCallback, stateInvalid } from '../bitbucket/callback-parameters'
+import { accessDenied, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
 import { type Exchange, fetchPerson, openExchange } from '../bitbucket/exchange'
 import { createTransport } from '../bitbucket/transport'
 import type { ActiveConnection } from '../connections/active-connection'
-import { beginAuthorization, findAuthorization, takeAuthorization } from '../connections/authorization'
+import {
+  beginAuthorization,
+  deniedWithoutState,
+  findAuthorization,
+  takeAuthorization,
+} from '../connections/authorization'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { Secret } from '../contract/secret'
@@ -189,7 +194,9 @@ async function finishLeg(run: Run, req: Request, res: Response, options: Strateg
   const parameters = readCallback(req.query)
   const authorizing = { req, res, connection, origin: connection.origin }
   const lookup = findAuthorization(transactions, authorizing, parameters)
-  if (lookup.type !== 'open') throw stateInvalid()
+  if (lookup.type !== 'open') {
+    throw deniedWithoutState(transactions, authorizing, parameters).length > 0 ? accessDenied() : stateInvalid()
+  }
   const code = await takeAuthorization(transactions, authorizing, lookup.found, parameters)
   enterExchange(run, res)
   const { codeVerifier, data } = lookup.found.transaction

@@ -1,7 +1,13 @@
 import { ownerOf } from '../accounts/link-identity'
-import { type CallbackParameters, NotOpenError, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
+import {
+  accessDenied,
+  type CallbackParameters,
+  NotOpenError,
+  readCallback,
+  stateInvalid,
+} from '../bitbucket/callback-parameters'
 import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
-import { findAuthorization, takeAuthorization } from '../connections/authorization'
+import { deniedWithoutState, findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import type { Identity } from '../contract/identity'
 import { isAdmitted } from '../decisions/connection-levels'
@@ -77,10 +83,20 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
       visit.about.retry = againOf(visit, lookup.found.transaction)
       return { parameters, found: lookup.found }
     case 'unknown':
+      refuseDenial(visit, parameters)
       throw new NotOpenError()
     case 'other-connection':
       throw otherConnection(visit)
   }
+}
+
+/** A denial without `state` is told as one where a sign-in is open, and leads on to its page if all have the same. */
+function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters): void {
+  const denied = deniedWithoutState(visit.services.transactions, visit, parameters)
+  if (denied.length === 0) return
+  const [again = null, ...others] = new Set(denied.map((each) => againOf(visit, each)))
+  visit.about.retry = others.length === 0 ? again : null
+  throw accessDenied()
 }
 
 /**

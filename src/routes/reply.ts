@@ -174,8 +174,11 @@ export async function sendError<User>(
     res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })
     return
   }
-  if (failed !== undefined && code !== 'method_not_allowed')
-    return sendOn(req, res, 'redirect', `${failed}?error=${code}`)
+  const ways = waysOn(services, req, code, visit, retry)
+  if (failed !== undefined && code !== 'method_not_allowed') {
+    const next = ways.retryHref ?? (ABOUT_LINKS.has(code) ? ways.backHref : null)
+    return sendOn(req, res, 'redirect', `${failed}?${new URLSearchParams({ error: code, ...(next && { next }) })}`)
+  }
   await sendPage(
     services,
     req,
@@ -184,7 +187,7 @@ export async function sendError<User>(
       name: 'error',
       code,
       status: ERROR_STATUS[code],
-      ...waysOn(services, req, code, visit, retry),
+      ...ways,
     },
     visit?.connection ?? null,
     error.status,

@@ -85,6 +85,8 @@ export interface Transactions {
   parseState(state: string): ParsedState | undefined
   /** The transaction of this state in this browser; nothing is consumed. */
   find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined
+  /** The transactions of this browser whose ten minutes are not over; nothing is consumed. */
+  open(req: Request, jar: CookieJar): readonly Transaction[]
   /** Uses the transaction up. Exactly one caller ever gets `true`. */
   take(res: Response, jar: CookieJar, handle: string): Promise<boolean>
   /** Clears its cookie without counting: for a callback that brings nothing to use. */
@@ -103,7 +105,15 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
     return { transaction: { ...start, codeVerifier }, expired: !isAlive(opened.issuedAt, LIFETIME_MS) }
   }
 
+  function openOnes(req: Request, jar: CookieJar): readonly Transaction[] {
+    const present = [...jar.all(req)].filter(([suffix]) => NAMES.has(suffix))
+    const found = present.map(([suffix, value]) => openCookie(jar, suffix, value))
+    return found.flatMap((each) => (each === undefined || each.expired ? [] : [each.transaction]))
+  }
+
   return {
+    open: openOnes,
+
     begin(req, res, jar, start, from) {
       const handle = newHandle(res, jar, jar.all(req))
       const suffix = suffixOf(handle)

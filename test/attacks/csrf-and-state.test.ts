@@ -242,6 +242,18 @@ test('STA-14: callback parameters on the start route are ignored, and the open s
   expect(await lab.me(victim)).toBe('u1')
 })
 
+test("STA-15b: a stranger's denial without state ends no open sign-in, and one with a foreign state says nothing of it", async () => {
+  const lab = await startLab()
+  const { victim } = browsers()
+  const genuine = await lab.callback(victim, 'alice')
+  const denied = () => victim.get(lab.callbackURL({ error: 'access_denied' }))
+  await lab.refused(victim, denied, { code: 'access_denied', upstream: 0 })
+  const foreign = lab.callbackURL({ error: 'access_denied', state: 'A'.repeat(22) })
+  await lab.refused(victim, () => victim.get(foreign), { code: 'state_invalid', upstream: 0 })
+  await victim.get(genuine)
+  expect(await lab.me(victim)).toBe('u1')
+})
+
 test('STA-16: a state given by the developer is refused instead of switching the check off', async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())

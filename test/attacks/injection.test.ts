@@ -235,7 +235,7 @@ test('INJ-07: line breaks in anything that reaches a header make no header and n
     expect(status).toBe(302)
     expect(JSON.stringify(headers)).not.toContain('evil')
   }
-  expect(answers[1]?.location).toBe('/failed?error=state_invalid')
+  expect(answers[1]?.location).toBe('/failed?error=state_invalid&next=%2Fauth%2Fbitbucket')
   expect(answers.at(-1)?.location).toBe('/')
   expect(lab.faults).toEqual([])
 })

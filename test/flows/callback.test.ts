@@ -56,6 +56,27 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     ])
   })
 
+  test('a denial without state is told as one where a sign-in is open, and uses nothing up', async () => {
+    await open({ express })
+    const denial = `${app.url}/auth/bitbucket/callback?error=access_denied`
+    expect((await browser.get(denial)).text).toContain('state_invalid')
+    const location = await app.start(browser, '/board')
+    for (const _again of [1, 2]) {
+      const answer = await browser.get(denial)
+      await expectRefused(answer, 'access_denied', 403)
+      expect(answer.text).toContain('href="/auth/bitbucket?returnTo=%2Fboard"')
+    }
+    // A stranger's link says the same: it must not end the sign-in that is open.
+    for (const query of ['&code=x', '&state=x', '&iss=https%3A%2F%2Fevil.example']) {
+      expect((await browser.get(denial + query)).text).toContain('state_invalid')
+    }
+    expect((await browser.get(denial.replace('access_denied', 'server_error'))).text).toContain('state_invalid')
+    // With two that lead to different pages none is guessed.
+    await app.start(browser, '/notes')
+    expect((await browser.get(denial)).text).toContain('href="/auth/bitbucket"')
+    expect((await browser.get(await fake.signIn(location, { person: 'alice' }))).location).toBe('/board')
+  })
+
   test.each([
     ['none', (url: URL) => url.searchParams.delete('state')],
     ['empty', (url: URL) => url.searchParams.set('state', '')],

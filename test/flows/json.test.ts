@@ -185,8 +185,27 @@ describe('which clients get what', () => {
   test("refusals go to the app's own page where there is one, and as data to whom wants data", async () => {
     await open({ options: { paths: { failed: '/oops' } } })
     const page = await browser.get(`${app.url}${BASE}/callback?state=x`)
-    expect([page.status, page.location]).toEqual([302, '/oops?error=state_invalid'])
+    expect([page.status, page.location]).toEqual([302, `/oops?error=state_invalid&next=${encodeURIComponent(BASE)}`])
     expectJson(await get(`${BASE}/callback?state=x`), 403, refused('state_invalid'))
+  })
+
+  test("the app's own page is told the way on, with the page that was asked for, and none where there is none", async () => {
+    await open({ options: { paths: { failed: '/oops' } } })
+    const denied = await fake.signIn(await app.start(browser, '/deep?a=1'), {
+      person: 'alice',
+      decision: 'deny',
+    })
+    const { searchParams } = new URL((await browser.get(denied)).location, app.url)
+    expect(Object.fromEntries(searchParams)).toEqual({
+      error: 'access_denied',
+      next: `${BASE}?returnTo=%2Fdeep%3Fa%3D1`,
+    })
+    const again = await fake.signIn((await browser.get(app.url + searchParams.get('next'))).location, {
+      person: 'alice',
+    })
+    expect((await browser.get(again)).location).toBe('/deep?a=1')
+    const forged = await browser.post(`${app.url}${BASE}/cancel`, {}, { headers: { 'sec-fetch-site': 'cross-site' } })
+    expect(forged.location).toBe('/oops?error=cross_site_request')
   })
 })
 
