@@ -1,6 +1,6 @@
 /**
  * The speed of this package beside its peers: `node bench.mjs [--quick] [--only <section>] [--contenders a,b]`.
- * Prints Markdown and writes the samples to `results/`. Ratios are medians of ratios within a round: see lib/statistics.
+ * Prints Markdown and writes samples and figure to `results/`. Ratios are medians of ratios within a round: see lib/statistics.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { contenders as allContenders } from './contenders/index.mjs'
 import { stopChildren } from './lib/children.mjs'
 import { Connection } from './lib/client.mjs'
+import { figure } from './lib/figure.mjs'
 import { startPostgres } from './lib/postgres.mjs'
 import { report } from './lib/report.mjs'
 import { proveSignIn } from './lib/sign-in.mjs'
@@ -18,6 +19,7 @@ import { measureImports } from './measures/imports.mjs'
 import { measureOutage } from './measures/outage.mjs'
 import { measurePackages } from './measures/packages.mjs'
 import { measureRoundTrips } from './measures/round-trips.mjs'
+import { measureSlowProvider } from './measures/slow-provider.mjs'
 import { measureAbandonedStarts, measureCookies, measureThroughput, WARM_UP } from './measures/throughput.mjs'
 
 const { values: args } = parseArgs({
@@ -31,6 +33,7 @@ const PLAN = args.quick
       roundTrips: { rounds: 1, warmUp: 3 },
       imports: { rounds: 1 },
       outage: { callbacks: 8, hangsMs: 500, afterMs: 500 },
+      slowProvider: { answersMs: 300, concurrency: 8, ms: 1000 },
       growth: { rounds: 2, ms: 150 },
       schemes: ['https'],
     }
@@ -41,6 +44,7 @@ const PLAN = args.quick
       roundTrips: { rounds: 6, warmUp: 30 },
       imports: { rounds: 9 },
       outage: { callbacks: 60, hangsMs: 12_000, afterMs: 20_000 },
+      slowProvider: { answersMs: 3000, concurrency: 32, ms: 40_000 },
       growth: { rounds: 7, ms: 500 },
       schemes: ['http', 'https'],
     }
@@ -105,6 +109,19 @@ const SECTIONS = {
     await stopApps(apps)
     return found
   },
+  async slowProvider() {
+    const database = await startPostgres(folder)
+    if ('unavailable' in database) return {}
+    try {
+      const apps = await startApps({ databaseUrl: database.url }, ({ id }) => id === 'ours')
+      const found = {}
+      for (const app of apps) found[app.contender.id] = await measureSlowProvider(app, provider, PLAN.slowProvider)
+      await stopApps(apps)
+      return found
+    } finally {
+      await database.stop()
+    }
+  },
   imports: () =>
     measureImports(
       contenders.filter(({ id }) => !results.missing[id]),
@@ -133,6 +150,7 @@ try {
   writeFileSync(`${out}${name}.json`, JSON.stringify(results))
   const markdown = report(results, contenders)
   writeFileSync(`${out}${name}.md`, markdown)
+  if (results.memory) writeFileSync(`${out}${name}.svg`, figure(results.memory, contenders))
   console.log(markdown)
 } finally {
   stopChildren()

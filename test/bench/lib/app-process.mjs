@@ -1,6 +1,7 @@
 /** One contender in a process of its own, so that its CPU can be told from everybody else's. */
 import http from 'node:http'
 import { Session } from 'node:inspector/promises'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { contenders } from '../contenders/index.mjs'
 import { openStore } from './store.mjs'
 
@@ -24,8 +25,15 @@ try {
 }
 
 let profiler
+const delay = monitorEventLoopDelay({ resolution: 5 })
 const commands = {
   cpu: () => process.cpuUsage(),
+  watchDelay: () => void delay.enable(),
+  /** How late the event loop came, in milliseconds, since `watchDelay`. */
+  delay() {
+    delay.disable()
+    return { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 }
+  },
   storeBytes: () => store.bytes(),
   clearStore: () => store.clear(),
   /** Bytes in use after a collection; needs `--expose-gc`. */

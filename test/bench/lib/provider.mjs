@@ -13,8 +13,8 @@ const { key, cert, roundTripMs } = JSON.parse(process.env.BENCH_PROVIDER)
 const PADDING = 'x'.repeat(2600)
 
 const counts = { requests: {}, connections: 0 }
-/** What is the matter with it: `hangs` = it takes connections and answers nothing. */
-const trouble = { hangs: false, emailsMs: 0 }
+/** What is the matter with it: `hangs` = it takes connections and answers nothing; how much later it answers. */
+const trouble = { hangs: false, allMs: 0, emailsMs: 0 }
 const sockets = new Set()
 const droppable = [{ drop: () => sockets.forEach((socket) => void socket.destroy()) }]
 
@@ -63,7 +63,8 @@ async function listen(scheme, routes, latencyMs) {
     if (trouble.hangs) return
     const route = `${req.method} ${req.url}`
     counts.requests[route] = (counts.requests[route] ?? 0) + 1
-    if (routes[route]) routes[route](req, res)
+    if (routes[route] && trouble.allMs > 0) setTimeout(routes[route], trouble.allMs, req, res)
+    else if (routes[route]) routes[route](req, res)
     else sendJson(res, { error: 'not found', route }, 404)
   }
   const server = scheme === 'https' ? https.createServer({ key, cert }, handler) : http.createServer(handler)

@@ -17,6 +17,7 @@ export function report(results, contenders) {
   if (results.postgres) parts.push(...postgresTable(results.postgres, contenders))
   if (results.roundTrips) parts.push(...roundTripTable(results.roundTrips, contenders))
   if (results.outage) parts.push(...outageTable(results.outage, contenders))
+  if (results.slowProvider?.ours) parts.push(...slowTable(results.slowProvider.ours))
   if (results.imports || results.packages) parts.push(...weightTable(results, contenders))
   if (results.growth?.tenants) parts.push(...growthTables(results.growth))
   const missing = Object.entries(results.missing)
@@ -124,13 +125,40 @@ function outageTable(outage, contenders) {
   ]
 }
 
+function slowTable({ signedIn, failures, longestMs, connections, delay, perSecondAfter }) {
+  const failed = Object.entries(failures).map(([why, count]) => `${count} × ${why}`)
+  return [
+    '### This package while the provider is slow, sessions in PostgreSQL',
+    table(
+      [
+        'signed in',
+        'failed',
+        'longest',
+        'connections to the provider',
+        'event loop delay p50 · p99',
+        'sign-ins/s afterwards',
+      ],
+      [
+        [
+          signedIn,
+          failed.join('; ') || '0',
+          milliseconds(longestMs),
+          connections,
+          `${milliseconds(delay.p50)} · ${milliseconds(delay.p99)}`,
+          perSecond(perSecondAfter),
+        ],
+      ],
+    ),
+  ]
+}
+
 function weightTable({ imports, packages }, contenders) {
   const cell = imports && cells(imports)
   const base = packages?.[BASELINE]
   return [
     '### Weight',
     table(
-      ['', 'cold import', 'import and app ready', 'packages', 'MB', 'type packages', 'MB'],
+      ['', 'CPU of a cold import', 'and with the app ready', 'packages', 'MB', 'type packages', 'MB'],
       contenders.map(({ id, name }) => {
         const weight = packages?.[id]
         return [

@@ -6,7 +6,7 @@ import { rotated } from '../lib/statistics.mjs'
 const PROBE = fileURLToPath(new URL('import-probe.mjs', import.meta.url))
 
 /**
- * Time to load a contender into a process that already has express, passport and express-session, and to have its app
+ * CPU to load a contender into a process that already has express, passport and express-session, and to have its app
  * ready. Each sample is a process of its own.
  *
  * @param {import('../contenders/index.mjs').Contender[]} contenders
