@@ -201,7 +201,7 @@ describe('the reference', () => {
 })
 
 describe('every link inside the repository', () => {
-  it.each([...documents(), ...generated()])('in %s leads somewhere', (path) => {
+  it.each([...documents(), ...generated(), 'llms.txt'])('in %s leads somewhere', (path) => {
     const text = read(path).replace(/```[\s\S]*?```/g, '')
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue

@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import { run } from './run.mjs'
 
 const WANTED =
-  /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(?:js|mjs|d\.ts|d\.mts|map)|src\/.+\.m?ts)$/
+  /^(?:package\.json|LICENSE|llms\.txt|[A-Z]+\.md|dist\/.+\.(?:js|mjs|d\.ts|d\.mts|map)|src\/.+\.m?ts|docs\/.+\.(?:md|png)|recipes\/.+\.(?:md|ts|sql|prisma))$/
 const SECRET = /-----BEGIN [A-Z ]*PRIVATE KEY-----|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36}|npm_[A-Za-z0-9]{36}/
 
 /** Unpacks the tarball and checks each file: nothing but the package, no secrets, maps that lead to shipped sources. */
@@ -27,12 +27,23 @@ export async function checkTarball(root, tarball) {
     const text = readFileSync(join(folder, file), 'utf8')
     assert.doesNotMatch(text, SECRET, `${file} holds what looks like a secret`)
     assert.ok(!text.includes(process.cwd()), `${file} names a folder of this machine`)
+    if (/\.md$|^llms\.txt$/.test(file)) checkLinks(file, text, files)
     if (file.endsWith('.map')) checkMap(file, JSON.parse(text), files)
   }
   for (const target of exportedFiles(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')))) {
     assert.ok(files.includes(target), `${target} is exported and not shipped`)
   }
   return { files, bytes: files.reduce((sum, file) => sum + statSync(join(folder, file)).size, 0) }
+}
+
+/** Until the repository has a public address, the documents must lead to each other inside the package. */
+function checkLinks(file, text, files) {
+  for (const [, target] of text.replace(/```[\s\S]*?```/g, '').matchAll(/\]\(([^)\s#]+)[^)]*\)/g)) {
+    if (/^[a-z]+:/.test(target)) continue
+    const path = posix.join(posix.dirname(file), target).replace(/\/$/, '')
+    const shipped = files.some((each) => each === path || each.startsWith(`${path}/`))
+    assert.ok(shipped, `${file} links to ${target}, which is not shipped`)
+  }
 }
 
 function checkMap(file, { sources, sourceRoot = '' }, files) {
