@@ -35,7 +35,7 @@ describe('what was asked for', () => {
   test('is nothing where there is no cookie, two of them, or one that we did not seal for it', () => {
     expect(read()).toBeNull()
     remember()
-    expect(read(cookies.req({ before: `${name}=x` }))).toBeNull()
+    for (const extra of [{ before: `${name}=x` }, { after: `${name}=x` }]) expect(read(cookies.req(extra))).toBeNull()
     for (const value of ['/board', '', seal(keys, JAR.nameOf('p'), '/board'), seal(keyRing('pending'), name, '/board')])
       expect(read({ headers: { cookie: `${name}=${value}` } } as never)).toBeNull()
     expect(read()).toBe('/board?sort=1')
@@ -86,6 +86,14 @@ describe('a second pass', () => {
     expect(take()).toEqual(pass)
     vi.advanceTimersByTime(1)
     expect(take('/board', past.req())).toBeUndefined()
+  })
+
+  test('is cleared where a browser sent it, and only there', () => {
+    passes.clear(cookies.req(), cookies.res, JAR)
+    expect(cookies.lines).toEqual([])
+    store()
+    passes.clear(cookies.req(), cookies.res, JAR)
+    expect(cookies.values.size).toBe(0)
   })
 
   test('belongs to the start with its own return URL, and is gone after any other', () => {
