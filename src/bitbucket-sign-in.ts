@@ -148,8 +148,19 @@ export interface BitbucketSignIn {
 }
 
 /**
- * Puts the parts together: options in, router out. Nothing is global, so several in one process do not meet.
- * Throws `configuration_invalid` naming the first option that is wrong.
+ * Makes a complete "Sign in with Bitbucket": a router to mount after express-session and `passport.session()`, and a button.
+ * Nothing is global, so one process can have several. Throws `configuration_invalid` naming the first option that is wrong.
+ *
+ * @example
+ * const bitbucket = bitbucketSignIn({
+ *   passport,
+ *   secrets: [process.env.SIGN_IN_SECRET],
+ *   connection: { clientID, clientSecret, callbackURL: 'https://app.example.com/auth/bitbucket/callback' },
+ *   accounts, // how your users are found and stored: AccountHooks
+ *   sendEmailCode: ({ to, code }) => mailer.send(to, `Your code is ${code}`),
+ * })
+ * app.use(session({ … }), passport.session())
+ * app.use('/auth/bitbucket', bitbucket.router)
  */
 export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOptions<User, Data>): BitbucketSignIn {
   // Inside, what the app put into `data` is opaque.

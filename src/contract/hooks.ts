@@ -177,7 +177,8 @@ export interface AccountHooks<User, Data = unknown> {
 
   /**
    * Receives Bitbucket's tokens, at each callback that ends with a known or just stored identity. The only hook that
-   * sees them. They exceed 2500 characters each and belong encrypted in your database, never in a session.
+   * sees them. They exceed 2500 characters each and belong encrypted in your database, never in a session. After a
+   * code or a proof the browser takes a second trip through Bitbucket, because tokens are kept nowhere meanwhile.
    */
   storeTokens?(
     input: HookInput<Data> & { readonly user: User; readonly identity: Identity; readonly tokens: Tokens },

@@ -107,6 +107,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    * new one everywhere, then move it to the front. Never a client secret: a tenant's admin knows that one.
    */
   readonly secrets: readonly (string | undefined)[]
+  /** The OAuth client at Bitbucket; `connections()` or your own function chooses one by request. Required. */
   readonly connection: Connection | ConnectionResolver
   /**
    * Who controls the OAuth clients that tenants bring. There is no default: a tenant whose `clientID` and `clientSecret`
@@ -124,12 +125,14 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    * tenant, and for every client after the first.
    */
   readonly tenantClients?: TenantClients
+  /** How the package finds and stores your users. Required; six hooks are enough, see docs/reference/hooks.md. */
   readonly accounts: AccountHooks<User, Data>
   /**
    * Mails a one-time code; awaited at most 5 seconds. Required unless the policy never asks for a code
    * (`untrustedEmail` not `verify` and `missingEmail` not `ask`).
    */
   readonly sendEmailCode?: (message: EmailCodeMessage) => unknown
+  /** Who gets in, and how addresses are proven. Default: an address is proven by an emailed code. See docs/concepts.md. */
   readonly policy?: Partial<
     Pick<SignInPolicy, 'untrustedEmail' | 'missingEmail' | 'matchingAccount' | 'codeOpensAccount'> & LinkPolicy
   >
