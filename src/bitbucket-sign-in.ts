@@ -435,12 +435,12 @@ function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): v
   }
 }
 
-/** Where an app that puts a page of its own in front of the router ends well, every other one goes round in circles. */
+/** Where an app that puts a page of its own before the router ends well, every other one goes round in circles. */
 function warnOfLoop<User>({ connection, basePath, paths }: ResolvedOptions<User>): void {
   if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
   if (paths.signedIn !== '/') return
   process.emitWarning(
-    'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` in front of the router.',
+    'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` before the router.',
     'BitbucketSignInWarning',
   )
 }

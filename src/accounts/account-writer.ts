@@ -3,7 +3,7 @@ import type { AccountEmail, ProvenEmail } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import { type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
 
-/** A change of accounts that was decided. */
+/** A decided change of accounts. */
 export type Change<User> =
   | { readonly type: 'create'; readonly email: AccountEmail | null }
   | { readonly type: 'link'; readonly to: KnownUser<User>; readonly email: ProvenEmail | null }
@@ -17,7 +17,7 @@ export interface Written<User> extends KnownUser<User> {
   readonly how: Exclude<ChangeName, 'unlinked'>
 }
 
-/** What a change of accounts needs, and whom it reports to. */
+/** The inputs of a change of accounts, and its listeners. */
 export interface Accounts<User> {
   readonly hooks: GuardedHooks<User>
   /** Called as soon as a change is committed, because it stays even if the session fails. */
@@ -27,7 +27,7 @@ export interface Accounts<User> {
 }
 
 /**
- * The only place that creates, links and claims: writes, emits the event, then ends the other sessions of everybody
+ * The only place that creates, links and claims: writes, emits the event, then ends the other sessions of every user
  * whose account lost or gained something. Only after the commit, so that no session opened meanwhile is missed.
  */
 export async function writeChange<User>(
@@ -76,7 +76,7 @@ export async function writeUnlink<User>(
 }
 
 /**
- * What a lost write comes to. `again` reads the facts once more and settles them without a write; `null` asks for the
+ * The result of a lost write. `again` reads the facts once more and settles them without a write; `null` requests the
  * write again. After an error about a unique key that is `refused`; after any other it is the hook's own fault. A
  * failure that the second reading explains is reported all the same, because it may hide a bug.
  */

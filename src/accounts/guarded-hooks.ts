@@ -16,19 +16,19 @@ import { comparableAddress } from '../decisions/email-trust'
 import { now } from '../time/clock'
 import { DeadlineError, withDeadline } from '../time/deadline'
 
-/** A user with the id that the app gives it. */
+/** A user with its id in the app. */
 export interface KnownUser<User> {
   readonly user: User
   readonly id: string
 }
 
-/** The answer to "whose identity is this?". */
+/** The owner of an identity. */
 export type FoundIdentity<User> =
   | { readonly type: 'nobody' }
   | { readonly type: 'orphaned' }
   | ({ readonly type: 'user' } & KnownUser<User>)
 
-/** A write that failed, perhaps because another request was first. A class, so that no user of the app looks like one. */
+/** A write that failed, perhaps because another request was first. A class, so that no user object can be mistaken for one. */
 export class LostWrite {
   /** `taken`: the hook says that a unique key refused. */
   readonly how: 'taken' | 'failed'
@@ -40,7 +40,7 @@ export class LostWrite {
   }
 }
 
-/** How users are told apart, and read without `getUserById`. */
+/** How users are identified, and read without `getUserById`. */
 export interface UserAccess<User> {
   /** The id of a user, `null` for a guest. */
   idOf(user: User): string | null
@@ -90,7 +90,7 @@ export interface GuardedHooks<User> {
   }): Promise<void>
   beforeSignIn(input: { known: KnownUser<User>; identity: Identity; profile: Profile; how: SignInHow }): Promise<void>
   endOtherSessions(input: { known: KnownUser<User>; reason: 'linked' | 'unlinked' | 'claimed' }): Promise<void>
-  /** Which optional hooks there are. */
+  /** Which optional hooks are present. */
   readonly has: Readonly<Record<'claim' | 'list' | 'describe' | 'unlink' | 'storeTokens' | 'updateProfile', boolean>>
 }
 
@@ -100,7 +100,7 @@ const REQUEST_DEADLINE_MS = 30_000
 
 /**
  * Puts deadlines, shape checks and frozen arguments around the app's hooks for one request. Every failure is
- * `hook_failed`: a hook that did not clearly say yes has said no. After one account was written no other is.
+ * `hook_failed`: a hook that does not clearly approve has refused. At most one account is written.
  */
 export function guardHooks<User>(
   accounts: AccountHooks<User>,
@@ -122,10 +122,10 @@ export function guardHooks<User>(
     const left = Math.max(1, Math.min(HOOK_DEADLINE_MS, endsAt - now()))
     try {
       const result = work()
-      // An answer that is there needs no deadline.
+      // A synchronous answer needs no deadline.
       return (isThenable(result) ? await withDeadline(Promise.resolve(result), left, name) : result) as T
     } catch (error) {
-      // "Try again" is the one thing a hook may say for itself; everything else is "somebody has to look".
+      // `store_unavailable` is the only code a hook may choose; everything else needs an operator.
       if (error instanceof BitbucketSignInError && passedOn.includes(error.code)) throw error
       throw new BitbucketSignInError('hook_failed', `${name} failed; see \`cause\`.`, { cause: error })
     }
@@ -138,7 +138,7 @@ export function guardHooks<User>(
     users: readonly KnownUser<User>[] = [],
   ): Promise<T> {
     const hook = accounts[name] as ((argument: object) => unknown) | undefined
-    if (!hook) throw hookFailed(name, 'is not given')
+    if (!hook) throw hookFailed(name, 'is missing')
     const { req, context } = input
     checkIds(name, users)
     const result = await run<T>(`accounts.${name}`, () => hook.call(accounts, { ...argument, req, context }))
@@ -167,9 +167,9 @@ export function guardHooks<User>(
   function known(name: string, user: User, others = ''): KnownUser<User> {
     if (!isUser(user)) throw hookFailed(name, `must return a user${others}, not ${kindOf(user)}`)
     const id: unknown = idOf(user)
-    // An id that is an object would be another one at each reading.
+    // An object id would be a new one on every read.
     if (typeof id !== 'string' || id === '') {
-      throw hookFailed(name, 'must return a user with an id: `user.id`, or what the option `userId` makes of a user')
+      throw hookFailed(name, 'must return a user with an id: `user.id`, or the result of the option `userId`')
     }
     return { user, id }
   }
@@ -190,8 +190,8 @@ export function guardHooks<User>(
       const found = await call<User | null | 'orphaned'>('getUserByIdentity', { identity: asked })
       if (found === null) return { type: 'nobody' }
       if (found === 'orphaned') return { type: 'orphaned' }
-      // Not `undefined` for nobody: it is also what a forgotten `return` gives, and everybody would be new each time.
-      return { type: 'user', ...known('getUserByIdentity', found, ", null for nobody (`?? null`) or 'orphaned'") }
+      // Not `undefined` for no user: a forgotten `return` also yields it, and every user would be new each time.
+      return { type: 'user', ...known('getUserByIdentity', found, ", null for no user (`?? null`) or 'orphaned'") }
     },
 
     async readAgain({ user, id }) {
@@ -203,7 +203,7 @@ export function guardHooks<User>(
           ])
       if (found === null || found === false) return null
       const again = known('getUserById', found, ', or null if there is none')
-      if (again.id !== id) throw hookFailed('getUserById', 'must return the user with the id it was asked for')
+      if (again.id !== id) throw hookFailed('getUserById', 'must return the user with the requested id')
       return again
     },
 
@@ -214,12 +214,12 @@ export function guardHooks<User>(
         if (!isAccount<User>(each)) {
           throw hookFailed(
             'getAccountsByEmail',
-            'must return { user, email, emailVerified } for each account, `email` a text and `emailVerified` true or false itself',
+            'must return { user, email, emailVerified } for each account, `email` a string and `emailVerified` a boolean',
           )
         }
         return { ...each, ...known('getAccountsByEmail', each.user) }
       })
-      // A collation that folds accents or widths finds more than was asked for.
+      // A collation that folds accents or widths matches too much.
       return accountsFound.filter(({ email }) => comparableAddress(email) === comparableAddress(address))
     },
 
@@ -242,7 +242,7 @@ export function guardHooks<User>(
       if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
         throw hookFailed(
           'describeUser',
-          'must return { label, email, emailVerified }, `label` a text and `emailVerified` true or false itself',
+          'must return { label, email, emailVerified }, `label` a string and `emailVerified` a boolean',
         )
       }
       return description
@@ -343,7 +343,7 @@ function isIdentity(value: unknown): boolean {
   return typeof issuer === 'string' && typeof id === 'string'
 }
 
-/** A deep copy that a hook cannot change: what was decided is what is stored. */
+/** A deep copy that a hook cannot change, so that the decided values are stored. */
 export function frozen<T extends object>(value: T): T {
   return deepFreeze(copyOf(value)) as T
 }

@@ -7,14 +7,14 @@ import { type Accounts, settleLoss, writeChange } from './account-writer'
 import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
 import { hasOtherIdentity } from './resolve-sign-in'
 
-/** An identity that a signed-in user wants to link, with what its address is worth. */
+/** An identity that a signed-in user wants to link, with the level of its address. */
 export interface Linkable {
   readonly identity: Identity
   readonly profile: Profile
   readonly email: SignInEmail
 }
 
-/** How a link ended. `refresh`: it was linked to this user already. */
+/** How a link ended. `refresh`: it was already linked to this user. */
 export type LinkOutcome = Exclude<LinkDecision, { readonly type: 'link' }> | { readonly type: 'linked' }
 
 /** Links an identity to the signed-in user if the table allows it: one write, settled once more after a lost race. */
@@ -81,7 +81,7 @@ export function hasUnverifiedAddress(description: UserDescription | null): boole
   return description === null || (description.email !== null && !description.emailVerified)
 }
 
-/** Whose the identity is, seen from the signed-in user. */
+/** Who owns the identity, relative to the signed-in user. */
 export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
   if (found.type === 'nobody') return 'nobody'
   if (found.type === 'orphaned') return 'disabled'

@@ -14,14 +14,14 @@ import {
 import { type Accounts, type Change, settleLoss, writeChange } from './account-writer'
 import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
 
-/** Who came back from Bitbucket, with what their address is worth. */
+/** The user who came back from Bitbucket, with the level of their address. */
 export interface Subject {
   readonly identity: Identity
   readonly profile: Profile
   readonly email: SignInEmail
 }
 
-/** What came of a decision. */
+/** The result of a decision. */
 export type Resolution<User> =
   | ({ readonly type: 'signed-in'; readonly how: Exclude<SignInHow, 'reauthenticated'> } & KnownUser<User>)
   | { readonly type: 'wait'; readonly step: 'address' | 'code' | 'prove' }
@@ -30,7 +30,7 @@ export type Resolution<User> =
 /**
  * Reads the facts, decides and carries the decision out: at most one write. After a lost race the facts are read once
  * more; that second run may sign in by identity, ask or refuse, and never writes, so it cannot end at an address.
- * `found` is whose the identity is, if this request has read it already.
+ * `found` is the owner of the identity, if this request has already read it.
  */
 export async function resolveSignIn<User>(
   subject: Subject,
@@ -80,7 +80,7 @@ async function identityFact<User>(
   return found.type === 'user' && (await hooks.canSignIn(found)) ? 'known' : 'disabled'
 }
 
-/** The accounts that hold an address, one entry per user, with what the decision needs to know of each. */
+/** The accounts that hold an address, one entry per user, with what the decision needs about each. */
 export async function readHolders<User>(
   address: string,
   identity: Identity,
@@ -114,7 +114,7 @@ export async function readHolders<User>(
   )
 }
 
-/** Whether this user has another identity of the same issuer; `null` where the app cannot tell. */
+/** Whether this user has another identity of the same issuer; `null` if the app cannot tell. */
 export async function hasOtherIdentity<User>(
   user: KnownUser<User>,
   identity: Identity,
@@ -126,7 +126,7 @@ export async function hasOtherIdentity<User>(
     : identities.some(({ issuer, id }) => issuer === identity.issuer && id !== identity.id)
 }
 
-/** One exhaustive switch: what a decision comes to, or the change that it asks for. */
+/** One exhaustive switch: the result of a decision, or the change that it requires. */
 function nextStep<User>(
   decision: Decision,
   { email }: Subject,

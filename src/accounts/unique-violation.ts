@@ -44,7 +44,7 @@ function wrappedIn(error: DriverError): unknown[] {
   return [cause, original, parent, driverError, nativeError, err, ...(Array.isArray(writeErrors) ? writeErrors : [])]
 }
 
-/** Prisma 7 tells `P2002`, and `P2010` for raw SQL; before, `meta.target` has the columns or the name. */
+/** Prisma 7 reports `P2002`, and `P2010` for raw SQL; before, `meta.target` has the columns or the name. */
 function ofPrisma({ code, meta }: DriverError): UniqueViolation | null {
   if ((code !== 'P2002' && code !== 'P2010') || !isObject(meta)) return null
   const { driverAdapterError: adapter, target } = meta
@@ -91,7 +91,7 @@ const SQLITE_COLUMNS = /^[^\s'"`.,()]+\.[^\s'"`.,()]+(?:, [^\s'"`.,()]+\.[^\s'"`
 const SQLITE_INDEX = /^index '([^']+)'$/
 
 /**
- * The driver's own words end the message; Knex puts the statement with its values before them. The code of sqlite3 does
+ * The driver's own text ends the message; Knex puts the statement with its values before it. The code of sqlite3 does
  * not tell unique keys from other constraints, and @photostructure/sqlite gives no `errcode` to a statement that returns
  * rows: there the end of the message decides.
  */
@@ -123,7 +123,7 @@ function ofMongo({ code, keyPattern, message, errmsg }: DriverError): UniqueViol
   if (code !== 11000 && code !== 11001) return null
   const words = String(errmsg ?? message)
   const index = /^[^{]*? index: (\S+) dup key: /.exec(words)?.[1]
-  // An error of many writes says the same of all; which key it was, only its parts say.
+  // A bulk write error is generic; only its parts name the key.
   if (index === undefined && keyPattern === undefined) return null
   return { constraint: index ?? null, columns: isObject(keyPattern) ? Object.keys(keyPattern) : [] }
 }

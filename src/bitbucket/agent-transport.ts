@@ -15,7 +15,7 @@ import {
   type UpstreamRequest,
 } from './upstream-errors'
 
-/** Requests through an agent of the app's own, which decides about connections: for proxies, which need `node:http`. */
+/** Requests through the app's own agent, which manages connections: for proxies, which need `node:http`. */
 export function agentTransport(agent: http.Agent): Transport {
   return {
     request: (upstream) => send(upstream, agent, upstream.method === 'GET'),
@@ -31,7 +31,7 @@ function send(upstream: UpstreamRequest, agent: http.Agent, mayRetry: boolean): 
     const client = url.protocol === 'https:' ? https : http
     const headers = headersOf(upstream)
     if (body !== undefined) headers['content-length'] = Buffer.byteLength(body).toString()
-    // An agent of the app's own may set it otherwise; its options come first.
+    // The app's agent may set it differently; its options come first.
     const options = { method, agent, headers, autoSelectFamilyAttemptTimeout: ATTEMPT_MS }
     const request = begin(() => client.request(url, options))
     let response: http.IncomingMessage | undefined
@@ -57,7 +57,7 @@ function send(upstream: UpstreamRequest, agent: http.Agent, mayRetry: boolean): 
     deadline.add(giveUp)
 
     request.on('error', fail)
-    // Comes last, and always: also when an answer broke off or turned into another protocol.
+    // Always the last event, even if an answer broke off or switched protocols.
     request.on('close', () => {
       if (!response?.complete) fail(Object.assign(new Error('closed'), { code: 'ECONNRESET' }))
     })
@@ -90,7 +90,7 @@ function begin(request: () => http.ClientRequest): http.ClientRequest {
   } catch (cause) {
     throw new BitbucketSignInError(
       'configuration_invalid',
-      '`http.agent` cannot send this request; see `cause`. Bitbucket is reached over https: give an `https.Agent`, or one of a proxy for https.',
+      '`http.agent` cannot send this request; see `cause`. Bitbucket needs https: set an `https.Agent`, or a proxy agent for https.',
       { cause },
     )
   }

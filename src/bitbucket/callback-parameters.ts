@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { scopeMissing } from './upstream-refusals'
 
-/** The parameters of a callback, each a single string of sane length. */
+/** The parameters of a callback, each a single string of bounded length. */
 export interface CallbackParameters {
   readonly state: string | undefined
   readonly code: string | undefined
@@ -14,7 +14,7 @@ export interface CallbackParameters {
 const LIMITS = { state: 1024, code: 2048, error: 256, iss: 512, handover: 4096 } as const
 
 /**
- * Reads the callback's query; no other source counts. A parameter that is repeated, empty, nested or too long spoils
+ * Reads the callback's query; no other source counts. A parameter that is repeated, empty, nested or too long invalidates
  * the whole callback: every reader of such a query picks another value.
  */
 export function readCallback(query: Request['query']): CallbackParameters {

@@ -13,7 +13,7 @@ import { Secret } from '../contract/secret'
 import { type BasePath, parseConnection, type ResolvedConnection } from '../options/connection-options'
 import { type CookieJar, cookieJar } from '../state/sealed-cookie'
 
-/** A connection, validated, with everything that follows from it worked out once. Frozen. */
+/** A validated connection with everything derived from it precomputed. Frozen. */
 export interface ActiveConnection extends ApiClient {
   readonly id: string
   readonly tenant: string | null
@@ -30,7 +30,7 @@ export interface ActiveConnection extends ApiClient {
   /** The scopes to ask for in one string, `undefined` = send none. */
   readonly scope: string | undefined
   readonly authorizationURL: URL
-  /** Where to send the browser to start; everything but these two values is worked out once. */
+  /** Where to send the browser to start; everything but these two values is precomputed. */
   readonly authorizationLocation: (state: string, codeChallenge: string) => string
   /** Base of the API. */
   readonly api: URL
@@ -47,7 +47,7 @@ export interface ActiveConnection extends ApiClient {
   readonly jar: CookieJar
 }
 
-/** What a connection depends on besides its own fields. */
+/** Inputs of a connection other than its own fields. */
 export interface Activation {
   /** Name of the plugin, in its cookies. */
   readonly name: string
@@ -79,7 +79,7 @@ export function activateConnection(connection: Connection, activation: Activatio
     issuer,
     tokenURL: new URL(endpoints.tokenURL),
     apiURL,
-    // Slugs and uuids are lower case at Bitbucket; written otherwise they would match no workspace.
+    // Bitbucket's slugs and uuids are lower case; in any other case they would match no workspace.
     workspaces: Object.freeze([...new Set(resolved.workspaces.map((each) => each.toLowerCase()))]),
     signUp: resolved.signUp,
     trustedProvider: resolved.trustedProvider,
@@ -115,8 +115,8 @@ export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, bas
  * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
  * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
  *
- * On Bitbucket's own hosts the whole address counts. They also serve what anybody pushes: a file called `user` in a
- * repository, asked for through the API, would be the answer to "who is this?".
+ * On Bitbucket's own hosts the whole URL counts. They also serve what anyone pushes: a file called `user` in a
+ * repository, requested through the API, would pass for a profile.
  */
 function serverOf(endpoints: Servers): string {
   const addresses = addressesOf(endpoints)

@@ -13,7 +13,7 @@ export interface Authorizing {
   readonly origin: string
 }
 
-/** Seals a transaction into this browser; what goes to Bitbucket of it. */
+/** Seals a transaction into this browser and returns the parameters for Bitbucket. */
 export function beginAuthorization(
   transactions: Transactions,
   { req, res, connection, origin }: Authorizing,
@@ -24,15 +24,15 @@ export function beginAuthorization(
   return transactions.begin(req, res, jar, bound, hasCustomDomains ? { origin, tenant, application } : null)
 }
 
-/** What is known of the transaction that a callback names. */
+/** The transaction that a callback names, as far as it is known. */
 export type Lookup =
   | { readonly type: 'open'; readonly found: FoundTransaction }
-  /** None of this browser: never started here, cleared, or overwritten. */
+  /** Not in this browser: never started here, cleared, or overwritten. */
   | { readonly type: 'unknown' }
   /** Started under another connection or at another origin. */
   | { readonly type: 'other-connection' }
 
-/** The transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
+/** The transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findAuthorization(
   transactions: Transactions,
   { req, connection, origin }: Authorizing,
@@ -68,8 +68,8 @@ export function deniedWithoutState(
 }
 
 /**
- * Uses the transaction up and gives the code to redeem. Only one callback ever gets it, and never one that is too late.
- * One without a code has nothing to use: only its cookie goes, and it fills no counter.
+ * Consumes the transaction and returns the code to redeem. Only one callback ever gets it, and never a late one.
+ * A callback without a code consumes nothing: only its cookie is cleared, and it fills no counter.
  */
 export async function takeAuthorization(
   transactions: Transactions,

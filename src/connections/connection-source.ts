@@ -24,7 +24,7 @@ export interface ConnectionSource {
   list(): Promise<ListedConnections>
 }
 
-/** What a list found. One bad row of a tenant does not hide the others. */
+/** The listed connections. One tenant's invalid row does not hide the others. */
 export interface ListedConnections {
   readonly connections: readonly ActiveConnection[]
   readonly failures: readonly { readonly tenant: string | null; readonly error: unknown }[]
@@ -53,7 +53,7 @@ export interface SourceOptions {
   readonly name: string
   readonly basePath: string | undefined
   readonly tenantClients: TenantClients | undefined
-  /** Called when a connection is refused that the operator has to decide about. */
+  /** Called when a connection is refused until the operator decides about it. */
   readonly report: (error: BitbucketSignInError, req: Request) => void
 }
 
@@ -67,7 +67,7 @@ const clients = new WeakMap<Connection, Client>()
 /** Connections whose tenant inherits its servers, so that they are as the application's operators chose them. */
 const inheritedServers = new WeakSet<Connection>()
 
-/** Remembers what of this connection is the application's, also behind a function that wraps `connections()`. */
+/** Remembers which parts of this connection are the application's, even behind a function that wraps `connections()`. */
 export function markSource(connection: Connection, client: Client, inheritsServers: boolean): void {
   clients.set(connection, client)
   if (inheritsServers) inheritedServers.add(connection)
@@ -87,7 +87,7 @@ export function connectionSource(
 function fixedSource(connection: Connection, { name, basePath }: SourceOptions): ConnectionSource {
   if (connection.applications !== undefined && connection.application == null) {
     throw configurationError(
-      'connection: `applications` hides a fixed connection from every request. Remove it, or use `connections({ default, application })`, which knows the application of a request.',
+      'connection: `applications` hides a fixed connection from every request. Remove it, or use `connections({ default, application })`, which resolves the application of a request.',
     )
   }
   const fixed = activateConnection(connection, { name, basePath })
@@ -101,7 +101,7 @@ function fixedSource(connection: Connection, { name, basePath }: SourceOptions):
   }
 }
 
-/** Of `connections()`. */
+/** The source for `connections()`. */
 function keyedSource(resolver: KeyedResolver, options: SourceOptions): ConnectionSource {
   const activate = activations(options, (each) => clients.get(each) ?? 'own')
   for (const each of resolver.fixed) activate(each)
@@ -131,7 +131,7 @@ function keyedSource(resolver: KeyedResolver, options: SourceOptions): Connectio
         }
       }
       const [first] = failures
-      // Not one row but their store, or the level that all inherit from.
+      // Not a single row: the store failed, or the level that all inherit from is invalid.
       if (first && (first.tenant === null || connections.length === 0)) throw first.error
       return { connections, failures }
     },
@@ -139,7 +139,7 @@ function keyedSource(resolver: KeyedResolver, options: SourceOptions): Connectio
 }
 
 /**
- * Of the app's own function. Nothing tells which of its clients is the application's: one that names no tenant and
+ * The source for the app's own function. Nothing marks the application's client: one that names no tenant and
  * comes first counts as that. A tenant's own never does by coming first, or an attacker would only have to be early.
  */
 function functionSource(resolver: ConnectionResolver, options: SourceOptions): ConnectionSource {
@@ -151,7 +151,7 @@ function functionSource(resolver: ConnectionResolver, options: SourceOptions): C
       application ??= { ...each }
       return each.clientID === application.clientID ? 'application' : 'own'
     }
-    // The issuer of a tenant must not depend on who came first.
+    // A tenant's issuer must not depend on which client was seen first.
     if (options.tenantClients !== undefined) return 'own'
     const { clientID, clientSecret } = application ?? {}
     return each.clientID === clientID && each.clientSecret === clientSecret ? 'application' : 'own'
@@ -167,7 +167,7 @@ function functionSource(resolver: ConnectionResolver, options: SourceOptions): C
   }
 }
 
-/** Activates connections once per distinct content, so that a row that is read anew costs a comparison. */
+/** Activates connections once per distinct content, so that rereading a row costs only a comparison. */
 function activations({ name, basePath, tenantClients }: SourceOptions, clientOf: (each: Connection) => Client) {
   const known = new Map<string, ActiveConnection>()
   return (each: Connection): ActiveConnection => {
@@ -205,7 +205,7 @@ function checkReach({ endpoints, callbackURL, tenant = null }: Connection): void
   )
 }
 
-/** What is no URL is left to the check of the connection, which names the field. */
+/** An invalid URL is left to the check of the connection, which names the field. */
 function isInside(url: unknown): boolean {
   if (typeof url !== 'string' || !URL.canParse(url)) return false
   const { hostname } = new URL(url)
@@ -228,7 +228,7 @@ function issuerOf(
   )
 }
 
-/** A connection that waits for an answer of the operator; at construction it is a mistake in the options like others. */
+/** Reports a connection that awaits the operator's decision; at construction it is an ordinary mistake in the options. */
 class ClientNotDecided extends BitbucketSignInError {
   constructor(message: string) {
     super('configuration_invalid', message)

@@ -48,8 +48,8 @@ const MAX_CACHED = 10_000
 
 /**
  * Resolves the connection of a request from an application level and tenants that inherit from it. An unknown tenant
- * is not offered anything, least of all the application level's credentials. What is given as values is checked here
- * and throws `configuration_invalid`; what functions give is checked as it comes.
+ * is not offered anything, least of all the application level's credentials. Values are checked here
+ * (`configuration_invalid`); what functions return is checked on each request.
  *
  * @example
  * connections({
@@ -78,7 +78,7 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
       return Object.hasOwn(tenants, tenant) ? levelOf('tenants', tenants[tenant]) : null
     })
 
-  /** Both levels, merged whether offered or not. */
+  /** Both levels, merged, even if not offered. */
   async function merged(key: ConnectionKey): Promise<Connection | null> {
     if (!isKey(key.tenant) || !isKey(key.application)) return null
     const { tenant } = key
@@ -136,8 +136,8 @@ function fixedLevels({ default: base = null, tenants }: ConnectionsOptions): rea
 }
 
 /**
- * What may be looked up: neither the name of a prototype's property, which a plain object would answer with what
- * nobody put there, nor a path, nor anything long or invisible.
+ * Whether an id may be looked up: not the name of a prototype's property, which a plain object would answer with a value
+ * of its prototype, nor a path, nor anything long or invisible.
  */
 function isKey(value: unknown): boolean {
   if (value === null) return true
@@ -145,11 +145,11 @@ function isKey(value: unknown): boolean {
   return /^\P{C}+$/u.test(value) && Buffer.byteLength(value) <= MAX_KEY_BYTES
 }
 
-/** `true`, a text or a list would count as a tenant that overrides nothing, and so inherits everything. */
+/** A boolean, string or array would count as a tenant that overrides nothing, and so inherits everything. */
 function levelOf<Level extends ConnectionOverride>(option: string, value: Level | null | undefined): Level | null {
   if (value === null || value === undefined) return null
   if (typeof value === 'object' && !Array.isArray(value)) return value
-  throw configurationError(`connections: \`${option}\` must give an object, or null where there is none.`)
+  throw configurationError(`connections: \`${option}\` must return an object, or null if there is none.`)
 }
 
 function cache(cacheMs: number) {
@@ -161,7 +161,7 @@ function cache(cacheMs: number) {
     if (entries.size >= MAX_CACHED) entries.clear()
     const value = read()
     entries.set(key, { value, until: now() + cacheMs })
-    // A failure is not an answer to keep.
+    // Failures are not cached.
     value.catch(() => entries.delete(key))
     return value
   }

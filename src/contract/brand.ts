@@ -15,7 +15,7 @@ const CONTROL_OR_BIDI = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u206
 const PATH = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/
 const ACCENT = /^#[0-9a-f]{6}$/i
 
-/** What is wrong with a brand, `null` when nothing is. */
+/** The problem of a brand, `null` if it is valid. */
 export function brandProblem(brand: unknown): string | null {
   if (typeof brand !== 'object' || brand === null) return '`brand` must be an object with a `name`.'
   const { name, logo, accent } = brand as Readonly<Record<string, unknown>>

@@ -1,6 +1,6 @@
 /**
- * The known word that a typing mistake most likely meant, `undefined` if none is near. A beginning of three or more
- * characters counts as near.
+ * The known word that a typo most likely meant, `undefined` if none is close. A prefix of three or more
+ * characters counts as close.
  */
 export function closest(word: string, known: readonly string[]): string | undefined {
   const typed = word.toLowerCase()

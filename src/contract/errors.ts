@@ -73,10 +73,10 @@ export class BitbucketSignInError extends Error {
   }
 }
 
-/** What Express is handed: `next` takes nothing, and some texts, for "go on", and those can be thrown as well. */
+/** The value for `next`, which reads `undefined` and `'route'` as "continue". Apps can throw those as well. */
 export function thrownError(thrown: unknown): object {
   if (typeof thrown === 'object' && thrown !== null) return thrown
-  return new Error('Something was thrown that is no error; see `cause`.', { cause: thrown })
+  return new Error('A value that is not an error was thrown; see `cause`.', { cause: thrown })
 }
 
 /**

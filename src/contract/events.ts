@@ -1,7 +1,7 @@
 import type { Request } from 'express'
 import type { BitbucketSignInError, ErrorCode } from './errors'
 
-/** What can be told to the audit hook. */
+/** The types of events that the audit hook receives. */
 export type SignInEventType =
   | 'started'
   | 'signed_in'
@@ -37,9 +37,9 @@ export interface SignInEvent {
   readonly connection: string | null
   readonly tenant: string | null
   readonly application: string | null
-  /** The app's user id, `null` while nobody is known. */
+  /** The app's user id, `null` while no user is known. */
   readonly userId: string | null
-  /** Bitbucket's `uuid` of the person, `null` before the profile was read. */
+  /** Bitbucket's `uuid` of the account owner, `null` before the profile was read. */
   readonly identityId: string | null
   /** The refusal or fault, `null` on success. */
   readonly code: ErrorCode | null
@@ -52,14 +52,14 @@ export interface SignInEvent {
 /** The audit hook. What it throws or rejects with is ignored: a broken log must not decide who signs in. */
 export type EventListener = (event: SignInEvent) => unknown
 
-/** Where faults go: the error with its `cause`, and the request that met it. */
+/** Called with each error of status 500 or above, its `cause` and the request. */
 export type ErrorListener = (error: BitbucketSignInError, req: Request) => unknown
 
-/** Wraps a listener of the app's so that it can never disturb a sign-in. */
+/** Wraps an app's listener so that it can never disturb a sign-in. */
 export function undisturbed<Told extends unknown[]>(listener: (...told: Told) => unknown): (...told: Told) => void {
   return (...told) => {
     try {
-      // A promise of another library or realm is no instance of this one's `Promise`, and would end the process.
+      // A promise of another library or realm is not an instance of our `Promise`; its rejection would end the process.
       Promise.resolve(listener(...told)).catch(() => {})
     } catch {
       // A broken log must not decide who signs in.

@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import type { Identity, Profile } from './identity'
 import type { Tokens, WorkspaceMembership } from './tokens'
 
-/** What the person set out to do. */
+/** What the user wants to do. */
 export type Intent = 'sign-in' | 'link' | 'reauthenticate'
 
 /** Where a hook call comes from. Frozen; the same for every hook of one request. */
@@ -31,7 +31,7 @@ export interface HookInput<Data = unknown> {
 
 /** The address that goes with a new or claimed account. */
 export interface AccountEmail {
-  /** As Bitbucket or the person wrote it. */
+  /** As Bitbucket or the user wrote it. */
   readonly address: string
   /** Store exactly this as the account's verified flag. */
   readonly verified: boolean
@@ -45,7 +45,7 @@ export interface ProvenEmail extends AccountEmail {
   readonly verifiedBy: 'bitbucket' | 'code'
 }
 
-/** One local account that holds an address, as `getAccountsByEmail` answers. */
+/** One local account that holds an address, as `getAccountsByEmail` returns it. */
 export interface AccountWithEmail<User> {
   readonly user: User
   /** The address as stored. The package compares it itself, so a loose collation cannot make two addresses one. */
@@ -56,16 +56,16 @@ export interface AccountWithEmail<User> {
   readonly autoLink?: boolean
 }
 
-/** A stored identity, as `listIdentities` answers. */
+/** A stored identity, as `listIdentities` returns it. */
 export interface StoredIdentity extends Identity {
   /** The profile as it was stored; the basis of `changes` in `updateProfile`. */
   readonly profile?: Partial<Pick<Profile, 'username' | 'nickname' | 'displayName' | 'avatarUrl'>>
 }
 
-/** How a session came about, as `beforeSignIn` is called with it. */
+/** How the session came about; passed to `beforeSignIn`. */
 export type SignInHow = 'signed_in' | 'signed_up' | 'linked' | 'claimed' | 'reauthenticated'
 
-/** How pages name an account, as `describeUser` answers. */
+/** How pages name an account, as `describeUser` returns it. */
 export interface UserDescription {
   /** Name or address by which the owner recognises the account. */
   readonly label: string
@@ -76,7 +76,7 @@ export interface UserDescription {
 /**
  * The app's side of the contract. Hooks may be async. One that throws, returns the wrong type or has not settled in
  * 15 seconds ends the request without a session: `hook_failed` (500), or `store_unavailable` (503) if it throws
- * `new BitbucketSignInError('store_unavailable', '…')` because its database is away.
+ * `new BitbucketSignInError('store_unavailable', '…')` because its database is unavailable.
  *
  * `user` may be stale: it was read earlier in the request. A hook that changes accounts reads it again inside its own
  * transaction and refuses if it is gone or may not sign in. A hook must not change the id of a `user` it is given
@@ -85,7 +85,7 @@ export interface UserDescription {
 export interface AccountHooks<User, Data = unknown> {
   /**
    * The user who owns this identity, `null` when no such identity is stored, `'orphaned'` when the identity is stored
-   * and its user is gone. Look up by (issuer, id) and by nothing else: names and addresses change hands.
+   * and its user is gone. Look up by (issuer, id) only: names and addresses change hands.
    */
   getUserByIdentity(
     input: HookInput<Data> & { readonly identity: Identity },
@@ -94,8 +94,8 @@ export interface AccountHooks<User, Data = unknown> {
   /**
    * The user with this id (what `userId` returns), `null` if there is none. Users are read again before they are judged
    * and before their session is written, so that a session neither outlives a suspension nor stores old data. Default:
-   * Passport's serializer and deserializer; required if the serialized user is an object, because that object would be
-   * all there is to read (`configuration_invalid`).
+   * Passport's serializer and deserializer; required if the serialized user is an object, because that object would
+   * then be the only data to read (`configuration_invalid`).
    */
   getUserById?(input: HookInput<Data> & { readonly id: string }): User | null | Promise<User | null>
 
@@ -135,7 +135,7 @@ export interface AccountHooks<User, Data = unknown> {
   ): unknown
 
   /**
-   * Gives an address that accounts hold *unverified* to the user who proved it, in ONE transaction: check that no holder
+   * Moves an address that accounts hold *unverified* to the user who proved it, in ONE transaction: check that no holder
    * verified the address meanwhile (throw {@link EmailTakenError}), take the address from every holder, together with
    * pending changes and any user name equal to it, then create a new account with the address marked verified and the
    * identity. Returns the **new** account. Returning a holder is `hook_failed`: a sign-in that was in flight could enter
@@ -161,7 +161,7 @@ export interface AccountHooks<User, Data = unknown> {
       readonly identity: Identity
       /**
        * The user's other identities that an enabled connection serves. Only these count as ways in, if they are still
-       * stored: an identity of a tenant whose connection is gone, or has another issuer now, signs nobody in.
+       * stored: an identity of a tenant whose connection is gone, or now has another issuer, signs no user in.
        */
       readonly remaining: readonly Identity[]
     },
@@ -213,7 +213,7 @@ export interface AccountHooks<User, Data = unknown> {
   ): unknown
 
   /**
-   * `true` lets this user sign in; `false`, or a reason in words, does not: suspended, deleted. Asked before every
+   * `true` lets this user sign in; `false` or a reason as a string does not: suspended, deleted. Called before every
    * session, new accounts included, and once more after the session was saved.
    */
   canSignIn?(input: HookInput<Data> & { readonly user: User }): boolean | string | Promise<boolean | string>

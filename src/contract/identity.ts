@@ -1,19 +1,19 @@
-/** The key of a Bitbucket person: who says it, and Bitbucket's immutable id. Store exactly these two, unique together. */
+/** The key of a Bitbucket account: issuer and immutable id. Store exactly these two, unique together. */
 export interface Identity {
-  /** `https://bitbucket.org`, or where a connection's own `endpoints` are. */
+  /** `https://bitbucket.org`, or the server of a connection's own `endpoints`. */
   readonly issuer: string
   /** Bitbucket's `uuid`, with its braces. Never a name or an address: those change hands. */
   readonly id: string
 }
 
-/** One address as `/user/emails` lists it. `confirmed` is Bitbucket's word; what it is worth is decided by policy. */
+/** One address as `/user/emails` lists it. `confirmed` is Bitbucket's claim; the policy decides its worth. */
 export interface BitbucketEmail {
   readonly address: string
   readonly primary: boolean
   readonly confirmed: boolean
 }
 
-/** A Bitbucket person. Everything but the id may change between two sign-ins. */
+/** A Bitbucket account. Everything but the id may change between two sign-ins. */
 export interface Profile {
   /** Bitbucket's `uuid`, with its braces. */
   readonly id: string

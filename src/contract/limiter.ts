@@ -1,7 +1,7 @@
-/** What a limiter says of a key. It also rejects with one when the key is over its points. */
+/** The state of a key. A limiter also rejects with one when the key is over its points. */
 export interface LimiterCount {
   readonly consumedPoints: number
-  /** Milliseconds until the key begins anew. Without it, pages name the counter's whole duration as the wait. */
+  /** Milliseconds until the key resets. Without it, pages show the counter's whole duration as the wait. */
   readonly msBeforeNext?: number
 }
 
@@ -16,7 +16,7 @@ export interface Limiter {
   get(key: string): Promise<LimiterCount | null>
 }
 
-/** Options for one counter; hand them on to the limiter's constructor. */
+/** Options for one counter; pass them to the limiter's constructor. */
 export interface LimiterOptions {
   readonly keyPrefix: string
   readonly points: number

@@ -9,9 +9,9 @@ import type { RenderPage } from './pages'
 import type { LinkPolicy, SignInPolicy } from './policy'
 import type { PartialTexts } from './texts'
 
-/** Where Bitbucket is. Needed for the fake Bitbucket or a gateway only; all three belong together. */
+/** Bitbucket's endpoints. Needed only for the fake Bitbucket or a gateway; set all three. */
 export interface Endpoints {
-  /** Becomes the address the browser is sent to. */
+  /** The browser is redirected here. */
   readonly authorizationURL: string
   readonly tokenURL: string
   /** API base, for example `https://api.bitbucket.org/2.0`. */
@@ -26,7 +26,7 @@ export interface Endpoints {
 
 /** One OAuth client at Bitbucket and what it may do here. */
 export interface Connection {
-  /** Names the connection in events and hooks. Default `'default'`; a resolver function must give it. */
+  /** Names the connection in events and hooks. Default `'default'`; a resolver function must set it. */
   readonly id?: string
   /** Bitbucket's *Key*; sent as `client_id`. */
   readonly clientID: string
@@ -40,14 +40,14 @@ export interface Connection {
   /** Scopes beyond `account email`, which are always asked for. `false` = send no `scope` at all. */
   readonly scope?: string | readonly string[] | false
   /**
-   * Whether an address that is confirmed at Bitbucket counts as proven here. Default `false`: a code is mailed first.
+   * Whether an address that is confirmed at Bitbucket counts as proven here. Default `false`: a code is emailed first.
    * With `true` a confirmed Bitbucket address opens a matching verified account without a further question, so
    * anyone who takes over an address at Bitbucket takes over the account here.
    */
   readonly trustedProvider?: boolean
-  /** `false` = not offered, and sign-ins in flight end. Default `true`. */
+  /** `false` = not offered, and sign-ins in flight are refused. Default `true`. */
   readonly enabled?: boolean
-  /** Whether people without an account get one. Default `true`; else `sign_up_disabled`. */
+  /** Whether users without an account get one. Default `true`; otherwise they get `sign_up_disabled`. */
   readonly signUp?: boolean
   /** `false` = works, but `offered()` and `button()` do not show it. Default `true`. */
   readonly visible?: boolean
@@ -61,7 +61,7 @@ export interface Connection {
   readonly origins?: readonly string[]
   /**
    * Only members of one of these workspaces may sign in: slugs or `{uuid}`s, in any case. The uuid survives a rename.
-   * An empty list admits everybody, and lifts what the application level asks.
+   * An empty array admits everyone, even if the application level names workspaces.
    */
   readonly workspaces?: readonly string[]
   readonly endpoints?: Endpoints
@@ -72,23 +72,23 @@ export interface Connection {
 }
 
 /**
- * Finds the connection for a request; `null` = not offered here. It must answer the same at start and callback. With
- * custom domains it is also asked at the host of the central callback, and must name all `origins` there;
- * `connections()` finds the tenant's own connection by itself.
+ * Finds the connection for a request; `null` = not offered here. It must return the same at start and callback. With
+ * custom domains it is also called at the host of the central callback, and must name all `origins` there;
+ * `connections()` finds the tenant's connection automatically.
  */
 export type ConnectionResolver = (req: Request) => Connection | null | Promise<Connection | null>
 
-/** Who controls an OAuth client: the app's own operators, or somebody else. */
+/** Who controls an OAuth client: the app's own operators, or others. */
 export type ClientOwner = 'ours' | 'theirs'
 
-/** The answer for all tenants, or one for each client; `tenant` is `null` when the connection names none. */
+/** One value for all tenants, or a function called for each client; `tenant` is `null` when the connection names none. */
 export type TenantClients = ClientOwner | ((clientID: string, tenant: string | null) => ClientOwner)
 
 /** What `sendEmailCode` receives. */
 export interface EmailCodeMessage {
-  /** The address to mail to; checked, so it fits a header line. */
+  /** The recipient; validated, so it is safe in a header line. */
   readonly to: string
-  /** The code as to be shown: `XXXX-XXXX`. Put no link beside it: mail scanners follow links. */
+  /** The code as shown to the user: `XXXX-XXXX`. Do not add a link: mail scanners follow links. */
   readonly code: string
   readonly expiresAt: Date
   /** What the code is for. */
@@ -111,7 +111,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   readonly connection: Connection | ConnectionResolver
   /**
    * Who controls the OAuth clients that tenants bring. There is no default: a tenant whose `clientID` and `clientSecret`
-   * are not the application level's is refused until this is answered (at construction, or `connection_unavailable`).
+   * are not the application level's is refused until this is set (at construction, or `connection_unavailable`).
    *
    * The attack: anyone who controls a client can be handed the codes of everyone who allows it. Such a code, finished in the
    * attacker's own browser at the tenant's host, would sign in to the victim's account of the whole application.
@@ -128,7 +128,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   /** How the package finds and stores your users. Required; six hooks are enough, see docs/reference/hooks.md. */
   readonly accounts: AccountHooks<User, Data>
   /**
-   * Mails a one-time code; awaited at most 5 seconds. Required unless the policy never asks for a code
+   * Emails a one-time code; awaited for at most 5 seconds. Required unless the policy never asks for a code
    * (`untrustedEmail` not `verify` and `missingEmail` not `ask`).
    */
   readonly sendEmailCode?: (message: EmailCodeMessage) => unknown
@@ -149,14 +149,14 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   readonly session?: {
     /**
      * Session keys carried across rotation at sign-in, for example `cart`. Default none: what an anonymous visitor wrote
-     * stays behind. A lifetime that a hook gives the session (`req.session.cookie.maxAge`) goes along by itself.
+     * stays behind. A lifetime that a hook gives the session (`req.session.cookie.maxAge`) is kept automatically.
      */
     readonly keep?: readonly string[]
   }
   readonly paths?: {
-    /** Where a sign-in without `returnTo` ends. Default `/`. */
+    /** Return URL of a sign-in without `returnTo`. Default `/`. */
     readonly signedIn?: string
-    /** Where a sign-in without `returnTo` ends that created an account. Default: `signedIn`. */
+    /** The same for a sign-in that created an account. Default: `signedIn`. */
     readonly signedUp?: string | undefined
     /** The app's own sign-in page; without one, the page that has the button. Default `/login`. */
     readonly signIn?: string
@@ -189,13 +189,13 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   /** Separates cookies, keys and counters of several plugins in one process. Default `'bitbucket'`. */
   readonly name?: string
   /**
-   * Makes the atomic counters. Default: in memory, at most 100,000 keys each, refusing when full. Give PostgreSQL or
-   * Redis when several processes serve one site; `'memory'` says that one process does, where that cannot be seen.
+   * Makes the atomic counters. Default: in memory, at most 100,000 keys each, refusing when full. Use PostgreSQL or
+   * Redis when several processes serve one site; `'memory'` confirms that one process does, if that cannot be detected.
    */
   readonly limiter?: LimiterFactory | 'memory'
   /**
    * Name, logo and colour of the app on our pages; a function chooses by request, for tenants. A brand that a function
-   * gets wrong, or fails to return, is reported to `onError` and left out. Default: none.
+   * throws on or gets wrong is reported to `onError` and left out. Default: none.
    */
   readonly brand?: Brand | ((req: Request) => Brand | null)
   /** Replaces pages. */
@@ -207,8 +207,8 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   /** Audit hook. */
   readonly onEvent?: EventListener
   /**
-   * Told of every fault that the person at the browser cannot fix (status 500 and above): of the setup, of a hook, of a
-   * store, of the mailer, of Bitbucket, with its `cause`. The page they get says nothing of it. Default: `console.error`.
+   * Called with every error of status 500 or above and its `cause`: setup mistakes, failures of hooks, stores, the mailer
+   * or Bitbucket. The page that the user gets discloses nothing of it. Default: `console.error`.
    */
   readonly onError?: ErrorListener
   readonly http?: {
@@ -223,7 +223,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
 
 /** The part of a Passport instance that is used; structural, because `new Passport()` has another declared type. */
 export interface PassportLike {
-  // biome-ignore lint/suspicious/noExplicitAny: declared by others, called by nobody here
+  // biome-ignore lint/suspicious/noExplicitAny: declared by Passport, never called here
   authenticate(...args: any[]): any
   // biome-ignore lint/suspicious/noExplicitAny: Passport declares only the half of them that registers
   serializeUser?(...args: any[]): any
@@ -234,17 +234,17 @@ export interface PassportLike {
 /** The default scopes of every sign-in. */
 export const BASE_SCOPES = ['account', 'email'] as const
 
-/** Where Bitbucket Cloud is. @see https://developer.atlassian.com/cloud/bitbucket/oauth-2/ */
+/** The endpoints of Bitbucket Cloud. @see https://developer.atlassian.com/cloud/bitbucket/oauth-2/ */
 export const BITBUCKET_ENDPOINTS: Endpoints = Object.freeze({
   authorizationURL: 'https://bitbucket.org/site/oauth2/authorize',
   tokenURL: 'https://bitbucket.org/site/oauth2/access_token',
   apiURL: 'https://api.bitbucket.org/2.0',
 })
 
-/** Who vouches for identities of Bitbucket Cloud. */
+/** The issuer of Bitbucket Cloud's identities. */
 export const BITBUCKET_ISSUER = 'https://bitbucket.org'
 
-/** Makes a `configuration_invalid` error: what is wrong, then how to fix it. */
+/** Makes a `configuration_invalid` error: the problem, then the fix. */
 export function configurationError(message: string, cause?: unknown): BitbucketSignInError {
   return new BitbucketSignInError('configuration_invalid', message, cause === undefined ? undefined : { cause })
 }

@@ -10,34 +10,34 @@ export interface PageForm {
   readonly fields: Readonly<Record<string, string>>
 }
 
-/** What every page knows. */
+/** Fields of every page. */
 interface PageBase {
   readonly texts: Texts
   /** How the app presents itself, `null` without the option `brand`. */
   readonly brand: Brand | null
 }
 
-/** A refusal or fault, with the ways out that make sense. */
+/** A refusal or fault, with the links that can help. */
 export interface ErrorPage extends PageBase {
   readonly name: 'error'
   readonly code: ErrorCode
   /** HTTP status of the answer. */
   readonly status: number
-  /** Does the same step again, with the page that was asked for; `null` where that cannot help. */
+  /** Retries the same step with the requested page; `null` if that cannot help. */
   readonly retryHref: string | null
-  /** Another way on, the app's own sign-in page or the page to go back to. */
+  /** The app's own sign-in page, or the page to go back to. */
   readonly backHref: string
 }
 
-/** Bitbucket named no address: asks for one. */
+/** Asks for an address, because Bitbucket named none. */
 export interface EmailAddressPage extends PageBase {
   readonly name: 'email-address'
-  /** The Bitbucket person's display name. */
+  /** Display name of the Bitbucket account. */
   readonly displayName: string
   readonly error: ErrorCode | null
-  /** The address that was typed and refused, to be corrected; else empty. */
+  /** The address that was typed and refused, to be corrected; otherwise empty. */
   readonly typedAddress: string
-  /** Field of the person: `address`. */
+  /** The user fills in: `address`. */
   readonly submit: PageForm
   readonly cancel: PageForm
 }
@@ -45,11 +45,11 @@ export interface EmailAddressPage extends PageBase {
 /** `sent`; `unsure` = handed to the mailer, which failed or was slow; `none` = no code yet. A code works in either case. */
 export type CodeDelivery = 'sent' | 'unsure' | 'none'
 
-/** A code was mailed, or is about to be: asks for it. */
+/** Asks for the code that was emailed, or is about to be. */
 export interface EmailCodePage extends PageBase {
   readonly name: 'email-code'
   readonly displayName: string
-  /** For example `v***@example.com`; whole where the user typed it. */
+  /** For example `v***@example.com`; unmasked if the user typed it. */
   readonly maskedAddress: string
   readonly delivery: CodeDelivery
   /** Whether `delivery` is `sent`. */
@@ -62,12 +62,12 @@ export interface EmailCodePage extends PageBase {
   /** Seconds until another code may be asked for; 0 = now. */
   readonly resendInSeconds: number
   readonly error: ErrorCode | null
-  /** The other address that was typed and refused, to be corrected; else empty. */
+  /** The other address that was typed and refused, to be corrected; otherwise empty. */
   readonly typedAddress: string
-  /** Field of the person: `code`. */
+  /** The user fills in: `code`. */
   readonly verify: PageForm
   readonly resend: PageForm
-  /** Present when the person typed the address and may type another. Field: `address`. */
+  /** Set when the user typed the address and may type another. Field: `address`. */
   readonly changeAddress: PageForm | null
   readonly cancel: PageForm
 }
@@ -79,7 +79,7 @@ export interface ProvePage extends PageBase {
   readonly maskedAddress: string
   /** The app's own sign-in page. */
   readonly signInHref: string
-  /** `account_exists` when somebody is signed in whose account does not match; else `null`. */
+  /** `account_exists` when the signed-in user's account does not match; otherwise `null`. */
   readonly error: ErrorCode | null
   readonly cancel: PageForm
 }
@@ -95,19 +95,19 @@ export interface ConfirmLinkPage extends PageBase {
   readonly cancel: PageForm
 }
 
-/** Signed in, and came back from Bitbucket as somebody the app does not know: link to this account, or switch? */
+/** A signed-in user came back from Bitbucket with an unknown identity: link it to this account, or switch? */
 export interface ChoosePage extends PageBase {
   readonly name: 'choose'
   readonly displayName: string
   readonly identityLabel: string
   readonly accountLabel: string
-  /** `null` where the app cannot link. */
+  /** `null` if the app cannot link. */
   readonly link: PageForm | null
   readonly switch: PageForm
   readonly cancel: PageForm
 }
 
-/** Signed in, and came back from Bitbucket as another user: switch? Names nothing of the other user. */
+/** A signed-in user came back from Bitbucket as another user: switch? Discloses nothing about that user. */
 export interface SwitchPage extends PageBase {
   readonly name: 'switch'
   readonly displayName: string
@@ -117,11 +117,11 @@ export interface SwitchPage extends PageBase {
   readonly cancel: PageForm
 }
 
-/** Starts linking for the signed-in user, and lists what is linked. */
+/** Starts linking for the signed-in user, and lists the linked identities. */
 export interface LinkPage extends PageBase {
   readonly name: 'link'
   readonly accountLabel: string
-  /** What is linked already. */
+  /** The linked identities. */
   readonly linked: readonly { readonly label: string; readonly unlink: PageForm | null }[]
   /** `null` when no further identity may be linked. */
   readonly link: PageForm | null
@@ -133,7 +133,7 @@ export interface ReauthenticatePage extends PageBase {
   readonly name: 'reauthenticate'
   readonly accountLabel: string
   readonly start: PageForm
-  /** Confirms by the app's own means instead, when Bitbucket is not at hand. */
+  /** Confirms by the app's own means, when Bitbucket is unavailable. */
   readonly otherHref: string
   readonly backHref: string
 }
@@ -143,7 +143,7 @@ export interface MembershipPage extends PageBase {
   readonly name: 'membership'
   readonly accountLabel: string
   readonly start: PageForm
-  /** Goes on without Bitbucket for a while; `null` when the grace period is over. */
+  /** Continues without Bitbucket for a while; `null` when the grace period is over. */
   readonly goOn: PageForm | null
   readonly backHref: string
 }
@@ -156,13 +156,13 @@ export interface SignInAgainPage extends PageBase {
   readonly backHref: string
 }
 
-/** An inert page that reloads itself once, so that a SameSite=Strict session cookie comes along. */
+/** An inert page that reloads itself once, so that a SameSite=Strict session cookie is sent. */
 export interface ResumePage extends PageBase {
   readonly name: 'resume'
   readonly href: string
 }
 
-/** Everything a page shows; `name` tells which. */
+/** Everything a page shows; `name` identifies the page. */
 export type Page =
   | ErrorPage
   | EmailAddressPage
@@ -182,6 +182,6 @@ export type PageName = Page['name']
 
 /**
  * Replaces pages. Return the HTML of a whole document, or `undefined` to keep the built-in page of that name.
- * Escape what you insert: display names are written by strangers.
+ * Escape everything you insert: strangers choose their display names.
  */
 export type RenderPage = (name: PageName, page: Page) => string | undefined | Promise<string | undefined>

@@ -1,19 +1,19 @@
-/** The app's choices, all with a safe default. */
+/** The app's policy; every default is safe. */
 export interface SignInPolicy {
   /**
-   * What to do with an address that nobody proved. `verify` (default): mail a code. `omit`: create without an address.
+   * What to do with an unproven address. `verify` (default): email a code. `omit`: create without an address.
    * `unverified`: create with the address marked unverified; this one reveals whether an account exists, and once the
-   * address is proven to you by other means, its identities from before must go: they may be a stranger's. `reject`.
+   * address is proven by other means, remove its earlier identities: they may belong to a stranger. `reject`.
    */
   readonly untrustedEmail: 'verify' | 'unverified' | 'omit' | 'reject'
-  /** What to do without any address. `ask` (default): ask for one and mail a code. `allow`: create without. `reject`. */
+  /** What to do without any address. `ask` (default): ask for one and email a code. `allow`: create without. `reject`. */
   readonly missingEmail: 'ask' | 'allow' | 'reject'
   /**
    * What to do when an account holds the proven address. `link` (default): link when a trusted provider confirmed it
    * and the account's own address is verified; prove otherwise. `prove`: always ask to sign in to it first. `reject`.
    */
   readonly matchingAccount: 'link' | 'prove' | 'reject'
-  /** Whether our code alone links to an account with that verified address. Default `false`: reading one mail is less than owning the account. */
+  /** Whether our code alone links to an account with that verified address. Default `false`: reading one email proves less than owning the account. */
   readonly codeOpensAccount: boolean
   /** `one` (default) Bitbucket identity per user, or `many`. */
   readonly identitiesPerUser: 'one' | 'many'
@@ -25,10 +25,10 @@ export interface SignInPolicy {
   readonly canProve: boolean
 }
 
-/** The app's choices for linking. */
+/** The app's policy for linking. */
 export interface LinkPolicy {
   /**
-   * What the app knows of its own users' addresses.
+   * What the app knows about its users' addresses.
    *
    * - `verified` (default): the app verifies them, and `emailVerified` of the hooks says which. An account whose address
    *   is not verified cannot link: a stranger could have made it and wait inside it for the address's owner.

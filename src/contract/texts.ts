@@ -1,7 +1,7 @@
 import { BitbucketSignInError, type ErrorCode } from './errors'
 
 /**
- * Every text that a person can read: on our pages, in the `message` of a JSON refusal, on the button. Plain text, never
+ * Every text that a user can read: on our pages, in the `message` of a JSON refusal, on the button. Plain text, never
  * HTML. A name in braces is replaced by its value; each text names the ones it may use, and may leave them out.
  */
 export interface Texts {
@@ -18,7 +18,7 @@ export interface Texts {
   readonly common: {
     /** Title of a page that shows an error: `{title}`. Said first, so that a screen reader announces the error. */
     readonly errorTitle: string
-    /** Drops what is waiting. */
+    /** Cancels the pending sign-in. */
     readonly cancel: string
     /** Link to the app's page that this one was reached from. */
     readonly back: string
@@ -29,9 +29,9 @@ export interface Texts {
   }
   /** A refusal or fault. */
   readonly error: {
-    /** Does the same step again. */
+    /** Retries the same step. */
     readonly retry: string
-    /** Instead of it, when a recent sign-in is missing. */
+    /** Shown instead of `retry` when a recent sign-in is missing. */
     readonly confirm: string
     /** Shown so that users can quote it to support: `{code}`. */
     readonly code: string
@@ -44,7 +44,7 @@ export interface Texts {
     readonly label: string
     readonly submit: string
   }
-  /** Asks for the mailed code. */
+  /** Asks for the emailed code. */
   readonly emailCode: {
     /** When a code is on its way. */
     readonly heading: string
@@ -83,7 +83,7 @@ export interface Texts {
     readonly heading: string
     /** `{displayName}`, `{address}` (masked) */
     readonly intro: string
-    /** When somebody is signed in to an account that is not the one: `{address}` (masked). */
+    /** When the user is signed in to a different account: `{address}` (masked). */
     readonly otherAccount: string
     readonly signIn: string
   }
@@ -91,20 +91,20 @@ export interface Texts {
   readonly confirmLink: {
     readonly heading: string
     readonly intro: string
-    /** What the person should know before confirming. */
+    /** What the user should know before confirming. */
     readonly warning: string
     readonly submit: string
   }
-  /** Signed in, and Bitbucket named somebody unknown here. */
+  /** The user is signed in, and came back from Bitbucket with an unknown identity. */
   readonly choose: {
     readonly heading: string
-    /** Where the account can be linked. */
+    /** When the account can be linked. */
     readonly intro: string
-    /** Where it cannot. */
+    /** When it cannot. */
     readonly introWithoutLink: string
     /** `{account}` */
     readonly link: string
-    /** Signs in as the person at Bitbucket, in a new session. */
+    /** Signs in as the Bitbucket user, in a new session. */
     readonly switch: string
     readonly stay: string
   }
@@ -410,13 +410,13 @@ export function fillText(text: string, values: Readonly<Record<string, string | 
   )
 }
 
-/** Names in braces that a text uses, each once. */
+/** The placeholders of a text, without duplicates. */
 export function placeholdersOf(text: string): ReadonlySet<string> {
   return new Set([...text.matchAll(PLACEHOLDER)].map((match) => match[1] ?? ''))
 }
 
 /**
- * The base with some texts replaced. A key that does not exist, a value that is no string, or a placeholder that the
+ * The base with some texts replaced. A key that does not exist, a value that is not a string, or a placeholder that the
  * text never gets throws `configuration_invalid`, so that a typo shows at start and not on the page.
  */
 export function mergeTexts(base: Texts, overrides: PartialTexts | undefined): Texts {
@@ -444,12 +444,12 @@ function mergeInto(path: string, base: object, overrides: object, reference: obj
 }
 
 function checkedText(where: string, value: unknown, reference: string): string {
-  if (typeof value !== 'string' || value.trim() === '') throw invalid(`\`${where}\` must be a text that is not empty.`)
+  if (typeof value !== 'string' || value.trim() === '') throw invalid(`\`${where}\` must be a non-empty string.`)
   const allowed = placeholdersOf(reference)
   for (const name of placeholdersOf(value)) {
     if (allowed.has(name)) continue
     const instead = allowed.size === 0 ? 'It has none' : `It may use {${[...allowed].join('}, {')}}`
-    throw invalid(`\`${where}\` names {${name}}, which is never filled. ${instead}.`)
+    throw invalid(`\`${where}\` uses {${name}}, which is never filled in. ${instead}.`)
   }
   return value
 }

@@ -1,9 +1,9 @@
 import type { ClientOwner, Connection } from '../contract/options'
 
-/** What a tenant may say: any field of a connection. A field left out is inherited. */
+/** What a tenant may override: any field of a connection. Omitted fields are inherited. */
 export type ConnectionOverride = Partial<Omit<Connection, 'id' | 'tenant' | 'application'>>
 
-/** Who is asking for a connection. */
+/** The tenant and application that need a connection. */
 export interface ConnectionKey {
   readonly tenant: string | null
   readonly application: string | null
@@ -16,8 +16,8 @@ export type Unavailable = 'disabled' | 'application-not-allowed' | 'no-credentia
 export type EffectiveConnection = { readonly connection: Connection } | { readonly unavailable: Unavailable }
 
 /**
- * Puts the application level and a tenant together, field by field; `null` when the result is not a whole connection.
- * `clientID` and `clientSecret` come together. Own credentials do not inherit trust, because anyone who controls an OAuth
+ * Merges the application level and a tenant, field by field; `null` when the result is not a complete connection.
+ * `clientID` and `clientSecret` come in pairs. A tenant's own credentials do not inherit trust, because anyone who controls an OAuth
  * client can obtain codes of its users; own `endpoints` inherit no credentials either, or a tenant's server could
  * collect the application's secret.
  */
@@ -53,14 +53,14 @@ export function effectiveConnection(
   return unavailable ? { unavailable } : { connection }
 }
 
-/** Whether a tenant's client is not the application's: equal means that id **and** secret are. */
+/** Whether a tenant's client differs from the application's, in id **or** secret. */
 export function bringsOwnClient(base: Connection | null, override: ConnectionOverride): boolean {
   const { clientID, clientSecret } = definedFields(override)
   if (clientID === undefined) return false
   return clientID !== base?.clientID || clientSecret !== base?.clientSecret
 }
 
-/** Whose word an identity is, or why the connection must not be used before the app has answered `tenantClients`. */
+/** The issuer of a connection's identities, or why the connection must not be used before `tenantClients` is set. */
 export type IssuerDecision = { readonly issuer: string } | { readonly refused: 'not-answered' | 'no-tenant' }
 
 /**
@@ -90,7 +90,7 @@ export function tenantOfIssuer(issuer: string): string | null {
   }
 }
 
-/** Whether a level brings both halves of its credentials or none. */
+/** Whether a level sets both halves of its credentials or neither. */
 export function hasWholeCredentials(level: ConnectionOverride): boolean {
   return 'clientID' in level === 'clientSecret' in level
 }
@@ -103,7 +103,7 @@ export function unavailability(connection: Connection): Unavailable | null {
   return null
 }
 
-/** Whether a person with these memberships may sign in; without a list of workspaces everybody may. */
+/** Whether a user with these memberships may sign in; everyone may if no workspaces are named. */
 export function isAdmitted(
   workspaces: readonly string[],
   memberships: readonly { readonly slug: string; readonly uuid: string }[],
@@ -114,7 +114,7 @@ export function isAdmitted(
   )
 }
 
-/** The fields that say something: a row of a database has every column, and an empty one means "left out". */
+/** The fields that are set: a database row has every column, and an empty one means "omitted". */
 export function definedFields<Level extends Partial<Connection>>(
   level: Level,
 ): { -readonly [Key in keyof Level]?: Level[Key] } {

@@ -2,17 +2,17 @@ import type { AccountEmail, ProvenEmail } from '../contract/hooks'
 import type { BitbucketEmail } from '../contract/identity'
 
 /**
- * What an address is worth.
+ * How well an address is proven.
  *
  * - `none`: there is no address.
- * - `asserted`: Bitbucket says it, nobody proved it.
+ * - `asserted`: Bitbucket names it, without proof.
  * - `bitbucket`: confirmed at Bitbucket, and the connection trusts Bitbucket.
  * - `code`: Bitbucket named it, and our one-time code proved it for this very identity.
- * - `typed`: the person typed it, and our one-time code proved it. It never opens or claims an account.
+ * - `typed`: the user typed it, and our one-time code proved it. It never opens or claims an account.
  */
 export type EmailLevel = 'none' | 'asserted' | 'bitbucket' | 'code' | 'typed'
 
-/** The address of a sign-in with its worth. `address` is `null` exactly when the level is `none`. */
+/** The address of a sign-in with its level. `address` is `null` exactly when the level is `none`. */
 export type SignInEmail =
   | { readonly level: 'none'; readonly address: null }
   | { readonly level: Exclude<EmailLevel, 'none'>; readonly address: string }
@@ -23,9 +23,9 @@ const DOMAIN_LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/
 const TOP_LEVEL_LABEL = /\.[A-Za-z][^.]*$/
 
 /**
- * Whether this is an address we mail to and compare: ASCII, dot-atom local part, letter-digit-hyphen domain with a
+ * Whether we accept this address for email and comparison: ASCII, dot-atom local part, letter-digit-hyphen domain with a
  * dot whose last label begins with a letter, at most 254 characters. Quoted, internationalised, bracketed and numeric
- * forms are no addresses here: different systems read them differently, and that difference is how one address becomes
+ * forms are not accepted: systems read them differently, and that is how one address becomes
  * two.
  */
 export function isAddress(value: string): boolean {
@@ -41,7 +41,7 @@ export function comparableAddress(address: string): string {
 }
 
 /**
- * The address that counts: the one that is primary and confirmed, else the only confirmed one, else the primary.
+ * The address that counts: the confirmed primary, otherwise the only confirmed one, otherwise the primary.
  * Two primaries contradict each other and count as none.
  */
 export function chooseEmail(emails: readonly BitbucketEmail[]): BitbucketEmail | undefined {
@@ -53,7 +53,7 @@ export function chooseEmail(emails: readonly BitbucketEmail[]): BitbucketEmail |
   return confirmed.length === 1 ? confirmed[0] : primary
 }
 
-/** The worth of what Bitbucket lists, before any code. Trust alone proves nothing: the address must be confirmed too. */
+/** Judges what Bitbucket lists, before any code. Trust alone proves nothing: the address must be confirmed too. */
 export function judgeEmail(emails: readonly BitbucketEmail[], trustedProvider: boolean): SignInEmail {
   const chosen = chooseEmail(emails)
   if (!chosen) return { level: 'none', address: null }
@@ -80,8 +80,8 @@ export function unverifiedEmail(address: string): AccountEmail {
 }
 
 /**
- * An address as pages show it: first character and domain, so that users know which mailbox to open. The hidden part is
- * always the same length, so the mask tells nothing of it.
+ * An address as pages show it: first character and domain, so that users know which mailbox to open. The hidden part
+ * always has the same length, so the mask does not reveal it.
  */
 export function maskAddress(address: string): string {
   const [local = '', domain = ''] = address.split('@')

@@ -9,13 +9,13 @@ export interface Membership {
   readonly workspaces: readonly { readonly slug: string; readonly uuid: string }[]
   /** When Bitbucket confirmed them, in milliseconds since 1970. */
   readonly at: number
-  /** When the user last chose "Go on". */
+  /** When the user last chose to continue without confirming. */
   readonly wentOnAt?: number
 }
 
-/** What a guard demands of a membership. */
+/** What a guard requires of a membership. */
 export interface MembershipRules {
-  /** One of these is needed. */
+  /** Any one of these suffices. */
   readonly workspaces: readonly string[]
   readonly maxAgeMs: number
   readonly graceMs: number
@@ -28,15 +28,15 @@ export interface MembershipSource {
 }
 
 /**
- * `confirmed` passes. `grace` may go on without Bitbucket once more; `unconfirmed` may not. `elsewhere` is a current
+ * `confirmed` passes. `grace` may continue without Bitbucket once more; `unconfirmed` may not. `elsewhere` is a current
  * member of other workspaces than those that the guard asks for.
  */
 export type MembershipVerdict = 'confirmed' | 'grace' | 'unconfirmed' | 'elsewhere'
 
-/** How long "Go on" holds before the page appears again: 15 minutes. */
+/** How long continuing without confirmation lasts before the page appears again: 15 minutes. */
 export const GO_ON_MS = 15 * 60 * 1000
 
-/** Judges what the session says of a membership. `null` = it says nothing. */
+/** Judges the membership stored in the session, `null` if there is none. */
 export function decideMembership(
   membership: Membership | null,
   rules: MembershipRules,
@@ -45,7 +45,7 @@ export function decideMembership(
 ): MembershipVerdict {
   if (!membership || membership.identity.issuer !== source.issuer) return 'unconfirmed'
   const { workspaces, at, wentOnAt } = membership
-  // What the connection no longer admits was confirmed under rules that have changed since.
+  // A membership that the connection no longer admits was confirmed under older rules.
   if (!isAdmitted(source.workspaces, workspaces)) return 'unconfirmed'
   const isWithin = (since: number, ms: number) => isRecent(new Date(since), now, ms)
   const isMember = isAdmitted(rules.workspaces, workspaces)

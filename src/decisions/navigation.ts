@@ -1,16 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Headers in which browsers, past and present, mark a request that runs ahead of the user. */
+/** Headers by which browsers, past and present, mark a prefetch. */
 const PURPOSES = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz', 'x-sec-purpose'] as const
 const SPECULATIVE = /^\s*(?:prefetch|prerender|preview)/i
 
 /**
- * Whether a user may be behind this request: a click, an address typed, a redirect, or a page's own `fetch`. Loads ahead
- * of a click, subresources and frames are not: anybody's page can cause them. A browser that sends none of these headers
+ * Whether a user may be behind this request: a click, an address typed, a redirect, or a page's own `fetch`. Prefetches
+ * subresources and frames are not: any page can cause them. A browser that sends none of these headers
  * is believed.
  *
  * `Sec-Fetch-Dest` of a navigation is `document`, or `empty` when a service worker passes it on; every other value names
- * a subresource or a frame, including those that are yet to come. `Sec-Fetch-User` says nothing: a script's navigation
+ * a subresource or a frame, including future ones. `Sec-Fetch-User` is not consulted: a script's navigation
  * and a redirect after a form lack it.
  *
  * @see https://www.w3.org/TR/fetch-metadata/

@@ -6,7 +6,7 @@ const ENCODED_SEPARATOR = /%(?:2f|5c|[01][0-9a-f]|7f)/i
 const DOT_SEGMENT = /^(?:\.|%2e){1,2}$/i
 const SIGN_OUT = new Set(['logout', 'log-out', 'signout', 'sign-out'])
 const BASE = 'https://return-to.invalid'
-/** What a router at `/` answers itself; everything beside it is the app's. Without trailing slash, so `''` is the start. */
+/** What a router at `/` answers itself; everything else is the app's. Without a trailing slash, so `''` is the start. */
 const ROUTES_AT_ROOT = new Set([
   '',
   '/callback',
@@ -23,7 +23,7 @@ const ROUTES_AT_ROOT = new Set([
   '/cancel',
 ])
 
-/** Where the app must not send people back to. */
+/** Return URLs that are not accepted. */
 export interface ReturnToRules {
   /** Public path of our router: returning there would loop. */
   readonly basePath: string
@@ -32,7 +32,7 @@ export interface ReturnToRules {
 }
 
 /**
- * A path of this site to go back to, exactly as it was given, or `undefined`. It is checked by character and by parse,
+ * A return URL on this site, exactly as it was passed, or `undefined`. It is checked by character and by parsing,
  * and must be emitted byte for byte: what was parsed and written again is a different string with a different meaning
  * (`/.//evil.example` becomes `//evil.example`).
  */
@@ -52,7 +52,7 @@ export function parseReturnTo(value: unknown, rules: ReturnToRules): string | un
 
 /** Our own routes, the sign-in page and sign-out routes: returning there loops or undoes the sign-in. */
 function isForbiddenRoute(path: string, rules: ReturnToRules): boolean {
-  // The page of links is ours and a page like any other. Only as we write it: what a proxy reads as it may be elsewhere.
+  // The link page is an ordinary page. Only in our spelling: what a proxy reads as it may be elsewhere.
   if (path === `${rules.basePath.replace(/\/+$/, '')}/link`) return false
   const route = comparablePath(path)
   if (isOwnRoute(route, comparablePath(rules.basePath)) || route === comparablePath(rules.signInPath)) return true
@@ -65,7 +65,7 @@ function isOwnRoute(route: string, base: string): boolean {
 
 /**
  * Express matches paths in any case and with or without a trailing slash; proxies in front of it decode letters and
- * drop what stands behind a `;`. A path that is ours for any of them is compared as ours.
+ * drop everything after a `;`. A path that is ours for any of them is treated as ours.
  */
 function comparablePath(path: string): string {
   return path.split('/').map(comparableSegment).join('/').replace(/\/+$/, '')
@@ -76,7 +76,7 @@ function comparableSegment(segment: string): string {
   try {
     decoded = decodeURIComponent(segment)
   } catch {
-    // What does not decode is compared as it is; the segments beside it decode all the same.
+    // A segment that does not decode is compared as it is; the others are decoded.
   }
   return decoded.toLowerCase().replace(/;.*$/s, '')
 }

@@ -23,7 +23,7 @@ export interface SignInFacts {
   readonly holders: readonly Holder[]
 }
 
-/** What is to be done; `row` is the row of the decision table that matched (docs/concepts.md). Indexes point into `facts.holders`. */
+/** The decision; `row` is the row of the decision table that matched (docs/concepts.md). Indexes point into `facts.holders`. */
 export type Decision =
   | { readonly type: 'sign-in'; readonly row: 1 }
   | { readonly type: 'ask-address'; readonly row: 2 }
@@ -34,7 +34,7 @@ export type Decision =
   | { readonly type: 'prove'; readonly row: 5 | 8 | 9; readonly holder: number }
   | { readonly type: 'refuse'; readonly row: 0 | 2 | 4 | 5 | 6 | 7 | 8 | 9; readonly code: RefusalCode }
 
-/** Codes the decision can refuse with. */
+/** The error codes of refusals. */
 export type RefusalCode = Extract<
   ErrorCode,
   | 'account_disabled'
@@ -47,14 +47,14 @@ export type RefusalCode = Extract<
 >
 
 /**
- * From more accounts than these no address is claimed. Each of them is asked about, so without an end a squatter could
+ * The maximum number of holders from which an address is claimed. Hooks run for each, so without a limit a squatter could
  * make one sign-in cost any number of hooks; and a claim from some of them would leave the address with the others.
  */
 export const MAX_CLAIMED = 20
 
 /**
- * Whether accounts may be looked up by address at all. Where this is `false` the answer is the same for every address,
- * so it tells a stranger nothing.
+ * Whether accounts may be looked up by address at all. If `false`, the response is the same for every address,
+ * so strangers learn nothing from it.
  */
 export function consultsHolders(facts: Omit<SignInFacts, 'holders'>, policy: SignInPolicy): boolean {
   if (facts.identity !== 'unknown' || facts.email === 'none') return false
@@ -131,7 +131,7 @@ function decideOwner(
   return opens && owner.autoLink ? { type: 'link', row: 8, holder: index } : prove(8, owner, index, policy)
 }
 
-/** Accounts hold the address and none ever proved it: one of them may be waiting for its rightful owner to fill it. */
+/** Accounts hold the address and none ever proved it: one of them may be a trap for the rightful owner. */
 function decideSquatters(
   level: 'bitbucket' | 'code' | 'typed',
   holders: readonly Holder[],
@@ -153,7 +153,7 @@ function create(row: 2 | 4 | 5 | 6, email: 'none' | 'unverified' | 'proven', pol
   return policy.signUp ? { type: 'create', row, email } : { type: 'refuse', row, code: 'sign_up_disabled' }
 }
 
-/** Whether the account may get one more identity. Under 'one' an app that cannot tell is an app that has one. */
+/** Whether the account may get one more identity. Under 'one', an app that cannot tell is treated as having one. */
 function hasRoom({ hasOtherIdentity }: Holder, policy: SignInPolicy): boolean {
   return policy.identitiesPerUser === 'many' || hasOtherIdentity === false
 }
@@ -167,24 +167,24 @@ function refuseExisting(row: 5 | 8 | 9): Decision {
   return { type: 'refuse', row, code: 'account_exists' }
 }
 
-/** A decision in plain sentences, so that an owner can see why somebody was let in, held or refused. */
+/** Explains a decision in plain sentences: why a user was admitted, stopped or refused. */
 export function explain(decision: Decision): string {
   const line = `Row ${decision.row}: `
   switch (decision.type) {
     case 'sign-in':
       return `${line}the Bitbucket identity is stored and its user may sign in; address and trust were not consulted.`
     case 'ask-address':
-      return `${line}Bitbucket named no address; the person is asked for one and has to prove it by a mailed code.`
+      return `${line}Bitbucket named no address; the user is asked for one and has to prove it by an emailed code.`
     case 'verify-address':
-      return `${line}Bitbucket named an address that is not proven; a code is mailed to it, and no account was looked up.`
+      return `${line}Bitbucket named an address that is not proven; a code is emailed to it, and no account was looked up.`
     case 'create':
       return line + CREATED[decision.email]
     case 'link':
       return `${line}one account has proved this address, the sign-in proved it too, and the policy lets that open the account; the identity is linked to it.`
     case 'claim':
-      return `${line}accounts hold this address but never proved it; it is taken from them, and the address goes to the person who proved it, in a new account.`
+      return `${line}accounts hold this address but never proved it; it is taken from them, and the address goes to the user who proved it, in a new account.`
     case 'prove':
-      return `${line}an account holds this address; the person has to sign in to it in the app's own way and confirm the link.`
+      return `${line}an account holds this address; the user has to sign in to it in the app's own way and confirm the link.`
     case 'refuse':
       return line + REFUSED[decision.code]
   }

@@ -51,7 +51,7 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
       `A request to ${path} is answered with status ${status} before it reaches the router.`,
       status >= 500
         ? 'See the error in the log of the app. Most often passport.session() found no req.session: express-session is missing, comes later, or its cookie.path does not cover the router.'
-        : 'Look at what is mounted in front of the router; it answers first.',
+        : 'Look at what is mounted before the router; it answers first.',
     )
   }
   if (elsewhere !== null) {
@@ -170,7 +170,7 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
       return problem(
         'session',
         'There is no req.session at the router.',
-        'Put app.use(session({ … })) of express-session in front of app.use(…, bitbucket.router), without a cookie.path that leaves the router out.',
+        'Put app.use(session({ … })) of express-session before app.use(…, bitbucket.router), without a cookie.path that leaves the router out.',
       )
     case 'mounted-later':
       return problem(
@@ -188,7 +188,7 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
 }
 
 function passportFinding({ passport, session }: RequestSighting, reads: boolean | null): DoctorFinding {
-  const mount = 'Put app.use(passport.session()) after express-session and in front of the router.'
+  const mount = 'Put app.use(passport.session()) after express-session and before the router.'
   if (passport === 'too-old') {
     return problem(
       'passport-session',
@@ -209,7 +209,7 @@ function passportFinding({ passport, session }: RequestSighting, reads: boolean 
   if (reads === false) {
     return problem(
       'passport-session',
-      'passport.initialize() is mounted, and passport.session() is not in front of the router: nobody stays signed in.',
+      'passport.initialize() is mounted, and passport.session() is not before the router: nobody stays signed in.',
       mount,
     )
   }

@@ -201,7 +201,7 @@ async function comeBack(
 const CAUSES: Readonly<Record<string, string>> = {
   configuration_invalid:
     'The log of the app names the option. Most often: cookie.secure behind a proxy, without app.set("trust proxy", 1) or with a proxy that does not pass `X-Forwarded-Proto: https`.',
-  session_missing: 'Put express-session, then passport.session(), in front of the router.',
+  session_missing: 'Put express-session, then passport.session(), before the router.',
   connection_unavailable: 'No connection is offered at this address: check `enabled`, the tenant and the application.',
   origin_not_allowed:
     'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy pass `X-Forwarded-Proto: https` and the host; the log of the app names the origin that was seen.',

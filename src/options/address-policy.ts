@@ -2,7 +2,7 @@ import { type BitbucketSignInOptions, configurationError } from '../contract/opt
 
 const ABOUT_ADDRESSES = ['untrustedEmail', 'missingEmail', 'matchingAccount', 'codeOpensAccount'] as const
 
-/** Refuses options that contradict `policy.localAddresses`. Looks at what the app wrote, before defaults. */
+/** Refuses options that contradict `policy.localAddresses`. Checks what the app set, before defaults. */
 export function checkAddressPolicy<User>({ policy, accounts, connection }: BitbucketSignInOptions<User>): void {
   if (policy?.localAddresses === 'unverified' && accounts.claimAddress) {
     throw configurationError(

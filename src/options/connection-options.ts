@@ -16,7 +16,7 @@ import { lazily, type Zod } from './zod'
 
 const credential = (z: Zod) =>
   z
-    // The most common mistake: the value comes from an environment that lacks it.
+    // The most common mistake: a missing environment variable.
     .string({ error: 'is not a string; is the environment variable set?' })
     .min(1, { error: 'is empty; is the environment variable set?' })
     .refine((value) => value === value.trim(), { error: 'begins or ends with a space or line break. Remove it' })
@@ -61,7 +61,7 @@ const CONTAINER = 'For a container of your own network, set `endpoints.allowPriv
 
 const [onHttps, ONLY_HTTPS] = isSecure(CONTAINER)
 
-/** `http://bitbucket:3001` is how one container calls another; the app has to say that it means its own network. */
+/** `http://bitbucket:3001` is how one container calls another; the app must allow its own network explicitly. */
 const endpointRules = (mayBePrivate: boolean): readonly UrlRule[] => [
   IS_WEB,
   [(url) => onHttps(url) || (mayBePrivate && isPrivateHost(url.hostname)), ONLY_HTTPS],
@@ -165,8 +165,8 @@ function halvesOf(given: ConnectionOverride): Problem | undefined {
 }
 
 /**
- * Why the router would never see this callback, `undefined` when it does. A path that does not end in /callback is taken
- * for one that the app rewrites; the doctor checks that it arrives.
+ * Why the router would never see this callback, `undefined` if it does. A path that does not end in /callback is assumed
+ * to be rewritten by the app; the doctor checks that it arrives.
  */
 function outsideRouter(callbackURL: string, basePath: BasePath): string | undefined {
   if (basePath === null) return undefined
@@ -178,7 +178,7 @@ function outsideRouter(callbackURL: string, basePath: BasePath): string | undefi
   }
   const expected = `${(basePath ?? '').replace(/\/+$/, '')}/callback`
   if (basePath === undefined || pathname.toLowerCase() === expected.toLowerCase()) return undefined
-  return `must have the path ${expected}, because \`basePath\` is ${basePath}; another one never reaches the router. Leave \`basePath\` out, or correct one of the two`
+  return `must have the path ${expected}, because \`basePath\` is ${basePath}; any other path never reaches the router. Leave \`basePath\` out, or correct one of the two`
 }
 
 /** Where fields were entered: a whole connection, or what one tenant of `connections()` overrides. */
@@ -191,7 +191,7 @@ export interface CheckConnectionOptions {
 
 /** One problem of one field. */
 export interface ConnectionProblem {
-  /** The field of the connection, or the unknown name that was given. */
+  /** The field of the connection, or the unknown name. */
   readonly field: string
   /** One or two sentences for an operator. */
   readonly message: string

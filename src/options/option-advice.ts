@@ -3,12 +3,12 @@ import { closest } from '../contract/closest'
 
 const places = new Map<string, () => readonly string[]>()
 
-/** Makes the option names of a group known, so that a name in the wrong group is sent to the right one. */
+/** Registers the option names of a group, so that messages can name the right group for a misplaced option. */
 export function registerGroup(group: string, names: () => readonly string[]): void {
   places.set(group, names)
 }
 
-/** What to do about an option that does not exist. */
+/** The fix for an option that does not exist. */
 export function adviceOn(key: string, schema: ZodObject, path: readonly PropertyKey[]): string {
   const known = knownKeys(schema, path)
   const elsewhere = groupOf(key)
@@ -23,7 +23,7 @@ export function adviceOn(key: string, schema: ZodObject, path: readonly Property
 
 const groupOf = (key: string): string | undefined => [...places].find(([, names]) => names().includes(key))?.[0]
 
-/** What other packages and the OAuth specifications call our options, in lower case without punctuation. */
+/** Names of our options in other packages and the OAuth specifications, in lower case without punctuation. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   redirecturi: 'callbackURL',
   redirecturl: 'callbackURL',

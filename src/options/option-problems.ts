@@ -42,7 +42,7 @@ export function problemsOf(schema: ZodObject, value: unknown): readonly Problem[
 type Issue = NonNullable<ReturnType<ZodObject['safeParse']>['error']>['issues'][number]
 
 function refusal(schema: ZodObject, value: unknown, where: string, issues: readonly Issue[]) {
-  // A misspelt option is also a missing one; the name that was written is what has to be fixed.
+  // A misspelt option is also a missing one; the misspelt name is the one to fix.
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as Issue)
   const path = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys') {
@@ -59,7 +59,7 @@ const valueAt = (value: unknown, { path }: Issue): unknown =>
 
 const topOf = ({ path }: Issue): string | undefined => (path.length === 0 ? undefined : String(path[0]))
 
-/** Names the part of a field: an entry of an array counts from 1, as people do. */
+/** Names the part of a field; entries of an array count from 1. */
 function innerOf({ path: [, inner] }: Issue): string {
   if (inner === undefined) return ''
   return typeof inner === 'number' ? `Entry ${inner + 1} ` : `\`${String(inner)}\` `
@@ -69,7 +69,7 @@ const ended = (text: string) => (/[.?]$/.test(text) ? text : `${text}.`)
 
 const sentence = (text: string) => ended(text.replace(/^[a-z]/, (letter) => letter.toUpperCase()))
 
-/** The problem in our words: those of zod speak of its own internals. */
+/** The problem in our words: zod's messages describe its internals. */
 function factOf(issue: Issue, given: unknown): string {
   if (/^(?:must|is|begins) /.test(issue.message)) return issue.message
   if (given === undefined) return 'is missing'

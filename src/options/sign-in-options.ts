@@ -28,7 +28,7 @@ const hooks = (z: Zod) => {
   } satisfies Record<keyof AccountHooks<unknown>, unknown>)
 }
 
-/** Instances of classes are welcome, so methods on a prototype count as well. */
+/** Class instances are accepted, so methods on a prototype count. */
 function accounts(z: Zod) {
   const schema = hooks(z)
   const names = Object.keys(schema.shape)
@@ -172,7 +172,7 @@ export function parseOptions<User>(options: BitbucketSignInOptions<User>): Resol
   const { name, secrets, policy, paths, session, http } = parse(optionsSchema(), options, 'bitbucketSignIn')
   checkAddressPolicy(options)
   requireEndOtherSessions(options.accounts)
-  // Where users have no addresses, an account without one is complete.
+  // If users have no addresses, an account without one is complete.
   if (policy.localAddresses === 'none') Object.assign(policy, { untrustedEmail: 'omit', missingEmail: 'allow' })
   if (!options.sendEmailCode && (policy.untrustedEmail === 'verify' || policy.missingEmail === 'ask')) {
     throw configurationError(

@@ -30,7 +30,7 @@ interface DeadOptions {
   readonly application?: unknown
 }
 
-/** Refuses what would never take effect: a tenant's own gate would then be passed in silence. */
+/** Refuses options that would never take effect: a tenant's `workspaces` would silently not apply. */
 export function checkDeadOptions({ default: base, tenants, tenantIds, tenant, application }: DeadOptions): void {
   const given = typeof tenants === 'function' || Object.keys(tenants ?? {}).length > 0
   if (given && !tenant) {

@@ -4,7 +4,7 @@ import type { Zod } from './zod'
 /** One rule for a URL, and the message when it is broken. Rules are asked in order; the first broken one is reported. */
 export type UrlRule = readonly [holds: (url: URL) => boolean, message: string]
 
-/** A string that holds a URL and keeps the rules. */
+/** A URL as a string that satisfies the rules. */
 export function urlSchema(z: Zod, notAbsolute: string, rules: readonly UrlRule[]) {
   return z.string({ error: notAbsolute }).superRefine((value, context) => {
     const message = brokenRule(value, notAbsolute, rules)
@@ -20,7 +20,7 @@ export function brokenRule(value: string, notAbsolute: string, rules: readonly U
 }
 
 /**
- * Browsers take `;`, `'` and `*` in a host. Our Content-Security-Policy lists hosts, where a semicolon begins another
+ * Browsers accept `;`, `'` and `*` in a host. In our Content-Security-Policy, a semicolon would begin another
  * directive; and a pattern would be compared literally and match nothing.
  */
 const PLAIN_HOST: UrlRule = [
@@ -32,7 +32,7 @@ const WEB: ReadonlySet<string> = new Set(['http:', 'https:'])
 
 export const IS_WEB: UrlRule = [({ protocol }) => WEB.has(protocol), 'must begin with https://']
 
-/** `otherwise` names the way out for a host that is not loopback. */
+/** `otherwise` names the fix for a host that is not loopback. */
 export const isSecure = (otherwise: string): UrlRule => [
   ({ protocol, hostname }) => protocol === 'https:' || isLoopback(hostname),
   `must be https; plain http is for loopback only (localhost, 127.0.0.1). ${otherwise}`,
@@ -47,7 +47,7 @@ export const NO_FRAGMENT: UrlRule = [({ hash }) => hash === '', 'must not have a
 
 export const NO_QUERY: UrlRule = [({ search }) => search === '', 'must not have a query (`?…`)']
 
-/** Whether a literal host is inside a private network. DNS is not asked, so a name that resolves there is not noticed. */
+/** Whether a literal host is inside a private network. DNS is not queried, so a name that resolves to one is not detected. */
 export function isPrivateHost(hostname: string): boolean {
   if (isLoopback(hostname)) return false
   const host = hostname.replace(/^\[|\]$/g, '')

@@ -103,7 +103,7 @@ export function dataOf(state: unknown): unknown {
   const problem = problemOfData(state)
   if (problem === null) return state
   throw configurationError(
-    `passport.authenticate: \`state\`: ${problem}. Keep the rest at your server and pass a key to it.`,
+    `passport.authenticate: \`state\`: ${problem}. Keep the rest on your server and pass a key to it.`,
   )
 }
 

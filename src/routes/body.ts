@@ -15,7 +15,7 @@ export const readBody: RequestHandler = (req, res, next) => {
   parseForm(req, res, (error?: unknown) => (error ? done(error) : parseJson(req, res, done)))
 }
 
-/** Body parsers of every kind set `_body`; Express 4 gives an empty object even where nothing was read. */
+/** Body parsers of every kind set `_body`; Express 4 sets an empty object even if nothing was read. */
 function isRead(req: Request): boolean {
   return (
     (req as { _body?: unknown })._body === true ||

@@ -25,7 +25,7 @@ const RESUMED = 'resumed'
 
 /**
  * `GET /callback`. The order is the defence: parameters, state and its cookie, issuer, a session that can be signed in
- * to, the transaction used up, and only then the first byte to Bitbucket.
+ * to, the transaction consumed, and only then the first byte to Bitbucket.
  */
 export async function callback<User>(visit: Visit<User>): Promise<void> {
   try {
@@ -41,8 +41,8 @@ const WAS_LED_HOME = 'h'
 const LED_HOME_MS = 60_000
 
 /**
- * Whether a used or unknown callback leads a signed-in user home instead of to an error: nothing is wrong for them. Only
- * once a minute, or a home page that starts a sign-in would go round in circles.
+ * Whether a used or unknown callback redirects a signed-in user home instead of to an error: nothing is wrong for them. Only
+ * once a minute, or a home page that starts a sign-in would loop.
  */
 function leadsHome<User>({ req, res, services, connection: { jar } }: Visit<User>): boolean {
   const current = wantsJson(req) ? null : currentUser(req, services.userId)
@@ -74,7 +74,7 @@ async function finish<User>(visit: Visit<User>): Promise<void> {
   }
 }
 
-/** The open transaction of this callback, in this browser, at this origin, for this very connection. Nothing is used up. */
+/** The open transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
   const parameters = receivedParameters(visit)
   const lookup = findAuthorization(visit.services.transactions, visit, parameters)
@@ -100,19 +100,19 @@ function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters):
 }
 
 /**
- * The connection changed since the start, or another one was resolved. The browser is told what everybody is told; who
- * runs the site is told more, because a resolver that answers differently here refuses every sign-in.
+ * The connection changed since the start, or another one was resolved. The browser gets the usual refusal; the
+ * operator gets details, because a resolver that returns another connection here refuses every sign-in.
  */
 function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInError {
   const error = new BitbucketSignInError(
     'state_invalid',
-    'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is as it should be. Each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.',
+    'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is expected. If it happens each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.',
   )
   services.report(error, req)
   return error
 }
 
-/** The parameters as Bitbucket sent them, here or by way of the central callback. */
+/** The parameters as Bitbucket sent them, directly or through the central callback. */
 function receivedParameters<User>({ req, query, services, connection, origin }: Visit<User>): CallbackParameters {
   const parameters = readCallback(query)
   if (parameters.handover === undefined) return parameters
@@ -127,11 +127,11 @@ function receivedParameters<User>({ req, query, services, connection, origin }: 
   return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
 }
 
-/** Someone may be trying to have another server's code sent to theirs; or a setup that cannot work is tried out. */
+/** Either an attempt to have another server's code sent to the attacker's, or a setup that cannot work. */
 function otherServer(): BitbucketSignInError {
   return new BitbucketSignInError(
     'state_invalid',
-    'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with `endpoints` of its own needs a `callbackURL` on a host of its own, at which it is the connection of the request.',
+    'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with its own `endpoints` needs a `callbackURL` on its own host, at which it is the connection of the request.',
   )
 }
 
@@ -150,7 +150,7 @@ async function resume<User>({ req, res, services, connection }: Visit<User>): Pr
   await sendPage(services, req, res, { name: 'resume', href }, connection)
 }
 
-/** Trades the code for the person behind it, and admits members only where the connection says so. */
+/** Exchanges the code for the user's identity, and admits members only if the connection names workspaces. */
 export async function exchangeFor<User>(
   visit: Visit<User>,
   transaction: Transaction,
@@ -163,7 +163,7 @@ export async function exchangeFor<User>(
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(exchange, taken, { skipEmails: services.policy.localAddresses === 'none' })
     visit.about.identityId = result.person.identity.id
-    // At every sign-in; no answer is no membership.
+    // At every sign-in; without an answer there is no membership.
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) {
       await endMembersSession(visit, transaction, result.person.identity)
       throw workspaceRequired()
@@ -191,7 +191,7 @@ async function endMembersSession<User>(
   await signOut(visit.req)
 }
 
-/** The addresses may come after the answer to the browser; that they may not be read is told all the same. */
+/** The addresses may arrive after the response to the browser; a missing scope is reported all the same. */
 async function reportMissingScope<User>(visit: Visit<User>, emails: IdentifiedPerson['emails']): Promise<void> {
   const failed = await emails.then(
     (read) => read.failed,

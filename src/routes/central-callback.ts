@@ -27,7 +27,7 @@ export async function openCallback<User>(services: Services<User>, req: Request,
   return goesOnElsewhere(visit) ? visit : openVisit(services, req, res, query)
 }
 
-/** Nothing is spent by a HEAD, a POST or an OPTIONS: link previews and scanners send them. */
+/** HEAD, POST and OPTIONS consume nothing: link previews and scanners send them. */
 function onlyGet(res: Response): BitbucketSignInError {
   res.setHeader('Allow', 'GET')
   return new BitbucketSignInError('method_not_allowed', 'The callback answers GET only.')
@@ -39,7 +39,7 @@ export function goesOnElsewhere<User>({ services, query, connection, origin }: V
   return from !== null && origin === connection.origin && origin !== from.origin
 }
 
-/** Sends the sign-in on to where it started, sealed for that origin alone, which must still be configured. */
+/** Redirects the sign-in to the origin where it started, sealed for it alone; it must still be configured. */
 export async function handOver<User>({ req, res, query, services, connection }: Visit<User>): Promise<void> {
   const { state = '', code = null, error = null, iss } = readCallback(query)
   const origin = startingPoint(services, query)?.origin ?? ''
@@ -58,14 +58,14 @@ export async function handOver<User>({ req, res, query, services, connection }: 
 
 /**
  * The server whose answers come to this callback: that of the connection at this host, otherwise of the application
- * level. What `state` says does not count, or a tenant with endpoints of its own could be sent the codes of everybody else.
+ * level. What `state` says does not count, or a tenant with its own endpoints could receive the codes of all others.
  */
 async function serverHere<User>({ source }: Services<User>, req: Request): Promise<string> {
   const connection = (await source.resolve(req)) ?? (await source.registered(null))
   return connection?.server ?? BITBUCKET_ISSUER
 }
 
-/** Where the sign-in of this callback started, if its `state` says so; what is odd about it, the callback refuses. */
+/** Where the sign-in of this callback started, if its `state` names it; the callback refuses anything invalid. */
 function startingPoint<User>({ transactions }: Services<User>, query: Request['query']): StartingPoint | null {
   if (Object.hasOwn(query, 'handover') || typeof query.state !== 'string') return null
   return transactions.parseState(query.state)?.from ?? null

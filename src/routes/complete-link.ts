@@ -14,7 +14,7 @@ import { confirmedMembership, finish, type Outcome, readAllowed, refusal } from 
 import { sendOn } from './reply'
 import { accountsOf, destinationOf, tell, type Visit } from './visit'
 
-/** Ends a callback that was started to link. */
+/** Completes a callback that was started to link. */
 export async function completeLink<User>(
   visit: Visit<User>,
   { person, tokens }: SignInResult,
@@ -32,13 +32,13 @@ export async function completeLink<User>(
   sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
 }
 
-/** Without these nobody can tell what the user has already, or that the account is theirs to link to. */
+/** Without these, the user's identities are unknown, and the page cannot name the account. */
 export function requireLinkHooks<User>({ has }: GuardedHooks<User>): void {
   if (has.describe && has.list) return
   throw configurationError('Linking needs the hooks `describeUser` and `listIdentities`. Add them to `accounts`.')
 }
 
-/** Links an identity to the signed-in user, if the table allows it: one write, a new session, the other ones ended. */
+/** Links an identity to the signed-in user, if the table allows it: one write, a new session, all others ended. */
 export async function linkTo<User>(
   visit: Visit<User>,
   accounts: Accounts<User>,
@@ -51,7 +51,7 @@ export async function linkTo<User>(
   await finishLink(visit, { accounts, known, outcome, ...linking })
 }
 
-/** An identity that came back from Bitbucket to be linked. */
+/** An identity to be linked, as it came back from Bitbucket. */
 type Linking<User> = Required<Pick<Outcome<User>, 'membership'>> & {
   readonly linkable: Linkable
   readonly tokens: Tokens | null
@@ -69,13 +69,13 @@ export async function finishLink<User>(
 ): Promise<void> {
   const { identity, profile } = linkable
   if (outcome.type === 'refuse') throw refusal(outcome.code)
-  // Linked by another request of the same user: from here on it is linked all the same.
+  // Linked by another request of the same user: the outcome is the same.
   if (outcome.type === 'refresh') tell(visit, 'linked', { userId: rest.known.id, identityId: identity.id })
   const signedInWith = { profile, how: 'linked', tokens } as const
   await finish(visit, { ...rest, identity, signedInWith, heldBy: 'user', carry: 'everything', at: null })
 }
 
-/** Ends a callback that was started to confirm who is at the keyboard. */
+/** Completes a callback that was started to reauthenticate. */
 export async function completeReauthentication<User>(
   visit: Visit<User>,
   { person, tokens }: SignInResult,

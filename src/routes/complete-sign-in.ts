@@ -18,7 +18,7 @@ import { keepOrSendCode } from './mail-code'
 import { sendOn } from './reply'
 import { accountsOf, destinationOf, policyOf, tell, type Visit } from './visit'
 
-/** Ends a callback of a plain sign-in: signed in, waiting for something, or refused. */
+/** Completes the callback of a plain sign-in: signed in, pending, or refused. */
 export async function completeSignIn<User>(
   visit: Visit<User>,
   { person, tokens }: SignInResult,
@@ -58,12 +58,12 @@ export async function completeSignIn<User>(
   })
 }
 
-/** How the sign-in ended that this callback only brings tokens for. Another identity is another sign-in. */
+/** The outcome of the sign-in for which this callback only brings tokens. Another identity is another sign-in. */
 function endedBefore({ after }: Transaction, { issuer, id }: Identity): SignInHow | undefined {
   return after?.identity.issuer === issuer && after.identity.id === id ? after.how : undefined
 }
 
-/** For a new user, addresses that could not be read must not look like none; a permission that is missing means none. */
+/** For a new user, unreadable addresses must not look like none; a missing permission means none. */
 async function profileWithEmails<User>(
   { profile, emails }: IdentifiedPerson,
   found: FoundIdentity<User>,
@@ -73,20 +73,20 @@ async function profileWithEmails<User>(
   return { ...profile, emails: list }
 }
 
-/** A sign-in that has been resolved, with what it takes to end it. */
+/** A resolved sign-in, with everything needed to complete it. */
 export interface Finish<User> {
   readonly subject: Subject
   readonly accounts: Accounts<User>
   readonly resolution: Resolution<User>
-  /** What travelled with it. */
+  /** The app's data of this sign-in. */
   readonly carried: Carrying
   /** The sign-in that this one only fetches tokens for: it has ended before. */
   readonly ended?: SignInHow | undefined
-  /** What to remember if it has to wait. */
+  /** The record to store if it has to wait. */
   readonly pending: () => Pending
   /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
   readonly tokens: Tokens | null
-  /** What the new session takes over: everything of the same user, nothing of another one. */
+  /** What crosses over: everything of the same user, nothing of another one. */
   readonly carry: Carry
   readonly membership: Outcome<User>['membership'] & {}
 }
@@ -129,7 +129,7 @@ export function leave<User>(visit: Visit<User>, { identity, carried, how, outcom
   sendOn(req, res, outcome, `${connection.basePath || '/'}${query}`)
 }
 
-/** Where a signed-in user goes, and what a JSON client is told. */
+/** Where a signed-in user is redirected, and what a JSON client receives. */
 export interface Leaving {
   readonly identity: Identity
   readonly carried: Carrying
@@ -139,7 +139,7 @@ export interface Leaving {
   readonly waited: boolean
 }
 
-/** What travels with a sign-in. */
+/** What is kept with a sign-in. */
 type Carrying = Pick<Transaction, 'returnTo' | 'data'>
 
 /** A record of this sign-in, should it have to wait. */
@@ -166,7 +166,7 @@ export function newPending<User>(
   }
 }
 
-/** Remembers the sign-in and shows where it goes on. */
+/** Stores the pending sign-in and redirects to its next page. */
 export function wait<User>({ req, res, services, connection }: Visit<User>, pending: Pending): void {
   services.pendings.store(req, res, connection.jar, pending, now())
   const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'

@@ -50,7 +50,7 @@ export async function submitChoice<User>(visit: Visit<User>): Promise<void> {
   }
 }
 
-/** `POST /cancel`: drops what is waiting, if it is what the form was shown for. */
+/** `POST /cancel`: drops the pending sign-in, if the form was shown for it. */
 export async function cancel<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services, connection } = visit
   const found = services.pendings.read(req, connection.jar)
@@ -100,15 +100,15 @@ async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: 
   )
 }
 
-/** The person signed in to the matching account and says that both are theirs. */
+/** The user has signed in to the matching account and confirms that both are theirs. */
 async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { req, services } = visit
   const { pending, startedAt } = await takeUpPending(visit, ['prove'])
   const current = currentUser(req, services.userId)
   if (!current) return sendProvePage(visit, pending, null)
   visit.about.userId = current.id
-  // Nobody was signed in when this began, but that says nothing of the session shown now: an old one, stolen or put
-  // back, proves nothing, and here it would be turned into a way in that lasts.
+  // No user was signed in when this began, but the current session may be an old one, stolen or put
+  // back: it proves nothing, and would become a permanent way in.
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
   await assertSessionUnchanged(req)
   const accounts = accountsOf(visit, 'sign-in', pending)
@@ -123,7 +123,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
-/** Signed in, came back as somebody unknown, and wants that identity linked to this account. */
+/** A signed-in user who came back with an unknown identity links it to this account. */
 async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending, startedAt } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit)
@@ -138,8 +138,8 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
 }
 
 /**
- * Signed in, and wants to go on as the Bitbucket person instead. Nothing of the old session crosses over. Where more
- * is to be asked first, the old session ends now: what is waiting waits with nobody signed in.
+ * A signed-in user continues as the Bitbucket user instead. Nothing of the old session crosses over. If more
+ * has to be asked first, the old session ends now: the sign-in is pending with no user signed in.
  */
 async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   const { pending, startedAt } = await takeUpPending(visit, ['choose', 'switch'])

@@ -2,7 +2,7 @@ import type { Request, RequestHandler, Router } from 'express'
 
 /**
  * Answers `GET`s of these paths ahead of the router's own walk over its table. Every other request, also another
- * spelling of the same path, takes the walk. A start costs 6 % less CPU for it (plain mount, sessions in memory).
+ * spelling of the same path, takes the walk. It saves 6 % CPU per start (plain mount, sessions in memory).
  */
 export function answerDirectly(router: Router, routes: Readonly<Record<string, RequestHandler>>): void {
   const table = new Map(Object.entries(routes))

@@ -9,7 +9,7 @@ import { membershipEntry, membershipOf } from '../session/membership-stamp'
 import { type Carry, sessionChanged, signIn } from '../session/rotate-session'
 import { tell, type Visit } from './visit'
 
-/** The end of a step that leaves a user signed in. All changes of accounts are committed. */
+/** The outcome of a step that leaves a user signed in. All changes of accounts are committed. */
 export interface Outcome<User> {
   readonly accounts: Accounts<User>
   readonly known: KnownUser<User>
@@ -27,11 +27,11 @@ export interface Outcome<User> {
    * before.
    */
   readonly heldBy: 'identity' | 'user'
-  /** What the new session takes over: everything of the same user, nothing of another one. */
+  /** What crosses over: everything of the same user, nothing of another one. */
   readonly carry: Carry
   /** The time that stamps the sign-in; `null` keeps the old stamp. */
   readonly at: number | null
-  /** What becomes of the membership that the old session knew of. Default: it is kept. */
+  /** What happens to the membership in the old session. Default: it is kept. */
   readonly membership?: (before: Membership | null) => Membership | null
 }
 
@@ -89,8 +89,8 @@ export async function readAllowed<User>(hooks: GuardedHooks<User>, known: KnownU
 }
 
 /**
- * Asked after the session was saved. A change of accounts commits first and ends sessions afterwards: it either sees the
- * saved session and ends it, or was committed before this and is seen here.
+ * Called after the session was saved. A change of accounts commits first and ends sessions afterwards: it either sees the
+ * saved session and ends it, or was committed earlier and is seen here.
  */
 export async function assertEntitled<User>({ accounts, known, identity, heldBy }: Outcome<User>): Promise<void> {
   const { hooks } = accounts
@@ -120,7 +120,7 @@ async function updateProfile<User>(
   tell(visit, 'profile_changed', { userId: known.id, identityId: identity.id })
 }
 
-/** The stored fields that Bitbucket now says otherwise, `undefined` when there are none. */
+/** The stored fields that differ from Bitbucket's, `undefined` if there are none. */
 function changesOf(stored: StoredIdentity['profile'], profile: Profile): (StoredIdentity['profile'] & {}) | undefined {
   if (!stored) return undefined
   const fields = ['username', 'nickname', 'displayName', 'avatarUrl'] as const
@@ -128,7 +128,7 @@ function changesOf(stored: StoredIdentity['profile'], profile: Profile): (Stored
   return changed.length === 0 ? undefined : Object.fromEntries(changed.map((field) => [field, profile[field]]))
 }
 
-/** A signed-in user waits for nothing. */
+/** A signed-in user has no pending sign-in. */
 async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
   const found = services.pendings.read(req, connection.jar)
   if (found) await services.pendings.finish(res, connection.jar, found.pending)

@@ -4,7 +4,7 @@ import type { Services } from './services'
 
 /**
  * Clears each of our cookies in this browser, then counts what they held as used. Never rejects: a sign-out must not
- * fail because a counter cannot be reached. What could not be counted is reported.
+ * fail because a counter cannot be reached. Failures are reported.
  */
 export async function forgetBrowser<User>(services: Services<User>, req: Request, res: Response): Promise<void> {
   const { jars, pendings, transactions, askedFor, secondPasses, report } = services
@@ -22,6 +22,6 @@ export async function forgetBrowser<User>(services: Services<User>, req: Request
 }
 
 const failed = (cause: unknown) =>
-  new BitbucketSignInError('store_unavailable', 'What was open in this browser could not be counted; see `cause`.', {
+  new BitbucketSignInError('store_unavailable', 'The pending sign-ins of this browser could not be counted; see `cause`.', {
     cause,
   })

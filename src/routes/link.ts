@@ -35,7 +35,7 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
     {
       name: 'link',
       accountLabel: description?.label ?? current.id,
-      // Of every issuer: one whose connection is gone or changed hands must not stay behind unseen.
+      // Of every issuer: an identity whose connection is gone or changed hands must stay visible.
       linked: identities.map(({ issuer, id, profile }) => ({
         label: profile?.nickname ?? profile?.displayName ?? id,
         unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, issuer, id }) : null,
@@ -47,7 +47,7 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
   )
 }
 
-/** `POST /link`: starts linking for the user of this session, and nobody else's. */
+/** `POST /link`: starts linking for the user of this session only. */
 export async function startLink<User>(visit: Visit<User>): Promise<void> {
   const current = requireSignedIn(visit, linkPageOf(visit))
   await requireRecent(visit, current, linkPageOf(visit))
@@ -71,7 +71,7 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const known = await readAllowed(hooks, current)
   const own = (await hooks.listIdentities(known)) ?? []
   const identity = { issuer: bodyField(req, 'issuer') ?? visit.connection.issuer, id: bodyField(req, 'id') ?? '' }
-  // Another user's identity and one that does not exist get the same answer.
+  // Another user's identity and a nonexistent one get the same response.
   if (decideUnlink(identity, own) === 'not-found') throw refusal('identity_not_found')
   const remaining = await waysIn(visit, own, identity)
   await assertSessionUnchanged(req)
@@ -98,7 +98,7 @@ async function waysIn<User>(
   return others.filter(({ issuer }) => served[issuers.indexOf(issuer)]).map(({ issuer, id }) => ({ issuer, id }))
 }
 
-/** `GET /reauthenticate`: the page whose form confirms with Bitbucket who one is. */
+/** `GET /reauthenticate`: the page whose form confirms the user with Bitbucket. */
 export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<void> {
   const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
@@ -119,7 +119,7 @@ export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<
   )
 }
 
-/** `POST /reauthenticate`: the same Bitbucket identity again. It proves the session at Bitbucket, not who sits there. */
+/** `POST /reauthenticate`: the same Bitbucket identity again. It proves a session at Bitbucket, not who is at the keyboard. */
 export async function startReauthentication<User>(visit: Visit<User>): Promise<void> {
   startFor(visit, 'reauthenticate', requireSignedIn(visit))
 }
@@ -129,17 +129,17 @@ function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', c
   sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current), data: dataOf(visit) })
 }
 
-/** What this request asks to go back to, in its query or its form. */
+/** The return URL in the query or the form of this request. */
 function askedBy<User>(visit: Visit<User>): string | null {
   return returnToOf(visit, bodyField(visit.req, 'returnTo') ?? visit.query.returnTo)
 }
 
-/** The page of links, with where it leads back to. */
+/** The link page, with its return URL. */
 function linkPageOf<User>(visit: Visit<User>): string {
   return withReturnTo(`${visit.connection.basePath}/link`, askedBy(visit))
 }
 
-/** The user of this request; without one, the way on is a sign-in that comes back to `asked`. */
+/** The user of this request; without one, the refusal offers a sign-in that returns to `asked`. */
 export function requireSignedIn<User>(visit: Visit<User>, asked: string | null = askedBy(visit)): KnownUser<User> {
   const { req, services, about } = visit
   requireSession(req)

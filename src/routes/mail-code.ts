@@ -12,12 +12,12 @@ import { contextOf, tell, type Visit } from './visit'
 
 const MAIL_DEADLINE_MS = 5000
 
-/** The result of asking for a mail. */
+/** The result of requesting an email. */
 export type MailOutcome = 'sent' | 'too_many_codes' | 'code_not_sent'
 
 /**
- * Goes to the code page with a code on its way. Somebody who came back for the same address while a code is still
- * good keeps it: signing in twice is no reason for a second mail. Everything but the code is what Bitbucket says now,
+ * Redirects to the code page after emailing a code. A user who returns for the same address while a code is still
+ * valid keeps it: signing in twice does not send a second email. Everything but the code is what Bitbucket says now,
  * memberships above all.
  */
 export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending): Promise<void> {
@@ -50,8 +50,8 @@ function continues(open: Pending, next: Pending): boolean {
 }
 
 /**
- * Mails a new code, if the limits allow one, and gives the record as it is then. Everything is counted before the mail
- * goes out, so two requests at once cannot both be the last one allowed. The code before it ends.
+ * Emails a new code, if the limits allow one, and returns the updated record. Everything is counted before the email
+ * is sent, so two concurrent requests cannot both be the last one allowed. The previous code becomes invalid.
  */
 export async function mailCode<User>(
   visit: Visit<User>,
@@ -85,7 +85,7 @@ export async function mailCode<User>(
   }
 }
 
-/** Counts a mail before it goes out; why and until when it must not, `null` = it may. */
+/** Counts an email before it is sent; returns why and until when it must not be, `null` = it may. */
 async function consumeMail<User>(visit: Visit<User>, pending: Pending, address: string): Promise<MailPause | null> {
   const { limits } = visit.services
   const person = `${visit.connection.server} ${pending.identity.id}`
@@ -112,12 +112,12 @@ async function spendFirst(limits: Limits, key: string, counters: readonly Counte
   return null
 }
 
-/** An hour after it was turned away, an identity may draw from the reserve. */
+/** An hour after a refusal, an identity may draw from the reserve. */
 const RESERVE_WAIT_MS = 60 * 60 * 1000
 
 /**
- * Whether the reserve of an address, which others have used up, has a mail for this identity: it was turned away in an
- * earlier hour and came back, and gets one such mail a day. Strangers who come once never reach the reserve, and those who
+ * Whether the reserve of an exhausted address has an email for this identity: it was refused in an
+ * earlier hour and came back, and gets one such email a day. Strangers who come once never reach the reserve, and those who
  * come back are served once each, so that the owner's turn comes.
  */
 async function drawReserve(limits: Limits, pair: string, mailbox: string): Promise<boolean> {
@@ -129,9 +129,9 @@ async function drawReserve(limits: Limits, pair: string, mailbox: string): Promi
 }
 
 /**
- * Whose mails to an address are counted together. Somebody else's attempts on an address that Bitbucket confirmed for
- * this person are not counted against them. Anyone who runs their own server can confirm any address, for as many
- * people as they like: theirs are one.
+ * Whose emails to an address are counted together. Other users' attempts on an address that Bitbucket confirmed for
+ * this user are not counted against them. Anyone who runs their own server can confirm any address, for as many
+ * accounts as they like: theirs count as one.
  */
 function mailboxOf<User>({ connection }: Visit<User>, pending: Pending, address: string): string {
   const { confirmed, identity } = pending
@@ -163,7 +163,7 @@ async function deliver<User>(
         expiresAt: new Date(sentAt + CODE_LIFETIME_MS),
         purpose: 'verify-address',
         maskedIdentity: maskIdentity(pending),
-        // The app's data is for its hooks: a mailer has no business with it.
+        // The app's data is for its hooks; the mailer does not need it.
         context: contextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
       }))()
     return (await withDeadline(sending, MAIL_DEADLINE_MS, 'sendEmailCode')) !== false
@@ -174,13 +174,13 @@ async function deliver<User>(
   }
 }
 
-/** The first letters of the Bitbucket name: enough to recognise one's own, too little to carry a message. */
+/** The first letters of the Bitbucket name: enough to recognise your own, too few to carry a message. */
 function maskIdentity({ profile }: Pending): string {
   const name = (profile.nickname ?? profile.displayName).replace(/[^\p{L}\p{N} ._-]/gu, '')
   return `${Array.from(name).slice(0, 2).join('')}***`
 }
 
-/** What the code page needs to know of the record. */
+/** The parts of the record that the code page shows. */
 export function codeState({ code, pause, email, typed }: Pending): {
   delivery: CodeDelivery
   codeSent: boolean

@@ -24,21 +24,21 @@ export function pendingOf<User>(
   return null
 }
 
-/** The waiting sign-in of this browser as far as the cookie tells; for pages, which consume nothing. */
+/** The pending sign-in of this browser by its cookie alone; for pages, which consume nothing. */
 export function readPending<User>(visit: Visit<User>): FoundPending {
   const { req, services, connection, origin, about } = visit
   const found = services.pendings.read(req, connection.jar)
-  if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is waiting in this browser.')
+  if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is pending in this browser.')
   const { pending } = found
   about.identityId = pending.identity.id
   about.retry = startAt(visit, pending.returnTo)
-  // What was judged under a connection that has changed since is judged again, from the start.
+  // The connection has changed since: the sign-in must start again and be judged again.
   const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
   const otherIssuer = pending.identity.issuer !== connection.issuer
   if (pending.context !== connection.digest || pending.origin !== origin || otherIssuer || trustWithdrawn) {
     throw new BitbucketSignInError(
       'pending_missing',
-      'The sign-in that waits in this browser was started under a connection that has changed since, or is another one.',
+      'The pending sign-in of this browser was started under a connection that has changed since, or under another one.',
     )
   }
   if (!isAdmitted(connection.workspaces, pending.workspaces)) throw workspaceRequired()
@@ -46,8 +46,8 @@ export function readPending<User>(visit: Visit<User>): FoundPending {
 }
 
 /**
- * The waiting sign-in that a form belongs to: the one this browser carries, of the handle in the form, still open, its
- * newest copy, and with nobody else signed in than when it was made.
+ * The pending sign-in that a form belongs to: the one this browser carries, with the handle in the form, still open, its
+ * newest copy, and with the same user signed in as when it was made.
  */
 export async function takeUpPending<User>(visit: Visit<User>, steps: readonly PendingStep[]): Promise<FoundPending> {
   const found = readPending(visit)
@@ -59,7 +59,7 @@ export async function takeUpPending<User>(visit: Visit<User>, steps: readonly Pe
   return found
 }
 
-/** The only change of login that is allowed: proving begins with no user signed in, and needs one to be. */
+/** The only allowed change of login: proving begins with no user signed in, and needs one. */
 function mayContinue<User>(services: Services<User>, req: Request, { step, login }: Pending): boolean {
   return loginOf(req, currentUser(req, services.userId)) === login || (step === 'prove' && login === NOBODY)
 }
@@ -84,7 +84,7 @@ export async function showablePending<User>(visit: Visit<User>): Promise<Pending
   return null
 }
 
-/** Uses the record up before anything is changed by it. */
+/** Consumes the record before it changes anything. */
 export async function finishPending<User>({ res, services, connection }: Visit<User>, pending: Pending): Promise<void> {
   if (!(await services.pendings.finish(res, connection.jar, pending))) throw replaced()
 }
@@ -92,11 +92,11 @@ export async function finishPending<User>({ res, services, connection }: Visit<U
 function replaced(): BitbucketSignInError {
   return new BitbucketSignInError(
     'pending_replaced',
-    'This page belongs to a sign-in that is over or was replaced by a newer one.',
+    'This page belongs to a sign-in that is finished or was replaced by a newer one.',
   )
 }
 
-/** One of our forms, with the app's own hidden fields and the handle of the waiting sign-in, if there is one. */
+/** One of our forms, with the app's own hidden fields and the handle of the pending sign-in, if there is one. */
 export function formOf<User>(
   { req, services, connection }: Visit<User>,
   path: string,

@@ -28,7 +28,7 @@ export function signedInRecently<User>(
 }
 
 /**
- * Refuses a change of how a user signs in when the last sign-in is long ago: the keyboard may be somebody else's by now.
+ * Refuses a change of how a user signs in when the last sign-in is long ago: someone else may be at the keyboard by now.
  * `asked` is where the user continues after confirming.
  */
 export async function requireRecent<User>(visit: Visit<User>, current: KnownUser<User>, asked: string): Promise<void> {
@@ -41,17 +41,17 @@ export async function requireRecent<User>(visit: Visit<User>, current: KnownUser
 
 const warned = new WeakSet<object>()
 
-/** The app signs users in and does not say so: whatever they do, they never become recent. Said once per plugin. */
+/** The app signs users in without reporting it, so their sign-ins never count as recent. Warns once per plugin. */
 function warnOfMissingStamp(services: object): void {
   if (warned.has(services)) return
   warned.add(services)
   process.emitWarning(
-    'bitbucketSignIn: a user who signed in by other means than Bitbucket was refused because no recent sign-in is known. Call `await bitbucket.signedIn(req)` after `req.logIn`, or give `signedInAt`.',
+    'bitbucketSignIn: a user who signed in by other means than Bitbucket was refused because no recent sign-in is known. Call `await bitbucket.signedIn(req)` after `req.logIn`, or set `signedInAt`.',
     'BitbucketSignInWarning',
   )
 }
 
-/** Where a signed-in user confirms who they are: at Bitbucket, when that can work, otherwise by the app's own means. */
+/** Where a signed-in user confirms who they are: at Bitbucket if possible, otherwise by the app's own means. */
 async function confirmPageFor<User>(visit: Visit<User>, current: KnownUser<User>): Promise<string> {
   const { connection } = visit
   const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)

@@ -12,9 +12,9 @@ import type { Visit } from './visit'
 /** Whether this client wants JSON rather than pages. */
 export function wantsJson(req: Request): boolean {
   const { accept } = req.headers
-  // What browsers and command lines send, told without reading it all.
+  // Fast path for what browsers and command lines send.
   if (accept === undefined || accept === 'text/html' || accept.startsWith('text/html,')) return false
-  // A script's `fetch` that names no type can do nothing with a page, nor follow a redirect to another site.
+  // A script's `fetch` without a type can use neither a page nor a redirect to another site.
   if (accept === '*/*') return req.headers['sec-fetch-dest'] === 'empty'
   return req.accepts(['html', 'json']) === 'json'
 }
@@ -31,7 +31,7 @@ export function setCommonHeaders(res: Response): void {
 
 const VISIBLE_ASCII = /^[\x21-\x7e]*$/
 
-/** What a JSON client is told besides where to go. */
+/** What a JSON client receives besides the redirect URL. */
 export type OutcomeName =
   | 'redirect'
   | 'signed_in'
@@ -42,7 +42,7 @@ export type OutcomeName =
   | 'continued'
   | 'cancelled'
 
-/** Sends the browser on; a JSON client is told where. After a POST the next request is a GET. */
+/** Redirects the browser; a JSON client receives the URL. After a POST the next request is a GET. */
 export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: string): void {
   setCommonHeaders(res)
   if (wantsJson(req)) {
@@ -50,7 +50,7 @@ export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: 
     return
   }
   res.statusCode = req.method === 'GET' || req.method === 'HEAD' ? 302 : 303
-  // Byte for byte, but for what a header line cannot hold. Without a body the headers wait for the end.
+  // Byte for byte, except what a header line cannot hold. Without a body, headers are sent at the end.
   res.setHeader('Location', VISIBLE_ASCII.test(next) ? next : next.replace(/[^\x21-\x7e]+/gu, encodeURIComponent))
   res.setHeader('Content-Length', '0')
   res.end()
@@ -95,8 +95,8 @@ function styleSources(brand: Brand | null): string {
 }
 
 /**
- * No script at all. Forms may lead on to Bitbucket and, over https, from there to wherever its own sign-in sends the
- * person: browsers apply `form-action` to every redirect that follows a form.
+ * No script at all. Forms may redirect to Bitbucket and, over https, from there to wherever its own sign-in sends the
+ * user: browsers apply `form-action` to every redirect that follows a form.
  */
 function contentSecurityPolicy(styleHashes: string, connection: ActiveConnection | null): string {
   const leaveFor = connection
@@ -125,7 +125,7 @@ const WITH_NEXT: ReadonlySet<ErrorCode> = new Set([
   'identity_required',
 ])
 
-/** Only a signed-in user who changes what is linked meets these. */
+/** Only signed-in users who link or unlink get these. */
 const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'identity_linked_elsewhere',
   'another_identity_linked',
@@ -133,7 +133,7 @@ const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'last_sign_in_method',
 ])
 
-/** Where a refusal leads: `retryHref` does the same step again, `null` when that cannot help; `backHref` leaves. */
+/** The links of a refusal: `retryHref` retries the step, `null` if that cannot help; `backHref` leaves. */
 function waysOn<User>(
   services: Services<User>,
   req: Request,
@@ -145,7 +145,7 @@ function waysOn<User>(
   const basePath = visit?.connection.basePath ?? req.baseUrl
   if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: `${basePath}/link` }
   const again = retry ?? (basePath || '/')
-  // A sign-in page may keep signed-in users out, or send them in circles.
+  // A sign-in page may reject signed-in users, or redirect them in a loop.
   return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(services, req) ? signedIn : signIn }
 }
 
@@ -157,7 +157,7 @@ function isSignedIn<User>({ userId }: Services<User>, req: Request): boolean {
   }
 }
 
-/** Answers a refusal or fault: JSON, the app's own page, or ours. Developers' errors say more in the log than here. */
+/** Answers a refusal or fault: JSON, the app's own page, or ours. Details for developers go to the log only. */
 export async function sendError<User>(
   services: Services<User>,
   req: Request,

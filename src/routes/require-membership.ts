@@ -19,13 +19,13 @@ import { accountsOf, destinationOf, hooksOf, returnToOf, type Visit, withReturnT
 export interface MembershipOptions extends GuardOptions {
   /**
    * The workspaces of which one membership is needed, written as in the connection's `workspaces`, which must contain
-   * them: no sign-in asks about others. Default: those of the connection.
+   * them: no sign-in requests others. Default: those of the connection.
    */
   readonly workspaces?: readonly string[]
   /** How long ago Bitbucket may have confirmed the membership, in milliseconds. */
   readonly maxAgeMs: number
   /**
-   * For how many milliseconds after that the user may go on without Bitbucket, which may be down. `0` = not at all. A
+   * For how many milliseconds after that the user may continue without Bitbucket, which may be down. `0` = not at all. A
    * user who was removed from the workspace can use it as well: access ends after `maxAgeMs + graceMs` at the latest.
    */
   readonly graceMs: number
@@ -58,7 +58,7 @@ export function requireMembership<User>(services: Services<User>, options: Membe
 
 const NO_CONNECTION: Refused = { code: 'connection_unavailable', redirects: false, page: () => null }
 
-/** `grace` shows "Go on" as well; the guard alone decides whether it helps. */
+/** `grace` also offers to continue without confirming; the guard alone decides whether that suffices. */
 function confirmAt<User>({ connection: { basePath } }: Visit<User>, grace: boolean): Refused {
   const page = `${basePath}/membership`
   return {
@@ -77,7 +77,7 @@ function connectAt<User>({ connection: { basePath } }: Visit<User>): Refused {
   return { code: 'identity_required', redirects: false, page: (askFor) => askFor(`${basePath}/link`) }
 }
 
-/** Whether the user can confirm at Bitbucket; an app without `listIdentities` cannot tell, and Bitbucket will. */
+/** Whether the user can confirm at Bitbucket; an app without `listIdentities` cannot tell, so Bitbucket decides. */
 async function hasIdentity<User>(visit: Visit<User>, current: KnownUser<User>): Promise<boolean> {
   const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)
   return identities?.some(({ issuer }) => issuer === visit.connection.issuer) ?? true
@@ -99,7 +99,7 @@ function checkedOptions(options: MembershipOptions): Omit<MembershipRules, 'work
   return { workspaces: workspaces?.map((each) => each.toLowerCase()), maxAgeMs, graceMs }
 }
 
-/** The workspaces to be a member of. None at all would let everyone pass. */
+/** The required workspaces. An empty array would let everyone pass. */
 function workspacesOf({ id, workspaces }: ActiveConnection, asked: readonly string[] = workspaces): readonly string[] {
   if (workspaces.length === 0) {
     throw configurationError(
@@ -113,7 +113,7 @@ function workspacesOf({ id, workspaces }: ActiveConnection, asked: readonly stri
   )
 }
 
-/** `GET /membership`: asks to confirm with Bitbucket that one is still a member. */
+/** `GET /membership`: asks the user to confirm with Bitbucket that they are still a member. */
 export async function showMembershipPage<User>(visit: Visit<User>): Promise<void> {
   const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
@@ -137,8 +137,8 @@ export async function showMembershipPage<User>(visit: Visit<User>): Promise<void
 }
 
 /**
- * `POST /membership`: goes on without Bitbucket for a while. It only notes that the user asked for it; each guard decides
- * by its own `graceMs` what that is worth.
+ * `POST /membership`: continues without Bitbucket for a while. It only records the choice; each guard decides
+ * by its own `graceMs` whether it suffices.
  */
 export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<void> {
   const { req, res, connection } = visit

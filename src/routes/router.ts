@@ -23,7 +23,7 @@ import { openVisit, tell, type Visit } from './visit'
 
 type Step<User> = (visit: Visit<User>) => void | Promise<void>
 
-/** The table of routes, relative to the mount, and nothing else. `hasBasePath`: the app says that paths differ. */
+/** The table of routes, relative to the mount. `hasBasePath`: the app has declared that paths differ. */
 export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
   const router = express.Router()
   const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
@@ -56,7 +56,7 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   return router
 }
 
-/** Starts a sign-in, in the router or mounted alone. `anyPath`: where it is mounted says nothing. */
+/** Starts a sign-in, in the router or mounted alone. `anyPath`: its mount path is not checked. */
 export function startHandler<User>(services: Services<User>, anyPath: boolean): RequestHandler {
   return handler(services, (visit) => {
     warnOfPlace(visit, anyPath)
@@ -64,16 +64,16 @@ export function startHandler<User>(services: Services<User>, anyPath: boolean): 
   })
 }
 
-/** Ends a callback here, or sends it on to the origin where the sign-in started. */
+/** Handles a callback here, or redirects it to the origin where the sign-in started. */
 const endCallback = <User>(visit: Visit<User>) => (goesOnElsewhere(visit) ? handOver(visit) : callback(visit))
 
-/** Where a refused form left its URL in the address bar: opened again, it leads to the page of the form. */
+/** A refused form leaves its URL in the address bar; reloading it redirects to the page of the form. */
 const backTo =
   (path: string) =>
   <User>({ req, res, connection }: Visit<User>): void =>
     sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
 
-/** Every POST comes from a page of this origin, and with a session that can be signed in to. */
+/** Every POST must come from a page of this origin, with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {
   return (visit) => {
     checkSameOrigin(visit)
@@ -82,7 +82,7 @@ function guarded<User>(step: Step<User>): Step<User> {
   }
 }
 
-/** Runs a step for a request; what it refuses becomes an answer, what is a bug goes to the app's error handler. */
+/** Runs a step for a request: refusals become responses, bugs go to the app's error handler. */
 export function handler<User>(
   services: Services<User>,
   step: Step<User>,
@@ -110,7 +110,7 @@ function answer<User>(
   if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
   if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
   else services.emit?.(withoutVisit(error))
-  // The answer below hides it from the person, so nobody else would ever read what is wrong and how to fix it.
+  // The response hides the details from the user, so they must reach the operator here.
   if (error.status >= 500) services.report(error, req)
   if (res.headersSent) return next(error)
   sendError(services, req, res, error, visit).catch((thrown: unknown) => next(thrownError(thrown)))
@@ -129,7 +129,7 @@ function withoutVisit({ code }: BitbucketSignInError) {
   return { type: 'refused', time: new Date(), ...nothing, code, durationMs: 0, upstream: [] } as const
 }
 
-/** What the body parser refuses is answered like everything else. */
+/** Refusals of the body parser get the same kind of response as all others. */
 function refuse<User>(services: Services<User>) {
   return (error: unknown, req: Request, res: Response, next: NextFunction): void => {
     answer(services, req, res, next, error, null)

@@ -2,7 +2,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { Visit } from './visit'
 
 /**
- * Who may POST: a page of this very origin. `Sec-Fetch-Site` decides where the browser sends it, because under
+ * Only pages of this very origin may POST. `Sec-Fetch-Site` decides if the browser sends it, because under
  * `no-referrer` genuine form posts carry `Origin: null`; otherwise `Origin` must be one of our origins and the one of this request.
  */
 export function checkSameOrigin<User>({ req, connection, origin }: Visit<User>): void {

@@ -18,7 +18,7 @@ import type { CookieJar } from '../state/sealed-cookie'
 import type { SecondPasses } from '../state/second-pass'
 import type { Transactions } from '../state/transaction'
 
-/** Everything the routes of one plugin work with; made once by the composition, never changed. */
+/** The dependencies of one plugin's routes; made once at construction, never changed. */
 export interface Services<User> {
   readonly name: string
   readonly source: ConnectionSource
@@ -28,7 +28,7 @@ export interface Services<User> {
   readonly reread: (user: User, req: Request) => Promise<unknown>
   readonly signedInAt: ((req: Request) => Date | null) | undefined
   readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
-  /** As it holds where the connection does not close sign-up. */
+  /** The policy while the connection does not close sign-up. */
   readonly policy: SignInPolicy & LinkPolicy
   readonly paths: {
     readonly signedIn: string
@@ -56,7 +56,7 @@ export interface Services<User> {
   readonly brand: (req: Request) => Brand | null
   readonly renderPage: RenderPage | undefined
   readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
-  /** Tells the audit hook, where there is one. */
+  /** Calls the audit hook, if there is one. */
   readonly emit: ((event: SignInEvent) => void) | undefined
   /** Reports a fault to those who can fix it. */
   readonly report: (error: BitbucketSignInError, req: Request) => void

@@ -26,11 +26,11 @@ export async function showSignInAgainPage<User>(visit: Visit<User>): Promise<voi
   )
 }
 
-/** `POST /sign-in-again`: signs out and shows the app's sign-in page, which some apps keep from signed-in users. */
+/** `POST /sign-in-again`: signs out and shows the app's sign-in page, which some apps hide from signed-in users. */
 export async function signOutToSignInAgain<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services, connection } = visit
   requireSignedIn(visit)
-  // What a refused step remembered is more exact than the form: it may lead back into our own pages.
+  // The page remembered by a refused step is more exact than the form: it may be one of our own pages.
   const asked = services.askedFor.read(req, connection.jar) ?? returnToOf(visit, bodyField(req, 'returnTo'))
   await forgetBrowser(services, req, res)
   await signOut(req)

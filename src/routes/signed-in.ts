@@ -13,14 +13,14 @@ import { hooksOf, openVisit, returnToOf } from './visit'
 export interface SignedInOptions {
   /**
    * Whether the user has just proven who they are. Default `true`. Pass `false` when a "remember me" cookie signed them
-   * in: nobody typed anything, so it must not open what needs a recent sign-in.
+   * in: no password was typed, so it must not pass for a recent sign-in.
    */
   readonly recent?: boolean
 }
 
 /**
- * Ends the app's own sign-in: stamps it, settles what was pending in this browser, and returns the path that was asked
- * for before it, `null` for none.
+ * Completes the app's own sign-in: stamps it, settles a pending sign-in of this browser, and returns the path that was requested
+ * before it, or `null`.
  */
 export async function signedIn<User>(
   services: Services<User>,

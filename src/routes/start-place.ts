@@ -10,8 +10,8 @@ import type { Visit } from './visit'
 const warned = new WeakSet<object>()
 
 /**
- * Says once per plugin that a sign-in which starts here cannot end: newcomers' mistakes, which show only at the
- * callback, as something else. Warns and refuses nothing. `hasBasePath`: the app says that paths differ.
+ * Warns once per plugin that a sign-in started here cannot complete: common mistakes that otherwise show only at the
+ * callback, as another error. Refuses nothing. `hasBasePath`: the app has declared that paths differ.
  */
 export function warnOfPlace<User>(visit: Visit<User>, hasBasePath: boolean): void {
   if (warned.has(visit.services)) return
@@ -22,13 +22,13 @@ export function warnOfPlace<User>(visit: Visit<User>, hasBasePath: boolean): voi
   visit.services.report(new BitbucketSignInError('configuration_invalid', mistake), visit.req)
 }
 
-/** Anybody may send any `Host`: so many of them are reported, each once. */
+/** Anyone may send any `Host`: at most this many are reported, each once. */
 const MAX_REPORTED_HOSTS = 20
 const reportedHosts = new WeakMap<object, Set<string>>()
 
 /**
- * Reports a request to an origin that its connection does not list, and returns the refusal. The browser is told no more
- * than the code, so nobody else would learn which host is missing: warned of once, reported once per host.
+ * Reports a request to an origin that its connection does not list, and returns the refusal. The browser receives no more
+ * than the code, so the operator must learn here which host is missing: one warning, one report per host.
  */
 export function originNotAllowed<User>(
   services: Services<User>,
@@ -49,7 +49,7 @@ export function originNotAllowed<User>(
   return error
 }
 
-/** The origin as Express believes it, or that it is none. */
+/** The origin as Express sees it, or that it is invalid. */
 function seenOrigin(req: Request): string {
   const host = forwardedHost(req) ?? req.headers.host ?? ''
   return /^[\w.:[\]-]{1,255}$/.test(host)
@@ -57,13 +57,13 @@ function seenOrigin(req: Request): string {
     : 'an invalid host'
 }
 
-/** Bitbucket will send people to a path at which this router does not answer; unless a proxy took its beginning off. */
+/** Bitbucket will redirect to a path that this router does not serve, unless a proxy strips its prefix. */
 function otherMount<User>({ req, connection: { basePath, callbackURL } }: Visit<User>): string | null {
   if (basePath.toLowerCase().endsWith(req.baseUrl.toLowerCase())) return null
-  return `the router is mounted at ${req.baseUrl}, and Bitbucket sends people back to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; where a proxy changes paths, give \`basePath\`.`
+  return `the router is mounted at ${req.baseUrl}, and Bitbucket redirects users to ${callbackURL}. Mount it at ${basePath || '/'}, or change \`callbackURL\` here and at Bitbucket; if a proxy changes paths, set \`basePath\`.`
 }
 
-/** This machine has several names, and cookies of one are not sent to the other. */
+/** This machine has several names, and a browser does not share cookies between them. */
 function otherHost<User>({ req, connection: { origin, hasCustomDomains } }: Visit<User>): string | null {
   if (hasCustomDomains) return null
   if (origin.startsWith('https:')) return otherPublicHost(req.hostname, origin)
@@ -74,7 +74,7 @@ function otherHost<User>({ req, connection: { origin, hasCustomDomains } }: Visi
   return `this sign-in started at ${hostname} and comes back to ${origin}, where the browser has no cookie of it. Open ${origin} instead, or change \`callbackURL\` here and at Bitbucket.`
 }
 
-/** `www.` next to the bare domain, or a preview host. A private name is what a proxy calls this app, and says nothing. */
+/** `www.` next to the bare domain, or a preview host. A private name is a proxy's name for this app and proves nothing. */
 function otherPublicHost(hostname: string | undefined, origin: string): string | null {
   const { hostname: registered } = new URL(origin)
   if (!hostname || hostname.toLowerCase() === registered || isLoopback(hostname) || isPrivateHost(hostname)) return null

@@ -24,7 +24,7 @@ export function sendToBitbucket<User>(visit: Visit<User>, start: Omit<Start, 'co
   sendOn(req, res, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
 }
 
-/** What the app wants to travel along. What does not fit is refused here: dropped in silence it would be missed later. */
+/** The app's data for this sign-in. Data that does not fit is refused here, not silently dropped. */
 export function dataOf<User>({ req, services }: Visit<User>): unknown {
   if (!services.data) return undefined
   let data: unknown
@@ -37,11 +37,11 @@ export function dataOf<User>({ req, services }: Visit<User>): unknown {
   if (problem === null) return data
   throw new BitbucketSignInError(
     'hook_failed',
-    `\`data\`: ${problem}. Keep the rest at your server and pass a key to it.`,
+    `\`data\`: ${problem}. Keep the rest on your server and pass a key to it.`,
   )
 }
 
-/** Seals a transaction and opens connections to Bitbucket while the user is there. */
+/** Seals a transaction and opens connections to Bitbucket while the user is at its page. */
 export function begin<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): BegunTransaction {
   const begun = beginAuthorization(visit.services.transactions, visit, start)
   openConnections(visit)

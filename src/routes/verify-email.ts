@@ -16,10 +16,10 @@ import { accountsOf, policyOf, tell, type Visit } from './visit'
 
 const MAX_WRONG_CODES_PER_DAY = 30
 
-/** What a typing mistake leaves, given back to be corrected. Anything that could be markup is not printed again at all. */
+/** An invalid address, shown again to be corrected. Anything that could be markup is not repeated. */
 const MISTYPED = /^[\p{L}\p{N}._%+@ -]{0,254}$/u
 
-/** `GET /email`: shows what the waiting sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
+/** `GET /email`: shows what the pending sign-in needs. Consumes nothing, so mail scanners and Back do no harm. */
 export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
   const pending = await showablePending(visit)
   if (!pending) return
@@ -29,7 +29,7 @@ export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
   await sendEmailPage(visit, pending, null)
 }
 
-/** `POST /email/address`: takes the address that Bitbucket did not name, and mails a code to it. */
+/** `POST /email/address`: accepts the address that Bitbucket did not name, and emails a code to it. */
 export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
   const found = await takeUpPending(visit, ['address', 'code'])
   const address = bodyField(visit.req, 'address')?.trim() ?? ''
@@ -37,7 +37,7 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
   if (!isAddress(address)) {
     return sendEmailPage(visit, found.pending, 'email_invalid', MISTYPED.test(address) ? address : '')
   }
-  // The older cookie ends here, whether a mail goes out or not.
+  // The older cookie becomes invalid here, whether or not an email is sent.
   const generation = await visit.services.pendings.advance(found.pending)
   const pending: Pending = {
     ...found.pending,
@@ -52,25 +52,25 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
   await sendCodeAndShow(visit, { ...found, pending }, found.pending)
 }
 
-/** `POST /email/code`: mails another code. */
+/** `POST /email/code`: emails another code. */
 export async function resendCode<User>(visit: Visit<User>): Promise<void> {
   const found = await takeUpPending(visit, ['code'])
   await sendCodeAndShow(visit, found, found.pending)
 }
 
-/** Mails a code and keeps the record, if it is another one than the browser `carried`. */
+/** Emails a code and stores the record, if it differs from the one that the browser `carried`. */
 async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, carried: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   const { pending, outcome } = await mailCode(visit, found.pending)
-  // The refusal of a second click must not put the cookie back to what it was before the first one's mail: where a mail is
-  // known to have been asked for, `mailCode` gives the record back as it was.
+  // The refusal of a second click must not restore the cookie from before the first one's email: if an email is
+  // known to have been requested, `mailCode` returns the record unchanged.
   if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
   if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
   await sendEmailPage(visit, pending, outcome)
 }
 
 /**
- * `POST /email/verify`: checks a code. A try is used up before the comparison, so however many requests come at once,
+ * `POST /email/verify`: checks a code. An attempt is consumed before the comparison, so even with concurrent requests,
  * only five are ever compared with one code.
  */
 export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
@@ -92,7 +92,7 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
     accounts,
     resolution,
     carried: pending,
-    // Should it have to wait again, it is another record: this one is used up.
+    // If it has to wait again, that is a new record: this one is consumed.
     pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,
     carry: { keys: visit.services.keep },
@@ -105,7 +105,7 @@ function withAddress({ profile, typed, confirmed }: Pending, address: string): P
   return typed ? profile : { ...profile, emails: [{ address, primary: true, confirmed }] }
 }
 
-/** Why the code does not open, `null` when it does. */
+/** Why the code is refused, `null` if it is correct. */
 async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<ErrorCode | null> {
   const { limits, keys } = visit.services
   const { code, email, identity } = pending

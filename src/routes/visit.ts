@@ -18,24 +18,24 @@ export interface Visit<User> {
   readonly req: Request
   readonly res: Response
   readonly services: Services<User>
-  /** Parsed once: Express 5 parses it anew at every reading. */
+  /** Parsed once: Express 5 parses it again on every access. */
   readonly query: Request['query']
   readonly connection: ActiveConnection
-  /** Where the person is, one of the connection's origins. */
+  /** The origin of this request, one of the connection's. */
   readonly origin: string
   readonly startedAt: number
   /** The requests to Bitbucket so far. */
   readonly timings: UpstreamTiming[]
-  /** Whom this request is about, as far as is known by now; for events. */
+  /** The user of this request, as far as known by now; for events. */
   readonly about: {
     userId: string | null
     identityId: string | null
-    /** Where a refusal of this request leads on, with the page that was asked for; `null` = the start. */
+    /** Where a refusal of this request continues, with the requested page; `null` = the start. */
     retry: string | null
   }
 }
 
-/** Resolves connection and origin; refuses where there is none. */
+/** Resolves connection and origin; refuses if there is none. */
 export async function openVisit<User>(
   services: Services<User>,
   req: Request,
@@ -51,31 +51,31 @@ export async function openVisit<User>(
   return visitOf({ services, req, res, query, connection, origin, startedAt })
 }
 
-/** Express 5 parses anew at each reading, even where there is nothing to parse. */
+/** Express 5 parses again on every access, even if there is nothing to parse. */
 const NO_QUERY: Request['query'] = Object.freeze({})
 
-/** A visit with nothing known of the person yet. */
+/** A visit whose user is not known yet. */
 export function visitOf<User>(known: Omit<Visit<User>, 'timings' | 'about'>): Visit<User> {
   const { services, req, res, query, connection, origin, startedAt } = known
   const about = { userId: null, identityId: null, retry: null }
-  // Not by `...known`, which is measurably slower at each start.
+  // Not `...known`, which is measurably slower at each start.
   return { services, req, res, query, connection, origin, startedAt, timings: [], about }
 }
 
-/** Switched off, not for this application, or an unknown tenant: one answer for all. */
+/** Switched off, not for this application, or an unknown tenant: the same response for all. */
 export function noConnection(): BitbucketSignInError {
   return new BitbucketSignInError('connection_unavailable', 'No connection is offered for this request.')
 }
 
-/** The gate of `workspaces` is closed to this person. */
+/** The `workspaces` gate refuses this user. */
 export function workspaceRequired(): BitbucketSignInError {
   return new BitbucketSignInError(
     'workspace_required',
-    'The person is in none of the workspaces that this connection admits.',
+    'The user is in none of the workspaces that this connection admits.',
   )
 }
 
-/** What a sign-in brings to the hooks besides the identity. */
+/** What a sign-in passes to the hooks besides the identity. */
 export interface Carried {
   readonly workspaces: readonly WorkspaceMembership[]
   readonly data?: unknown
@@ -91,7 +91,7 @@ export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carri
   return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
 }
 
-/** What this request may change accounts with. */
+/** The account writer's inputs for this request. */
 export function accountsOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): Accounts<User> {
   return {
     hooks: hooksOf(visit, intent, carried),
@@ -100,7 +100,7 @@ export function accountsOf<User>(visit: Visit<User>, intent: Intent, carried: Ca
   }
 }
 
-/** Where a hook call comes from. */
+/** The context of a hook call. */
 export function contextOf<User>(
   { connection, origin }: Visit<User>,
   intent: Intent,
@@ -117,22 +117,22 @@ export function contextOf<User>(
   })
 }
 
-/** The policy as it holds for this connection. */
+/** The effective policy of this connection. */
 export function policyOf<User>({ services: { policy }, connection: { signUp } }: Visit<User>): SignInPolicy {
   return policy.signUp === signUp ? policy : { ...policy, signUp }
 }
 
-/** A path to go back to that is safe to remember or to go to. */
+/** A return URL that is safe to store and to redirect to. */
 export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
   return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
 }
 
-/** What a flow ended with, as the page that it ends on may be told. */
+/** The outcome of a flow, for the page that it ends on. */
 export type FlowEnd = SignInHow | 'unlinked' | 'reauthenticated'
 
 const SHOWN: Partial<Record<FlowEnd, string>> = { signed_up: 'signed-up', linked: 'linked', unlinked: 'unlinked' }
 
-/** Where a flow ends: its return URL, checked on the way out as on the way in, otherwise the app's page. */
+/** Where a flow ends: its return URL, checked again, otherwise the app's page. */
 export function destinationOf<User>(visit: Visit<User>, returnTo: string | null, end: FlowEnd): string {
   const { paths, outcomeParameter } = visit.services
   const path = returnToOf(visit, returnTo) ?? (end === 'signed_up' ? paths.signedUp : paths.signedIn)
@@ -140,20 +140,20 @@ export function destinationOf<User>(visit: Visit<User>, returnTo: string | null,
   return outcomeParameter === undefined || shown === undefined ? path : withParameter(path, outcomeParameter, shown)
 }
 
-/** The path as it was given, byte for byte, with one more parameter before its fragment. */
+/** The path, byte for byte, with one more parameter before its fragment. */
 function withParameter(path: string, name: string, value: string): string {
   const [, before = '', fragment = ''] = /^([^#]*)(#.*)?$/s.exec(path) ?? []
   return `${before}${before.includes('?') ? '&' : '?'}${name}=${value}${fragment}`
 }
 
-/** What an event says of this visit, besides what the visit knows by itself. */
+/** Fields of an event that the visit does not know. */
 export interface EventDetails {
   readonly userId?: string | null
   readonly identityId?: string | null
   readonly code?: ErrorCode | null
 }
 
-/** Tells the audit hook. */
+/** Calls the audit hook. */
 export function tell<User>(visit: Visit<User>, type: SignInEventType, details: EventDetails = {}): void {
   const { connection, services } = visit
   if (!services.emit) return
@@ -171,7 +171,7 @@ export function tell<User>(visit: Visit<User>, type: SignInEventType, details: E
   })
 }
 
-/** One of our pages or the app's, with what was asked for as `returnTo`. */
+/** One of our pages or the app's, with the requested page as `returnTo`. */
 export function withReturnTo(page: string, returnTo: string | null): string {
   return returnTo === null ? page : `${page}?returnTo=${encodeURIComponent(returnTo)}`
 }
@@ -181,7 +181,7 @@ export function startAt<User>({ connection }: Visit<User>, returnTo: string | nu
   return withReturnTo(connection.basePath || '/', returnTo)
 }
 
-/** A page of the app on which the user signs in or confirms; what was asked for also travels in a cookie. */
+/** A page of the app on which the user signs in or confirms; the requested page is also kept in a cookie. */
 export function askAt<User>(visit: Visit<User>, page: string, asked: string): string {
   const { req, res, services, connection } = visit
   const path = asked.split('?', 1)[0]

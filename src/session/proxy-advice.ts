@@ -16,7 +16,7 @@ export function httpsAdvice(req: Request): string {
   return 'Behind a proxy that ends TLS set app.set("trust proxy", 1).'
 }
 
-/** Anybody may have sent the header: only a plain word of it is repeated. */
+/** Anyone may have sent the header: only a plain word of it is repeated. */
 function seen(header: string | string[] | undefined): string {
   if (header === undefined) return 'sends no `X-Forwarded-Proto`'
   const [first = ''] = String(header).split(',', 1)

@@ -7,7 +7,7 @@ import { asApp, passportKey } from './session-layer'
 
 /**
  * Stamps the sign-in as recent and saves the session, but only when the session began in this request: `req.logIn`
- * rotates, so the browser cannot have sent its id. A session that the browser brought along proves no fresh sign-in.
+ * rotates, so the browser cannot have sent its id. A session that the browser already had proves no new sign-in.
  * `entries` are set with the stamp.
  */
 export async function stampNewSession<User>(

@@ -22,7 +22,7 @@ const STAMP = 'bitbucketSignIn'
 /** Who is signed in, `nobody`, or a hash that ends with the session or its user. */
 export const NOBODY = 'nobody'
 
-/** Who is signed in, `null` for nobody and for guests. */
+/** The signed-in user, `null` for guests and without one. */
 export function currentUser<User>(req: Request, idOf: (user: User) => string | null): KnownUser<User> | null {
   const user = userOf(req) as User | null | undefined
   if (user === null || user === undefined) return null
@@ -31,7 +31,7 @@ export function currentUser<User>(req: Request, idOf: (user: User) => string | n
   if (typeof id !== 'string' || id === '') {
     throw new BitbucketSignInError(
       'hook_failed',
-      'req.user has no id. Give the option `userId`: a non-empty string for a user, null for a guest.',
+      'req.user has no id. Set `userId`: it returns a non-empty string for a user, null for a guest.',
     )
   }
   return { user, id }
@@ -55,11 +55,11 @@ export function stampSession(session: AppSession, userId: string, at: number): v
   session[STAMP] = { at, user: userId }
 }
 
-/** What the new session takes over from the old one. */
+/** What crosses over from the old session. */
 export type Carry = { readonly keys: readonly string[] } | 'everything'
 
 /**
- * Signs in: a new session, saved, before anything is answered. Only what `carry` names crosses over. `at` stamps the
+ * Signs in: opens and saves a new session before responding. Only what `carry` names crosses over. `at` stamps the
  * sign-in; `null` keeps the old stamp, for steps that proved nothing new. `entries` are set in the new session.
  * `assertEntitled` runs after the save and throws if the right to a session is gone; the session is then destroyed.
  */
@@ -98,7 +98,7 @@ async function openSession(req: Request, user: unknown, kept: Kept): Promise<voi
 
 /**
  * The same for a session that Passport opens: `assertEntitled` runs after the next `req.logIn` of this request has saved
- * it. A log-in without a session has nothing to destroy, and is asked about all the same.
+ * it. A log-in without a session has nothing to destroy; it is checked all the same.
  */
 export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>): void {
   const app = asApp(req)
@@ -108,7 +108,7 @@ export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>):
     const after: Done = (error) => {
       if (error) return answer(error)
       const { session } = app
-      // Passport saved it; saved once more behind the check, one that was ended meanwhile would be back.
+      // Passport saved it; another save after the check would restore a session that was ended meanwhile.
       if (session) saveOnlyChanges(session, writtenOf(session))
       confirmOrEnd(req, assertEntitled).then(() => answer(), answer)
     }
@@ -131,14 +131,14 @@ export async function confirmOrEnd(req: Request, assertEntitled: () => Promise<v
   }
 }
 
-/** Passport's own words where no serializer took the user; a serializer that throws has others. */
+/** Passport's message if no serializer accepted the user; a serializer that throws has another one. */
 function isUnserialized(cause: unknown): boolean {
   return cause instanceof Error && cause.message === 'Failed to serialize user into session'
 }
 
 /**
- * `req.logIn` rotates and saves in one go. It gets a session that was rotated a moment ago and has in it what belongs
- * there, from the first write on; rotating it once more would lose that, and a Passport that does not rotate need not.
+ * `req.logIn` rotates and saves in one step. It receives a session that was just rotated and holds its final content
+ * from the first write on; rotating it again would lose that, and a Passport that does not rotate is supported as well.
  */
 async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<void> {
   const restore = () => Reflect.deleteProperty(fresh, 'regenerate')
@@ -154,20 +154,20 @@ async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<vo
   }
 }
 
-/** Ends the session and begins another one, which has another id: a layer that cannot do that is no place to sign in. */
+/** Ends the session and begins another one with another id; a session layer that cannot do that is refused. */
 async function rotate(req: Request): Promise<AppSession> {
   const { session, sessionStore } = asApp(req) as {
     session: AppSession
     sessionStore: { generate?(req: Request): void }
   }
   const { id } = session
-  // The store is spared deleting what it never held.
+  // Avoids deleting a session that the store never held.
   if (isUnstored(req, session) && rotatesPlainly(session, sessionStore)) sessionStore.generate?.(req)
   else await settled((done) => session.regenerate(done))
   const fresh = asApp(req).session
   if (fresh && fresh.id !== id) return fresh
   throw sessionMissing(
-    'req.session.regenerate() left the session id as it was. Let `genid` of express-session give a new id each time, and remove what replaces regenerate().',
+    'req.session.regenerate() left the session id as it was. Let `genid` of express-session return a new id each time, and remove the code that replaces regenerate().',
   )
 }
 
@@ -183,7 +183,7 @@ function isUnstored(req: Request, session: AppSession): boolean {
   }
 }
 
-/** Whether rotating is what express-session does: destroy, then `generate`. A store with a `regenerate` of its own does more. */
+/** Whether rotating is what express-session does: destroy, then `generate`. A store with its own `regenerate` does more. */
 function rotatesPlainly(session: object, store: object & { generate?: unknown }): boolean {
   if (Object.hasOwn(session, 'regenerate') || typeof store.generate !== 'function') return false
   let owner: object | null = store
@@ -192,7 +192,7 @@ function rotatesPlainly(session: object, store: object & { generate?: unknown })
   return owner !== null && Object.hasOwn(owner, 'createSession')
 }
 
-/** Makes a `save` of a session that was saved as it is do nothing: express-session would write it once more at the end. */
+/** Skips a `save` of an unchanged session: express-session would write it again at the end of the request. */
 function saveOnlyChanges(session: AppSession, alreadySaved?: string): void {
   const { save } = session
   let saved = alreadySaved
@@ -209,7 +209,7 @@ function saveOnlyChanges(session: AppSession, alreadySaved?: string): void {
   })
 }
 
-/** What a write changes in the store. When a session ends moves with each touch; how long it lives does not. */
+/** What a write changes in the store. The expiry time moves with each touch; the lifetime does not. */
 function writtenOf(session: AppSession): string {
   const { _expires, originalMaxAge, ...cookie } = { ...session.cookie } as Record<string, unknown>
   return JSON.stringify({ ...session, cookie: { ...cookie, lifetime: lifetimeOf(session) } })
@@ -219,7 +219,7 @@ function define(session: AppSession, name: 'regenerate' | 'save', value: unknown
   Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
 }
 
-/** What crosses over into the new session. */
+/** The entries that cross over into the new session. */
 interface Kept {
   readonly content: Record<string, unknown>
   /** In milliseconds, `null` = until the browser closes; `undefined` = as new sessions live. */
@@ -233,7 +233,7 @@ function keptOf(req: Request, session: AppSession, carry: Carry): Kept {
     if (key === 'cookie' || key === passportKey(req) || key === '__proto__' || !Object.hasOwn(session, key)) continue
     content[key] = session[key]
   }
-  // What a hook of this request said is meant for the sign-in; what held for an anonymous visitor ends with them.
+  // Values set by a hook of this request are meant for the sign-in; an anonymous visitor's are dropped.
   const carried = carry === 'everything' || lifetimeOf(session) !== lifetimes.get(req)
   const lifetime = session.cookie?.originalMaxAge
   return { content, lifetime: carried && (typeof lifetime === 'number' || lifetime === null) ? lifetime : undefined }
@@ -271,7 +271,7 @@ export async function signOut(req: Request): Promise<void> {
 }
 
 /**
- * Reads the session again in front of a change: it may have ended, or changed hands, since this request began.
+ * Reads the session again before a change: it may have ended, or changed hands, since this request began.
  * express-session would otherwise write the ended one back when the answer is sent.
  */
 export async function assertSessionUnchanged(req: Request): Promise<void> {
@@ -297,7 +297,7 @@ function userOfSession(req: Request, session: AppSession | null | undefined): st
 }
 
 /**
- * Reads a signed-in session again before it is rotated: one that was ended while hooks ran must not live on under
+ * Reads a signed-in session again before it is rotated: one that was ended while hooks ran must not continue under
  * another id. What hooks of this request put into the session is kept.
  */
 async function assertNotEnded(req: Request, session: AppSession): Promise<void> {
@@ -308,17 +308,17 @@ async function assertNotEnded(req: Request, session: AppSession): Promise<void> 
 /** A record is tied to another session or user than the ones of this request. */
 export function otherLogin<User>(req: Request, current: KnownUser<User> | null): BitbucketSignInError {
   const kept = asApp(req).session?.[passportKey(req)] as { user?: unknown } | undefined
-  // Nobody signed in or out: such a user is tied to no session at all, so trying again cannot help.
+  // No one signed in or out: this user is not tied to a session, so retrying cannot help.
   return current && kept?.user === undefined
     ? configurationError(
-        'req.user is set, and the session has no user, so nothing can wait for this user. Sign users in by req.logIn; where req.user is a guest, let the option `userId` give null.',
+        'req.user is set, and the session has no user, so no sign-in can be pending for this user. Sign users in with req.logIn; if req.user is a guest, let `userId` return null.',
       )
     : sessionChanged()
 }
 
 /** The sign-in was tied to a session or user that is no longer there. */
 export function sessionChanged(): BitbucketSignInError {
-  return new BitbucketSignInError('session_changed', 'Somebody signed in or out since this step began.')
+  return new BitbucketSignInError('session_changed', 'A user signed in or out since this step began.')
 }
 
 function storeFailed(message: string, cause: unknown): BitbucketSignInError {

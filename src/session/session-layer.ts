@@ -33,31 +33,31 @@ export interface AppRequest {
 export const asApp = (req: Request) => req as unknown as AppRequest
 /**
  * The session, when it is one that can be signed in to: it must rotate and save, Passport must keep its user there,
- * and its cookie must reach the browser. Checked before anything is sent or used up.
+ * and its cookie must reach the browser. Checked before anything is sent or consumed.
  */
 export function requireSession(req: Request): AppSession {
   const { session, sessionStore, logIn, _sessionManager: manager } = asApp(req)
   if (!session) {
     throw sessionMissing(
-      'There is no req.session. Put app.use(session({ … })) of express-session in front of the router. If it is there, its store is disconnected, or its cookie.path leaves this route out.',
+      'There is no req.session. Put app.use(session({ … })) of express-session before the router. If it is there, its store is disconnected, or its cookie.path leaves this route out.',
     )
   }
-  // A session that lives in its cookie stays good after every rotation, whatever methods were put on it.
+  // A session kept in its cookie stays valid after every rotation, whatever methods it has.
   const isStored = sessionStore && typeof session.id === 'string' && session.id !== ''
   if (!isStored || METHODS.some((name) => typeof session[name] !== 'function')) {
     throw sessionMissing(
-      'req.session cannot be rotated: it is not in a store under an id of its own, or lacks regenerate, reload or save. Use express-session with a store; cookie-session is not supported, with these methods added to it neither.',
+      'req.session cannot be rotated: it is not in a store under its own id, or lacks regenerate, reload or save. Use express-session with a store; cookie-session is not supported, even with these methods added.',
     )
   }
   if (typeof logIn !== 'function' || !manager) {
     throw sessionMissing(
-      'Passport keeps no session here. Put app.use(passport.session()) after express-session and in front of the router.',
+      'Passport keeps no session here. Put app.use(passport.session()) after express-session and before the router.',
     )
   }
   const user = (session[manager._key ?? 'passport'] as { user?: unknown } | undefined)?.user
   if (user !== undefined && userOf(req) === undefined) {
     throw sessionMissing(
-      'The session has a user but req.user is not set. Put app.use(passport.session()) in front of the router; passport.initialize() alone does not read the session.',
+      'The session has a user but req.user is not set. Put app.use(passport.session()) before the router; passport.initialize() alone does not read the session.',
     )
   }
   if (session.cookie?.secure === true && staysBehind(req)) {
@@ -74,7 +74,7 @@ const METHODS = ['regenerate', 'reload', 'save'] as const
 /**
  * Whether express-session would keep a secure cookie back. It goes by the socket, then by what its option `proxy` says:
  * absent by `req.secure`, `true` by X-Forwarded-Proto. The option cannot be read from outside, but a session can be
- * made for nobody to see where it looks; versions before 1.19 look for `secure: 'auto'` only.
+ * made as a probe to see where it looks; versions before 1.19 look for `secure: 'auto'` only.
  */
 function staysBehind(req: Request): boolean {
   if (req.secure || (req.socket as TLSSocket).encrypted) return false
@@ -99,7 +99,7 @@ function staysBehind(req: Request): boolean {
 
 /** No user can be put into a session or read from it. */
 export const NO_SERIALIZER =
-  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and give that very instance to bitbucketSignIn.'
+  'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and pass that same instance to bitbucketSignIn.'
 
 /** Reports what is missing in the setup, and the fix. */
 export function sessionMissing(message: string): BitbucketSignInError {
@@ -122,11 +122,11 @@ export function passportKey(req: Request): string {
   return asApp(req)._sessionManager?._key ?? 'passport'
 }
 
-/** How long a session lives after a request, to the second: a touch may cost it a millisecond. */
+/** The lifetime of a session after a request, to the second: a touch may cost a millisecond. */
 export function lifetimeOf({ cookie }: AppSession): unknown {
   const lifetime = cookie?.originalMaxAge
   return typeof lifetime === 'number' ? Math.round(lifetime / 1000) * 1000 : lifetime
 }
 
-/** How long the session of a request was to live when the request came to us. */
+/** The session lifetime of each request when it reached us. */
 export const lifetimes: WeakMap<Request, unknown> = new WeakMap<Request, unknown>()

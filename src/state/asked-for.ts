@@ -8,17 +8,17 @@ const LIFETIME_MS = 10 * 60 * 1000
 const SUFFIX = 'n'
 
 /**
- * Remembers for ten minutes which page a browser asked for before it was sent to the app's own sign-in: Passport's
+ * Remembers for ten minutes which page a browser requested before it was redirected to the app's own sign-in: Passport's
  * rotation empties the session, and a login form loses its query. Sealed, so that no other site can choose the page.
  */
 export interface AskedFor {
   remember(req: Request, res: Response, jar: CookieJar, path: string): void
-  /** A path of this site, `null` when nothing was asked for. */
+  /** A path of this site, `null` if no page was requested. */
   read(req: Request, jar: CookieJar): string | null
   clear(req: Request, res: Response, jar: CookieJar): void
 }
 
-/** Makes the memory of what was asked for. */
+/** Creates the store of requested pages. */
 export function createAskedFor(keys: KeyRing): AskedFor {
   return {
     remember(req, res, jar, path) {

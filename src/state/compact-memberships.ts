@@ -4,8 +4,8 @@ const PERMISSIONS = ['member', 'create-project', 'owner']
 const UUID = /^\{([\da-f]{8})-([\da-f]{4})-([\da-f]{4})-([\da-f]{4})-([\da-f]{12})\}$/
 
 /**
- * Memberships in about half the bytes of their JSON: a cookie must hold all of them. One text each: a digit for a usual
- * permission, the uuid in 22 characters, the slug. What has another form stays an object.
+ * Memberships in about half the bytes of their JSON: a cookie must hold all of them. One string each: a digit for a known
+ * permission, the uuid in 22 characters, the slug. Anything else stays an object.
  */
 export function compactMemberships(memberships: readonly WorkspaceMembership[]): readonly unknown[] {
   // A gate may name a workspace twice, by slug and by uuid.
@@ -18,7 +18,7 @@ export function compactMemberships(memberships: readonly WorkspaceMembership[]):
   })
 }
 
-/** The memberships as they were. */
+/** Restores the memberships. */
 export function expandMemberships(compact: readonly unknown[]): readonly WorkspaceMembership[] {
   return compact.map((each) => {
     if (typeof each !== 'string') return each as WorkspaceMembership

@@ -8,14 +8,14 @@ import { sign, verify } from './keys'
 const ALPHABET = 'BCDFGHJKLMNPQRSTVWXZ'
 const LENGTH = 8
 
-/** How long a code is good: 10 minutes. */
+/** A code is valid for 10 minutes. */
 export const CODE_LIFETIME_MS: number = 10 * 60 * 1000
 
-/** Everything a code is bound to. Change any of it and the code is another one. */
+/** Everything a code is bound to. A change of any field invalidates the code. */
 export interface CodeBinding {
   /** Of the pending sign-in, and so of the browser. */
   readonly handle: string
-  /** Which mail it is; a newer mail ends the older code. */
+  /** The number of the email; a newer email invalidates older codes. */
   readonly generation: number
   readonly identity: Identity
   readonly address: string
@@ -23,7 +23,7 @@ export interface CodeBinding {
   readonly context: string
 }
 
-/** A new code as it is mailed, `XXXX-XXXX`. */
+/** Makes a new code as emailed, `XXXX-XXXX`. */
 export function makeCode(): string {
   const letters = Array.from({ length: LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]).join('')
   return `${letters.slice(0, 4)}-${letters.slice(4)}`

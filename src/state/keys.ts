@@ -1,7 +1,7 @@
 import { createHash, createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { Secret } from '../contract/secret'
 
-/** What a key is for. A value made for one purpose opens nothing made for another. */
+/** The purpose of a key. A key of one purpose opens no value of another. */
 export type KeyPurpose =
   | 'transaction'
   | 'verifier'

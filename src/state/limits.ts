@@ -8,7 +8,7 @@ const MINUTE = 60
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** Every counter, with its points and its lifetime in seconds: at least 5 minutes longer than what it guards lives. */
+/** Every counter, with its points and its lifetime in seconds: at least 5 minutes longer than what it guards. */
 const COUNTERS = {
   /** A transaction's handle was used. */
   taken: { points: 1, duration: 16 * MINUTE },
@@ -18,16 +18,16 @@ const COUNTERS = {
   tries: { points: 5, duration: 66 * MINUTE },
   /** Which code or address of a pending sign-in is the current one. */
   generation: { points: 1_000_000, duration: 66 * MINUTE },
-  /** The pause between two mails. */
+  /** The pause between two emails. */
   mailPause: { points: 1, duration: MINUTE },
   mailsPerHour: { points: 10, duration: HOUR },
   mailsPerDay: { points: 20, duration: DAY },
   wrongCodesPerDay: { points: 30, duration: DAY },
   addressMailsPerHour: { points: 5, duration: HOUR },
   addressMailsPerDay: { points: 10, duration: DAY },
-  /** Marks an identity that was refused a mail to an address because others used the address up: once in its time. */
+  /** Marks an identity that was refused an email because others exhausted the address: once per period. */
   turnedAway: { points: 1, duration: 50 * MINUTE },
-  /** In how many such times it was refused. */
+  /** The number of such periods in which it was refused. */
   timesTurnedAway: { points: 1_000_000, duration: DAY },
   /** Mails to an address beyond its limits, for identities that came back, and how many of them one identity gets. */
   reservedMailsPerHour: { points: 2, duration: HOUR },
@@ -37,16 +37,16 @@ const COUNTERS = {
 /** Names of the counters. */
 export type Counter = keyof typeof COUNTERS
 
-/** How long a pause between mails lasts. */
+/** The length of the pause between two emails. */
 export const MAIL_PAUSE_MS: number = COUNTERS.mailPause.duration * 1000
 
 /** Atomic counters with a lifetime: what a cookie cannot hold, because a cookie can be rolled back. */
 export interface Limits {
   /** Adds one; `true` while the key is within its points. With one point, exactly one caller ever gets `true`. */
   consume(counter: Counter, key: string): Promise<boolean>
-  /** The same; when the key is over its points, how long until it begins anew, in milliseconds. `null` = within. */
+  /** The same; when the key is over its points, how long until it resets, in milliseconds. `null` = within. */
   spend(counter: Counter, key: string): Promise<number | null>
-  /** Adds one and answers the new count. For counters without a practical end. */
+  /** Adds one and returns the new count. For counters without a practical limit. */
   increment(counter: Counter, key: string): Promise<number>
   /** The count so far. */
   read(counter: Counter, key: string): Promise<number>
@@ -54,7 +54,7 @@ export interface Limits {
 
 const STORE_DEADLINE_MS = 5000
 
-/** Makes the counters of one plugin. Any failure of the store is `store_unavailable`: what cannot be counted is refused. */
+/** Makes the counters of one plugin. Any failure of the store is `store_unavailable`: a request that cannot be counted is refused. */
 export function createLimits(pluginName: string, factory: LimiterFactory): Limits {
   const limiters = new Map<Counter, Limiter>()
   const limiterOf = (counter: Counter): Limiter => {
@@ -66,11 +66,11 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
     return limiter
   }
 
-  // Memory answers at once; a store may hang.
+  // Memory answers immediately; a store may hang.
   const inTime = <T>(answer: Promise<T>) =>
     factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
 
-  /** The count that the store answers, `null` = over the points. Whatever else it does is a failure of the store. */
+  /** The count that the store answers, `null` = over the points. Anything else is a failure of the store. */
   async function ask(call: () => ReturnType<Limiter['get']>): Promise<{ count: number | null; waitMs: unknown }> {
     let answer: Awaited<ReturnType<Limiter['get']>>
     try {
@@ -118,9 +118,9 @@ function unavailable(cause: Error): BitbucketSignInError {
   return new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause })
 }
 
-/** What is not counted is not limited, so an answer without a count must not pass for "within the points". */
+/** Without a count there is no limit, so a missing count must not pass for "within the points". */
 function uncounted(): BitbucketSignInError {
-  return unavailable(new TypeError('The limiter must answer with its count, `{ consumedPoints: number }`.'))
+  return unavailable(new TypeError('The limiter must resolve with its count, `{ consumedPoints: number }`.'))
 }
 
 /** Keys hold addresses and identities: they are hashed, short, and do not change when a secret is rotated. */
@@ -135,7 +135,7 @@ const MAX_KEYS = 100_000
  * would revive used handles.
  */
 export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
-  /** In the order in which they end: all live equally long. */
+  /** In the order in which they expire: all have the same lifetime. */
   const counts = new Map<string, { count: number; readonly endsAt: number }>()
 
   function find(key: string) {
@@ -148,7 +148,7 @@ export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
   }
 
   function begin(key: string) {
-    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys; give a limiter on PostgreSQL or Redis.`)
+    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys. Use a limiter on PostgreSQL or Redis.`)
     const begun = { count: 0, endsAt: now() + duration * 1000 }
     counts.set(key, begun)
     return begun

@@ -10,26 +10,26 @@ import type { Limits } from './limits'
 import { type CookieJar, open, seal } from './sealed-cookie'
 
 /**
- * What a pending sign-in waits for: an address (`address`), the mailed code (`code`), a sign-in to the matching account
- * (`prove`), or a choice of somebody who is signed in (`choose`: link or switch, `switch`: switch users).
+ * What a pending sign-in waits for: an address (`address`), the emailed code (`code`), a sign-in to the matching account
+ * (`prove`), or a choice of the signed-in user (`choose`: link or switch, `switch`: switch users).
  */
 export type PendingStep = 'address' | 'code' | 'prove' | 'choose' | 'switch'
 
-/** A code that works. `unsure`: the mailer failed or was too slow, so that the mail may not arrive. */
+/** A valid code. `unsure`: the mailer failed or was too slow, so the email may not arrive. */
 export interface PendingCode {
   readonly hash: string
   readonly sentAt: number
   readonly unsure?: boolean
 }
 
-/** `asked`: a mail was sent or tried. `elsewhere`: another attempt asked for one. `limited`: the limits are reached. */
+/** `asked`: an email was sent or attempted. `elsewhere`: another attempt requested one. `limited`: the limits are reached. */
 export interface MailPause {
   readonly reason: 'asked' | 'elsewhere' | 'limited'
   /** In milliseconds since 1970. */
   readonly until: number
 }
 
-/** A sign-in that came back from Bitbucket and waits, as this browser carries it. */
+/** A pending sign-in as its browser carries it. */
 export interface Pending {
   readonly handle: string
   readonly step: PendingStep
@@ -37,15 +37,15 @@ export interface Pending {
   /** Without its addresses. */
   readonly profile: Profile
   readonly email: SignInEmail
-  /** Whether the person typed the address, so that it never opens or claims an account. */
+  /** Whether the user typed the address; it then never opens or claims an account. */
   readonly typed: boolean
-  /** Whether Bitbucket says that the address is confirmed: its owner's limits are then nobody else's. */
+  /** Whether Bitbucket says that the address is confirmed: its owner then has separate limits. */
   readonly confirmed: boolean
   /** The code that was handed to the mailer, `null` when there is none yet. */
   readonly code: PendingCode | null
-  /** Since when and until when no other mail is sent, and why. `null` = not yet asked for one. */
+  /** Since when and until when no other email is sent, and why. `null` = none was requested yet. */
   readonly pause: MailPause | null
-  /** Counts mails and address changes; the counter in the limits decides which cookie is the current one. */
+  /** Counts emails and address changes; the counter in the limits decides which cookie is current. */
   readonly generation: number
   readonly context: string
   readonly origin: string
@@ -54,12 +54,12 @@ export interface Pending {
   /** Who was signed in. */
   readonly login: string
   readonly workspaces: readonly WorkspaceMembership[]
-  /** JSON of the app that travels along. */
+  /** The app's JSON for this sign-in. */
   readonly data?: unknown
 }
 
 const LIFETIME_MS = 30 * 60 * 1000
-/** Signing in to the other account may take a password reset. */
+/** Long enough for a password reset of the other account. */
 const PROVE_LIFETIME_MS = 60 * 60 * 1000
 const MAX_PENDING = 3072
 /** Characters that a sent code and the pause after it take in the sealed record. */
@@ -70,31 +70,31 @@ const SUFFIX = 'p'
 /** A pending sign-in with its age. */
 export interface FoundPending {
   readonly pending: Pending
-  /** When it ends, in milliseconds since 1970. */
+  /** When it expires, in milliseconds since 1970. */
   readonly endsAt: number
   /** When it was first stored. */
   readonly startedAt: number
 }
 
-/** Remembers the one sign-in of a browser that waits for something; a newer one replaces it. */
+/** Stores the one pending sign-in of a browser; a newer one replaces it. */
 export interface PendingSignIns {
-  /** Stores it. `startedAt` keeps the absolute lifetime of one that goes on. */
+  /** Stores it. `startedAt` keeps the absolute lifetime of one that continues. */
   store(req: Request, res: Response, jar: CookieJar, pending: Pending, startedAt: number): void
   /** Throws `configuration_invalid` if the record will not fit into a cookie once a code was sent. */
   assertFits(jar: CookieJar, pending: Pending): void
-  /** What this browser carries; `undefined` when nothing, something expired or two of them. Counters are not asked. */
+  /** The record of this browser; `undefined` if there is none, an expired one, or two. Counters are not consulted. */
   read(req: Request, jar: CookieJar): FoundPending | undefined
   /** Whether it is still open and this cookie its newest copy. */
   isCurrent(pending: Pending): Promise<boolean>
-  /** Moves on to the next generation; older copies of the cookie are void from here. */
+  /** Advances to the next generation; older copies of the cookie become invalid. */
   advance(pending: Pending): Promise<number>
-  /** Ends it. Exactly one caller ever gets `true`. */
+  /** Consumes it. Exactly one caller ever gets `true`. */
   finish(res: Response, jar: CookieJar, pending: Pending): Promise<boolean>
-  /** Clears the cookie, then ends it. For one that nobody continues, whether it is still open or not. */
+  /** Clears the cookie, then consumes the record, open or not. For one that is not continued. */
   drop(res: Response, jar: CookieJar, pending: Pending): Promise<void>
 }
 
-/** Makes the memory of waiting sign-ins. */
+/** Creates the store of pending sign-ins. */
 export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSignIns {
   return {
     store(req, res, jar, pending, startedAt) {
@@ -145,7 +145,7 @@ function lifetimeOf(pending: Pending): number {
 }
 
 /**
- * Seals the record in as many characters as a cookie holds, without the return URL, pictures and the ends of long names if
+ * Drops optional data until the record fits into a cookie: the return URL, pictures and the ends of long names if
  * they do not fit. Identity, address, data and memberships are never dropped: hooks grant by them.
  */
 function fitToCookie(keys: KeyRing, name: string, pending: Pending, startedAt: number, spare = 0): string {
@@ -155,7 +155,7 @@ function fitToCookie(keys: KeyRing, name: string, pending: Pending, startedAt: n
     if (sealed.length + spare <= MAX_PENDING) return sealed
   }
   throw configurationError(
-    `\`workspaces\`: a user is a member of ${workspaces.length} of those that the connection names, more than a pending sign-in can hold. Name fewer.`,
+    `\`workspaces\`: a user is a member of ${workspaces.length} named workspaces, more than a pending sign-in can hold. Name fewer.`,
   )
 }
 

@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto'
 const pool = Buffer.allocUnsafeSlow(4096)
 let used = pool.length
 
-/** Random bytes of the operating system, drawn 4 kB at a time: one call for many starts. Each byte is given out once. */
+/** Random bytes of the operating system, read 4 kB at a time: one call for many starts. Each byte is returned once. */
 export function randomBytes(size: number): Buffer {
   if (used + size > pool.length) {
     randomFillSync(pool)

@@ -6,7 +6,7 @@ import { randomBytes } from './random'
 
 /*
  * A sealed value, before base64url:   version 1 | key id 4 | issued 6 | iv 12 | ciphertext | tag 16
- * AES-256-GCM; the associated data are the value's name and everything in front of the iv, so a value cannot be
+ * AES-256-GCM; the associated data are the value's name and everything before the iv, so a value cannot be
  * moved to another cookie, and its age can be read cheaply but not changed.
  */
 const VERSION = 2
@@ -17,10 +17,10 @@ const MAX_SEALED = 4096
 /** All our cookies travel with every request; many or large cookies end in status 431 before Express sees anything. */
 const MAX_TOTAL = 4096
 
-/** Suffixes of transactions and of what is pending. */
+/** Suffixes of the cookies of transactions and pending sign-ins. */
 const OURS = /^(?:t[\da-f]|p)$/
 
-/** What was in a sealed value. */
+/** The content of a sealed value. */
 export interface Opened {
   /** When it was sealed, in milliseconds since 1970. */
   readonly issuedAt: number
@@ -67,7 +67,7 @@ function associatedData(name: string, head: Buffer): Buffer {
   return Buffer.concat([Buffer.from(name), head])
 }
 
-/** The claimed age of a sealed value, for throwing the oldest away; nothing is checked. */
+/** The claimed time of a sealed value, unverified; used to drop the oldest. */
 export function peekIssuedAt(sealed: string): number {
   const bytes = Buffer.from(sealed.slice(0, 16), 'base64url')
   return bytes.length >= HEAD ? bytes.readUIntBE(5, 6) : 0
@@ -75,13 +75,13 @@ export function peekIssuedAt(sealed: string): number {
 
 /** The cookies of one plugin at one origin. */
 export interface CookieJar {
-  /** Full name of one of our cookies: `__Host-` in front where the origin is https, so that no sibling can plant it. */
+  /** Full name of one of our cookies: prefixed by `__Host-` on https, so that no sibling domain can plant it. */
   nameOf(suffix: string): string
-  /** Every value sent under this name. More than one means that somebody planted one. */
+  /** Every value sent under this name. More than one means that one was planted. */
   read(req: Request, suffix: string): readonly string[]
   /** All our cookies in the request, by suffix; the first wins when one comes twice. */
   all(req: Request): ReadonlyMap<string, string>
-  /** Sets one, and drops the oldest others while all together exceed 4 kB. */
+  /** Sets one, and drops the oldest others while their total exceeds 4 kB. */
   set(req: Request, res: Response, suffix: string, value: string, maxAgeMs: number): void
   clear(res: Response, suffix: string): void
 }
@@ -91,7 +91,7 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
   const prefix = `${secure ? '__Host-' : ''}${pluginName}.`
   const attributes = `; Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
 
-  /** Every cookie of the request whose name begins so, as what follows `start` and its value. */
+  /** Every cookie whose name begins with `start`: the rest of the name, and the value. */
   function pairs(req: Request, start: string): [rest: string, value: string][] {
     const header = req.headers.cookie
     const found: [string, string][] = []
@@ -117,7 +117,7 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
 
   function dropOldest(req: Request, res: Response, suffix: string, added: number): void {
     if (req.headers.cookie === undefined) return
-    // An app may have a cookie of its own whose name begins like ours.
+    // An app's own cookie may share the beginning of our names.
     const others = [...all(req)].filter(([other]) => other !== suffix && OURS.test(other))
     let total = others.reduce((sum, [, value]) => sum + value.length, added)
     if (total <= MAX_TOTAL) return

@@ -5,29 +5,29 @@ import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
 import { type CookieJar, open, seal } from './sealed-cookie'
 
-/** A sign-in that ended after a wait and passes through the start once more, to fetch the tokens it could not keep. */
+/** A completed sign-in that passes through the start again to fetch the tokens it could not keep while it was pending. */
 export interface SecondPass {
   readonly identity: Identity
   /** How the sign-in ended. */
   readonly how: SignInHow
   readonly returnTo: string | null
-  /** JSON of the app that travels along. */
+  /** The app's JSON for this sign-in. */
   readonly data?: unknown
 }
 
-/** Carries second passes from the end of a sign-in to the start that follows at once. */
+/** Carries second passes from the end of a sign-in to the start that follows immediately. */
 export interface SecondPasses {
   store(req: Request, res: Response, jar: CookieJar, pass: SecondPass): void
-  /** The pass that this start belongs to, by its return URL. Taken once. */
+  /** The pass that this start belongs to, by its return URL. Consumed once. */
   take(req: Request, res: Response, jar: CookieJar, returnTo: string | null): SecondPass | undefined
   clear(req: Request, res: Response, jar: CookieJar): void
 }
 
-/** The redirect follows at once; a start that comes later is another sign-in. */
+/** The redirect follows immediately; a later start is another sign-in. */
 const LIFETIME_MS = 60_000
 const SUFFIX = 'a'
 
-/** Makes the memory of second passes. */
+/** Creates the store of second passes. */
 export function createSecondPasses(keys: KeyRing): SecondPasses {
   return {
     store(req, res, jar, pass) {

@@ -106,7 +106,7 @@ describe('what is read', () => {
     }
   })
 
-  test('the account that verified an address counts, however many squatters stand in front of it', async () => {
+  test('the account that verified an address counts, however many squatters precede it', async () => {
     const accounts = new TestAccounts()
     for (let count = 0; count < 50; count++) accounts.add({ email: ADDRESS })
     const owner = accounts.add({ email: ADDRESS, emailVerified: true })

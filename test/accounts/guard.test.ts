@@ -166,11 +166,11 @@ describe('wrong answers', () => {
     const message = async (answer: unknown) =>
       (await failed(guarded({ getUserByIdentity: () => answer }).findByIdentity(IDENTITY))).message
     expect(await message(undefined)).toBe(
-      "accounts.getUserByIdentity must return a user, null for nobody (`?? null`) or 'orphaned', not undefined.",
+      "accounts.getUserByIdentity must return a user, null for no user (`?? null`) or 'orphaned', not undefined.",
     )
     expect(await message([ALICE])).toContain('not an array')
     expect(await message({ _id: 'u1' })).toBe(
-      'accounts.getUserByIdentity must return a user with an id: `user.id`, or what the option `userId` makes of a user.',
+      'accounts.getUserByIdentity must return a user with an id: `user.id`, or the result of the option `userId`.',
     )
   })
 

@@ -237,7 +237,7 @@ test('OWN-07: no domain, endpoint or callback of a tenant changes what our heade
     expect(make({ endpoints: { ...endpoints, authorizationURL: `${host}/authorize` } })).toThrow('endpoints')
     expect(make({ callbackURL: host + CALLBACK })).toThrow('callbackURL')
   }
-  // Two slashes in front of a path are the beginning of another host.
+  // Two slashes at the start of a path begin another host.
   for (const path of ['//evil.example', '/\\evil.example', '/.//evil.example', '/a/..//evil.example'])
     expect(make({ callbackURL: `https://app.example${path}/callback` })).toThrow('callbackURL')
   expect(make({ endpoints, origins: ['https://b.example:8443', 'https://xn--bcher-kva.example'] })).not.toThrow()

@@ -175,7 +175,7 @@ test('HDR-11: a confirmation needs a POST of this very page: its handle, its sit
   await lab.signIn(victim, 'alice')
   const stale = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'link')
   await lab.signIn(victim, 'carol')
-  // The page that is open was made for another sign-in than the one that waits now.
+  // The open page belongs to another sign-in than the pending one.
   await lab.refused(victim, () => lab.post(victim, '/continue', stale?.fields ?? {}), { code: 'pending_replaced' })
   expect((await victim.get(`${lab.base}/continue?choice=link`)).status).toBe(200)
   const fresh = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'link')

@@ -323,7 +323,7 @@ export const GOOD_EMAILS = {
   values: [{ type: 'email', email: 'raw@example.com', is_primary: true, is_confirmed: true }],
 }
 
-/** A lab whose Bitbucket is made of raw bytes, and a browser in front of its callback with a valid `state`. */
+/** A harness whose Bitbucket answers raw bytes, and a browser at its callback with a valid `state`. */
 export async function startRawLab(
   answer: (path: string, socket: net.Socket, request: string) => void,
   options: TestAppOptions = {},

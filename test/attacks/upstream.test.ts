@@ -547,7 +547,7 @@ test('UPS-34: a browser that leaves while the app works gets no session, and kee
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('UPS-35: many callbacks in front of a hanging Bitbucket hold a bounded number of connections, and the app answers', async () => {
+test('UPS-35: many callbacks to a hanging Bitbucket hold a bounded number of connections, and the app answers', async () => {
   const lab = await startLab({ options: { http: { timeoutMs: 1500 } } })
   const urls: { browser: TestBrowser; url: string }[] = []
   for (let person = 0; person < 120; person++) {

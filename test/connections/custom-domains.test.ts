@@ -345,7 +345,7 @@ describe('a hand-over', () => {
     const sealed = new URL(end).searchParams.get('handover') ?? ''
     const middle = Math.floor(sealed.length / 2)
     const changed = `${sealed.slice(0, middle)}${sealed[middle] === 'A' ? 'B' : 'A'}${sealed.slice(middle + 1)}`
-    for (const spoilt of [
+    for (const altered of [
       end.replace(sealed, changed),
       end.replace(sealed, sealed.slice(0, -4)),
       end.replace(sealed, ''),
@@ -353,7 +353,7 @@ describe('a hand-over', () => {
       `${end}&handover=${sealed}`,
       end.replace('handover=', 'handover[]='),
     ]) {
-      await expectRefused(await browser.get(spoilt), STATE_INVALID)
+      await expectRefused(await browser.get(altered), STATE_INVALID)
     }
     expect((await browser.get(end)).location).toBe('/')
   })

@@ -222,7 +222,7 @@ describe('workspaces', () => {
     expect(asked?.path).toBe(`/2.0/user/workspaces/${encodeURIComponent(ACME)}/permission`)
   })
 
-  test('a sign-in that waits is over once its workspace no longer opens the gate', async () => {
+  test('a pending sign-in is refused once its workspace is no longer admitted', async () => {
     let workspaces: string[] | null = ['acme']
     app = await startTestApp({
       resolver: (defaults) => () => ({ ...defaults, trustedProvider: false, ...(workspaces && { workspaces }) }),

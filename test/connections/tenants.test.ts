@@ -248,9 +248,9 @@ describe('keys', () => {
         connections({ default: base, tenants: () => nonsense as never, tenant: () => 'acme' }),
     })
     expect(refusalOf(await site.startAt(new TestBrowser(), 'acme'))).toEqual({ status: 500, code: 'hook_failed' })
-    expect(String(site.errors[0]?.cause)).toContain('`tenants` must give an object, or null')
+    expect(String(site.errors[0]?.cause)).toContain('`tenants` must return an object, or null')
     const none = connections({ default: () => nonsense as never }).lookUp({ tenant: null, application: null })
-    await expect(none).rejects.toThrow('`default` must give an object, or null')
+    await expect(none).rejects.toThrow('`default` must return an object, or null')
   })
 })
 

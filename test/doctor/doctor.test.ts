@@ -5,7 +5,7 @@ import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signi
 import request from 'supertest'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { TestAccounts, type TestUser } from '../support/accounts'
-import { CALLBACK, CLIENT, examine, type Parts } from './clinic'
+import { CALLBACK, CLIENT, examine, type Parts } from './target-app'
 
 import express = require('express')
 import session = require('express-session')
@@ -42,10 +42,10 @@ class FileLikeStore extends session.MemoryStore {
   }
 }
 
-type Spoiled = (parts: Parts) => unknown
+type Break = (parts: Parts) => unknown
 
 /** Each fault as people make it, the check that must find it, and words of the fix. */
-const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp, Spoiled])[] = [
+const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp, Break])[] = [
   [
     'the router is mounted elsewhere',
     'problem',
@@ -78,14 +78,14 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     },
   ],
   [
-    'case 26: something in front of the router answers the callback alone',
+    'case 26: something before the router answers the callback alone',
     'problem',
     'callback-route',
     /does not reach the router \(status 418\)|rewrite/,
     (p) => p.before.push((req, res, next) => (req.url?.includes('/callback') ? res.writeHead(418).end() : next())),
   ],
   [
-    'a guard redirects in front of the router',
+    'a guard redirects before the router',
     'problem',
     'mount',
     /Let requests to the router pass the guard/,
@@ -99,20 +99,20 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     (p) => (p.before = ['passport']),
   ],
   [
-    'a middleware answers in front of the router',
+    'a middleware answers before the router',
     'problem',
     'mount',
     /it answers first/,
     (p) => p.before.push((_req, res) => res.writeHead(403).end()),
   ],
   [
-    'a middleware fails in front of the router',
+    'a middleware fails before the router',
     'problem',
     'mount',
     /See the error in the log/,
     (p) => p.before.push((_req, res) => res.writeHead(500).end()),
   ],
-  ['express-session is missing', 'problem', 'session', /express-session in front of/, (p) => (p.before = [])],
+  ['express-session is missing', 'problem', 'session', /express-session before/, (p) => (p.before = [])],
   [
     'express-session comes after the router',
     'problem',
@@ -151,7 +151,7 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     'passport.session() comes after the router',
     'problem',
     'passport-session',
-    /in front of the router/,
+    /before the router/,
     (p) => {
       p.before = ['session']
       p.after = ['passport']
@@ -531,8 +531,8 @@ describe('bitbucket.doctor', () => {
     ])
   })
 
-  it.each(FAULTS)('finds that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, spoil) => {
-    const report = await examine(fake, spoil)
+  it.each(FAULTS)('finds that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, breakPart) => {
+    const report = await examine(fake, breakPart)
     const found = report.findings.filter((each) => each.check === check && each.verdict === verdict)
     expect(found.map((each) => each.fix).join('\n'), String(report)).toMatch(fix)
     expect(report.ok).toBe(!report.findings.some((each) => each.verdict === 'problem'))

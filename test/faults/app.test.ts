@@ -309,7 +309,7 @@ for (const [name, flow] of Object.entries(FLOWS)) {
         expect(text).not.toContain(MARK)
         const { me, signedIn, writes } = await stateOf(lab, browser)
         expect([how, me, signedIn, writes]).toEqual([how, before.me, before.signedIn, before.writes])
-        // The callback's own counter stands in front of Bitbucket; the mails' counters come after it.
+        // The callback's counter comes before Bitbucket; the email counters come after it.
         if (name !== 'to the code') expect(lab.upstream()).toBe(before.upstream)
         expect(lab.faults).toEqual([])
       }

@@ -89,12 +89,12 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     ['enormous', (url: URL) => url.searchParams.set('state', 'A'.repeat(10_000))],
   ])(
     'a state that is %s is refused before anything is sent or spent, and the right one still works',
-    async (_, spoil) => {
+    async (_, alter) => {
       await open({ express })
       const callback = await consented()
-      const spoilt = new URL(callback)
-      spoil(spoilt)
-      await expectRefused(await browser.get(spoilt.href), 'state_invalid', 403)
+      const altered = new URL(callback)
+      alter(altered)
+      await expectRefused(await browser.get(altered.href), 'state_invalid', 403)
       expect(upstream()).toBe(0)
       expect((await browser.get(callback)).status).toBe(302)
       expect(await app.me(browser)).toBe('u1')
@@ -178,12 +178,12 @@ describe('parameters', () => {
   test.each([
     ['code and error together', (url: URL) => url.searchParams.set('error', 'access_denied'), 'state_invalid'],
     ['neither code nor error', (url: URL) => url.searchParams.delete('code'), 'state_invalid'],
-  ])('%s spend the transaction and send nothing', async (_what, spoil, code) => {
+  ])('%s spend the transaction and send nothing', async (_what, alter, code) => {
     await open()
     const callback = await consented()
-    const spoilt = new URL(callback)
-    spoil(spoilt)
-    await expectRefused(await browser.get(spoilt.href), code, 403)
+    const altered = new URL(callback)
+    alter(altered)
+    await expectRefused(await browser.get(altered.href), code, 403)
     expect(upstream()).toBe(0)
     expect((await browser.get(callback)).status).toBe(403)
   })

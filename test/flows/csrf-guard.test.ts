@@ -10,7 +10,7 @@ const BASE = '/auth/bitbucket'
 let app: TestApp
 afterEach(() => app.close())
 
-/** A guard of the app's own in front of the router: each call makes a token, and only the newest one is taken. */
+/** A guard of the app before the router: each call makes a token, and only the newest one is valid. */
 async function startGuarded(hiddenFields: (token: string) => Record<string, string>) {
   const newest = new Map<string, string>()
   const browserOf = (req: express.Request) => /(?:^|; )browser=([^;]*)/.exec(req.headers.cookie ?? '')?.[1] ?? ''
@@ -38,7 +38,7 @@ async function startGuarded(hiddenFields: (token: string) => Record<string, stri
   return browser
 }
 
-describe("a CSRF guard of the app's own in front of the router", () => {
+describe("a CSRF guard of the app before the router", () => {
   test('lets every form of a page pass, also where each call makes a new token', async () => {
     const browser = await startGuarded((token) => ({ _csrf: token }))
     const owner = app.accounts.add({ name: 'Owner', email: 'alice@example.com', emailVerified: true })

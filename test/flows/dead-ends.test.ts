@@ -73,7 +73,7 @@ describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
     expect((await app.submit(browser, `${BASE}/link`, '/link')).status).toBe(303)
   })
 
-  test('case 9: requireRecentSignIn leads to a page, never in circles, and comes back to what was asked for', async () => {
+  test('case 9: requireRecentSignIn redirects to a page, never in a loop, and returns to the requested page', async () => {
     await open({ express, routes: (routes) => routes.get('/login', (_req, res) => res.redirect('/')) })
     const user = local()
     await signInOwn(user)
@@ -140,7 +140,7 @@ describe('signedIn', () => {
     expect((await get('/secret')).text).toBe('the secret')
   })
 
-  test('case 10: a code that waits is dropped when its user signs in otherwise, and the way back is kept', async () => {
+  test('case 10: a pending code is dropped when its user signs in another way, and the return URL is kept', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice', { returnTo: '/dash' })
     const before = browser.copy()

@@ -135,7 +135,7 @@ describe('where no connection is offered', () => {
   })
 })
 
-describe('a guard in front of the sign-in page', () => {
+describe('a guard mounted before the sign-in page', () => {
   test('is named as the mistake instead of a redirect to itself forever', async () => {
     await open({
       routes: (express, bitbucket) => {

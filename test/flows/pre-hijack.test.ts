@@ -166,7 +166,7 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
 })
 
 describe('unexpired email change: the attacker has the address of the victim half way', () => {
-  test('a typed address that waits for its code never opens the account the victim makes meanwhile', async () => {
+  test('a typed address pending its code never opens the account that the victim creates meanwhile', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })
     await app.signIn(attacker, 'mallory')

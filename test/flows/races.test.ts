@@ -26,7 +26,7 @@ async function open(options: TestAppOptions = {}): Promise<void> {
 
 const identity = (person = 'alice') => ({ issuer: new URL(fake.url).origin, id: fake.person(person).uuid })
 
-/** Lets something happen at the very moment of a write, in front of it. */
+/** Runs something immediately before a write. */
 function justBefore(hook: string, happens: () => unknown): void {
   let first = true
   app.accounts.intercept = (name) => {

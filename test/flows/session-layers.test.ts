@@ -578,7 +578,7 @@ describe('a secure session cookie', () => {
     expect((await browser.get(`${app.url}/me`, https)).json()).toEqual({ user: 'u1' })
   })
 
-  test('true is refused there for a request that came over http, in front of the proxy', async () => {
+  test('true is refused for a request that reached the proxy over http', async () => {
     await open(new MinimalStore(), { proxy: true, cookie: { secure: true } })
     for (const options of [http, {}]) {
       const answer = await arrive(options)

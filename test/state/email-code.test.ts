@@ -96,7 +96,7 @@ describe('a typed code', () => {
 
 describe('a code is bound', () => {
   test.each([
-    ['the sign-in that waits', { handle: 'other' }],
+    ['the pending sign-in', { handle: 'other' }],
     ['the mail', { generation: 2 }],
     ['the issuer', { identity: { ...BINDING.identity, issuer: 'https://own.example' } }],
     ['the identity', { identity: { ...BINDING.identity, id: '{22345678-1234-4123-8123-123456789abc}' } }],

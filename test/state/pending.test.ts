@@ -55,7 +55,7 @@ function store(cookies: Cookies, pending: Pending, startedAt = Date.now()): void
 const read = (cookies: Cookies) => pendings.read(cookies.req(), JAR)
 const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
 
-describe('a sign-in that waits', () => {
+describe('a pending sign-in', () => {
   test('comes back whole, with its times', () => {
     const cookies = new Cookies()
     const pending = waiting()
@@ -120,7 +120,7 @@ describe('a sign-in that waits', () => {
     expect(read(cookies)).toBeUndefined()
   })
 
-  test('a started sign-in is none that waits: another purpose has another key', () => {
+  test('a started sign-in is not a pending one: each purpose has its own key', () => {
     const cookies = new Cookies()
     cookies.values.set(NAME, seal(keyRing('transaction'), NAME, { pending: waiting(), startedAt: Date.now() }))
     expect(read(cookies)).toBeUndefined()

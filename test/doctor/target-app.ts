@@ -16,13 +16,13 @@ import { TestAccounts, type TestUser } from '../support/accounts'
 
 type Layer = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => unknown
 
-/** A healthy app in parts, as it runs in production behind a proxy that ends TLS. A test spoils one part. */
+/** A healthy app in parts, as it runs in production behind a proxy that ends TLS. A test breaks one part. */
 export interface Parts {
   readonly app: express.Express
   readonly passport: InstanceType<typeof Passport>
   readonly fake: FakeBitbucket
   session: session.SessionOptions & { cookie: session.CookieOptions }
-  /** The layers in front of the router and after it. */
+  /** The layers before the router and after it. */
   before: (Layer | 'session' | 'passport')[]
   after: (Layer | 'session' | 'passport')[]
   mount: string
@@ -37,15 +37,15 @@ export const CALLBACK = 'https://app.example.com/auth/bitbucket/callback'
 
 /** The client that is registered at the fake: private, so that it is told its own permissions. */
 export const CLIENT = {
-  clientID: 'clinic',
-  clientSecret: 'clinic-secret',
+  clientID: 'target',
+  clientSecret: 'target-secret',
   callbackURL: CALLBACK,
   scopes: ['account', 'email'],
   private: true,
 }
 
-/** Builds the app, with one part spoiled, and asks the doctor. */
-export async function examine(fake: FakeBitbucket, spoil: (parts: Parts) => unknown = () => {}): Promise<DoctorReport> {
+/** Builds the app with one part broken, and runs the doctor. */
+export async function examine(fake: FakeBitbucket, breakPart: (parts: Parts) => unknown = () => {}): Promise<DoctorReport> {
   fake.reset()
   fake.addClient(CLIENT)
   const passport = new Passport()
@@ -78,7 +78,7 @@ export async function examine(fake: FakeBitbucket, spoil: (parts: Parts) => unkn
     doctor: {},
   }
   parts.app.set('trust proxy', 1)
-  await spoil(parts)
+  await breakPart(parts)
   return run(parts)
 }
 
