@@ -22,6 +22,10 @@ export async function forgetBrowser<User>(services: Services<User>, req: Request
 }
 
 const failed = (cause: unknown) =>
-  new BitbucketSignInError('store_unavailable', 'The pending sign-ins of this browser could not be counted; see `cause`.', {
-    cause,
-  })
+  new BitbucketSignInError(
+    'store_unavailable',
+    'The pending sign-ins of this browser could not be counted; see `cause`.',
+    {
+      cause,
+    },
+  )

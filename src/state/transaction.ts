@@ -9,19 +9,19 @@ import type { Limits } from './limits'
 import { randomBytes } from './random'
 import { type CookieJar, open, peekIssuedAt, seal } from './sealed-cookie'
 
-/** What a start remembers. */
+/** The data of a started sign-in. */
 export interface Start {
   readonly intent: Intent
   /** Digest of the connection, tenant, application, client, callback and endpoints it was started with. */
   readonly context: string
-  /** Where it started and must end; `null` = at the origin of the callback URL. */
+  /** The origin where it started and must end; `null` = the origin of the callback URL. */
   readonly origin: string | null
   readonly returnTo: string | null
   /** Who was signed in at the start, for intents that depend on it; `null` for a plain sign-in. */
   readonly login: string | null
-  /** JSON of the app that travels along, `undefined` = none. Anybody's link can have started it: untrusted. */
+  /** The app's JSON for this sign-in, `undefined` = none. Untrusted: anyone's link can have started it. */
   readonly data?: unknown
-  /** The sign-in that this one only fetches tokens for, after a wait. Absent = it is a first pass. */
+  /** The completed sign-in for which this one only fetches tokens. Absent on the first pass. */
   readonly after?: { readonly how: SignInHow; readonly identity: Identity }
 }
 
@@ -45,16 +45,16 @@ export interface StartingPoint {
   readonly application: string | null
 }
 
-/** What goes to Bitbucket of a begun transaction. */
+/** The parameters of a transaction for Bitbucket. */
 export interface BegunTransaction {
   readonly state: string
   readonly codeChallenge: string
 }
 
-/** What `state` says by itself. */
+/** The content of `state` alone. */
 export interface ParsedState {
   readonly handle: string
-  /** `null` when it carries none; else it is authenticated. */
+  /** `null` if it carries none; otherwise authenticated. */
   readonly from: StartingPoint | null
 }
 
@@ -67,18 +67,18 @@ export interface TransactionKeys {
 
 const LIFETIME_MS = 10 * 60 * 1000
 const SLOTS = 16
-/** More open sign-ins than this, and the oldest go. */
+/** Beyond this many open sign-ins, the oldest are dropped. */
 const MAX_OPEN = 5
-/** Sixteen of them, as many starts at the same moment may leave, stay below the 16 kB that Node takes as headers. */
+/** Sixteen of them, as concurrent starts may leave, stay below Node's 16 kB limit for headers. */
 const MAX_TRANSACTION = 860
-/** The second half is there for custom domains: a host name and two keys of 128 bytes at most. */
+/** The second half is for custom domains: a host name and two keys of at most 128 bytes. */
 const STATE = /^([\w-]{22})(?:\.([\w-]{1,900})\.([\w-]{22}))?$/
 
-/** Remembers started sign-ins, each in a sealed cookie, so that several tabs do not disturb each other. */
+/** Stores started sign-ins, each in its own sealed cookie, so that tabs do not interfere with each other. */
 export interface Transactions {
   /**
    * Seals the transaction under a free name and makes `state` and challenge for Bitbucket. `state` names `from` under a
-   * signature, for a callback that is served by another origin; `null` = it will be this one.
+   * signature, for a callback that is served by another origin; `null` = this one.
    */
   begin(req: Request, res: Response, jar: CookieJar, start: Start, from: StartingPoint | null): BegunTransaction
   /** Reads a `state`; `undefined` when it is not ours. */
@@ -87,15 +87,15 @@ export interface Transactions {
   find(req: Request, jar: CookieJar, state: ParsedState): FoundTransaction | undefined
   /** The transactions of this browser whose ten minutes are not over; nothing is consumed. */
   open(req: Request, jar: CookieJar): readonly Transaction[]
-  /** Uses the transaction up. Exactly one caller ever gets `true`. */
+  /** Consumes the transaction. Exactly one caller ever gets `true`. */
   take(res: Response, jar: CookieJar, handle: string): Promise<boolean>
-  /** Clears its cookie without counting: for a callback that brings nothing to use. */
+  /** Clears its cookie without counting: for a callback that has nothing to consume. */
   drop(res: Response, jar: CookieJar, handle: string): void
-  /** Uses up and clears every transaction of this browser. */
+  /** Consumes and clears every transaction of this browser. */
   forget(req: Request, res: Response, jar: CookieJar): Promise<void>
 }
 
-/** Makes the memory of started sign-ins. */
+/** Creates the store of started sign-ins. */
 export function createTransactions(keys: TransactionKeys, limits: Limits): Transactions {
   function openCookie(jar: CookieJar, suffix: string, value: string): FoundTransaction | undefined {
     const opened = open(keys.seal, jar.nameOf(suffix), value)
@@ -119,7 +119,7 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
       const suffix = suffixOf(handle)
       const name = jar.nameOf(suffix)
       let sealed = seal(keys.seal, name, toRecord(handle, start))
-      // Without a long return URL the user lands on the default page; everything else has a bound of its own.
+      // Without a long return URL the user lands on the default page; everything else is bounded.
       if (sealed.length > MAX_TRANSACTION) {
         sealed = seal(keys.seal, name, toRecord(handle, { ...start, returnTo: null }))
       }
@@ -170,7 +170,7 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
   }
 }
 
-/** As it is sealed: every request of the browser carries it, so what has its default is left out. */
+/** The sealed form. Every request of the browser carries it, so defaults are omitted. */
 interface Sealed {
   readonly h: string
   readonly c: string
@@ -201,9 +201,9 @@ function fromRecord({ h, c, i, o, r, l, d, a }: Sealed): Start & { handle: strin
 }
 
 /**
- * The verifier is made again and not stored: it follows from the handle, under a key of the secret that sealed the
- * cookie, so that it stays the same when a newer secret comes in between. Nobody else can make it: a `state` is seen by
- * many, the key by none.
+ * The verifier is derived again and never stored: it follows from the handle, under a key of the secret that sealed the
+ * cookie, so that it stays the same when a newer secret comes in between. No one else can derive it: many see a `state`,
+ * none the key.
  */
 function verifierOf(keys: KeyRing, secret: number, handle: string): string {
   const { key } = keys[secret] ?? keys[0]
@@ -217,8 +217,8 @@ const slotOf = (handle: string) => Buffer.from(handle.slice(0, 2), 'base64url').
 const suffixOf = (handle: string) => SUFFIXES[slotOf(handle)] as string
 
 /**
- * A random handle, which names its cookie: of its first byte four bits are the number, and 124 bits stay random. A name
- * that is taken is not chosen. Where five sign-ins are open the oldest go.
+ * A random handle, which names its cookie: four bits of its first byte are the slot, and 124 bits stay random. A taken
+ * slot is not chosen. If five sign-ins are open, the oldest are dropped.
  */
 function newHandle(res: Response, jar: CookieJar, present: ReadonlyMap<string, string>): string {
   const bytes = randomBytes(16)
@@ -230,7 +230,7 @@ function newHandle(res: Response, jar: CookieJar, present: ReadonlyMap<string, s
   return bytes.toString('base64url')
 }
 
-/** Names of sign-ins that are open, by their number, the oldest first. */
+/** Slots of open sign-ins, the oldest first. */
 function openSlots(present: ReadonlyMap<string, string>): number[] {
   return SUFFIXES.map((suffix, slot) => ({ slot, issuedAt: peekIssuedAt(present.get(suffix) ?? '') }))
     .filter(({ issuedAt }) => now() - issuedAt <= LIFETIME_MS)

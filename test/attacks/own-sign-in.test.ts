@@ -19,7 +19,7 @@ function ownRoutes(express: Express, bitbucket: BitbucketSignIn, accounts: () =>
       bitbucket.signedIn(req).then((path) => res.redirect(path ?? '/home'), next)
     })
   })
-  // The mistake of an app: it says so on each visit of whoever is signed in.
+  // The mistake of an app: it says so on each visit of the signed-in user.
   express.get('/visit', (req, res, next) => {
     bitbucket.signedIn(req).then((path) => res.send(path ?? 'none'), next)
   })

@@ -45,7 +45,10 @@ export const CLIENT = {
 }
 
 /** Builds the app with one part broken, and runs the doctor. */
-export async function examine(fake: FakeBitbucket, breakPart: (parts: Parts) => unknown = () => {}): Promise<DoctorReport> {
+export async function examine(
+  fake: FakeBitbucket,
+  breakPart: (parts: Parts) => unknown = () => {},
+): Promise<DoctorReport> {
   fake.reset()
   fake.addClient(CLIENT)
   const passport = new Passport()

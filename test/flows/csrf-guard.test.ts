@@ -38,7 +38,7 @@ async function startGuarded(hiddenFields: (token: string) => Record<string, stri
   return browser
 }
 
-describe("a CSRF guard of the app before the router", () => {
+describe('a CSRF guard of the app before the router', () => {
   test('lets every form of a page pass, also where each call makes a new token', async () => {
     const browser = await startGuarded((token) => ({ _csrf: token }))
     const owner = app.accounts.add({ name: 'Owner', email: 'alice@example.com', emailVerified: true })

@@ -2000,7 +2000,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant('recent: one odd cookie hides the others', 'isSent()', "split(';')", "split('\\n')", 'SGN-01'),
   mutant(
-    'own sign-in: what waits meets whoever signs in',
+    'own sign-in: what waits meets anyone who signs in',
     'settlePending()',
     'if (isProof && current && (await isMatching(visit, pending, current, hooks)))',
     'if (isProof && current)',
@@ -2148,7 +2148,7 @@ export const MUTANTS: readonly Mutant[] = [
     'INJ-17',
   ),
   mutant(
-    'code: the reserve serves whoever asks first',
+    'code: the reserve serves anyone who asks first',
     'drawReserve()',
     "if ((await limits.increment('timesTurnedAway', pair)) < 2) return false\n",
     '',
