@@ -40,7 +40,7 @@ export function place({ where, find, replace }: Mutant): Placed | string {
  * Where functions of this name begin and end. Indentation shows it in formatted source: lines at the same depth that
  * begin with a bracket belong to the function, and a bracket alone ends it.
  */
-export function functionsOf(code: string, name: string): [from: number, to: number][] {
+function functionsOf(code: string, name: string): [from: number, to: number][] {
   const forms = [
     `(?:export )?(?:async )?function ${name}\\b`,
     `(?:export )?const ${name}(?:: .*)? = (?:async )?(?:<.*>)?\\((?:$|.*=>)`,
