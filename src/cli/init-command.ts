@@ -137,14 +137,19 @@ function write({ files }: InitPlan): string {
   return `${lines.join('\n')}\n`
 }
 
-function nextSteps({ install, appLines, notes, testCommand }: InitPlan, app: AppInspection): string {
+function nextSteps(
+  { recipe, install, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
+  app: AppInspection,
+): string {
   const add = app.packageManager === 'npm' ? 'npm install' : `${app.packageManager} add`
   const steps = [
     ...(install.length > 0
       ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
       : []),
-    'Create the tables of the schema, and change table and column names in accounts to yours.\n',
-    `Run the test. It is your list of what is left to do:\n\n   ${testCommand}\n`,
+    ...(recipe === 'memory'
+      ? []
+      : ['Create the tables of the schema, and change table and column names in accounts to yours.\n']),
+    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a database made for tests that has these tables' : ''}. It is your list of what is left to do:\n\n   ${testCommand}\n`,
     `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
     'Look at the result:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
   ]

@@ -182,7 +182,7 @@ export const english: Texts = {
     request_too_large: 'That was more than this form takes. Please shorten what you typed and try again.',
     method_not_allowed: 'This page cannot be opened in this way. Please go back and start again.',
     state_invalid:
-      'This sign-in was not started in this browser, has already been used, or belongs to settings that have changed since. Please start again from the sign-in page.',
+      'This sign-in was not started in this browser, has already been used, or belongs to settings that have changed since. Please start again from the sign-in page; if this happens again, try another browser.',
     state_expired: 'This sign-in took too long and has ended. Please start again.',
     access_denied:
       'Bitbucket did not confirm this sign-in, perhaps because you cancelled it there. You can try again; if Bitbucket no longer asks you, remove this site under “App authorizations” in your Bitbucket settings first.',

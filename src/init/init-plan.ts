@@ -14,6 +14,8 @@ export interface InitPlan {
   /** What was not recognised, and what to do about it. */
   readonly notes: readonly string[]
   readonly testCommand: string
+  /** Whether the test reads `TEST_DATABASE_URL`. */
+  readonly testNeedsUrl: boolean
 }
 
 /** Decides on files, packages and lines for an app. `directory` is where the files go. */
@@ -27,8 +29,9 @@ export function planInit(app: AppInspection, answers: InitAnswers, directory: st
   const isTypeScript = app.language === 'typescript'
   const ours = {
     bitbucket: bitbucketFile(answers, isTypeScript),
-    'bitbucket.test': testFile(answers, recipe, app.testRunner, isTypeScript),
+    'bitbucket.test': testFile(answers, recipe, app, directory),
   }
+  const testNeedsUrl = ours['bitbucket.test'].includes('TEST_DATABASE_URL')
   for (const [name, code] of Object.entries(ours)) files.set(name + format.ending, inFormat(code, format))
   return {
     recipe,
@@ -36,10 +39,11 @@ export function planInit(app: AppInspection, answers: InitAnswers, directory: st
       ...[...files].map(([name, code]) => [`${directory}/${name}`, code] as const),
       ['.env.example', environmentFile(answers)] as const,
     ]),
-    install: missingPackages(app),
+    install: missingPackages(app, recipe),
     appLines: appLines(app, answers, directory, format),
     notes: notesOn(app, recipe, wanted),
     testCommand: testCommand(app, `${directory}/bitbucket.test${format.ending}`),
+    testNeedsUrl,
   }
 }
 
@@ -47,17 +51,31 @@ function formatOf({ language, importsNeedEnding }: AppInspection): Format {
   return { language, importsNeedEnding, ending: language === 'typescript' ? '.ts' : '.js' }
 }
 
-function missingPackages(app: AppInspection): readonly string[] {
+function missingPackages(app: AppInspection, recipe: string): readonly string[] {
   return [
     ...(app.express === null ? ['express'] : []),
     ...(app.passport === null ? ['passport'] : []),
     ...(app.expressSession === null ? ['express-session'] : []),
-    ...(app.language === 'typescript' && app.testRunner === 'node' ? ['-D tsx'] : []),
+    ...(app.language === 'typescript' ? missingForTypeScript(app, recipe) : []),
   ]
 }
 
+function missingForTypeScript({ installed, testRunner }: AppInspection, recipe: string): readonly string[] {
+  const needed = [
+    ...(testRunner === 'node' ? ['tsx'] : []),
+    ...(testRunner === 'jest' ? ['@types/jest'] : []),
+    '@types/express-session',
+    ...(recipe === 'pg' || recipe === 'better-sqlite3' ? [`@types/${recipe}`] : []),
+  ]
+  return needed.filter((name) => !installed.includes(name)).map((name) => `-D ${name}`)
+}
+
 function testCommand({ language, testRunner }: AppInspection, path: string): string {
-  if (testRunner !== 'node') return `npx ${testRunner === 'vitest' ? 'vitest run' : 'jest'} ${path}`
+  if (testRunner === 'vitest') return `npx vitest run ${path}`
+  // Jest loads ES modules with this flag only.
+  if (testRunner === 'jest' && language === 'esm')
+    return `node --experimental-vm-modules node_modules/jest/bin/jest.js ${path}`
+  if (testRunner === 'jest') return `npx jest ${path}`
   return language === 'typescript' ? `node --import tsx --test ${path}` : `node --test ${path}`
 }
 
@@ -67,7 +85,8 @@ function appLines(
   directory: string,
   { ending }: Format,
 ): string {
-  const path = `./${directory}/bitbucket${importsNeedEnding ? ending.replace('.ts', '.js') : ''}`
+  // The app's own files are in `src` too, where there is one.
+  const path = `./${directory.replace(/^src\//, '')}/bitbucket${importsNeedEnding ? ending.replace('.ts', '.js') : ''}`
   const load =
     language === 'commonjs'
       ? `const { createBitbucket } = require('${path}')`
@@ -97,6 +116,11 @@ function notesOn(app: AppInspection, recipe: string, wanted: string): readonly s
       : []),
     ...(app.expressSession !== null && app.sessionStore === null
       ? ['No session store was recognised: `endOtherSessions` must delete the other sessions of a user in yours.']
+      : []),
+    ...(recipe === 'kysely' && app.driver !== 'better-sqlite3'
+      ? [
+          'The recipe for kysely is written for SQLite: change its schema and its reading of the session store to your database.',
+        ]
       : []),
     ...(app.express === null ? ['Express was not found in this folder.'] : []),
     ...(app.views === null ? [] : [`${app.views}: print the button unescaped.`]),

@@ -1,3 +1,5 @@
+import type { AppInspection } from './inspect-app'
+
 /** What the developer answered. */
 export interface InitAnswers {
   /** Whether the app verifies its users' addresses, only stores them, or has none. */
@@ -10,44 +12,61 @@ export interface InitAnswers {
 
 /** How a test opens and closes the database that a recipe's hooks take. */
 interface Opening {
-  readonly imports: string
-  readonly open: string
+  readonly code: string
   readonly close: string
 }
 
-const OWN_MODELS = (what: string): Opening => ({
-  imports: `// TODO: import ${what} of your app, connected to a test database.`,
-  open: `undefined /* TODO: ${what} */`,
+/** What an opening depends on besides the recipe. */
+interface OpeningContext {
+  readonly recipe: string
+  readonly driver: string | null
+  readonly directory: string
+  readonly isTypeScript: boolean
+}
+
+const WITH_URL = `// Without it, a driver takes the database of your environment, and the checks write to it.
+const url = process.env.TEST_DATABASE_URL
+if (!url) throw new Error('TEST_DATABASE_URL: is not set. Name a database made for tests that has the tables.')
+`
+
+const OPENINGS: Readonly<Record<string, (context: OpeningContext) => Opening>> = {
+  memory: () => ({
+    code: "import { MemoryDatabase } from './accounts'\n\nconst database = new MemoryDatabase()",
+    close: '',
+  }),
+  pg: () => ({
+    code: `import { Pool } from 'pg'\n\n${WITH_URL}const database = new Pool({ connectionString: url })`,
+    close: 'await database.end()',
+  }),
+  mysql2: () => ({
+    code: `import { createPool } from 'mysql2/promise'\n\n${WITH_URL}const database = createPool(url)`,
+    close: 'await database.end()',
+  }),
+  knex: ({ driver }) => ({
+    code: `import knex from 'knex'\n\n${WITH_URL}const database = knex({ client: '${driver ?? 'pg'}', connection: url })`,
+    close: 'await database.destroy()',
+  }),
+  'better-sqlite3': ({ directory }) => ({
+    code: `import { readFileSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { PRAGMAS } from './accounts'
+
+const database = new Database(':memory:')
+database.exec(PRAGMAS)
+database.exec(readFileSync('${directory}/schema.sql', 'utf8'))`,
+    close: 'database.close()',
+  }),
+}
+
+/** Where the app has an object of its own: the test says what to return, and compiles until then. */
+const ownObject = ({ recipe, isTypeScript }: OpeningContext): Opening => ({
+  code: `
+function openDatabase()${isTypeScript ? ': Parameters<typeof accountHooks>[0]' : ''} {
+  throw new Error('openDatabase: not written yet. Return what ${recipe} queries with, connected to a test database.')
+}
+const database = openDatabase()`,
   close: '',
 })
-
-const OPENINGS: Readonly<Record<string, Opening>> = {
-  memory: {
-    imports: "import { MemoryDatabase } from './accounts'",
-    open: 'new MemoryDatabase()',
-    close: '',
-  },
-  pg: {
-    imports: "import { Pool } from 'pg'",
-    open: 'new Pool({ connectionString: process.env.TEST_DATABASE_URL })',
-    close: 'await database.end()',
-  },
-  mysql2: {
-    imports: "import { createPool } from 'mysql2/promise'",
-    open: 'createPool(process.env.TEST_DATABASE_URL)',
-    close: 'await database.end()',
-  },
-  knex: {
-    imports: "import knex from 'knex'",
-    open: "knex({ client: 'pg', connection: process.env.TEST_DATABASE_URL })",
-    close: 'await database.destroy()',
-  },
-  'better-sqlite3': {
-    imports: "import Database from 'better-sqlite3'",
-    open: "new Database(process.env.TEST_DATABASE_PATH ?? ':memory:')",
-    close: 'database.close()',
-  },
-}
 
 /** The connection and everything around it, with what is specific to the app left as parameters. */
 export function bitbucketFile({ localAddresses, mount, signIn }: InitAnswers, isTypeScript: boolean): string {
@@ -91,26 +110,25 @@ export function createBitbucket({ database, ...options }${isTypeScript ? ': Opti
 export function testFile(
   answers: InitAnswers,
   recipe: string,
-  runner: 'vitest' | 'jest' | 'node',
-  isTypeScript: boolean,
+  { testRunner: runner, language, driver }: Pick<AppInspection, 'testRunner' | 'language' | 'driver'>,
+  directory: string,
 ): string {
-  const { imports, open, close } = OPENINGS[recipe] ?? OWN_MODELS(`the ${recipe} database object`)
+  const isTypeScript = language === 'typescript'
+  const { code, close } = (OPENINGS[recipe] ?? ownObject)({ recipe, driver, directory, isTypeScript })
   const { localAddresses, mount } = answers
   const claims = localAddresses === 'verified'
   const cast = (type: string) => (isTypeScript ? type : '')
   return `import assert from 'node:assert/strict'
-${runner === 'node' ? "import { after, test } from 'node:test'\n" : ''}import express from 'express'
+${runner === 'node' ? `import { ${close ? 'after, ' : ''}test } from 'node:test'\n` : ''}import express from 'express'
 import session from 'express-session'
 import { Passport } from 'passport'
 import { accountHookChecks, FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-${runner === 'vitest' ? "import { afterAll as after, test } from 'vitest'\n" : ''}${imports}
-import { accountHooks } from './accounts'
+${runner === 'vitest' ? `import { ${close ? 'afterAll, ' : ''}test } from 'vitest'\n` : ''}import { accountHooks } from './accounts'
 import { createBitbucket } from './bitbucket'
 ${claims ? "import { claimAddress } from './claim-address'\n" : ''}import { testDatabase } from './test-database'
-
+${code}
+${close ? `${runner === 'node' ? 'after' : 'afterAll'}(async () => {\n  ${close}\n})\n` : ''}
 // A test database: the checks add, change and delete accounts in it.
-const database = ${open}
-${close ? `${runner === 'jest' ? 'afterAll' : 'after'}(async () => {\n  ${close}\n})\n` : ''}
 const checks = accountHookChecks({
   testDatabase: true,
   accounts: { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} },
@@ -160,7 +178,7 @@ test('a first sign-in with Bitbucket creates an account and signs in', async () 
     const start = await visit(\`\${origin}${mount}\`)
     const callback = await fake.signIn(start.headers.get('location') ?? '', { person: 'alice' })
     assert.equal((await visit(callback)).status, 302)
-    assert.deepEqual(await (await visit(\`\${origin}/me\`)).json(), { signedIn: true })
+    assert.equal(await (await visit(\`\${origin}/me\`)).text(), '{"signedIn":true}')
     bitbucket.close()
   } finally {
     server.closeAllConnections()

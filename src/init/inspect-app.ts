@@ -27,6 +27,8 @@ const SESSION_STORES = [
   'better-sqlite3-session-store',
   '@quixo3/prisma-session-store',
 ]
+const DRIVERS = ['pg', 'mysql2', 'better-sqlite3', 'sqlite3', 'mysql']
+const NEEDED_BY_TYPESCRIPT = ['tsx', '@types/express-session', '@types/pg', '@types/better-sqlite3', '@types/jest']
 const VIEWS = ['ejs', 'pug', 'express-handlebars', 'hbs', 'nunjucks', 'eta']
 const LOCK_FILES = { 'package-lock.json': 'npm', 'pnpm-lock.yaml': 'pnpm', 'yarn.lock': 'yarn', 'bun.lock': 'bun' }
 
@@ -48,6 +50,10 @@ export interface AppInspection {
   readonly sessionStore: string | null
   /** The recipe that fits, `null` when no known database library is installed. */
   readonly recipe: string | null
+  /** The driver below a query builder, `null` = not recognised. */
+  readonly driver: string | null
+  /** What written TypeScript may need besides, as far as it is installed. */
+  readonly installed: readonly string[]
   readonly testRunner: 'vitest' | 'jest' | 'node'
   readonly views: string | null
   readonly hasSourceFolder: boolean
@@ -75,6 +81,8 @@ export function inspectApp(folder: string): AppInspection | null {
     expressSession: versionOf(folder, 'express-session'),
     sessionStore: first(SESSION_STORES),
     recipe: library === null ? null : (RECIPE_OF_PACKAGE[library] ?? null),
+    driver: first(DRIVERS),
+    installed: NEEDED_BY_TYPESCRIPT.filter((name) => names.includes(name) || versionOf(folder, name) !== null),
     testRunner: names.includes('vitest') ? 'vitest' : names.includes('jest') ? 'jest' : 'node',
     views: first(VIEWS),
     hasSourceFolder: existsSync(join(folder, 'src')),

@@ -15,7 +15,7 @@ export const german: Texts = {
       'Das war mehr, als dieses Formular annimmt. Bitte kürzen Sie Ihre Eingabe und versuchen Sie es noch einmal.',
     method_not_allowed: 'Diese Seite lässt sich so nicht öffnen. Bitte gehen Sie zurück und beginnen Sie neu.',
     state_invalid:
-      'Diese Anmeldung wurde nicht in diesem Browser begonnen, schon einmal verwendet, oder die Einstellungen haben sich seither geändert. Bitte beginnen Sie auf der Anmeldeseite neu.',
+      'Diese Anmeldung wurde nicht in diesem Browser begonnen, schon einmal verwendet, oder die Einstellungen haben sich seither geändert. Bitte beginnen Sie auf der Anmeldeseite neu; geschieht das wieder, versuchen Sie es mit einem anderen Browser.',
     state_expired: 'Diese Anmeldung hat zu lange gedauert und wurde beendet. Bitte beginnen Sie neu.',
     access_denied:
       'Bitbucket hat diese Anmeldung nicht bestätigt, vielleicht weil Sie dort abgebrochen haben. Sie können es noch einmal versuchen; wenn Bitbucket Sie nicht mehr fragt, entfernen Sie diese Website zuvor in Ihren Bitbucket-Einstellungen unter „App authorizations“.',

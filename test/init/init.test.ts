@@ -82,6 +82,55 @@ describe('init', () => {
     expect(result).toMatch(/Tests .*passed/)
   })
 
+  test('a test that needs a database fails at once without one, and never takes the one of the environment', async () => {
+    const manifest = { name: 'a', dependencies: { knex: '3', mysql2: '3' } }
+    const folder = app({ 'package.json': manifest })
+    expect(await init(folder)).toContain('Run the test, with TEST_DATABASE_URL naming')
+    const code = readFileSync(join(folder, 'bitbucket/bitbucket.test.js'), 'utf8')
+    expect(code).toContain("knex({ client: 'mysql2', connection: url })")
+    const pg = app({ 'package.json': { name: 'a', dependencies: { pg: '8' } } })
+    await init(pg)
+    const result = await written(pg, TEST_OF_NODE('bitbucket/bitbucket.test.js'))
+    expect(result).toContain('TEST_DATABASE_URL: is not set.')
+    expect(result).toContain('# fail 1\n')
+  })
+
+  test.each([
+    ['a builder whose object only the app has', { kysely: '0.28' }, 'openDatabase: not written yet.'],
+    ['pg', { pg: '8' }, 'TEST_DATABASE_URL: is not set.'],
+    ['a database it does not know', {}, 'MemoryDatabase'],
+  ])('TypeScript it writes for %s compiles under strict rules', async (_what, dependencies, says) => {
+    const rules = {
+      strict: true,
+      noUnusedLocals: true,
+      noUncheckedIndexedAccess: true,
+      exactOptionalPropertyTypes: true,
+    }
+    const options = { ...rules, module: 'nodenext', target: 'es2022', noEmit: true, skipLibCheck: true }
+    const folder = app({
+      'package.json': { name: 'a', devDependencies: { typescript: '7' }, dependencies },
+      'tsconfig.json': { compilerOptions: options },
+      'src/server.ts': '',
+    })
+    const output = await init(folder)
+    expect(output).toContain("from './bitbucket/bitbucket'")
+    const compiled = await written(folder, [process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.'])
+    expect(compiled).toBe('')
+    expect(readFileSync(join(folder, 'src/bitbucket/bitbucket.test.ts'), 'utf8')).toContain(says)
+  })
+
+  test.each([
+    ['module', 'node --experimental-vm-modules node_modules/jest/bin/jest.js bitbucket/bitbucket.test.js'],
+    ['commonjs', 'npx jest bitbucket/bitbucket.test.js'],
+  ])('names the command that runs Jest in a package of type %s', async (type, command) => {
+    const folder = app({ 'package.json': { name: 'a', type, devDependencies: { jest: '29' } } })
+    const output = await init(folder)
+    expect(output).toContain(command)
+    expect(output).not.toContain('tables of the schema')
+    // Jest runs tests in a realm of their own: objects that `fetch` makes have other prototypes there.
+    expect(readFileSync(join(folder, 'bitbucket/bitbucket.test.js'), 'utf8')).not.toContain('deepEqual')
+  })
+
   test('takes the recipe of the database library, the ORM before its driver', async () => {
     const folder = app({ 'package.json': { name: 'a', dependencies: { pg: '8', 'connect-pg-simple': '10' } } })
     const output = await init(folder)
