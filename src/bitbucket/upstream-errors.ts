@@ -35,11 +35,8 @@ export interface Transport {
 /** More than any answer of Bitbucket's has. */
 export const MAX_BODY_BYTES: number = 1024 * 1024
 
-/**
- * How many requests to one host may run at once; the others wait, within their deadline. A sign-in sends two at once: with
- * 50, and Bitbucket taking 3 s for an answer, 32 sign-ins at once took 9.2 s of their 10 s.
- */
-export const MAX_SOCKETS_PER_HOST = 128
+/** How many requests to one host may be under way at once; the others wait, within their deadline. */
+export const MAX_SOCKETS_PER_HOST = 50
 
 /**
  * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. After

@@ -35,7 +35,7 @@ const WAYS: readonly (readonly [string, () => TransportOptions])[] = [
   [
     'an agent of the app',
     () => {
-      const agent = new http.Agent({ keepAlive: true, maxSockets: 128 })
+      const agent = new http.Agent({ keepAlive: true, maxSockets: 50 })
       closers.push(() => agent.destroy())
       return { agent }
     },
@@ -351,21 +351,21 @@ describe.each(WAYS)('through %s, the deadline', (_way, options) => {
     expect(server.opened).toBe(0)
   })
 
-  test('ends a request that still waits for a connection; 128 are open at once', async () => {
+  test('ends a request that still waits for a connection; 50 are open at once', async () => {
     const held: Socket[] = []
     const server = await serverOf((socket) => held.push(socket))
     const transport = transportOf()
-    const running = Array.from({ length: 128 }, () => send(server, { transport }))
-    await vi.waitFor(() => expect(server.requests).toHaveLength(128))
+    const running = Array.from({ length: 50 }, () => send(server, { transport }))
+    await vi.waitFor(() => expect(server.requests).toHaveLength(50))
     const deadline = deadlineOf()
     const queued = refusal(send(server, { transport, deadline }))
     await wait(30)
-    expect(server.opened).toBe(128)
+    expect(server.opened).toBe(50)
     deadline.cancel(TIMEOUT)
     expect(await queued).toBe('upstream_timeout')
     for (const socket of held) socket.write(OK)
     expect((await Promise.all(running)).every(({ status }) => status === 200)).toBe(true)
-    expect(server.requests).toHaveLength(128)
+    expect(server.requests).toHaveLength(50)
   })
 
   test('is left by every request that has ended', async () => {
@@ -495,10 +495,8 @@ describe.each(WAYS)('through %s', (_way, options) => {
 
 test('case 18: a connection that does not open ends with its request', async () => {
   const sockets = new Set<Socket>()
-  let most = 0
   const silent = createServer((socket) => {
     sockets.add(socket)
-    most = Math.max(most, sockets.size)
     socket.on('error', () => {})
     socket.on('close', () => sockets.delete(socket))
     socket.resume()
@@ -506,11 +504,11 @@ test('case 18: a connection that does not open ends with its request', async () 
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   closers.push(() => silent.close())
   const url = new URL(`https://127.0.0.1:${(silent.address() as AddressInfo).port}/`)
-  const transport = transportOf({ timeoutMs: 1000 })
+  const transport = transportOf({ timeoutMs: 300 })
   transport.preconnect(url, 2)
-  const refused = Array.from({ length: 140 }, () => refusal(send({ url }, { transport, deadline: deadlineOf(1000) })))
+  const refused = Array.from({ length: 60 }, () => refusal(send({ url }, { transport, deadline: deadlineOf(300) })))
+  await vi.waitFor(() => expect(sockets.size).toBe(50))
   expect(new Set(await Promise.all(refused))).toEqual(new Set(['upstream_timeout']))
-  expect(most).toBe(128)
   await vi.waitFor(() => expect(sockets.size).toBe(0), { timeout: 2000 })
 })
 

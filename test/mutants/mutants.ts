@@ -560,7 +560,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'transport: any number of connections',
     'bitbucket/upstream-errors.ts',
-    'const MAX_SOCKETS_PER_HOST = 128',
+    'const MAX_SOCKETS_PER_HOST = 50',
     'const MAX_SOCKETS_PER_HOST = 5000',
     'upstream',
   ),
