@@ -222,7 +222,9 @@ test('LEK-13: the published package holds no tests, no certificates and no path 
   const paths = pack?.files.map(({ path }) => path) ?? []
   expect(paths.length).toBeGreaterThan(20)
   expect(
-    paths.filter((path) => !/^(?:dist\/|src\/|docs\/|recipes\/|package\.json$|llms\.txt$|[A-Z]+(?:\.md)?$)/.test(path)),
+    paths.filter(
+      (path) => !/^(?:dist\/|src\/|docs\/|recipes\/|examples\/|package\.json$|llms\.txt$|[A-Z]+(?:\.md)?$)/.test(path),
+    ),
   ).toEqual([])
   expect(paths.filter((path) => /\.(?:pem|key|env|log|sqlite|tgz)$|test\//.test(path))).toEqual([])
   const marked = ['PRIVATE KEY', process.cwd(), homedir(), hostname()].filter((text) => text.length > 3)
