@@ -1,7 +1,7 @@
 import { summarise } from './statistics.mjs'
 
-const WIDTH = 720
-const LABEL = 210
+const WIDTH = 780
+const LABEL = 270
 const BAR = 16
 const UNIT = 300
 
