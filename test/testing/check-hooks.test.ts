@@ -137,3 +137,10 @@ test('sessionsInStore opens, sees and closes sessions as Passport writes them', 
   await sessions.close(sid)
   expect(await sessions.isOpen(sid)).toBe(false)
 })
+
+test('names the functions that are missing, once, and runs nothing', async () => {
+  const setup = { testDatabase: true, accounts: {}, database: {} } as never
+  await expect(checkAccountHooks(setup)).rejects.toThrow(
+    '`database.addAccount`, `database.removeAccount`, `accounts.getUserByIdentity`',
+  )
+})

@@ -63,6 +63,7 @@ const CHECKS: readonly HookCheck[] = [
 /** The checks of your account hooks, one by one: `for (const { name, title, skip, run } of accountHookChecks(setup)) test(title, { skip }, run)`. */
 export function accountHookChecks<User>(setup: AccountHooksSetup<User>): readonly AccountHookCheck[] {
   refuseUnlessTest(setup)
+  refuseWithoutFunctions(setup)
   return CHECKS.map((check) => ({
     name: check.name,
     title: check.title,
@@ -80,6 +81,7 @@ export function accountHookChecks<User>(setup: AccountHooksSetup<User>): readonl
  */
 export async function checkAccountHooks<User>(setup: AccountHooksSetup<User>): Promise<AccountHooksReport> {
   refuseUnlessTest(setup)
+  refuseWithoutFunctions(setup)
   const results: AccountHookResult[] = []
   for (const check of CHECKS) results.push(await resultOf(check, setup))
   return reportOf(results)
@@ -92,6 +94,20 @@ function refuseUnlessTest({ testDatabase }: { readonly testDatabase: unknown }):
   throw new TypeError(
     '`testDatabase` must be `true`. The checks add, change and delete accounts: point the hooks at a test database, and say so.',
   )
+}
+
+/** Without these every check would fail with a `TypeError` of its own. */
+function refuseWithoutFunctions<User>({ accounts, database }: AccountHooksSetup<User>): void {
+  const missing = [
+    ...(['addAccount', 'removeAccount'] as const)
+      .filter((name) => typeof database?.[name] !== 'function')
+      .map((name) => `database.${name}`),
+    ...(['getUserByIdentity', 'getAccountsByEmail', 'createUser', 'linkIdentity'] as const)
+      .filter((name) => typeof accounts?.[name] !== 'function')
+      .map((name) => `accounts.${name}`),
+  ]
+  if (missing.length > 0)
+    throw new TypeError(`\`${missing.join('`, `')}\` must be functions. The checks cannot run without them.`)
 }
 
 async function resultOf<User>(check: HookCheck, setup: AccountHooksSetup<User>): Promise<AccountHookResult> {
