@@ -45,7 +45,7 @@ afterEach(() => {
 })
 
 describe('keys', () => {
-  test.each(ODD_KEYS)('the tenant %.40j is offered nothing, and nobody is asked about it', async (key) => {
+  test.each(ODD_KEYS)('the tenant %.40j is offered nothing and never looked up', async (key) => {
     const tenants = vi.fn(() => ({}))
     expect(await resolverOf({ tenants })(requestOf(key, null))).toBeNull()
     expect(tenants).not.toHaveBeenCalled()

@@ -875,7 +875,7 @@ describe('the options', () => {
 
   test.each([undefined, null, 'options', () => {}])('options that are %j are refused', (wrong) => {
     expect(() => new BitbucketStrategy(wrong as unknown as BitbucketStrategyOptions, idOf as () => void)).toThrow(
-      /give options and a verify callback/,
+      /Pass options and a verify callback/,
     )
   })
 

@@ -145,7 +145,7 @@ describe('what is missing is named', () => {
     }
   })
 
-  test.each(['clientID', 'clientSecret'])('connection.%s, most often for want of an environment variable', (name) => {
+  test.each(['clientID', 'clientSecret'])('connection.%s, most often because an environment variable is missing', (name) => {
     expect(refusal(() => connect({ [name]: undefined }))).toBe(
       `connection: \`${name}\` is not a string; is the environment variable set?`,
     )

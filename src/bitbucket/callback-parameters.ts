@@ -33,17 +33,17 @@ export function readCallback(query: Request['query']): CallbackParameters {
   }
 }
 
-/** One answer for everything that is wrong with a callback, so that it tells a stranger nothing. */
+/** The same response for every invalid callback, so that strangers learn nothing. */
 export function stateInvalid(): BitbucketSignInError {
   return new BitbucketSignInError(
     'state_invalid',
-    'This callback belongs to no sign-in that was started in this browser, or to one that is over.',
+    'This callback does not belong to an open sign-in of this browser.',
   )
 }
 
-/** The person declined at Bitbucket. */
+/** The user declined at Bitbucket. */
 export function accessDenied(): BitbucketSignInError {
-  return new BitbucketSignInError('access_denied', 'The person did not allow the sign-in at Bitbucket.')
+  return new BitbucketSignInError('access_denied', 'The user did not allow the sign-in at Bitbucket.')
 }
 
 /** The callback of a sign-in that this browser did not start, or has finished: Back, reload, a second click. */
@@ -53,12 +53,12 @@ export class NotOpenError extends BitbucketSignInError {
   }
 }
 
-/** `iss` must be the server that was asked, when it is there at all. @see https://www.rfc-editor.org/rfc/rfc9207 */
+/** `iss` must be the server that was asked, if present. @see https://www.rfc-editor.org/rfc/rfc9207 */
 export function checkIssuer(iss: string | undefined, authorizationURL: URL): void {
   if (iss !== undefined && iss !== authorizationURL.origin) throw stateInvalid()
 }
 
-/** Exactly one of `code` and `error`; the error codes of RFC 6749 become ours, the description is not looked at. */
+/** Exactly one of `code` and `error`; the error codes of RFC 6749 become ours, the description is ignored. */
 export function authorizationCode({ code, error }: Pick<CallbackParameters, 'code' | 'error'>): string {
   if ((code === undefined) === (error === undefined)) throw stateInvalid()
   if (code !== undefined) return code

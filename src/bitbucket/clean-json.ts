@@ -1,6 +1,6 @@
 import { INVISIBLE, isJsonObject, type JsonObject, MAX_TOKEN } from './read-answer'
 
-/** Deeper than any resource of Bitbucket's nests, and far from where `JSON.stringify` runs out of stack. */
+/** Deeper than any of Bitbucket's resources, and far below the depth at which `JSON.stringify` overflows the stack. */
 const MAX_DEPTH = 16
 /** A recursive copy or merge would read these as a prototype. */
 const PROTOTYPE_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])

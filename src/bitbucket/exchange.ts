@@ -19,7 +19,7 @@ import {
   workspaceRefusal,
 } from './upstream-refusals'
 
-/** What the requests need to know of a connection. */
+/** The fields of a connection that requests need. */
 export interface ApiClient {
   readonly clientID: string
   readonly clientSecret: Secret
@@ -50,7 +50,7 @@ export function openExchange(transport: Exchange['transport'], timeoutMs: number
   return { transport, deadline: new ExchangeDeadline(timeoutMs, res), timings: [] }
 }
 
-/** The person behind a token. */
+/** The account owner behind a token. */
 export interface Person {
   readonly identity: Identity
   readonly profile: Profile
@@ -64,13 +64,13 @@ export type EmailList =
   | { readonly list: readonly BitbucketEmail[]; readonly failed: null }
   | { readonly list: null; readonly failed: BitbucketSignInError | null }
 
-/** A person whose addresses are still on their way: `profile.emails` is `null`. */
+/** A user whose addresses are still being read: `profile.emails` is `null`. */
 export interface IdentifiedPerson extends Person {
-  /** Settles with a value: whether a failure matters depends on who the person is. */
+  /** Never rejects: whether a failure matters depends on the user. */
   readonly emails: Promise<EmailList>
 }
 
-/** A person with their addresses, `null` when they could not be read. */
+/** A user with their addresses, `null` if they could not be read. */
 export interface FetchedPerson extends Person {
   readonly emailsFailed: BitbucketSignInError | null
 }
@@ -79,7 +79,7 @@ const MAX_EMAIL_PAGES = 10
 
 /**
  * Redeems a code. `params` are the rest of the form: grant type, redirect URI, code verifier.
- * Sent once and never again, whatever happens: a code is single-use.
+ * Never retried: a code is single-use.
  */
 export async function exchangeCode(
   exchange: Exchange,
@@ -92,29 +92,29 @@ export async function exchangeCode(
   throw tokenRefusal('token', answer)
 }
 
-/** Trades a refresh token for new tokens; rejects with `refresh_refused` where the answer leaves open what it means. */
+/** Exchanges a refresh token for new tokens; rejects with `refresh_refused` if the answer is ambiguous. */
 export async function refreshTokens(exchange: Exchange, client: ApiClient, refreshToken: string): Promise<Tokens> {
   const answer = await requestToken(exchange, client, { grant_type: 'refresh_token', refresh_token: refreshToken })
   if (answer.status === 200) return tokensOf('refresh', answer)
   throw refreshRefusal(answer)
 }
 
-/** A callback whose transaction was found and used up: only now may anything be sent. */
+/** A callback whose transaction was found and consumed: only now may anything be sent. */
 export interface TakenLeg<Client extends ApiClient = ApiClient> {
   readonly client: Client
   readonly code: string
   readonly codeVerifier: string
 }
 
-/** What a code was traded for. */
+/** The result of exchanging a code. */
 export interface SignInResult {
   readonly tokens: Tokens
   readonly person: IdentifiedPerson
 }
 
 /**
- * Trades a code for tokens and the person behind them: two round trips. Nothing is decided here, and the addresses are
- * not waited for.
+ * Exchanges a code for tokens and their owner: two round trips. Nothing is decided here, and the addresses are
+ * not awaited.
  */
 export async function redeem(
   exchange: Exchange,
@@ -129,13 +129,13 @@ export async function redeem(
   return { tokens, person: await identify(exchange, client, tokens.accessToken, options) }
 }
 
-/** What to read of a person. */
+/** What to read of a user. */
 export interface FetchOptions {
   /** Do not read the addresses. Default `false`. */
   readonly skipEmails?: boolean
 }
 
-/** Reads the person, the memberships and the addresses concurrently. */
+/** Reads the profile, the memberships and the addresses concurrently. */
 export async function fetchPerson(
   exchange: Exchange,
   client: ApiClient,
@@ -147,7 +147,7 @@ export async function fetchPerson(
   return { ...person, profile: { ...person.profile, emails: list }, emailsFailed: failed }
 }
 
-/** Like {@link fetchPerson}, but as soon as it is clear who it is and which workspaces admit them. */
+/** Like {@link fetchPerson}, but resolves once the profile and the memberships are known. */
 async function identify(
   exchange: Exchange,
   client: ApiClient,
@@ -189,7 +189,7 @@ export async function fetchResource(
   return cleanJson(answer.body)
 }
 
-/** Every page of the addresses, or why the list could not be read whole. */
+/** Every page of the addresses, or why the list could not be read completely. */
 async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string): Promise<EmailList> {
   const list: BitbucketEmail[] = []
   try {
@@ -218,7 +218,7 @@ interface ApiURLs {
 
 const knownURLs = new WeakMap<ApiClient, ApiURLs>()
 
-/** The addresses of the API's resources, worked out once for each connection. */
+/** The URLs of the API's resources, precomputed per connection. */
 function urlsOf(client: ApiClient): ApiURLs {
   let urls = knownURLs.get(client)
   if (!urls) {
@@ -236,7 +236,7 @@ function nextPage(next: unknown, client: ApiClient): URL {
   throw unexpected('emails', 'with a `next` page outside its API')
 }
 
-/** What a workspace answered: a membership, `null` for none, or a fault that says nothing of the person. */
+/** A workspace's answer: a membership, `null` for none, or a fault that proves nothing about the user. */
 type MembershipAnswer = Membership | null | BitbucketSignInError
 
 async function fetchMembership(
@@ -256,7 +256,7 @@ async function fetchMembership(
   }
 }
 
-/** The person's memberships. One opens the gate whatever else failed; without one, a fault is no refusal of the person. */
+/** The user's memberships. One suffices, whatever else failed; without one, a fault does not mean "not a member". */
 function confirmed(answers: readonly MembershipAnswer[], id: string): readonly WorkspaceMembership[] {
   const checked = answers.map((answer) =>
     answer && 'user' in answer && answer.user !== undefined && answer.user !== id ? notThatMembership() : answer,
@@ -270,7 +270,7 @@ function confirmed(answers: readonly MembershipAnswer[], id: string): readonly W
 }
 
 function notThatMembership(): BitbucketSignInError {
-  return unexpected('workspace', 'without the membership that was asked about')
+  return unexpected('workspace', 'without the requested membership')
 }
 
 /** The one place that attaches an access token: as `Bearer`, capital B, in the header, on the API's own origin. */
@@ -304,7 +304,7 @@ export function requestToken(
   return timed(exchange, name, transport.request({ method: 'POST', url: client.tokenURL, headers, body, deadline }))
 }
 
-/** Notes how long the request took; what it fails with says which request it was. */
+/** Records the duration of the request; its error names the request. */
 async function timed(
   { timings }: Exchange,
   name: RequestName,
@@ -334,7 +334,7 @@ function tokensOf(name: 'token' | 'refresh', answer: UpstreamAnswer): Tokens {
   return result
 }
 
-/** Beside the tokens and not in them: hooks get these, and only the strategy's `params` the rest. */
+/** Kept apart from the tokens: hooks get the tokens, and only the strategy's `params` the rest. */
 const answers = new WeakMap<Tokens, JsonObject>()
 
 /** Every member of the token endpoint's answer, cleaned, for the `params` of a strategy. */

@@ -14,14 +14,14 @@ import {
   type UpstreamRequest,
 } from './upstream-errors'
 
-/** A connection idle longer than this may be closed at the other end at the very moment it is used again. */
+/** A connection idle for longer may be closed by the server just as it is reused. */
 const IDLE_MS = 15_000
 
 const POOL_OPTIONS = {
   connections: MAX_SOCKETS_PER_HOST,
   pipelining: 1,
   keepAliveTimeout: IDLE_MS,
-  // The server's own hint counts where it is shorter, less a second for the way.
+  // A shorter hint from the server takes precedence, minus one second for latency.
   keepAliveMaxTimeout: IDLE_MS,
   keepAliveTimeoutThreshold: 1000,
   maxResponseSize: MAX_BODY_BYTES,
@@ -30,16 +30,16 @@ const POOL_OPTIONS = {
   bodyTimeout: 0,
 } as const
 
-/** A request's way: the host with its connections, and the path. */
+/** The target of a request: the host with its connections, and the path. */
 interface Place {
   readonly host: Host
   readonly path: string
 }
 
-/** Connections of our own to each host, kept open between sign-ins and opened ahead of need. */
+/** Our own connections to each host, kept open between sign-ins and opened ahead of need. */
 export function pooledTransport(preconnect: boolean, timeoutMs: number): Transport {
   const hosts = new Map<string, Host>()
-  // Taken apart once for each URL object; those of a connection live as long as it does.
+  // Parsed once per URL object; a connection's URL objects last as long as it does.
   let places = new WeakMap<URL, Place>()
 
   function placeOf(url: URL): Place {
@@ -76,7 +76,7 @@ export function pooledTransport(preconnect: boolean, timeoutMs: number): Transpo
 }
 
 /**
- * Loaded by the first start and not with the app, for it takes as long to load as all the rest. Only the pool: the
+ * Loaded by the first start, not with the app, because it takes as long to load as everything else. Only the pool: the
  * entry of undici takes twice as long, and puts a dispatcher of its own under the app's `fetch`.
  */
 function loadPool(): typeof Pool {
@@ -88,19 +88,19 @@ function loadPool(): typeof Pool {
   }
 }
 
-/** One request and its answer, as undici tells of it. */
+/** One request and its answer, as undici reports them. */
 class Call implements Dispatcher.DispatchHandler {
   readonly #host: Host
   readonly #path: string
   readonly #upstream: UpstreamRequest
   readonly #resolve: (answer: UpstreamAnswer) => void
   readonly #reject: (error: unknown) => void
-  /** A kept connection can be reset in the moment of its use. A GET may be sent again, once; a code never. */
+  /** A kept connection can be reset just as it is used. A GET may be retried once; a code never. */
   #mayRetry: boolean
   #controller: Dispatcher.DispatchController | undefined
   /** Where the host lists this request. */
   #listed: 'waiting' | 'running' | null = null
-  /** Of the answer that has begun, `0` = none has. */
+  /** Status of the answer that has begun, `0` = none has. */
   #status = 0
   #headers: IncomingHttpHeaders = {}
   #chunks: Buffer[] = []
@@ -137,7 +137,7 @@ class Call implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: unknown, status: number, headers: IncomingHttpHeaders): void {
-    // 1xx answers are not answers to anything we asked.
+    // 1xx answers are informational.
     if (status < 200) return
     this.#status = status
     this.#headers = headers
@@ -196,10 +196,10 @@ class Call implements Dispatcher.DispatchHandler {
 /** One host: its pool, and connections that were opened ahead of need. */
 class Host {
   readonly pool: Pool
-  /** Requests that wait for a connection, and those that have one. */
+  /** Requests waiting for a connection, and those that have one. */
   readonly waiting = new Set<Call>()
   readonly running = new Set<Call>()
-  /** Connections of the pool. It could count them itself, by asking each at every start. */
+  /** Connections of the pool. Counting here avoids asking each one at every start. */
   #connected = 0
   readonly #url: URL
   readonly #timeoutMs: number
@@ -238,7 +238,7 @@ class Host {
     void this.pool.destroy()
   }
 
-  /** undici opens a new connection after a request that was torn down, whether somebody wants one or not. */
+  /** undici opens a new connection after a destroyed request, needed or not. */
   #connect(done: Taker): void {
     if (this.waiting.size === 0) queueMicrotask(() => done(endedEarly(), null))
     else (this.#spare() ?? this.#open()).take(done, this.#timeoutMs)

@@ -5,7 +5,7 @@ import { isAddress } from '../decisions/email-trust'
 
 /**
  * Readers for what Bitbucket answers. They take `unknown` and return checked, capped values or `undefined`:
- * nothing that was not asked for passes, and a missing or odd optional field never fails a sign-in.
+ * unknown fields are dropped, and a missing or invalid optional field never fails a sign-in.
  */
 
 /** An object as `JSON.parse` made it: any own key, `__proto__` included, so read single fields and never merge it. */
@@ -13,7 +13,7 @@ export type JsonObject = Readonly<Record<string, unknown>>
 
 const MAX_TEXT = 256
 const MAX_URL = 512
-/** Bitbucket's tokens exceed 2500 characters; a header line in front of most servers ends at 16 kB. */
+/** Bitbucket's tokens exceed 2500 characters; most servers limit header lines to 16 kB. */
 export const MAX_TOKEN = 12_000
 const MAX_EMAILS_PER_PAGE = 100
 
@@ -21,7 +21,7 @@ const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$
 /** Wider than what Bitbucket takes today (lower-case letters, digits, `_`, `-`, `.`), because older ones remain. */
 const SLUG = /^[\w.-]{1,128}$/
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
-/** The parser lets quotes and the like stand in a host. */
+/** The URL parser accepts quotes and similar characters in a host. */
 const PLAIN_HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])$/
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/
 /** Controls, bidi overrides, zero-width, unassigned and half characters, line separators: they hide or reorder text. */
@@ -31,10 +31,10 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Text for people: invisible characters dropped, at most 256 characters, `undefined` when nothing is left. */
+/** Text for display: invisible characters dropped, at most 256 characters, `undefined` when nothing is left. */
 export function readText(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined
-  // Most names are plain, and then there is nothing to drop.
+  // Fast path: most names contain nothing to drop.
   if (value.length <= MAX_TEXT && PRINTABLE_ASCII.test(value)) return value.trim() || undefined
   const text = value
     .slice(0, MAX_TEXT * 4)
@@ -45,7 +45,7 @@ export function readText(value: unknown): string | undefined {
 
 /**
  * An https URL (http on loopback, for the fake), at most 512 characters, as the parser writes it: `https:x` would be a
- * path of the app's own in its pages, and a quote would end an attribute.
+ * path of the app in its pages, and a quote would end an attribute.
  */
 export function readUrl(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > MAX_URL || !VISIBLE_ASCII.test(value)) return undefined
@@ -60,7 +60,7 @@ export function readUuid(value: unknown): string | undefined {
   return typeof value === 'string' && UUID.test(value) ? value : undefined
 }
 
-/** Atlassian's account id, kept beside the uuid for other Atlassian products; never a key here. */
+/** Atlassian's account id, kept along with the uuid for other Atlassian products; never a key here. */
 export function readAccountId(value: unknown): string | undefined {
   return typeof value === 'string' && /^[0-9A-Za-z:_-]{1,128}$/.test(value) ? value : undefined
 }
@@ -90,20 +90,20 @@ function isToken(value: unknown): value is string {
   return typeof value === 'string' && value.length <= MAX_TOKEN && VISIBLE_ASCII.test(value)
 }
 
-/** Granted scopes, `null` when the answer does not say. Since May 2026 the field is `scope`, before it was `scopes`. */
+/** Granted scopes, `null` if the answer does not name them. The field is `scope` since May 2026, before that it was `scopes`. */
 function readScopes(value: unknown): readonly string[] | null {
   if (typeof value !== 'string' || value.length > 4096) return null
   return value.split(/[\s,]+/).filter((scope) => /^[\x21-\x7e]{1,128}$/.test(scope))
 }
 
-/** The `error` code of a refusal at the token endpoint; its description is not ours to show. */
+/** The `error` code of a refusal at the token endpoint; its description must not be shown. */
 export function readOAuthError(body: JsonObject | undefined): string | undefined {
   return typeof body?.error === 'string' && /^[a-z_]{1,64}$/.test(body.error) ? body.error : undefined
 }
 
 /**
  * Whether a refused refresh can mean nothing but a dead token. `invalid_grant` is also the answer to a form that was lost
- * on the way ("Unsupported grant type: None"), and to a token of another client.
+ * in transit ("Unsupported grant type: None"), and to a token of another client.
  */
 export function isDeadRefreshToken({ status, body }: { status: number; body: JsonObject | undefined }): boolean {
   if (status < 400 || status >= 500 || status === 429) return false
@@ -123,7 +123,7 @@ export function namesMissingScope(body: JsonObject | undefined): boolean {
 
 /**
  * One page of `/user/emails`, `undefined` unless it can be read whole: an entry that is skipped could be the primary
- * address, and another one would count in its place. Only a string that is not an address is dropped.
+ * address, and another one would count instead. Only a string that is not an address is dropped.
  */
 export function readEmailPage({ values, next }: JsonObject) {
   if (!Array.isArray(values) || values.length > MAX_EMAILS_PER_PAGE) return undefined
@@ -146,12 +146,12 @@ function readSlug(value: unknown): string | undefined {
   return typeof value === 'string' && SLUG.test(value) ? value.toLowerCase() : undefined
 }
 
-/** A membership as it is answered, with whose it is where that is said. */
+/** A membership as answered, with its user if named. */
 export interface Membership extends WorkspaceMembership {
   readonly user: string | undefined
 }
 
-/** A membership in the workspace that was asked about, `undefined` for any other answer. */
+/** A membership in the requested workspace, `undefined` for any other answer. */
 export function readMembership(body: JsonObject, asked: string): Membership | undefined {
   const { workspace } = body
   if (body.type !== 'workspace_membership' || !isJsonObject(workspace)) return undefined

@@ -2,7 +2,7 @@ import type { BitbucketEmail, Profile } from '../contract/identity'
 import { type JsonObject, readAccountId, readLink, readText, readUuid } from './read-answer'
 
 /**
- * Reads the account object of `/user`. `undefined` when it is not a person with a well-formed uuid: a team, an
+ * Reads the account object of `/user`. `undefined` when it is not a user with a well-formed uuid: a team, an
  * `app_user` behind client credentials, or an error object that came with status 200.
  */
 export function readProfile(body: JsonObject, emails: readonly BitbucketEmail[] | null): Profile | undefined {

@@ -4,7 +4,7 @@ import { ATTEMPT_MS } from './upstream-errors'
 
 /** How long a connection may wait for its first request, open or not: as long as a used one waits for its next. */
 const SPARE_MS = 15_000
-/** After how long an idle connection asks whether the other end is still there. */
+/** When an idle connection starts probing whether the other end is still there. */
 const KEEP_ALIVE_MS = 15_000
 
 /** Gets the connection, or why there is none. */
@@ -36,7 +36,7 @@ export class Line {
     for (const event of LOST) this.#socket.on(event, this.drop)
   }
 
-  /** What came before anything was asked, such as the 408 of a balancer, would pass for the answer. */
+  /** Data received before any request, such as a load balancer's 408, would pass for the answer. */
   isUsable(): boolean {
     return !this.#socket.destroyed && this.#socket.readableLength === 0
   }
@@ -55,7 +55,7 @@ export class Line {
   readonly drop = (error?: Error | boolean): void => {
     this.#onLost(this)
     this.#release()
-    // What a torn-down connection still says is of no interest, and must find a listener.
+    // Errors of a destroyed connection do not matter, but need a listener.
     this.#socket.on('error', () => {})
     this.#socket.destroy()
     const reason = error instanceof Error ? error : Object.assign(new Error('not opened'), { code: 'ETIMEDOUT' })

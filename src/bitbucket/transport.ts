@@ -5,7 +5,7 @@ import type { Transport } from './upstream-errors'
 
 /** Options of {@link createTransport}. */
 export interface TransportOptions {
-  /** Open connections while the person is still at Bitbucket. Default `true`. */
+  /** Open connections while the user is still at Bitbucket. Default `true`. */
   readonly preconnect?: boolean
   /** How long a connection may take to open, in milliseconds: as long as its requests may. Default 10000. */
   readonly timeoutMs?: number

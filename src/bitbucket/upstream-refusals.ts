@@ -12,12 +12,12 @@ const PERMISSIONS = {
   workspace: 'Account: Read',
 } as const satisfies Partial<Record<RequestName, string>>
 
-/** An error that says which request it is about; the rest of the message says what to do. */
+/** An error that names its request; the rest of the message is the fix. */
 export function faultAt(name: RequestName, code: ErrorCode, message: string, cause?: unknown): BitbucketSignInError {
   return new BitbucketSignInError(code, `${name} request: ${message}`, cause === undefined ? {} : { cause })
 }
 
-/** The answer is complete, and is not what the request is documented to return. */
+/** The answer is complete, but not what is documented for the request. */
 export function unexpected(name: RequestName, what: string): BitbucketSignInError {
   return faultAt(
     name,
@@ -86,8 +86,8 @@ export function apiRefusal(
 }
 
 /**
- * A workspace refused: `null` where that is Bitbucket's word for "not a member". A missing permission says nothing of
- * the user, and neither does any other status.
+ * A workspace refused: `null` if that is Bitbucket's "not a member". A missing permission proves nothing about
+ * the user, nor does any other status.
  */
 export function workspaceRefusal(answer: UpstreamAnswer): BitbucketSignInError | null {
   if (answer.status === 404) return null

@@ -3,7 +3,7 @@ import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 import type { SessionTrial } from './session-trial'
 import type { RequestSighting } from './sighting'
 
-/** What the findings depend on besides what was seen. */
+/** The inputs of the findings apart from the observations. */
 export interface AppExpectation {
   readonly callbackURL: string
   /** Path at which the router is mounted. */
@@ -42,7 +42,7 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
     return problem(
       'mount',
       `A request to ${path} is redirected${location === null ? '' : ` to ${location.split(/[?#]/, 1)[0]}`} before it reaches the router.`,
-      'Let requests to the router pass the guard that redirects; people who sign in are not signed in yet.',
+      'Let requests to the router pass the guard that redirects; users are not signed in yet at that point.',
     )
   }
   if (status !== 404) {
@@ -59,13 +59,13 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
     return problem(
       'mount',
       `The router answers at ${found}, and not at ${path}, where the callback URL ${callbackURL} points.`,
-      `Mount it there: app.use('${path}', bitbucket.router). Where a proxy in front takes ${mount.slice(0, mount.length - elsewhere.length)} off the path, it is right as it is: call doctor(app, { mountedAt: '${found}' }).`,
+      `Mount it there: app.use('${path}', bitbucket.router). If a proxy strips ${mount.slice(0, mount.length - elsewhere.length)}, the mount is correct: call doctor(app, { mountedAt: '${found}' }).`,
     )
   }
   return problem(
     'mount',
     `The router does not answer at ${path}, where the callback URL ${callbackURL} points.`,
-    `Mount it there: app.use('${path}', bitbucket.router), or set \`callbackURL\` (or \`basePath\`) to where it is mounted.`,
+    `Mount it there: app.use('${path}', bitbucket.router), or set \`callbackURL\` (or \`basePath\`) to its mount path.`,
   )
 }
 
@@ -112,7 +112,7 @@ function connectionFindings(
     return [
       problem(
         'connection',
-        `Express takes a request to ${origin} for another origin, so it is refused (origin_not_allowed).`,
+        `Express sees a request to ${origin} as another origin, so it is refused (origin_not_allowed).`,
         'Set app.set("trust proxy", 1) behind a proxy, so that Express believes its X-Forwarded-Host and X-Forwarded-Proto.',
       ),
     ]
@@ -141,7 +141,7 @@ function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }:
   if (first.trustProxy === true) {
     const message = 'trust proxy is `true`: anyone who reaches the app can name their own address, scheme and host.'
     const fix =
-      'Set it to the number of proxies in front of the app, as in app.set("trust proxy", 1), or to their addresses.'
+      'Set it to the number of proxies before the app, as in app.set("trust proxy", 1), or to their addresses.'
     return hasCustomDomains ? problem('trust-proxy', message, fix) : warning('trust-proxy', message, fix)
   }
   if (isSecure && !first.secure && first.trustsOthers) {
@@ -176,7 +176,7 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
       return problem(
         'session',
         'express-session is mounted after the router.',
-        'Move app.use(session({ … })) in front of app.use(…, bitbucket.router).',
+        'Move app.use(session({ … })) before app.use(…, bitbucket.router).',
       )
     case 'cannot-rotate':
       return problem(
@@ -200,7 +200,7 @@ function passportFinding({ passport, session }: RequestSighting, reads: boolean 
     return problem(
       'passport-session',
       'passport.session() of another Passport instance than the `passport` option ran for this request.',
-      'Give bitbucketSignIn the very instance whose session() is mounted; look for a second copy with `npm ls passport`.',
+      'Pass the instance whose session() is mounted to bitbucketSignIn; look for a second copy with `npm ls passport`.',
     )
   }
   if (passport === 'missing') {
@@ -209,7 +209,7 @@ function passportFinding({ passport, session }: RequestSighting, reads: boolean 
   if (reads === false) {
     return problem(
       'passport-session',
-      'passport.initialize() is mounted, and passport.session() is not before the router: nobody stays signed in.',
+      'passport.initialize() is mounted, and passport.session() is not before the router: no user stays signed in.',
       mount,
     )
   }

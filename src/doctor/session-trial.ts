@@ -28,7 +28,7 @@ export const probed = (req: Request) => req as unknown as ProbedRequest
 /** The session of a request, whatever made it. */
 export const sessionOf = (req: Request) => probed(req).session
 
-/** What became of a session that was written, rotated and signed in to. */
+/** The result of writing, rotating and signing in to a session. */
 export interface SessionTrial {
   readonly fault: string | null
   readonly rotates: boolean

@@ -2,7 +2,7 @@ import type { Texts } from '../contract/texts'
 import { bitbucketGlyph } from './glyph'
 import { html, safeHref, trustedHtml } from './html'
 
-/** What `renderButton` needs. */
+/** Options of `renderButton`. */
 export interface ButtonOptions {
   /** Where a sign-in starts: one of our paths, or an http(s) URL. */
   readonly href: string

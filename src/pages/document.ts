@@ -14,7 +14,7 @@ const HEAD = trustedHtml(
 )
 const MARK = trustedHtml(bitbucketGlyph('2rem', 'mark'))
 
-/** What the frame around every page needs. */
+/** The fields of every document. */
 export interface DocumentParts {
   readonly texts: Texts
   readonly brand: Brand | null
@@ -54,7 +54,7 @@ export function renderAlert(texts: Texts, error: ErrorCode | null): Html | null 
   return error === null ? null : alertBox(html`${texts.errors[error]}`)
 }
 
-/** A box for what went wrong. */
+/** The alert box. */
 export function alertBox(content: Html): Html {
   return html`<p class="alert" id="${ALERT_ID}" role="alert">${content}</p>`
 }

@@ -15,7 +15,7 @@ export class Html {
   }
 }
 
-/** What may stand in a template: nothing, text to escape, or HTML, or a list of them. */
+/** A template's inserts: nothing, text to escape, HTML, or an array of them. */
 export type Insert = string | number | null | Html | readonly Html[]
 
 /** Template tag: every insert is escaped for text and for quoted attributes, unless it is `Html`. */
@@ -27,7 +27,7 @@ export function html(strings: TemplateStringsArray, ...inserts: readonly Insert[
   return new Html(source)
 }
 
-/** Marks one of our constants as HTML. Never call it with anything that a person, an app or Bitbucket wrote. */
+/** Marks one of our constants as HTML. Never call it with input from a user, an app or Bitbucket. */
 export function trustedHtml(source: string): Html {
   return new Html(source)
 }
@@ -40,7 +40,7 @@ function insertSource(insert: Insert): string {
   return escapeHtml(String(insert))
 }
 
-/** The link target when it is one of our paths or an absolute http(s) URL, else `/`. Stops `javascript:` and its kin. */
+/** The link target when it is one of our paths or an absolute http(s) URL, otherwise `/`. Stops `javascript:` and similar URLs. */
 export function safeHref(href: string): string {
   const protocol = URL.canParse(href) ? new URL(href).protocol : null
   return protocol === 'https:' || protocol === 'http:' ? href : safePath(href)

@@ -64,7 +64,7 @@ export function renderDefaultPage(page: Page): string {
 
 const GLYPH = trustedHtml(bitbucketGlyph('1.125em'))
 
-/** What the way on does, when it is not the same step once more. */
+/** The label of the next link, if it does not retry the step. */
 const RETRY_LABEL: { readonly [Code in ErrorCode]?: (texts: Texts) => string } = {
   recent_sign_in_required: (texts) => texts.error.confirm,
   membership_unconfirmed: (texts) => texts.membership.submit,
@@ -194,7 +194,7 @@ function renderProvePage({ texts, brand, displayName, maskedAddress, signInHref,
     texts,
     brand,
     heading: texts.prove.heading,
-    // The general words for this code would tell somebody who has just signed in to do so.
+    // The general text for this code would ask a user who has just signed in to sign in.
     alert:
       error === 'account_exists' ? alertBox(filled(texts.prove.otherAccount, { address })) : renderAlert(texts, error),
     body: html`<p>${filled(texts.prove.intro, { displayName, address })}</p>
@@ -245,7 +245,7 @@ ${renderButtonForm(page.cancel, 'plain', own.stay)}</div>`,
   })
 }
 
-/** Names the person at Bitbucket and the account here, one above the other. */
+/** Shows the Bitbucket account and the account here, one above the other. */
 function bothAccounts({
   texts,
   displayName,

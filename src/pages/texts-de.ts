@@ -175,7 +175,7 @@ export const german: Texts = {
     pausedReason: 'Ein Code für diese Adresse wurde gerade in einem anderen Versuch angefordert und gilt nur dort.',
     limitedReason: 'In letzter Zeit wurden zu viele Codes angefordert.',
     label: 'Code aus der E‑Mail',
-    hint: 'Acht Buchstaben in der Form XXXX-XXXX. Kleinbuchstaben sind auch richtig.',
+    hint: 'Acht Buchstaben in der Form XXXX-XXXX. Groß- oder Kleinschreibung ist egal.',
     submit: 'Weiter',
     send: 'Code senden',
     resend: 'Neuen Code senden',

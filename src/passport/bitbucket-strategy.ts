@@ -40,7 +40,7 @@ import OAuth2Strategy = require('passport-oauth2')
 // biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
 export type VerifyFunction = (...args: any[]) => void
 
-/** What a strategy works with in all its requests. */
+/** The dependencies of a strategy, shared by all its requests. */
 interface StrategyParts {
   readonly connection: ActiveConnection
   readonly transactions: Transactions
@@ -48,7 +48,7 @@ interface StrategyParts {
   readonly skipEmails: boolean
   /** Changed by `setAgent` alone. */
   transport: Exchange['transport']
-  /** As they were made; what an app has put in their place is called instead. */
+  /** The original members; an app's replacements are called instead of them. */
   members?: RequestMembers
 }
 
@@ -71,7 +71,7 @@ interface Run extends PassportActions {
  * `passport-bitbucket-oauth2` packages. `state` and PKCE are always on, remembered in a sealed cookie for ten minutes
  * and used once. Key your users on `profile.id`, the uuid: names change hands.
  *
- * It knows nothing of accounts: whom to sign in, and what an address is worth, is decided in your `verify`. Passport
+ * It knows no accounts: your `verify` decides whom to sign in, and how far to trust an address. Passport
  * itself rotates the session when it signs in.
  *
  * It is an `OAuth2Strategy` whose `authenticate` is replaced. What subclasses override is called as there, with the
@@ -85,7 +85,7 @@ export class BitbucketStrategy extends OAuth2Strategy {
 
   constructor(options: BitbucketStrategyOptions, verify: VerifyFunction) {
     if (typeof options !== 'object' || options === null || typeof verify !== 'function')
-      throw configurationError('BitbucketStrategy: give options and a verify callback, in this order.')
+      throw configurationError('BitbucketStrategy: arguments are missing. Pass options and a verify callback, in this order.')
     const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false } = options
     const connection = connectionOf(options)
     super(
@@ -112,7 +112,7 @@ export class BitbucketStrategy extends OAuth2Strategy {
     Object.defineProperty(this, '_oauth2', { value: members, writable: true, configurable: true })
   }
 
-  /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
+  /** Passport's entry: the callback if the query carries Bitbucket's answer, otherwise a start. */
   override authenticate(req: Request, options: StrategyRouteOptions = {}): void {
     const run = cloneFor(this) as unknown as Run
     void runLeg(run, req, options, {
@@ -122,7 +122,7 @@ export class BitbucketStrategy extends OAuth2Strategy {
     })
   }
 
-  /** The person behind a token, in Passport's shape. */
+  /** The owner of a token, in Passport's shape. */
   override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
     const run = this as unknown as Run
     const withExchange = run._exchange ? sharing(run._exchange) : ownExchange(run._parts)
@@ -164,7 +164,7 @@ function startLeg(run: Run, req: Request, res: Response, options: StrategyRouteO
   run.redirect(withParameters(connection.authorizationLocation(state, codeChallenge), parameters, connection))
 }
 
-/** What a subclass adds to the authorization request. It can touch nothing of the protocol. */
+/** What a subclass adds to the authorization request. It cannot change protocol parameters. */
 function withParameters(location: string, parameters: object | undefined, { scope }: ActiveConnection): string {
   const added = Object.entries(parameters ?? {}).filter(
     ([name, value]) => value != null && !PROTOCOL.has(name) && !(name === 'scope' && scope !== undefined),
@@ -210,7 +210,7 @@ async function finishLeg(run: Run, req: Request, res: Response, options: Strateg
   verifyWith(run, req, granted, profile, data)
 }
 
-/** One exchange for everything this callback asks of Bitbucket, subclasses included. It ends with the response. */
+/** One exchange for all requests of this callback, subclasses included. It ends with the response. */
 function enterExchange(run: Run, res: Response): void {
   const { connection, transport, timeoutMs, members } = run._parts
   const exchange = openExchange(transport, timeoutMs, res)
@@ -234,7 +234,7 @@ interface Granted {
 function obtainTokens(run: Run, code: string, form: Record<string, string>): Promise<Granted> {
   return new Promise((resolve, reject) => {
     run._oauth2.getOAuthAccessToken(code, form, (error, accessToken, refreshToken, params) => {
-      // Ours says nothing of Bitbucket's words. That of a client which an app has put here goes the parent's way.
+      // Our errors carry no upstream text. Errors of an app's own client are handled as in the parent.
       if (error instanceof BitbucketSignInError) reject(error)
       else if (error) reject(run._createOAuthError('Failed to obtain access token', error))
       else if (!accessToken) reject(new Error('Failed to obtain access token'))
@@ -268,7 +268,7 @@ const sharing =
   (use) =>
     use(exchange)
 
-/** Requests outside a callback: each has an exchange of its own. */
+/** Requests outside a callback: each has its own exchange. */
 const ownExchange =
   (parts: StrategyParts): WithExchange =>
   (use) => {

@@ -20,7 +20,7 @@ export type TokenCallback = (
 
 type ResourceCallback = (error: unknown, body?: string) => void
 
-/** What apps and other packages reach for at `strategy._oauth2` of a Passport strategy, as far as it is here. */
+/** The members of `strategy._oauth2` that apps and other packages use, as far as supported here. */
 export interface OAuth2Members {
   readonly _authorizeUrl: string
   readonly _accessTokenUrl: string
@@ -33,7 +33,7 @@ export interface OAuth2Members {
   useAuthorizationHeaderforGET(use: boolean): void
 }
 
-/** Runs something with an exchange: that of a callback, or one of its own which it ends. */
+/** Runs a function with an exchange: that of the callback, or a new one which it ends. */
 export type WithExchange = <Result>(use: (exchange: Exchange) => Promise<Result>) => Promise<Result>
 
 /** The two members that reach Bitbucket. */

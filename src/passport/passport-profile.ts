@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject } from '../bitbucket/read-answer'
 import type { Profile } from '../contract/identity'
 
-/** Passport's portable profile, as strategies hand it to `verify`. */
+/** Passport's portable profile, as strategies pass it to `verify`. */
 export interface PassportProfile {
   readonly provider: string
   /** Bitbucket's `uuid`, with its braces. */
@@ -11,13 +11,13 @@ export interface PassportProfile {
   readonly profileUrl?: string
   readonly emails: readonly { readonly value: string; readonly primary: boolean; readonly verified: boolean }[]
   readonly photos: readonly { readonly value: string }[]
-  /** Bitbucket's account object as text. */
+  /** Bitbucket's account object as a string. */
   readonly _raw: string
   /** Bitbucket's account object. */
   readonly _json: JsonObject
 }
 
-/** The same person in the shape that Passport documents, for apps that use the strategy alone. */
+/** The profile in Passport's documented shape, for apps that use the strategy alone. */
 export function toPassportProfile(profile: Profile, json: unknown): PassportProfile {
   return {
     provider: 'bitbucket',

@@ -31,7 +31,7 @@ import passport = require('passport')
 
 /**
  * The plugin for apps that call `passport.authenticate('bitbucket')` themselves. Checks and transactions are the
- * router's. It signs in known identities only: what the router would ask, mail or write is refused, because a strategy
+ * router's. It signs in known identities only: anything that needs a question, an email or a write is refused, because a strategy
  * has no pages to ask on.
  */
 export class PluginStrategy<User> extends passport.Strategy {
@@ -44,7 +44,7 @@ export class PluginStrategy<User> extends passport.Strategy {
     Object.defineProperty(this, '_services', { value: services })
   }
 
-  /** Passport's entry: the callback when the query carries an answer of Bitbucket, else a start. */
+  /** Passport's entry: the callback if the query carries Bitbucket's answer, otherwise a start. */
   override authenticate(req: Request, options: StrategyRouteOptions = {}): void {
     const run = cloneFor(this)
     const services = this._services
@@ -103,7 +103,7 @@ async function finish<User>(
   }
   const { user, id } = await prepare(visit, outcome)
   confirmLogIn(req, async () => {
-    // Saved before the check: a session that was ended behind it would be back.
+    // Saved before the check: a later save would restore a session that was ended meanwhile.
     await stampNewSession(req, { user, id }, membershipEntryOf(visit, outcome))
     await assertEntitled(outcome)
     tell(visit, 'signed_in', { userId: id, identityId: identity.id })

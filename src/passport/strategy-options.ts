@@ -2,7 +2,7 @@ import { type ActiveConnection, activateConnection } from '../connections/active
 import type { LimiterFactory } from '../contract/limiter'
 import { BITBUCKET_ENDPOINTS, type Connection, configurationError, type Endpoints } from '../contract/options'
 
-/** Options of the strategy on its own. */
+/** Options of the standalone strategy. */
 export interface BitbucketStrategyOptions
   extends Pick<Connection, 'clientID' | 'clientSecret' | 'callbackURL' | 'scope' | 'endpoints'> {
   /** Name for `passport.authenticate`. Default `'bitbucket'`. */
@@ -33,7 +33,7 @@ export interface BitbucketStrategyOptions
   readonly userEmailsURL?: string
 }
 
-/** What the old packages took, and what is always on here, or has nothing left to say. */
+/** Options of the old packages that are always on here, or have no effect. */
 const IGNORED = [
   'state',
   'pkce',
@@ -55,7 +55,7 @@ const OWN_OPTIONS = [
   'endpoints',
 ] as const
 
-/** The options as a connection, checked; options of the old packages that have nothing left to say are ignored. */
+/** The options as a connection, checked; options of the old packages without effect are ignored. */
 export function connectionOf(options: BitbucketStrategyOptions): ActiveConnection {
   const { clientID, clientSecret, callbackURL, scope, limiter, ...rest } = options
   if (limiter !== undefined && limiter !== 'memory' && typeof limiter !== 'function') {
@@ -77,7 +77,7 @@ export function connectionOf(options: BitbucketStrategyOptions): ActiveConnectio
   )
 }
 
-/** The old packages took four URLs, two of them for the API; here the API has one base. */
+/** The old packages had four URLs, two of them for the API; here the API has one base. */
 function endpointsOf(options: BitbucketStrategyOptions): Endpoints | undefined {
   const old = OLD_URLS.filter((name) => options[name] !== undefined)
   if (old.length === 0) return options.endpoints
@@ -101,12 +101,12 @@ function endpointsOf(options: BitbucketStrategyOptions): Endpoints | undefined {
   }
 }
 
-/** Addresses of Bitbucket's API that ended: version 1.0, and the ones on the site's own host. */
+/** Retired addresses of Bitbucket's API: version 1.0, and the ones on the site's own host. */
 const RETIRED_API = /^https?:\/\/(?:api\.bitbucket\.org\/1\.0|(?:www\.)?bitbucket\.org\/)/
 
 function apiOfProfile(url: string): string {
   if (url.endsWith('/user')) return url.slice(0, -'/user'.length)
-  throw configurationError('BitbucketStrategy: `userProfileURL` must end in /user; or give `endpoints` in its place.')
+  throw configurationError('BitbucketStrategy: `userProfileURL` must end in /user. Correct it, or set `endpoints` instead.')
 }
 
 function apiOfEmails(url: string | undefined): string {

@@ -23,7 +23,7 @@ export interface StrategyRouteOptions {
 export interface StrategyLegs {
   start(res: Response): void | Promise<void>
   finish(res: Response): Promise<void>
-  /** What a user is told of a refusal: apps show it, by `failureFlash` or `failureMessage`. */
+  /** The message of a refusal for the user: apps show it by `failureFlash` or `failureMessage`. */
   describe(code: ErrorCode): string
 }
 
@@ -37,7 +37,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'workspace_required',
 ])
 
-/** Ends a request of Passport's with one leg: the callback where the query carries an answer of Bitbucket, else a start. */
+/** Ends a request of Passport's with one leg: the callback if the query carries Bitbucket's answer, otherwise a start. */
 export async function runLeg(run: PassportActions, req: Request, options: StrategyRouteOptions, legs: StrategyLegs) {
   guardActions(run, req)
   try {
@@ -63,8 +63,8 @@ export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy 
 }
 
 /**
- * What the callback of the app's own `passport.authenticate` throws goes to Express. It can come out of a promise of
- * ours or out of the app's database, where nobody else would catch it and the process would end.
+ * Errors thrown by the callback of `passport.authenticate` go to Express. They can come out of a promise of
+ * ours or of the app's database, where it would be unhandled and end the process.
  */
 function guardActions(run: PassportActions, req: Request): void {
   for (const name of ['success', 'fail', 'redirect', 'error'] as const) {
@@ -90,14 +90,14 @@ export function report(run: PassportActions, error: unknown, describe: StrategyL
 }
 
 /**
- * The `state` option as passport-oauth2 means it: an object travels along and comes back as `info.state`. It never
- * becomes the protocol's `state`; a string would, and is refused: a fixed one protects nobody.
+ * The `state` option as passport-oauth2 means it: an object is kept and returned as `info.state`. It never
+ * becomes the protocol's `state`; a string would, and is refused: a fixed one protects no user.
  */
 export function dataOf(state: unknown): unknown {
   if (state === undefined) return undefined
   if (!isPlainObject(state)) {
     throw configurationError(
-      'passport.authenticate: remove the `state` option, or make it a plain object, which comes back as `info.state`. The strategy makes and checks `state` itself; a fixed one protects nobody.',
+      'passport.authenticate: remove the `state` option, or make it a plain object, which comes back as `info.state`. The strategy makes and checks `state` itself; a fixed one protects no user.',
     )
   }
   const problem = problemOfData(state)
@@ -107,7 +107,7 @@ export function dataOf(state: unknown): unknown {
   )
 }
 
-/** What a route passes to `passport.authenticate` can widen nothing; ignored in silence it would be missed later. */
+/** Options of a route cannot widen the request; they are refused, not silently ignored. */
 export function refuseOverrides(
   { scope, callbackURL }: StrategyRouteOptions,
   connection: { readonly scope: string | undefined; readonly callbackURL: string },
@@ -120,7 +120,7 @@ export function refuseOverrides(
   const more = asked.filter((each) => !sent.includes(each))
   if (more.length > 0) {
     throw configurationError(
-      `passport.authenticate: the scope ${more.join(' ')} is not asked for; move it to the \`scope\` option of the strategy.`,
+      `passport.authenticate: the scope ${more.join(' ')} is not requested; move it to the \`scope\` option of the strategy.`,
     )
   }
   if (callbackURL !== undefined && callbackURL !== connection.callbackURL) {

@@ -359,7 +359,7 @@ function violationsOf(
     else if (flow.heldBy === 'member' && !ROTATION.includes(point)) violations.push('a session that was ended')
   }
   if (answer.status >= 400 && app.events.some(({ type }) => type === 'signed_in' || type === 'reauthenticated')) {
-    violations.push('a success was told of a refusal')
+    violations.push('a success was reported for a refusal')
   }
   const identities = [...accounts.users.values()].flatMap((user) => user.identities.map(({ id }) => id))
   if (new Set(identities).size !== identities.length) violations.push('an identity is stored twice')

@@ -205,6 +205,6 @@ test('IDK-16: the same id from another issuer is another identity', async () => 
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
   expect(await lab.me(victim)).not.toBe(other.id)
-  // Endpoints of one's own make an issuer of their own: the fake cannot speak for Bitbucket's people.
+  // Custom endpoints have their own issuer: the fake cannot speak for Bitbucket's users.
   expect(lab.accounts.users.get('u2')?.identities[0]).toMatchObject({ issuer: lab.fake.url, id: uuid })
 })

@@ -184,7 +184,7 @@ test('LNK-09: linking and unlinking need a sign-in of the last ten minutes', asy
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
 })
 
-test("LNK-09: another user's recent sign-in is none of one's own, nor is one that is still to come", async () => {
+test("LNK-09: another user's recent sign-in does not count, nor does a stamp from the future", async () => {
   const lab = await startLab({ options: { signedInAt: () => null } })
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')

@@ -126,7 +126,7 @@ test('SGN-03: no other site chooses the page after a sign-in: what was asked for
   const other = [...ourCookies(victim, lab.url)].find(([each]) => each !== name)?.[1] ?? ''
   const planted = {
     'the path itself': `${name}=/evil`,
-    'a value of another cookie of ours': `${name}=${other}`,
+    'a value of another of our cookies': `${name}=${other}`,
     'another one beside it': `${name}=${genuine}; ${name}=${genuine}`,
     'a page elsewhere': `${name}=${sealed('asked-for', name, '//evil.example/')}`,
     'no path': `${name}=${sealed('asked-for', name, { path: '/evil' })}`,

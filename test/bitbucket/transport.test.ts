@@ -231,7 +231,7 @@ describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
     expect(await refusal(send(server))).toBe('upstream_failed')
   })
 
-  test('a body broken off by a reset is not asked for again', async () => {
+  test('a body broken off by a reset is not requested again', async () => {
     const server = await serverOf((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ok"')
       setTimeout(() => socket.resetAndDestroy(), 20)

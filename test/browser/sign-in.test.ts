@@ -46,7 +46,7 @@ async function openTab(path = '/login', options: BrowserContextOptions = {}): Pr
 
 const press = (tab: Page, name: string | RegExp) => clickThrough(tab, 'button', name)
 const follow = (tab: Page, name: string | RegExp) => clickThrough(tab, 'link', name)
-/** Clicks and waits for the next page: on a busy machine the click alone may return in front of it. */
+/** Clicks and waits for the next page: on a busy machine the click alone may return earlier. */
 async function clickThrough(tab: Page, role: 'button' | 'link', name: string | RegExp): Promise<void> {
   await Promise.all([tab.waitForEvent('load'), tab.getByRole(role, { name }).click()])
 }

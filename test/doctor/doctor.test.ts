@@ -57,14 +57,14 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
     'the router is mounted at the end of its path alone',
     'problem',
     'mount',
-    /app\.use\('\/auth\/bitbucket', .*takes \/auth off the path.*mountedAt: '\/bitbucket'/,
+    /app\.use\('\/auth\/bitbucket', .*strips \/auth, the mount.*mountedAt: '\/bitbucket'/,
     (p) => (p.mount = '/bitbucket'),
   ],
   [
     'the router is mounted at the root',
     'problem',
     'mount',
-    /takes \/auth\/bitbucket off the path.*mountedAt: '\/'/,
+    /strips \/auth\/bitbucket, the mount.*mountedAt: '\/'/,
     (p) => (p.mount = '/'),
   ],
   [
@@ -498,7 +498,7 @@ describe('bitbucket.doctor', () => {
     expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
   })
 
-  it('is silent behind a proxy that takes a part of the path off, when told so', async () => {
+  it('reports nothing behind a proxy that strips a path prefix, if `mountedAt` says so', async () => {
     for (const mount of ['/auth/bitbucket', '/']) {
       const report = await examine(fake, (parts) => {
         register(parts, 'https://app.example.com/app/auth/bitbucket/callback')

@@ -219,7 +219,7 @@ describe('events', () => {
       () => link(app, browser, 'alice').catch(() => {}),
       'linked',
     ],
-  ])('%s whose session cannot be saved is told of, and so is the refusal', async (_what, before, happen, written) => {
+  ])('%s whose session cannot be saved is reported, and so is the refusal', async (_what, before, happen, written) => {
     await open()
     await before()
     vi.spyOn(app.store, 'set').mockImplementation((_id, _session, done) => done?.(new Error('down')))

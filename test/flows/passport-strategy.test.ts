@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
 
-// The ways to call `passport.authenticate` with a callback of one's own, where nobody stands between it and the process.
+// `passport.authenticate` with the app's own callback, whose errors nothing else would catch.
 
 let fake: FakeBitbucket
 let app: TestApp

@@ -25,7 +25,7 @@ export interface TestUser {
 /** From an interceptor: the hook answers nothing at all. */
 export const NOTHING: unique symbol = Symbol('nothing')
 
-/** Called in front of every hook; may delay or throw. What it gives is the hook's answer, `undefined` = go on. */
+/** Called before every hook; may delay or throw. Its return value becomes the hook's, `undefined` = continue. */
 export type HookInterceptor = (name: string, input: unknown) => unknown
 
 /** Users in memory, with the unique keys a database would have. Records each call of a hook. */

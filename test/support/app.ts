@@ -40,11 +40,11 @@ export interface TestAppOptions {
   readonly passportMiddleware?: RequestHandler | null
   /** Host name in the app's own address, for example `localhost`; it listens on loopback all the same. */
   readonly host?: string
-  /** Called with the app in front of everything. */
+  /** Called with the app before everything. */
   readonly before?: (app: Express, bitbucket: BitbucketSignIn) => void
   /** Called with the app behind session and Passport, for routes of the test's own. */
   readonly routes?: (app: Express, bitbucket: BitbucketSignIn) => void
-  /** Called with the app behind session and Passport, in front of the plugin. */
+  /** Called with the app after session and Passport, before the plugin. */
   readonly behindSession?: (app: Express, bitbucket: BitbucketSignIn) => void
 }
 
@@ -62,7 +62,7 @@ export interface TestApp {
   readonly store: session.MemoryStore
   readonly mails: EmailCodeMessage[]
   readonly events: SignInEvent[]
-  /** Faults as `onError` was told of them. */
+  /** The errors that `onError` received. */
   readonly errors: BitbucketSignInError[]
   /** Errors that reached the app's error handler. */
   readonly faults: unknown[]

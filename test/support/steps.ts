@@ -3,7 +3,7 @@ import type { Answer, TestBrowser } from './browser'
 
 const BASE = '/auth/bitbucket'
 
-/** Starts, consents as this person and stops in front of the callback: its address. */
+/** Starts, consents as this user and stops before the callback; returns its URL. */
 export async function consented(
   app: TestApp,
   browser: TestBrowser,

@@ -1,0 +1,43 @@
+// Fails on words that the project never uses, with file and line. Part of `npm run check`.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+/** Each expression with what to write instead. Only words without a legitimate use here are listed. */
+const WORDS = [
+  [/\bmend(?:s|ed|ing)?\b/i, 'fix'],
+  [/\bwhoever\b/i, 'anyone who'],
+  [/\bany more\b/i, 'no longer'],
+  [/\bin the place of\b/i, 'instead of'],
+  [/\bfor want of\b/i, 'because … is missing'],
+  [/\bpassed over\b/i, 'ignored'],
+  [/\b(?:is|are|was|were|be) told of\b/i, 'is notified, is called with'],
+  [/\be-mail/i, 'email'],
+  [/\bset-ups?\b/i, 'setup'],
+  [/\bwhat (?:came|becomes|became) of\b/i, 'the result of'],
+  [/\bare abandoned since\b/i, 'have been abandoned since'],
+  [/\b(?!none )\w+ of ours\b/i, 'one of our'],
+  [/\bof one's own\b/i, 'your own'],
+  [/\bshorterAndShorter\b|\blookouts?\b|\bspoil(?:s|t|ed)?\b|\bclinic\b/i, 'a term of the field'],
+]
+const SKIPPED = /^(?:test\/words\.mjs|docs\/api\/.*|.*package-lock\.json)$/
+/** The notes of the first release stay as they were published. */
+const FIRST_RELEASE = /^## \[?0\.1\.0\b[\s\S]*/m
+
+const files = execFileSync('git', ['ls-files'], { encoding: 'utf8' }).split('\n')
+const found = files
+  .filter((path) => /\.(?:ts|mts|mjs|md|yml)$/.test(path) && !SKIPPED.test(path))
+  .flatMap((path) => wordsIn(path, readFileSync(path, 'utf8')))
+if (found.length > 0) {
+  console.error(`${found.join('\n')}\n${found.length} words to replace.`)
+  process.exitCode = 1
+}
+
+function wordsIn(path, text) {
+  const current = path === 'CHANGELOG.md' ? text.replace(FIRST_RELEASE, '') : text
+  return current.split('\n').flatMap((line, index) =>
+    WORDS.flatMap(([pattern, instead]) => {
+      const match = pattern.exec(line)
+      return match ? [`${path}:${index + 1}: "${match[0]}". Write: ${instead}.`] : []
+    }),
+  )
+}
