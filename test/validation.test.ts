@@ -145,14 +145,17 @@ describe('what is missing is named', () => {
     }
   })
 
-  test.each(['clientID', 'clientSecret'])('connection.%s, most often because an environment variable is missing', (name) => {
-    expect(refusal(() => connect({ [name]: undefined }))).toBe(
-      `connection: \`${name}\` is not a string; is the environment variable set?`,
-    )
-    expect(refusal(() => connect({ [name]: '' }))).toBe(
-      `connection: \`${name}\` is empty; is the environment variable set?`,
-    )
-  })
+  test.each(['clientID', 'clientSecret'])(
+    'connection.%s, most often because an environment variable is missing',
+    (name) => {
+      expect(refusal(() => connect({ [name]: undefined }))).toBe(
+        `connection: \`${name}\` is not a string; is the environment variable set?`,
+      )
+      expect(refusal(() => connect({ [name]: '' }))).toBe(
+        `connection: \`${name}\` is empty; is the environment variable set?`,
+      )
+    },
+  )
 
   test.each([
     [{ connection: { ...CONNECTION, enabled: 'false' } }, 'connection: `enabled` must be true or false, not a string.'],

@@ -35,10 +35,7 @@ export function readCallback(query: Request['query']): CallbackParameters {
 
 /** The same response for every invalid callback, so that strangers learn nothing. */
 export function stateInvalid(): BitbucketSignInError {
-  return new BitbucketSignInError(
-    'state_invalid',
-    'This callback does not belong to an open sign-in of this browser.',
-  )
+  return new BitbucketSignInError('state_invalid', 'This callback does not belong to an open sign-in of this browser.')
 }
 
 /** The user declined at Bitbucket. */

@@ -15,7 +15,7 @@ export interface UpstreamRequest {
   readonly deadline: Pick<ExchangeDeadline, 'reason' | 'add' | 'remove'>
 }
 
-/** What came back. `body` is `undefined` unless it was one JSON object. */
+/** The answer. `body` is `undefined` unless it was one JSON object. */
 export interface UpstreamAnswer {
   readonly status: number
   readonly body: JsonObject | undefined
@@ -28,11 +28,11 @@ export interface Transport {
   request(request: UpstreamRequest): Promise<UpstreamAnswer>
   /** Opens up to `count` connections to this origin ahead of need. Sends nothing. */
   preconnect(url: URL, count: number): void
-  /** Closes all connections; what is under way fails. */
+  /** Closes all connections; requests under way fail. */
   close(): void
 }
 
-/** More than any answer of Bitbucket's has. */
+/** More than any of Bitbucket's answers has. */
 export const MAX_BODY_BYTES: number = 1024 * 1024
 
 /** How many requests to one host may be under way at once; the others wait, within their deadline. */
@@ -51,15 +51,15 @@ export function headersOf({ headers }: UpstreamRequest): Record<string, string> 
   return { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': USER_AGENT, ...headers }
 }
 
-/** A complete answer, read. Throws where it is not to be read. */
+/** Reads a complete answer. Throws if it is unreadable. */
 export function readAnswer(status: number, headers: IncomingHttpHeaders, chunks: readonly Buffer[]): UpstreamAnswer {
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
-    throw fault('compressed an answer that was asked for as it is')
+    throw fault('compressed an answer although that was not accepted')
   }
   return { status, headers, body: parseObject(chunks) }
 }
 
-/** Every `Set-Cookie` line; one alone may come as a text. */
+/** Every `Set-Cookie` line; a single one may be a string. */
 export function setCookiesOf({ headers }: UpstreamAnswer): readonly string[] {
   return [headers['set-cookie'] ?? []].flat()
 }
@@ -82,8 +82,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const ENDED: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
 /**
- * What a request that failed comes to. `retry`: the connection was ended before anything came back, as a kept one can be
- * in the very moment of its use.
+ * The outcome of a failed request. `retry`: the connection was closed before any answer, which can happen to a kept one
+ * just as it is used.
  */
 export function failureOf(error: NodeJS.ErrnoException, hasBegun: boolean): BitbucketSignInError | 'retry' {
   if (ENDED.has(error.code)) return hasBegun ? fault('broke off in the middle of an answer') : 'retry'
@@ -94,7 +94,7 @@ export function failureOf(error: NodeJS.ErrnoException, hasBegun: boolean): Bitb
   )
 }
 
-/** Where it may not be sent again. */
+/** For requests that must not be retried. */
 export function endedEarly(): BitbucketSignInError {
   return fault('closed the connection before it answered')
 }
@@ -103,7 +103,7 @@ export function tooLarge(): BitbucketSignInError {
   return fault('answered with more than 1 MiB')
 }
 
-/** What to do about a fault that is usually over when the user tries again. */
+/** The fix for a fault that is usually gone on retry. */
 export const PASSING =
   'Usually a retry works; if not, check https://bitbucket.status.atlassian.com and every proxy in between.'
 

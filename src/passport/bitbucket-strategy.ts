@@ -85,7 +85,9 @@ export class BitbucketStrategy extends OAuth2Strategy {
 
   constructor(options: BitbucketStrategyOptions, verify: VerifyFunction) {
     if (typeof options !== 'object' || options === null || typeof verify !== 'function')
-      throw configurationError('BitbucketStrategy: arguments are missing. Pass options and a verify callback, in this order.')
+      throw configurationError(
+        'BitbucketStrategy: arguments are missing. Pass options and a verify callback, in this order.',
+      )
     const { name = 'bitbucket', passReqToCallback = false, skipUserProfile = false } = options
     const connection = connectionOf(options)
     super(

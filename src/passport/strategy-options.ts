@@ -106,7 +106,9 @@ const RETIRED_API = /^https?:\/\/(?:api\.bitbucket\.org\/1\.0|(?:www\.)?bitbucke
 
 function apiOfProfile(url: string): string {
   if (url.endsWith('/user')) return url.slice(0, -'/user'.length)
-  throw configurationError('BitbucketStrategy: `userProfileURL` must end in /user. Correct it, or set `endpoints` instead.')
+  throw configurationError(
+    'BitbucketStrategy: `userProfileURL` must end in /user. Correct it, or set `endpoints` instead.',
+  )
 }
 
 function apiOfEmails(url: string | undefined): string {
