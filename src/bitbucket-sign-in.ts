@@ -435,7 +435,7 @@ function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): v
   }
 }
 
-/** Where an app that puts a page of its own before the router ends well, every other one goes round in circles. */
+/** Warns about a redirect loop when the router is mounted at `/`. */
 function warnOfLoop<User>({ connection, basePath, paths }: ResolvedOptions<User>): void {
   if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
   if (paths.signedIn !== '/') return

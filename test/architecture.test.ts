@@ -5,10 +5,10 @@ import { describe, expect, test } from 'vitest'
 const SRC = join(__dirname, '../src')
 
 /**
- * The modules, from the ground up. Each may import from the lines above its own, types included; those on one line do
+ * The modules by layer, lowest first. Each may import from the lines above its own, types included; those on one line do
  * not know each other.
  */
-const FLOORS: readonly (readonly string[])[] = [
+const LAYERS: readonly (readonly string[])[] = [
   ['contract'],
   ['time', 'decisions', 'pages'],
   ['options', 'accounts', 'bitbucket', 'state'],
@@ -19,7 +19,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['index', 'cli'],
 ]
 
-/** Who may load what is not ours; types apart. */
+/** The modules that may load each package; type imports are exempt. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'escape-html': ['pages/html'],
   express: ['routes/body', 'routes/router'],
@@ -117,16 +117,16 @@ function resolve(from: string, specifier: string): string {
   throw new Error(`${from} imports ${specifier}, which is no file of src`)
 }
 
-/** The room a module stands in: the longest name that fits. */
-function roomOf(name: string): string {
-  const rooms = [...FLOORS.flat(), 'testing', 'record', 'init']
-  const fitting = rooms.filter((room) => name === room || name.startsWith(`${room}/`))
-  const [room] = fitting.sort((a, b) => b.length - a.length)
-  if (room === undefined) throw new Error(`src/${name} stands in no room: give it a floor in this test`)
-  return room
+/** The folder a module stands in: the longest name that fits. */
+function moduleOf(name: string): string {
+  const folders = [...LAYERS.flat(), 'testing', 'record', 'init']
+  const fitting = folders.filter((folder) => name === folder || name.startsWith(`${folder}/`))
+  const [folder] = fitting.sort((a, b) => b.length - a.length)
+  if (folder === undefined) throw new Error(`src/${name} is in no known module: add it to a layer in this test`)
+  return folder
 }
 
-const floorOf = (room: string) => FLOORS.findIndex((floor) => floor.includes(room))
+const layerOf = (folder: string) => LAYERS.findIndex((layer) => layer.includes(folder))
 
 /** Everything that runs when this module is loaded, itself included. */
 function closureOf(name: string, seen = new Set<string>()): ReadonlySet<string> {
@@ -170,11 +170,11 @@ test('the reader of imports sees all kinds, and passes over types', () => {
   expect(modules.get('bitbucket-sign-in')?.imports).toContain('routes/router')
 })
 
-describe('the rooms', () => {
+describe('the folders', () => {
   test('nobody imports upwards, types included, and neighbours do not know each other', () => {
     const breaches = core.flatMap(({ name, mentions }) =>
       mentions
-        .filter((each) => roomOf(each) !== roomOf(name) && floorOf(roomOf(each)) >= floorOf(roomOf(name)))
+        .filter((each) => moduleOf(each) !== moduleOf(name) && layerOf(moduleOf(each)) >= layerOf(moduleOf(name)))
         .map((each) => `${name} imports ${each}`),
     )
     expect(breaches).toEqual([])
@@ -196,17 +196,17 @@ describe('the rooms', () => {
 
   test('the fake Bitbucket needs nothing but contract/, and only the command line knows of it', () => {
     for (const { name, imports } of modules.values()) {
-      const isFake = roomOf(name) === 'testing'
+      const isFake = moduleOf(name) === 'testing'
       for (const each of imports) {
         if (isFake) expect(`${name} imports ${each}`).toMatch(/ imports (?:testing|contract)\//)
-        else if (roomOf(name) !== 'cli') expect(`${name} imports ${each}`).not.toMatch(/ imports testing\//)
+        else if (moduleOf(name) !== 'cli') expect(`${name} imports ${each}`).not.toMatch(/ imports testing\//)
       }
     }
   })
 
   test('pages know nothing of the flow they are shown in', () => {
-    for (const { name } of core.filter((each) => roomOf(each.name) === 'pages')) {
-      const others = [...closureOf(name)].filter((each) => roomOf(each) !== 'pages')
+    for (const { name } of core.filter((each) => moduleOf(each.name) === 'pages')) {
+      const others = [...closureOf(name)].filter((each) => moduleOf(each) !== 'pages')
       expect({ name, others: others.filter((each) => !each.startsWith('contract/')) }).toEqual({ name, others: [] })
     }
   })

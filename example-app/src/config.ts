@@ -6,7 +6,7 @@ import { z } from 'zod'
 /** Everything the app can be told from outside, checked once at the start. */
 export type Config = ReturnType<typeof readConfig>
 
-/** Who administrates the demo. */
+/** The administrator of the demo. */
 export const DEMO_ADMIN = 'admin@corkboard.example'
 /** The password of every account that the demo makes. Printed on the sign-in page. */
 export const DEMO_PASSWORD = 'corkboard-demo'

@@ -20,7 +20,7 @@ export interface User {
   auto_link: 0 | 1
 }
 
-/** Without it, SQLite ignores REFERENCES, and deleted users leave identities behind that nobody can use. */
+/** Without it, SQLite ignores REFERENCES, and deleted users leave unusable identities behind. */
 export const PRAGMAS = 'PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL'
 
 /** All hooks but `claimAddress`, which only apps that verify addresses add. */

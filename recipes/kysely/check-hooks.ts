@@ -6,7 +6,7 @@ import { type Tables, up } from './schema'
 import { testDatabase } from './test-database'
 
 const database = new Database(process.env.TEST_DATABASE_FILE)
-// Without it, SQLite ignores REFERENCES, and deleted users leave identities behind that nobody can use.
+// Without it, SQLite ignores REFERENCES, and deleted users leave unusable identities behind.
 database.pragma('foreign_keys = ON')
 const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })
 

@@ -106,7 +106,7 @@ export async function transaction<T>(
   work: (tx: Prisma.TransactionClient) => Promise<T>,
 ): Promise<T> {
   try {
-    // The default of 2 seconds to wait for a connection is short when many sign in at once.
+    // The default of 2 seconds to wait for a connection is short when many users sign in concurrently.
     return await prisma.$transaction(work, { maxWait: 10_000 })
   } catch (error) {
     const refused = uniqueViolation(error)

@@ -6,7 +6,7 @@ export interface Terminal {
   writeError(text: string): void
   /** Settles when the user presses Ctrl+C, or the system asks the process to end. */
   untilStopped(): Promise<void>
-  /** Asks a question; with `hidden` the answer is not echoed. `null`, or no such method, if there is no one to ask. */
+  /** Asks a question; with `hidden` the answer is not echoed. `null`, or no such method, without a terminal. */
   ask?(question: string, options?: { readonly hidden?: boolean }): Promise<string | null>
 }
 

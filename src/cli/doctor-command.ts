@@ -124,7 +124,7 @@ function clientOf({ clientID, callbackURL, endpoints, site }: Options, sent: Sen
   const id = clientID ?? sent?.clientID
   if (id === undefined) return null
   const registered = callbackURL ?? sent?.callbackURL ?? (site ? `${site.origin}${site.path}/callback` : undefined)
-  if (registered === undefined) throw new UsageError('--client-id needs --callback-url or --url beside it.')
+  if (registered === undefined) throw new UsageError('--client-id needs --callback-url or --url.')
   return checked({ clientID: id, callbackURL: registered, endpoints, ...(sent?.scope && { scope: sent.scope }) })
 }
 

@@ -32,7 +32,7 @@ async function readLine(hidden: boolean): Promise<string | null> {
     terminal: process.stdin.isTTY === true,
   })
   lines.on('line', (line) => typedAhead.push(line))
-  // At the end of the input there is no line, and with Ctrl+C the reader ends as well.
+  // There is no line at the end of the input or after Ctrl+C.
   await new Promise<void>((resolve) => {
     lines
       .once('line', () => resolve())

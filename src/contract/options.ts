@@ -167,7 +167,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
     readonly confirm?: string | undefined
     /**
      * The app's page for failures, called with `?error=<code>&next=<path>`. `next` does the same step again and is absent
-     * where that cannot help. It is for a link: a redirect to it goes round in circles. Default: the built-in page.
+     * where that cannot help. It is for a link: a redirect to it would loop. Default: the built-in page.
      */
     readonly failed?: string | undefined
   }

@@ -46,7 +46,7 @@ export interface Texts {
   }
   /** Asks for the emailed code. */
   readonly emailCode: {
-    /** When a code is on its way. */
+    /** When a code was emailed. */
     readonly heading: string
     /** `{displayName}`, `{address}` (masked) */
     readonly intro: string

@@ -19,7 +19,7 @@ export interface AppSighting {
   readonly answer: { readonly status: number; readonly location: string | null } | { readonly fault: string }
   /** `null` = the router was not reached. */
   readonly first: RequestSighting | null
-  /** Where it was reached instead: the end of the path, as it is left by a proxy that takes the beginning off. */
+  /** Where it was reached instead: the path without its prefix, as a proxy that strips it would leave it. */
   readonly elsewhere: string | null
   /** How a request to the path of the callback ended; `null` = it could not be tried. */
   readonly callback: 'reached' | { readonly path: string; readonly answer: string } | null

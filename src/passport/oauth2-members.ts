@@ -41,7 +41,7 @@ export type RequestMembers = Pick<OAuth2Members, 'getOAuthAccessToken' | 'get'>
 
 /**
  * The members of node-oauth's client that are used from outside a strategy, on our own transport. There is no secret
- * among them; and `getOAuthAccessToken` works without `this`, because a package that refreshes tokens takes it off.
+ * among them; and `getOAuthAccessToken` works without `this`, because a package that refreshes tokens calls it detached.
  */
 export function oauth2Members(
   client: StrategyClient,

@@ -53,7 +53,7 @@ command must keep running.</p>
   )
 }
 
-/** The end: what the record says. */
+/** The last page: the results of the record. */
 export function endPage(answers: readonly Answer[], file: string): string {
   const list = answers.map(
     ({ number, question, answer, settled }) =>

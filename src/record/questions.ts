@@ -2,7 +2,7 @@ import type { FakeBehaviour, FakeRefusal } from '../testing/behaviour'
 import type { SeenAnswer, SeenCallback } from './observe'
 import type { Arrival, Observations, VisitId } from './recording'
 
-/** One open question about Bitbucket, and what the record says about it. */
+/** One open question about Bitbucket, and the record's answer. */
 export interface Answer {
   readonly number: number
   readonly question: string

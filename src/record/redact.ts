@@ -16,7 +16,7 @@ const KNOWN_KEYS: ReadonlySet<string> = new Set(
   ),
 )
 
-/** Words of the protocol whose value is no secret, and which decide how a client must behave. */
+/** Words of the protocol whose value is not secret, and which decide how a client must behave. */
 const PLAIN_WORDS: ReadonlySet<string> = new Set(
   `user team app_user email error bearer Bearer active authorization_code refresh_token client_credentials`.split(
     /\s+/,
@@ -62,7 +62,7 @@ const TEXT_WORDS: ReadonlySet<string> = new Set(
   unsupported uri url use used user using valid value verifier was were when with wrong you your`.split(/\s+/),
 )
 
-/** A description with every word replaced that is no word of the protocol; `null` if there is none. */
+/** A description with every word replaced that is not a protocol term; `null` if there is none. */
 export function plainText(value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null
   return value.slice(0, 200).replace(/[^\s.,:;'"()]+/g, (word) => (TEXT_WORDS.has(word.toLowerCase()) ? word : '…'))

@@ -50,9 +50,9 @@ export async function handOver<User>({ req, res, query, services, connection }: 
       'The sign-in started at an origin that is no longer configured.',
     )
   }
-  const [handle = ''] = state.split('.')
+  const [slotAndHandle = ''] = state.split('.')
   const server = await serverHere(services, req)
-  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, server, code, error })
+  const sealed = sealHandOver(services.keys.handOver, { state: slotAndHandle, origin, server, code, error })
   sendOn(req, res, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
 }
 

@@ -167,7 +167,7 @@ test('case 28: Test says that a disabled connection lets nobody in', async () =>
   const admin = await signInAsAdmin()
   await store('default', '{"enabled":false}')
   const page = await admin.submit(await admin.send('/admin/bitbucket'), '/admin/bitbucket/test')
-  expect(page.text).toContain('Nobody can sign in with this connection')
+  expect(page.text).toContain('No user can sign in with this connection')
   expect(page.text).toContain('“Disabled”')
   await store('default', '{"applications":[]}')
   expect((await admin.send('/admin/bitbucket')).text).toMatch(/<h1>Bitbucket <span class="badge warn">No application/)

@@ -144,7 +144,7 @@ describe('who may confirm', () => {
     await expectNotLinked()
   })
 
-  test('a session that ends while the confirmation is on its way links nothing, and is not written back', async () => {
+  test('a session that ends during the confirmation links nothing, and is not written back', async () => {
     let ended = false
     await open({
       behindSession: (express) =>

@@ -278,7 +278,7 @@ describe('a SameSite=Strict session', () => {
     expect(fake.count('token')).toBe(0)
     const target = /http-equiv="refresh" content="0;url=([^"]*)"/.exec(answer.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
     expect(target).toMatch(/^\/auth\/bitbucket\/callback\?/)
-    // A browser that calls the reload cross-site as well is not sent round in circles.
+    // A browser that calls the reload cross-site as well is not redirected in a loop.
     const again = await browser.get(`${app.url}${target}`, { headers: { 'sec-fetch-site': 'cross-site' } })
     expect(again.status).toBe(302)
     expect(await app.me(browser)).toBe('u1')

@@ -226,7 +226,7 @@ async function arrive(step: Step, person: string): Promise<Step> {
     answer = await step.browser.get(url)
   }
   if (answer.status >= 300 && answer.status < 400)
-    throw new Error(`redirects in circles: ${step.trail.join(' > ')} > ${url}`)
+    throw new Error(`redirect loop: ${step.trail.join(' > ')} > ${url}`)
   return { ...step, answer, url }
 }
 

@@ -57,7 +57,7 @@ describe('check-hooks', () => {
     expect(result).toMatchObject({
       status: 'failed',
       seen: 'The user of a failed `createUser` is still stored, without an identity.',
-      effect: expect.stringContaining('cannot sign up again'),
+      effect: expect.stringContaining('nor sign up again'),
       fix: expect.stringContaining('one transaction'),
     })
     expect(String(report)).toContain('[create-rollback]')

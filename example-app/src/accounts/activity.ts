@@ -18,7 +18,7 @@ export class Activity {
     private readonly log: Log,
   ) {}
 
-  /** Never fails and is not waited for: a full disk in the audit list is no reason to refuse a sign-in. */
+  /** Never fails and is not awaited: a failure of the audit list must not refuse a sign-in. */
   record(type: string, userId: string | null, tenant: string | null, detail: string): void {
     this.log.info({ type, userId, tenant, detail }, 'activity')
     const at = new Date().toISOString()

@@ -18,7 +18,7 @@ export class Codes {
     private readonly sealer: Sealer,
   ) {}
 
-  /** With `decoy` no code fits: the person gets a page like any other, and what was asked for happens by no code. */
+  /** With `decoy` no code matches: the user gets the usual page, and no code ever works. */
   async issue(request: CodeRequest, { decoy }: { decoy: boolean }): Promise<{ id: string; code: string }> {
     const id = randomUUID()
     const digits = String(randomInt(1e8)).padStart(8, '0')

@@ -117,7 +117,7 @@ export function accountHooks(db: Db, sealer: Sealer): Required<Omit<AccountHooks
     },
 
     async updateProfile({ identity, profile }) {
-      // What Bitbucket says about the person is kept beside the identity; the name in our account is the person's own.
+      // Bitbucket's profile is kept with the identity; the name in our account is the user's choice.
       await db
         .updateTable('identities')
         .set({ nickname: profile.nickname, profile: JSON.stringify(storedProfile(profile)) })

@@ -70,7 +70,7 @@ export async function lockUser(trx: Db, id: string): Promise<Selectable<UsersTab
 }
 
 /**
- * Takes from an account everything by which somebody else could get in or stay in. For the moment in which a person
+ * Removes from an account everything by which another user could get in or stay in. Called when a user
  * proves an address that the account only claimed: a stranger may have set it up and waited for this.
  */
 export async function emptyAccount(trx: Db, userId: string): Promise<void> {

@@ -135,7 +135,7 @@ export class ConnectionSettings {
     }
   }
 
-  /** What a tenant overrides, `null` = no such tenant. A client of its own at Bitbucket has its own callback. */
+  /** What a tenant overrides, `null` = no such tenant. A tenant's own client at Bitbucket has its own callback. */
   async tenant(tenant: string): Promise<ConnectionOverride | null> {
     if (!this.config.tenants.includes(tenant)) return null
     // A tenant cannot do without what it inherits: the workspaces that may sign in, for example.

@@ -7,10 +7,10 @@ import { type Db, refusedBy } from '../database/database.js'
 
 /** The app's client at the fake Bitbucket. Its secret is public: it opens nothing but the fake. */
 export const DEMO_CLIENT = { clientID: 'corkboard-demo', clientSecret: 'corkboard-demo-secret' }
-/** The tenant `globex` has brought its own client, so it has a callback of its own. */
+/** The tenant `globex` has its own client, and so its own callback. */
 const GLOBEX_CLIENT = { clientID: 'globex-demo', clientSecret: 'globex-demo-secret' }
 
-/** Starts the fake Bitbucket beside the app, with one client for the product and one for the tenant globex. */
+/** Starts the fake Bitbucket next to the app, with one client for the product and one for the tenant globex. */
 export function startFake(config: Config): Promise<FakeBitbucket> {
   const scopes = ['account', 'email', 'repository', 'pullrequest']
   const callbackOn = (host: string) => `${config.baseURL.protocol}//${host}/auth/bitbucket/callback`
@@ -30,7 +30,7 @@ export function startFake(config: Config): Promise<FakeBitbucket> {
 
 /** What is there when a newcomer looks around for the first time. Processes that start together do it once. */
 export async function furnish(db: Db, settings: ConnectionSettings, config: Config): Promise<void> {
-  // Never for an ADMIN_EMAIL: an account whose password everybody knows must not have an address that is somebody's.
+  // Never for an ADMIN_EMAIL: an account with a public password must not hold a real user's address.
   if (await findRowByEmail(db, DEMO_ADMIN)) return
   const passwordHash = await hashPassword(DEMO_PASSWORD)
   const body = 'Welcome. Sign in to pin a note; the scenarios show what the sign-in can do.'

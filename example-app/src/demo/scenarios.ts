@@ -9,12 +9,12 @@ import type { Db } from '../database/database.js'
 export interface Scenario {
   readonly id: string
   readonly title: string
-  /** Key of the person at the fake Bitbucket. */
+  /** Key of the user at the fake Bitbucket. */
   readonly person: string
   readonly choose: string
   readonly expect: string
   readonly settings?: Settings
-  /** An account that holds the person's address already. */
+  /** An account that already holds the user's address. */
   readonly account?: 'verified' | 'unverified'
   readonly bitbucketDown?: boolean
 }
@@ -26,14 +26,14 @@ export const SCENARIOS: readonly Scenario[] = [
     person: 'alice',
     choose: 'Alice is chosen: allow.',
     expect:
-      'Bitbucket says the address is confirmed, but that is only its word: a code is emailed first. It is in the mailbox.',
+      'Bitbucket says the address is confirmed, but the app does not trust that yet: a code is emailed first. It is in the mailbox.',
   },
   {
     id: 'trusted',
     title: 'A first sign-in, Bitbucket trusted',
     person: 'alice',
     choose: 'Alice is chosen: allow.',
-    expect: 'With the trusted-provider switch on, the confirmed address counts: signed in at once, address verified.',
+    expect: 'With the trusted-provider switch on, the confirmed address counts: signed in immediately, address verified.',
     settings: { trustedProvider: true },
   },
   {
@@ -71,7 +71,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     id: 'squatted',
-    title: 'Somebody took the address before',
+    title: 'Another user took the address before',
     person: 'grace',
     choose: 'Grace is chosen: allow, and enter the code.',
     expect: `A stranger has set up an account with Grace’s address, unverified, with the password “${DEMO_PASSWORD}”. The owner gets a new account and the address: try that password afterwards.`,
@@ -82,7 +82,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'Denied at Bitbucket',
     person: 'alice',
     choose: 'Press Deny.',
-    expect: 'A friendly page with a way back. Nobody is signed in.',
+    expect: 'A friendly page with a link back. No user is signed in.',
   },
   {
     id: 'member',
@@ -94,7 +94,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     id: 'stranger',
-    title: 'Members of a workspace only: somebody else',
+    title: 'Members of a workspace only: a non-member',
     person: 'erin',
     choose: 'Erin, who is in no workspace, is chosen: allow.',
     expect: 'Refused, with the reason.',
@@ -118,7 +118,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ]
 
-/** Puts everything as the scenario wants it. What the person had here before is deleted. */
+/** Sets everything up for the scenario. The user's earlier data is deleted. */
 export async function prepare(
   scenario: Scenario,
   db: Db,

@@ -2,7 +2,7 @@ import type { ActivityEntry } from '../accounts/activity.js'
 import { type Html, html } from './html.js'
 import { when } from './layout.js'
 
-/** What the events are called here; one that is missing says its own name. */
+/** Labels of the events; one without a label shows its own name. */
 const EVENTS: Readonly<Record<string, string>> = {
   signed_in: 'Signed in',
   signed_up: 'Signed up',

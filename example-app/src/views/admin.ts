@@ -49,7 +49,7 @@ ${whoMaySignIn(view)}
 ${view.draft && html`<button formaction="/admin/bitbucket/discard" class="quiet">Discard changes</button>`}</section>
 </form>
 <form method="post" action="/admin/bitbucket/test" class="card">${hidden}<h2>Test</h2>
-<p>Checks the saved connection: this app, and the OAuth client at Bitbucket. Nobody is signed in.</p><button class="second">Test</button></form>
+<p>Checks the saved connection: this app, and the OAuth client at Bitbucket. No user is signed in.</p><button class="second">Test</button></form>
 <form method="post" action="/admin/bitbucket/reset" class="card">${hidden}<h2>Reset to inherited</h2>
 <p>Deletes the settings saved for ${name(level)}${stored.hasSecret && ', including the client secret'}. ${level === 'default' ? 'Those of the environment apply.' : 'Those of All sites apply.'}</p>
 <button class="second">Reset to inherited</button></form>
@@ -206,7 +206,7 @@ function verdict({ findings }: DoctorReport, status: Status): Html {
     problems > 0
       ? 'Sign-in with Bitbucket does not work'
       : isOff
-        ? 'Nobody can sign in with this connection'
+        ? 'No user can sign in with this connection'
         : 'Sign-in with Bitbucket works'
   return html`<section class="card" role="status"><h2>${title}</h2>
 ${isOff && html`<p class="problem">Its status is “${status}”. ${problems === 0 && 'The checks found no problem otherwise.'}</p>`}

@@ -6,7 +6,7 @@ interface Summary {
   readonly status: Status
   /** Which applications offer it. */
   readonly applications: readonly string[]
-  /** How many settings the level has of its own. */
+  /** How many settings the level overrides. */
   readonly ownSettings: number
   readonly ownClient: boolean
 }

@@ -68,7 +68,7 @@ Email goes to the <a href="/dev/mailbox">mailbox</a>.</aside>`
 export const problemBox = (problem: string | undefined) =>
   problem !== undefined && html`<p class="problem" id="problem" role="alert">${problem}</p>`
 
-/** For the field that it is about: the person starts there, and a screen reader reads the refusal with it. */
+/** For the field that it is about: the user starts there, and a screen reader reads the refusal with it. */
 export const refused = (problem: string | undefined) =>
   problem !== undefined && html` aria-invalid="true" aria-describedby="problem" autofocus`
 

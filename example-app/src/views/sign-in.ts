@@ -11,7 +11,7 @@ interface SignInView {
   readonly email: string
   /** Confirms that it is still the same user. */
   readonly isSignedIn: boolean
-  /** What a newcomer to the demo is told, `null` = this is no demo. */
+  /** The hint for newcomers to the demo, `null` = not a demo. */
   readonly demo: { readonly admin: boolean } | null
 }
 
@@ -20,7 +20,7 @@ export function signInView({ button, pending, returnTo, problem, email, demo, is
 <h1>${isSignedIn ? 'Confirm that it is you' : 'Sign in'}</h1>
 ${isSignedIn && html`<p>Your last sign-in was more than 10 minutes ago. What you entered is kept.</p>`}
 ${problemBox(problem)}
-${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is waiting. It goes on when you sign in here, or <a href="${pending.next}">go back to it</a>.</p>`}
+${pending && html`<p class="notice" role="status">A sign-in with Bitbucket as <strong>${pending.label}</strong> is pending. It continues when you sign in here, or <a href="${pending.next}">go back to it</a>.</p>`}
 ${button !== '' && html`${trusted(button)}<p class="or"><span>or</span></p>`}
 <form method="post" action="/sign-in" class="fields">
 <input type="hidden" name="returnTo" value="${returnTo}">

@@ -153,7 +153,7 @@ function levelOf(req: Request): string {
   return String(req.query.level ?? req.body?.level ?? req.session.connectionDraft?.level ?? 'default')
 }
 
-/** What changed, in words. There is no secret among the settings. */
+/** Describes what changed. The settings contain no secret. */
 function changes(before: Settings, after: Settings, secret: string | null | undefined): string {
   const names = Object.keys(settingsSchema.shape) as (keyof Settings)[]
   const say = (value: unknown) => (value === undefined ? 'inherited' : JSON.stringify(value))

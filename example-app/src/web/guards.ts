@@ -54,7 +54,7 @@ export function requireRecentSignIn(bitbucket: BitbucketSignIn): RequestHandler 
   }
 }
 
-/** The role follows a *verified* address: claiming the administrator's address gives nobody anything. */
+/** The role follows a *verified* address: claiming the administrator's address grants nothing. */
 export function isAdmin(user: User | undefined, config: Config): boolean {
   if (!user?.email || config.adminEmail === undefined) return false
   return user.emailVerified && user.email.toLowerCase() === config.adminEmail

@@ -12,7 +12,7 @@ export const mailboxLink: RequestHandler = (_req, res, next) => {
   next()
 }
 
-/** Mails that nobody sent: a page for people, JSON for tests (`?to=` narrows both). Never mounted in production. */
+/** Unsent emails: a page for users, JSON for tests (`?to=` narrows both). Never mounted in production. */
 export function mailboxRoutes(services: Services): Router {
   const router = Router()
 
@@ -35,7 +35,7 @@ export function mailboxRoutes(services: Services): Router {
         html`<li class="card"><h2>${mail.subject}</h2><p><small>to ${mail.recipient}, ${when(mail.at)}</small></p><pre>${mail.body}</pre></li>`,
     )
     const body = html`<h1>Mailbox</h1><p class="lead">Development only: the emails that were not sent, newest first. Reload this page after a step that sends one.</p>
-${mails.length === 0 ? html`<p class="empty">No mail yet.</p>` : html`<ul class="mails">${list}</ul>`}`
+${mails.length === 0 ? html`<p class="empty">No emails yet.</p>` : html`<ul class="mails">${list}</ul>`}`
     sendPage(services, req, res, 'Mailbox', body)
   })
 

@@ -12,7 +12,7 @@ export interface Demo {
   readonly resetLimits: () => void
 }
 
-/** The tour for newcomers. Exists only beside the app's own fake Bitbucket. */
+/** The tour for newcomers. Exists only with the app's own fake Bitbucket. */
 export function scenarioRoutes(services: Services, demo: Demo): Router {
   const { db, settings, activity } = services
   const router = Router()
@@ -31,7 +31,7 @@ export function scenarioRoutes(services: Services, demo: Demo): Router {
     // In a cookie: a scenario ends the session, and may end the account.
     const tried = [...new Set([...triedBy(req), scenario.id])].join('.')
     res.cookie('tried', tried, { httpOnly: true, sameSite: 'lax', maxAge: 30 * 24 * 60 * 60 * 1000 })
-    // A user who is signed in would be asked to link or to switch; a scenario starts with nobody.
+    // A user who is signed in would be asked to link or to switch; a scenario starts signed out.
     await signOut(services, req, res)
     res.redirect(303, '/auth/bitbucket?returnTo=/account')
   })

@@ -25,6 +25,6 @@ export interface Services {
   readonly bitbucket: BitbucketSignIn
   /** Where Bitbucket asks people for consent: bitbucket.org, or the fake. */
   readonly authorizeOrigin: string
-  /** `false` once the process was told to end. */
+  /** `false` once the process received a signal to stop. */
   readonly isOpen: () => boolean
 }

@@ -10,7 +10,7 @@ import type { Services } from './services.js'
 
 const credentials = z.object({ email: z.string().max(254), password: z.string().max(200) })
 const TOO_MANY = 'Too many tries. Try again later, or reset your password.'
-// The same words whether the address is unknown or the password is wrong: the page tells nobody who has an account.
+// The same words whether the address is unknown or the password is wrong: the page does not reveal who has an account.
 const WRONG = 'Incorrect email or password.'
 
 /** Sign-in by password, sign-out. Bitbucket's own routes are the package's; this page shows its button. */

@@ -16,11 +16,11 @@ const signUp = z.object({ name: z.string().trim().min(1, { error: 'Enter your na
 const TOO_MANY_MAILS = 'Too many emails requested. Try again in an hour.'
 const WRONG_CODE: Record<'wrong' | 'gone', string> = {
   wrong: 'That is not the code we sent.',
-  gone: 'This code is used up or too old. Start again to get another one.',
+  gone: 'This code was already used or has expired. Start again to get another one.',
 }
 
 /**
- * Accounts of our own: sign-up, check of an address, password reset, all by mailed code. An account comes into being
+ * Accounts of our own: sign-up, check of an address, password reset, all by emailed code. An account is created
  * only when its address is proven, so nobody can reserve an address that is not theirs. Known and unknown addresses
  * get the same page after the same time; what differs is said in the mail, to the one who may read it.
  */
@@ -156,11 +156,11 @@ export function signUpRoutes(services: Services): Router {
 const alreadyHere = (to: string) => ({
   to,
   subject: 'You already have an account at Corkboard',
-  text: 'Somebody, perhaps you, tried to create an account with this address. It has one: sign in, or reset your password.',
+  text: 'Someone, perhaps you, tried to create an account with this address. It has one: sign in, or reset your password.',
 })
 
 const notHere = (to: string) => ({
   to,
   subject: 'No account at Corkboard',
-  text: 'Somebody, perhaps you, asked for a new password for this address. There is no account with it.',
+  text: 'Someone, perhaps you, requested a new password for this address. There is no account with it.',
 })

@@ -37,13 +37,13 @@ const TOGETHER: HookCheck = {
     }
     if (claimAddress && setup.localAddresses !== undefined && setup.localAddresses !== 'verified') {
       fail(`\`claimAddress\` is there, and \`localAddresses\` is '${setup.localAddresses}'.`, {
-        effect: 'Addresses that nobody verified are taken from their owners, and with them the password sign-in.',
+        effect: 'Unverified addresses are taken from their owners, and with them the password sign-in.',
         fix: 'Remove `claimAddress`. A matching account is proven by its own sign-in.',
       })
     }
     if (!listIdentities || !describeUser) {
       fail('`listIdentities` or `describeUser` is missing.', {
-        effect: 'Nobody can link Bitbucket to an existing account: `configuration_invalid` or `account_exists`.',
+        effect: 'No user can link Bitbucket to an existing account: `configuration_invalid` or `account_exists`.',
         fix: 'Add both.',
       })
     }
@@ -96,7 +96,7 @@ function refuseUnlessTest({ testDatabase }: { readonly testDatabase: unknown }):
   )
 }
 
-/** Without these every check would fail with a `TypeError` of its own. */
+/** Without these every check would fail with a `TypeError`. */
 function refuseWithoutFunctions<User>({ accounts, database }: AccountHooksSetup<User>): void {
   const missing = [
     ...(['addAccount', 'removeAccount'] as const)

@@ -10,7 +10,7 @@ const FROM_OWNER: Diagnosis = {
 }
 
 const HALF_CLAIMED: Diagnosis = {
-  effect: 'The address belongs to nobody, or to two accounts, after a claim that failed.',
+  effect: 'The address belongs to no account, or to two, after a failed claim.',
   fix: 'Take the address, make the account and store the identity in one transaction.',
 }
 
@@ -97,7 +97,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-verify-race',
-    title: 'a claim and a confirmation at once leave one owner',
+    title: 'a concurrent claim and confirmation leave one owner',
     needs: ['hook:claimAddress', 'verified addresses', 'verifyAddress'],
     async run(trial) {
       for (let round = 0; round < 8; round++) await raceConfirmation(trial, round)
@@ -134,7 +134,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-race',
-    title: 'two claims at once: one account gets the address',
+    title: 'two concurrent claims: one account gets the address',
     needs: ['hook:claimAddress', 'verified addresses'],
     async run(trial) {
       for (const count of [2, 2, 5]) await raceClaims(trial, count)
@@ -181,7 +181,7 @@ interface Squatted {
   readonly person: Person
 }
 
-/** Somebody signed up with another person's address and never proved it. */
+/** A user signed up with another user's address and never proved it. */
 async function squatted(trial: HookTrial<unknown>): Promise<Squatted> {
   const address = trial.address()
   return { address, holder: await trial.account({ email: address, emailVerified: false }), person: trial.person() }

@@ -8,7 +8,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
   { name: 'create', title: 'createUser stores the user with identity and address', needs: [], run: createsOne },
   {
     name: 'create-unverified',
-    title: 'createUser stores an address that nobody proved as unverified',
+    title: 'createUser stores an unproven address as unverified',
     needs: ['verified addresses'],
     async run(trial) {
       const address = trial.address()
@@ -109,7 +109,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
         fail(
           `An account with another address (${email}) blocks ${email.replace('é', 'e')}. ${inOneLine(error)}`,
           {
-            effect: 'The person can never sign up: `account_exists`, although no account with the address is found.',
+            effect: 'The user can never sign up: `account_exists`, although no account with the address is found.',
             fix: 'Give the column a binary collation (utf8mb4_bin, COLLATE "C") and store or index the lower case.',
           },
           error,
@@ -119,19 +119,19 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'create-unrelated',
-    title: 'sign-ups of different people at once do not disturb each other',
+    title: 'concurrent sign-ups of different users do not interfere',
     needs: [],
     run: keepsPeopleApart,
   },
 ]
 
 const ONE_TRANSACTION: Diagnosis = {
-  effect: 'Half an account stays: the person cannot sign in to it and cannot sign up again.',
+  effect: 'A partial account remains: the user can neither sign in to it nor sign up again.',
   fix: 'Store user and identity in one transaction, on one connection, and roll back on each error.',
 }
 
 const TWO_OWNERS: Diagnosis = {
-  effect: 'Two accounts own one address; from then on nobody with it can sign in: `email_ambiguous`.',
+  effect: 'Two accounts own one address; from then on no user with it can sign in: `email_ambiguous`.',
   fix: 'Put a unique index on lower(email), at least for verified addresses.',
 }
 
