@@ -225,8 +225,7 @@ async function arrive(step: Step, person: string): Promise<Step> {
     if (url.startsWith(fake.url)) url = await fake.signIn(url, { person })
     answer = await step.browser.get(url)
   }
-  if (answer.status >= 300 && answer.status < 400)
-    throw new Error(`redirect loop: ${step.trail.join(' > ')} > ${url}`)
+  if (answer.status >= 300 && answer.status < 400) throw new Error(`redirect loop: ${step.trail.join(' > ')} > ${url}`)
   return { ...step, answer, url }
 }
 

@@ -33,7 +33,8 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'A first sign-in, Bitbucket trusted',
     person: 'alice',
     choose: 'Alice is chosen: allow.',
-    expect: 'With the trusted-provider switch on, the confirmed address counts: signed in immediately, address verified.',
+    expect:
+      'With the trusted-provider switch on, the confirmed address counts: signed in immediately, address verified.',
     settings: { trustedProvider: true },
   },
   {
