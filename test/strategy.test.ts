@@ -369,7 +369,7 @@ describe('verify', () => {
   })
 })
 
-describe('code of the app that throws reaches its error handler, and the process goes on', () => {
+describe('errors of the app's code reach its error handler, and the process continues', () => {
   const own = () => {
     throw new Error('own')
   }

@@ -160,7 +160,7 @@ test('COD-09: every answer of the callback leads to a clean URL or an inert page
   expect(answers.at(-1)?.location).toBe('/')
 })
 
-test("COD-11: somebody who is signed in and comes back as another user's identity is asked, and nothing is attached", async () => {
+test("COD-11: a signed-in user who comes back with another user's identity is asked, and nothing is linked", async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'carol')
   const { victim } = browsers()
@@ -186,7 +186,7 @@ test("COD-11: somebody who is signed in and comes back as another user's identit
   expect(await lab.me(past)).toBeNull()
 })
 
-test('COD-11: who switches to somebody that still has to prove an address is signed out meanwhile', async () => {
+test('COD-11: a user who switches to an identity with an unproven address is signed out meanwhile', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   await lab.member(victim)
@@ -201,7 +201,7 @@ test('COD-11: who switches to somebody that still has to prove an address is sig
   expect(await lab.me(victim)).toBe('u2')
 })
 
-test('COD-12: a code that somebody else redeemed first ends the sign-in, once and with an event', async () => {
+test('COD-12: a code that another user redeemed first ends the sign-in, once and with an event', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))

@@ -88,7 +88,7 @@ test('CFG-02: plain http is refused for callback, endpoints and domains, except 
   expect(complaint({}, { callbackURL: 'http://localhost:3000/auth/bitbucket/callback' })).toBe('accepted')
 })
 
-test('CFG-04: a hook that answers nonsense signs nobody in', async () => {
+test('CFG-04: a hook that answers nonsense signs no user in', async () => {
   const nonsense: unknown[] = [undefined, true, 1, 'u1', [], {}, { id: '' }, { id: {} }, { id: null }, () => {}]
   for (const hook of [
     'getUserByIdentity',
@@ -142,7 +142,7 @@ test('CFG-04: after one change of accounts a second one in the same request is r
   expect(accounts.writes()).toEqual(['createUser'])
 })
 
-test('CFG-04: a hook that never ends is given up, and nobody is signed in', async () => {
+test('CFG-04: a hook that never ends is given up, and no user is signed in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const hook of ['getUserByIdentity', 'getAccountsByEmail', 'createUser']) {
@@ -287,7 +287,7 @@ test('CFG-09: a new account gets the documented fields and nothing else of what 
   for (const each of [profile, identity, email, context]) expect(Object.isFrozen(each)).toBe(true)
 })
 
-test('CFG-10: every outcome is told with its connection and result, and a broken listener changes nothing', async () => {
+test('CFG-10: every outcome is reported with its connection and result, and a broken listener changes nothing', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   await victim.get(lab.callbackURL({ code: 'x' }))
@@ -385,7 +385,7 @@ test('CFG-12: what one strategy started another one does not end, though both ha
   expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
-test('CFG-12: one strategy instance serves several people at once without mixing them up', async () => {
+test('CFG-12: one strategy instance serves several users concurrently without mixing them up', async () => {
   const fake = await startFakeBitbucket({ latencyMs: 15 })
   afterwards(() => fake.close())
   const { clientID, clientSecret } = FAKE_CLIENT

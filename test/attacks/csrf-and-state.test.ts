@@ -87,7 +87,7 @@ test("STA-03: the attacker's code and state do nothing in the victim's browser, 
   expect(await lab.me(attacker)).toBe('u2')
 })
 
-test('STA-04: a callback that succeeded cannot be played again, also after sign-out and by somebody else', async () => {
+test('STA-04: a callback that succeeded cannot be played again, also after sign-out and by another user', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const { victim, attacker } = browsers()
@@ -282,7 +282,7 @@ function strategyOf(
 }
 type BitbucketStrategyOptionsEndpoints = NonNullable<ConstructorParameters<typeof BitbucketStrategy>[0]['endpoints']>
 
-test('STA-17: where the store of used handles fails, nobody is signed in and Bitbucket is not asked', async () => {
+test('STA-17: where the store of used handles fails, no user is signed in and Bitbucket is not asked', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const { victim, attacker } = browsers()
@@ -426,7 +426,7 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     expect(stored()).toBeGreaterThan(before)
   })
 
-  test("STA-20: what was started to link or to confirm signs nobody in through the plugin's strategy", async () => {
+  test("STA-20: what was started to link or to confirm signs no user in through the plugin's strategy", async () => {
     const lab = await startLab({
       behindSession: (app, bitbucket) => {
         // The same path, but Passport's way.

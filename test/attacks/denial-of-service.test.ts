@@ -20,7 +20,7 @@ import {
   until,
 } from './lab'
 
-test('DOS-01: starts that nobody finishes cost the server nothing', async () => {
+test('DOS-01: unfinished starts cost the server nothing', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const { sessions } = lab.store as unknown as { sessions: object }
@@ -214,7 +214,7 @@ test('DOS-09: large bodies and headers are refused early', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('DOS-10: no request from another site signs anybody out or in as somebody else', async () => {
+test('DOS-10: no request from another site signs any user out or in as another user', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   await lab.signIn(new TestBrowser(), 'carol')

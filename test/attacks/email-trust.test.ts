@@ -11,7 +11,7 @@ function verified(lab: Awaited<ReturnType<typeof startLab>>): unknown[] {
     .map(({ input }) => (input.email as { verified?: boolean } | null)?.verified ?? null)
 }
 
-test('EML-01: an address that is not confirmed at Bitbucket is never taken as verified, whatever the trust', async () => {
+test('EML-01: an address that is not confirmed at Bitbucket is never accepted as verified, whatever the trust', async () => {
   for (const trustedProvider of [true, false]) {
     const lab = await startLab({ connection: { trustedProvider } })
     lab.fake.updatePerson('bob', one('bob@example.com', false))
@@ -138,7 +138,7 @@ test('EML-11: a trust that is not exactly true or false is refused when the plug
   expect(await trusting.me(victim)).toBe('u1')
 })
 
-test('EML-12: somebody without an address matches nobody whose address is empty', async () => {
+test('EML-12: a user without an address does not match accounts whose address is empty', async () => {
   for (const missingEmail of ['ask', 'allow', 'reject'] as const) {
     const lab = await startLab({ options: { policy: { missingEmail } } })
     lab.accounts.add({ email: '', emailVerified: true })

@@ -236,7 +236,7 @@ describe('case 5: users are read again by id', () => {
     expect(epochs).toEqual([2])
   })
 
-  test('without getUserById such an app is told to add it, and nobody is signed in', async () => {
+  test('without getUserById such an app is told to add it, and no user is signed in', async () => {
     const lab = await wholeUserApp('getUserById')
     const { victim } = browsers()
     expect((await lab.signIn(victim, 'alice')).status).toBe(500)

@@ -389,7 +389,7 @@ const failing = (found: readonly Race[]) =>
     .filter(({ violations }) => violations.length > 0)
     .map(({ point, change, violations }) => `${change} ${point}: ${violations}`)
 
-describe('a change at every await leaves no session that nobody is entitled to', () => {
+describe('a change at every await leaves no unjustified session', () => {
   test.each(Object.keys(FLOWS))('%s', { timeout: 60_000 }, async (name) => {
     const flow = FLOWS[name] as Flow
     const bench = await startBench(flow.options)

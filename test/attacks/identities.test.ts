@@ -63,7 +63,7 @@ test('IDK-04: one spelling of the id is accepted; others are refused and not rep
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("IDK-05: the uuid decides, also with somebody else's account id beside it", async () => {
+test("IDK-05: the uuid decides, also with another user's account id next to it", async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'carol')
   const { account_id } = { account_id: lab.fake.person('carol').accountId }
@@ -72,7 +72,7 @@ test("IDK-05: the uuid decides, also with somebody else's account id beside it",
   expect(lab.accounts.users.get('u2')?.identities[0]?.id).toBe(lab.fake.person('alice').uuid)
 })
 
-test('IDK-07: teams, workspaces, app users and error objects are nobody', async () => {
+test('IDK-07: teams, workspaces, app users and error objects are refused', async () => {
   const lab = await startLab()
   for (const type of ['team', 'workspace', 'error', 'app_user', 'User', '', null, undefined, ['user']]) {
     const { attacker } = browsers()

@@ -240,7 +240,7 @@ test('INJ-07: line breaks in anything that reaches a header make no header and n
   expect(lab.faults).toEqual([])
 })
 
-test('INJ-08: an address with a line break or a second recipient is no address', async () => {
+test('INJ-08: an address with a line break or a second recipient is refused', async () => {
   const lab = await startLab()
   const browser = new TestBrowser()
   await lab.signIn(browser, 'dave')

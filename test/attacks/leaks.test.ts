@@ -235,7 +235,7 @@ test('LEK-13: the published package holds no tests, no certificates and no path 
   }
 })
 
-test('LEK-14: who else has the identity is not told', async () => {
+test('LEK-14: the other owner of an identity is not disclosed', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'alice')
   const owner = lab.accounts.users.get('u1')

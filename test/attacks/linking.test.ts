@@ -120,7 +120,7 @@ test('LNK-05: a link that was started by one user does not end with another one 
   expect(second.identities).toHaveLength(1)
 })
 
-test('LNK-07: linking the same identity twice, also at once, stores it once', async () => {
+test('LNK-07: linking the same identity twice, also concurrently, stores it once', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -261,7 +261,7 @@ test('LNK-10: unlinking from elsewhere does nothing', async () => {
   expect(user.identities).toEqual([])
 })
 
-test("LNK-12: somebody else's identity cannot be unlinked, and is answered like one that does not exist", async () => {
+test("LNK-12: another user's identity cannot be unlinked, and is answered like one that does not exist", async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const owner = await lab.member(victim)
@@ -313,7 +313,7 @@ test('LNK-13: after unlinking, other sessions are reported, the address alone br
   expect(user.identities).toEqual([])
 })
 
-test('LNK-15: links and unlinks are told to the audit hook, with user and identity', async () => {
+test('LNK-15: links and unlinks are reported to the audit hook, with user and identity', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -355,7 +355,7 @@ test('LNK-18: an account whose own address is not verified cannot link, at the s
   expect(user.identities).toHaveLength(1)
 })
 
-test("LNK-19: a linked identity's address changes nobody's address and touches no third account", async () => {
+test("LNK-19: a linked identity's address changes no stored address and touches no third account", async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const third = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
@@ -409,7 +409,7 @@ test('LNK-21: the sign-in button while signed in links nothing by itself', async
   expect(user.identities).toHaveLength(1)
 })
 
-test('LNK-23: a guest is nobody: the sign-in is a new session, and the guest is not linked', async () => {
+test('LNK-23: a guest is not a user: the sign-in opens a new session, and the guest is not linked', async () => {
   const lab = await startLab({
     options: { userId: (user: TestUser) => (user.name === 'Guest' ? null : user.id) },
   })

@@ -198,7 +198,7 @@ describe('a user who left the workspace', () => {
     await expectAsked(GRACE_PAGE)
   })
 
-  test('confirms with nobody else’s membership', async () => {
+  test('confirms with no other user’s membership', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     leave('alice')

@@ -38,7 +38,7 @@ test('OTP-01: after five wrong codes the right one is refused too, and a new cod
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-01: guesses sent at once are not compared more often than five times', async () => {
+test('OTP-01: guesses sent concurrently are not compared more often than five times', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -171,7 +171,7 @@ test('OTP-10: a sign-in waits for its code half an hour, and a new mail does not
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-11: only the exact letters open, in whatever odd shape others are sent', async () => {
+test('OTP-11: only the exact letters are accepted, in whatever shape others are sent', async () => {
   for (const version of [4, 5] as const) {
     const lab = await startLab({ ...UNTRUSTED, express: version })
     const fullWidth = (code: string) =>
@@ -455,7 +455,7 @@ test('OTP-22: fetching the code page or the verify route spends nothing', async 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-23: an address that somebody else proved meanwhile gets no second owner', async () => {
+test('OTP-23: an address that another user proved meanwhile gets no second owner', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim, attacker } = browsers()
   const { code } = await lab.pendingCode(attacker, 'alice')
@@ -530,7 +530,7 @@ test('OTP-27: no other step can be reached before the code', async () => {
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('OTP-28: what the form says about address, identity or way back is ignored', async () => {
+test('OTP-28: address, identity and return URL in the form are ignored', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()
   const { code } = await lab.pendingCode(attacker, 'alice')

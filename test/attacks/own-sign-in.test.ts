@@ -101,7 +101,7 @@ test('SGN-02: an identity that the last visitor of a browser left waiting never 
   expect(holder.identities).toHaveLength(1)
 })
 
-test('SGN-02: where the app does not say that somebody signed in, the page drops what is not theirs', async () => {
+test('SGN-02: if the app does not report a sign-in, the page drops another user's pending sign-in', async () => {
   for (const waiting of ['code', 'choose'] as const) {
     const { lab, shared, victim, names } = await startShared(waiting)
     await lab.localSignIn(shared, victim)
@@ -147,7 +147,7 @@ test('SGN-03: no other site chooses the page after a sign-in: what was asked for
   }
 })
 
-test('SGN-04: a used callback leads a signed-in user home once, is told as refused, and goes in no circles', async () => {
+test('SGN-04: a used callback redirects a signed-in user home once, is reported as refused, and never loops', async () => {
   let used = ''
   const lab = await startLab({
     options: { paths: { signedIn: '/home' } },

@@ -4,7 +4,7 @@ import { afterwards, browsers, door, ourCookies, sessionIdOf, startLab, testLimi
 
 const ROUNDS = 10
 
-test('RAC-01: of callbacks sent at once exactly one is exchanged', async () => {
+test('RAC-01: of callbacks sent concurrently exactly one is exchanged', async () => {
   const lab = await startLab()
   for (let round = 0; round < ROUNDS; round++) {
     const browser = new TestBrowser()
@@ -36,7 +36,7 @@ test('RAC-01: two processes with one store of limits exchange once, too', async 
   expect(first.fake.count('token')).toBe(1)
 })
 
-test('RAC-02: one person signing up in two browsers at once becomes one user', async () => {
+test('RAC-02: one user who signs up in two browsers concurrently gets one account', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab()
     const [left, right] = [new TestBrowser(), new TestBrowser()]
@@ -72,7 +72,7 @@ test('RAC-02: a lost race for the address ends in no account that holds it', asy
   expect(lab.accounts.writes()).toEqual(['createUser'])
 })
 
-test('RAC-05: two users who link the same identity at once: one gets it', async () => {
+test('RAC-05: two users who link the same identity concurrently: one gets it', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab()
     const [left, right] = [new TestBrowser(), new TestBrowser()]

@@ -106,7 +106,7 @@ function staysOnSite(location: string): boolean {
   )
 }
 
-test('RED-01: no way back leaves the site: whatever is hostile ends on the default page', async () => {
+test('RED-01: no return URL leaves the site: whatever is hostile ends on the default page', async () => {
   const lab = await startLab()
   for (const payload of LEAVING) {
     const location = await endOf(lab, payload)
@@ -122,14 +122,14 @@ test('RED-01: no way back leaves the site: whatever is hostile ends on the defau
   for (const path of ["/it's/a|b?q='x'&r={y}", '/a%7eb?c=%3d#%41']) expect(await endOf(lab, path)).toBe(path)
 })
 
-test('RED-02: a way back that is given to the callback is ignored', async () => {
+test('RED-02: a return URL that is given to the callback is ignored', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice', '/mine')
   expect((await victim.get(`${url}&returnTo=//${EVIL}&next=//${EVIL}&redirect=//${EVIL}`)).location).toBe('/mine')
 })
 
-test('RED-03: a hostile way back inside the sealed record is checked again on the way out', async () => {
+test('RED-03: a hostile return URL inside the sealed record is checked again on the way out', async () => {
   const lab = await startLab()
   const keys = deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', 'transaction')
   for (const returnTo of [`//${EVIL}`, `https://${EVIL}/`, '/auth/bitbucket', '/fine']) {
@@ -143,7 +143,7 @@ test('RED-03: a hostile way back inside the sealed record is checked again on th
   }
 })
 
-test('RED-06: in JSON, pages and hidden fields the way back is checked and escaped as well', async () => {
+test('RED-06: in JSON, pages and hidden fields the return URL is checked and escaped as well', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -221,7 +221,7 @@ test('RED-08: a configured further domain is matched exactly and never by prefix
   expect((await lab.get(victim, '', { headers: { host: `b.localhost:${port}` } })).status).toBe(302)
 })
 
-test('RED-09: ways back of odd size or type end on the default page, and nothing is stored of them', async () => {
+test('RED-09: return URLs of invalid size or type end on the default page, and nothing is stored of them', async () => {
   const lab = await startLab()
   for (const query of [
     `returnTo=/${'x'.repeat(8000)}`,
@@ -252,7 +252,7 @@ test('RED-09: ways back of odd size or type end on the default page, and nothing
   }
 })
 
-test('RED-10: the way back is decoded once', async () => {
+test('RED-10: the return URL is decoded once', async () => {
   const lab = await startLab()
   for (const query of ['%252f%252fevil.example', '%2f%2fevil.example', '/%2509/evil.example', '%5C%5Cevil.example']) {
     const browser = new TestBrowser()
@@ -272,13 +272,13 @@ test('RED-10: the way back is decoded once', async () => {
   }
 })
 
-test('RED-11: what is no path does not become one by being joined to the origin', async () => {
+test('RED-11: a value that is not a path does not become one by being joined to the origin', async () => {
   const lab = await startLab()
   for (const payload of JOINED) expect([payload, await endOf(lab, payload)]).toEqual([payload, '/'])
   expect(await endOf(lab, '/@evil.example')).toBe('/@evil.example')
 })
 
-test('RED-12: an absolute way back is refused, to a configured domain too', async () => {
+test('RED-12: an absolute return URL is refused, to a configured domain too', async () => {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
@@ -298,7 +298,7 @@ test('RED-12: an absolute way back is refused, to a configured domain too', asyn
   expect(await endOf(lab, '/x')).toBe('/x')
 })
 
-test('RED-13: the way back outlives the new session, and the rest of the old one does not', async () => {
+test('RED-13: the return URL outlives the new session, and the rest of the old one does not', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
   await victim.get(`${lab.url}/`)
@@ -310,7 +310,7 @@ test('RED-13: the way back outlives the new session, and the rest of the old one
   expect(JSON.stringify(sessions)).not.toMatch(/junk|otp|evil/)
 })
 
-test('RED-14: line breaks in the way back make no header', async () => {
+test('RED-14: line breaks in the return URL make no header', async () => {
   const lab = await startLab()
   for (const [payload, end] of [
     ...SPLITTING.map((each) => [each, '/'] as const),

@@ -32,7 +32,7 @@ test('SES-01: a session cookie that an attacker planted is dead after the sign-i
   expect(Object.keys((lab.store as unknown as { sessions: object }).sessions)).not.toContain(id)
 })
 
-test('SES-02: every change of what somebody may do is a new session, and the old one is dead', async () => {
+test('SES-02: every change of privileges opens a new session and invalidates the old one', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -61,7 +61,7 @@ test('SES-02: every change of what somebody may do is a new session, and the old
   expect(await coded.me(old)).toBeNull()
 })
 
-test('SES-05: where the session cannot be renewed, nobody is signed in and the callback is spent', async () => {
+test('SES-05: where the session cannot be renewed, no user is signed in and the callback is spent', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -327,7 +327,7 @@ test('SES-16: a Passport that was patched not to renew the session does not keep
   expect(await lab.me(attacker)).toBeNull()
 })
 
-test('SES-17: before the code is checked there is nobody: not on the request, not in the session, not in the hooks', async () => {
+test('SES-17: before the code is checked there is no user: not on the request, not in the session, not in the hooks', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')

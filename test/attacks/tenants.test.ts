@@ -82,7 +82,7 @@ test('TEN-04: a code that was issued to one tenant buys nothing at another', asy
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("TEN-06: odd tenants are no tenants, and least of all the application's own", async () => {
+test("TEN-06: invalid tenants are not tenants, and least of all the application's own", async () => {
   const lab = await startTenants({ t1: {} })
   const { victim } = browsers()
   const odd = [
@@ -300,7 +300,7 @@ test('TEN-14: a resolver that throws, hangs or changes its mind refuses in bound
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-13: what waits ends with the trust, the workspace or the client under which it began', async () => {
+test('TEN-13: a pending sign-in ends with the trust, the workspace or the client under which it began', async () => {
   let change: Partial<Connection> = {}
   const lab = await startLab({
     options: { tenantClients: 'ours' },
@@ -361,7 +361,7 @@ test("TEN-13: users who are not members of the workspace, or show another user's
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-15: what waits at one domain does not go on at another with the same cookies', async () => {
+test('TEN-15: a sign-in pending at one domain does not continue at another with the same cookies', async () => {
   const { lab, at, handOver } = await startDomains({ trustedProvider: false })
   const { victim } = browsers()
   expect((await victim.get(await handOver(victim, 'b'))).location).toBe('/auth/bitbucket/email')
@@ -430,7 +430,7 @@ test('TEN-15: a hand-over between domains works once, at its domain, in its brow
   expect(lab.upstream()).toBe(before)
 })
 
-test('TEN-15: the hand-over of an honest sign-in ends where it began, with its way back', async () => {
+test('TEN-15: the hand-over of an honest sign-in ends where it began, with its return URL', async () => {
   const { lab, at, handOver } = await startDomains()
   const { victim } = browsers()
   const url = await handOver(victim, 'b')

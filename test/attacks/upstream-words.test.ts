@@ -86,7 +86,7 @@ describe('case 22: what Bitbucket says of a user', () => {
   const OTHER = '{99999999-9999-4999-8999-999999999999}'
   const user = (more: string) => JSON.stringify(GOOD_USER).replace(/\}$/, `,${more}}`)
 
-  test('no copy of `_json` is somebody else, at whatever depth the key hides', async () => {
+  test('no copy of `_json` gains another identity, at whatever depth the key hides', async () => {
     const { words, strategy } = await startBoth()
     const hostile = `{"uuid":"${OTHER}","is_staff":true}`
     words.user = user(

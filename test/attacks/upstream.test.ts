@@ -156,7 +156,7 @@ test('UPS-08: everything but one JSON object is a failure', async () => {
   await signsIn(lab)
 })
 
-test('UPS-09: a page that contains a token is no token', async () => {
+test('UPS-09: a page that contains a token is not accepted as a token', async () => {
   const lab = await startLab()
   await refusedAtEach(lab, () => ({ html: '<p>x&access_token=evil&token_type=bearer&scope=account</p>' }))
   await signsIn(lab)
@@ -184,7 +184,7 @@ test('UPS-11: one parser reads every content type: JSON or nothing', async () =>
   }
 })
 
-test('UPS-13: a redirect of the upstream is not followed, and nobody else sees secret or token', async () => {
+test('UPS-13: an upstream redirect is not followed, and no other host sees secret or token', async () => {
   const lab = await startLab()
   const evil = await startEvil()
   for (const status of [301, 302, 303, 307, 308]) {
@@ -310,7 +310,7 @@ test('UPS-20: a reset connection is tried again once for reading and never for t
   await signsIn(lab)
 })
 
-test('UPS-21: a token that the API refuses signs nobody in and is stored nowhere', async () => {
+test('UPS-21: a token that the API refuses signs no user in and is stored nowhere', async () => {
   const lab = await startLab()
   for (const problem of ['invalid-token', 'expired-token', 'missing-scope', 'not-found', 'removed'] as const) {
     await refusedAtEach(lab, () => ({ problem }), undefined, ['user'])
@@ -489,7 +489,7 @@ test('UPS-33: cookies, locations and floods of headers from upstream do nothing'
   }
 })
 
-test('UPS-34: when the browser gives up, the requests to Bitbucket end and nobody is signed in', async () => {
+test('UPS-34: when the browser gives up, the requests to Bitbucket end and no user is signed in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const endpoint of ENDPOINTS) {

@@ -123,7 +123,7 @@ test('TRV-04: only the identity and the user who waited skip the hook of a sign-
   expect(signedOut.calls()).toBe(2)
 })
 
-test('TRV-05: a second pass is sealed, of a minute, for its own way back, and never one of two', async () => {
+test('TRV-05: a second pass is sealed, of a minute, for its own return URL, and never one of two', async () => {
   const attempts: Record<string, (lab: Lab, browser: TestBrowser, value: string) => Promise<string | undefined>> = {
     'too late': async () => void travel(2 * MINUTE),
     'another way back': async () => '/elsewhere',

@@ -512,7 +512,7 @@ test('case 18: a connection that does not open ends with its request', async () 
   await vi.waitFor(() => expect(sockets.size).toBe(0), { timeout: 2000 })
 })
 
-describe.each(WAYS)('through %s, bytes that nobody asked for', (_way, options) => {
+describe.each(WAYS)('through %s, unsolicited bytes', (_way, options) => {
   beforeEach(() => {
     way = options
   })
@@ -651,7 +651,7 @@ describe('connections', () => {
 })
 
 describe('connections opened ahead', () => {
-  test('with bytes that nobody asked for never answer the first request', async () => {
+  test('with unsolicited bytes never answer the first request', async () => {
     const server = await serverOf(
       (socket, { connection }) => {
         if (connection > 1) socket.write(answerOf('{"uuid":"genuine"}'))

@@ -198,7 +198,7 @@ describe('the code page', () => {
     expect(new URL(tab.url()).hostname).toBe('127.0.0.1')
   })
 
-  test('the sign-in page leads back to what waits', async () => {
+  test('the sign-in page redirects back to the pending sign-in', async () => {
     await open({ connection: { trustedProvider: false } })
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')

@@ -102,7 +102,7 @@ describe('another tenant that means harm', () => {
     expect(site.fake.count()).toBe(0)
   })
 
-  test('injects a code of its own client beside an honest state: the exchange fails, nobody is signed in', async () => {
+  test('injects a code of its own client with an honest state: the exchange fails, no user is signed in', async () => {
     site = await startSite()
     site.rows.tenants = { evil: clientAt(site, 'evil'), honest: clientAt(site, 'honest') }
     const browser = new TestBrowser()

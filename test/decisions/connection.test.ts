@@ -207,7 +207,7 @@ describe('isAdmitted', () => {
     expect(isAdmitted(['x', 'acme'], [other, acme])).toBe(true)
   })
 
-  test('nobody else is', () => {
+  test('no other user is', () => {
     expect(isAdmitted(['acme'], [])).toBe(false)
     expect(isAdmitted(['acme'], [other])).toBe(false)
     expect(isAdmitted(['ACME'], [acme])).toBe(false)

@@ -147,7 +147,7 @@ describe('row 5: an asserted address that is stored as unverified', () => {
 
 const PROVEN = ['bitbucket', 'code', 'typed'] as const satisfies readonly EmailLevel[]
 
-describe.each(PROVEN)('row 6: a proven address (%s) that nobody holds', (email) => {
+describe.each(PROVEN)('row 6: a proven address (%s) that no account holds', (email) => {
   test('creates a user with the address verified', () => {
     expect(decide({ email })).toEqual({ type: 'create', row: 6, email: 'proven' })
   })

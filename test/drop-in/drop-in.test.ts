@@ -104,7 +104,7 @@ describe.each(['old', 'ours'] as const)(
       expect(seen.map((token) => token.length > 1000)).toEqual([true, true])
     })
 
-    it('leads back to the sign-in page when the person declines', async () => {
+    it('redirects back to the sign-in page when the person declines', async () => {
       const app = await start(which)
       expect(await app.signIn('alice', 'deny')).toMatchObject({ status: 302, location: '/login' })
       expect(await app.me()).toBeNull()

@@ -112,7 +112,7 @@ test('a squatted address: its owner gets the account, the stranger loses passwor
   expect(again.status).toBe(401)
 })
 
-test('denied at Bitbucket: a page with a way back, nobody signed in', async () => {
+test('denied at Bitbucket: a page with a link back, no user signed in', async () => {
   const { visitor, consent } = await play('denied')
   const page = await visitor.decide(consent, 'alice', 'deny')
   expect(page.status).toBe(403)

@@ -97,7 +97,7 @@ test('after a restart on the same DATA_DIR the same people are there and still s
   expect(await visitor.me()).toEqual(before)
 })
 
-test('two processes that start on one empty DATA_DIR at once both come up', async () => {
+test('two processes that start concurrently on one empty DATA_DIR both come up', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'example-app-'))
   cleanUp.push(() => rm(dataDir, { recursive: true, force: true }))
   const apps = await Promise.all([start({ DATA_DIR: dataDir }), start({ DATA_DIR: dataDir })])

@@ -51,7 +51,7 @@ test('start on one process, callback on the next, code on a third', async () => 
   expect(await visitor.me()).toMatchObject({ email: 'untrusted@example.com', emailVerified: true })
 })
 
-test('twenty first sign-ins of one person at once make one user', async () => {
+test('twenty first sign-ins of one user concurrently make one user', async () => {
   const visitors = Array.from({ length: 20 }, () => new Visitor(processes.url))
   const results = await Promise.all(visitors.map((visitor) => signIn(visitor, 'person0')))
   const users = db.selectFrom('users').select('id').where('email_lower', '=', 'person0@example.com')

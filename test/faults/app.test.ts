@@ -362,7 +362,7 @@ for (const [name, flow] of Object.entries(FLOWS)) {
   )
 }
 
-test('a session store that never answers holds the answer back, and signs nobody in', async () => {
+test('a session store that never answers holds the answer back, and signs no user in', async () => {
   for (const [name, flow] of Object.entries(FLOWS)) {
     for (const call of ['get', 'set', 'destroy'] as const) {
       const lab = await startLab({ ...flow.options, session: { saveUninitialized: true } })

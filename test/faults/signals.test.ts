@@ -113,7 +113,7 @@ test('SIGTERM between two sign-ins: neither open connections, spare ones nor cou
   expect(after).toBeLessThan(3000)
 })
 
-test('SIGTERM after the browser left in the middle: nobody is signed in, and the process ends', async () => {
+test('SIGTERM after the browser left in the middle: no user is signed in, and the process ends', async () => {
   const { fake, stop, callback } = await startServed({ closesPlugin: false })
   fake.script('user', { delivery: 'stall' })
   const browser = new TestBrowser()

@@ -132,7 +132,7 @@ describe('hooks', () => {
   })
 })
 
-describe('the request that nobody waits for', () => {
+describe('the abandoned request', () => {
   test('keeps its connection usable', async () => {
     await start()
     await signsIn()

@@ -41,7 +41,7 @@ async function expectRefused(answer: Answer, code: string, status: number): Prom
 }
 
 describe.each([4, 5] as const)('the callback on Express %i', (express) => {
-  test('a person who denies gets a friendly page with a way to try again and a way back', async () => {
+  test('a person who denies gets a friendly page with a way to retry and a link back', async () => {
     await open({ express })
     const callback = await fake.signIn(await app.start(browser), { person: 'alice', decision: 'deny' })
     const answer = await browser.get(callback)

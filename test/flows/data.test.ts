@@ -115,7 +115,7 @@ describe('data', () => {
     expect(app.errors.map(({ message }) => message)).toEqual([expect.stringContaining('data')])
   })
 
-  test('512 bytes travel, with a return URL, in four sign-ins at once', async () => {
+  test('512 bytes travel, with a return URL, in four concurrent sign-ins', async () => {
     const data = { text: 'x'.repeat(501) }
     await open({ options: { data: () => data } })
     const returnTo = `/p?${'q'.repeat(100)}`

@@ -182,7 +182,7 @@ describe('signedIn', () => {
 })
 
 describe('case 11: a used callback', () => {
-  test('leads a signed-in user home once a minute, and is told as refused', async () => {
+  test('redirects a signed-in user home once a minute, and is reported as refused', async () => {
     await open({ options: { paths: { signedIn: '/home' } } })
     const callback = await consented(app, browser, 'alice')
     await browser.get(callback)
@@ -192,7 +192,7 @@ describe('case 11: a used callback', () => {
     expect((await browser.get(callback)).status).toBe(403)
   })
 
-  test('shows a visitor the page, which keeps the way back where it is known', async () => {
+  test('shows a visitor the page, which keeps the return URL where it is known', async () => {
     await open()
     const callback = await consented(app, browser, 'alice', '/dash')
     const past = browser.copy()
@@ -279,7 +279,7 @@ describe('codes', () => {
   })
 })
 
-test('case 14: after a denial the way back is kept, and the page says where a denial is undone', async () => {
+test('case 14: after a denial the return URL is kept, and the page says where a denial is undone', async () => {
   await open()
   const denied = await browser.get(
     await app.fake.signIn(await app.start(browser, '/dash'), { person: 'alice', decision: 'deny' }),

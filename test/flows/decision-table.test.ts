@@ -114,7 +114,7 @@ describe('rows 0 and 1: the identity is known', () => {
     },
   )
 
-  test('row 1: the user is signed in when Bitbucket names another address, none, or somebody else owns it', async () => {
+  test('row 1: the user is signed in when Bitbucket names another address, none, or another user owns it', async () => {
     const user = await known('bitbucket')
     for (const emails of [[], [{ address: 'victim@example.com', primary: true }]]) {
       fake.updatePerson('alice', { emails })

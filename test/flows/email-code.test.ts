@@ -86,7 +86,7 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     await open({ express })
   })
 
-  test('a wrong code is told, counted and leads back to the field', async () => {
+  test('rejects a wrong code, counts the attempt and shows the form again', async () => {
     await open({ express })
     const answer = await enterCode(app, browser, otherCode(code()))
     await expectError(answer, 'code_wrong', 400)
@@ -95,7 +95,7 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('the address of a refused form, opened again, leads back to the page and costs no try', async () => {
+  test('the address of a refused form, opened again, redirects back to the page and costs no try', async () => {
     await open({ express })
     await enterCode(app, browser, otherCode(code()))
     for (let n = 0; n < 6; n++)
@@ -288,7 +288,7 @@ describe('another code', () => {
     await expectError(await enterCode(app, browser), 'code_exhausted', 429)
   })
 
-  test('coming back as somebody else replaces what waits: the older form and code are of no use', async () => {
+  test('coming back as another user replaces the pending sign-in: the older form and code are void', async () => {
     await open()
     const older = handleOf((await page()).text)
     await app.signIn(browser, 'carol')
@@ -682,7 +682,7 @@ describe('loading pages', () => {
     expect([answer.status, answer.location]).toEqual([303, '/login'])
   })
 
-  test('Back after the right code shows a page with a way on, and the form again signs nobody else in', async () => {
+  test('Back after the right code shows a page with a way on, and the form again signs no other user in', async () => {
     await open()
     const handle = handleOf((await page()).text)
     await expectSignedIn(await enterCode(app, browser))

@@ -152,7 +152,7 @@ describe('a guard mounted before the sign-in page', () => {
   })
 })
 
-describe('attacks on the way back', () => {
+describe('attacks on the return URL', () => {
   const hostile = [
     '//evil.example/',
     '/\\evil.example',

@@ -87,7 +87,7 @@ describe('a hook that throws', () => {
     await expectFailed(await app.signIn(browser, 'alice'), 'createUser')
   })
 
-  test('after a code the code is used up, and a new sign-in works', async () => {
+  test('after a code the code is consumed, and a new sign-in works', async () => {
     await open({ connection: { trustedProvider: false } })
     app.accounts.intercept = (name) => {
       if (name === 'createUser' && app.accounts.count('createUser') === 1) throw new Error('down')

@@ -222,7 +222,7 @@ describe('outcomes of linking', () => {
     ])
   })
 
-  test('nobody signed in is refused on every route of linking', async () => {
+  test('no user signed in is refused on every route of linking', async () => {
     await open()
     const nobody = new TestBrowser()
     for (const path of ['/link', '/reauthenticate']) {
@@ -294,7 +294,7 @@ describe('outcomes of linking', () => {
     expect((await browser.get(callback)).status).toBe(302)
   })
 
-  test('lost race: stored by this same user in another tab counts as linked, by somebody else as linked elsewhere', async () => {
+  test('lost race: stored by this same user in another tab counts as linked, by another user as linked elsewhere', async () => {
     await open()
     app.accounts.intercept = (name) => {
       if (name === 'linkIdentity') user.identities.push(identityOf('alice'))
@@ -343,7 +343,7 @@ describe('unlinking', () => {
     expect(app.accounts.endedSessions).toEqual([])
   })
 
-  test("somebody else's identity and one that does not exist get the same answer", async () => {
+  test("another user's identity and one that does not exist get the same answer", async () => {
     await open()
     await app.signIn(new TestBrowser(), 'alice')
     app.accounts.calls.length = 0

@@ -192,7 +192,7 @@ describe('unexpired email change: the attacker has the address of the victim hal
     expect(app.accounts.users.get(mallory ?? '')?.email).toBe('mallory@example.net')
   })
 
-  test('control: the typed address of nobody else signs its person up', async () => {
+  test('control: the typed address of no other user signs its person up', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })
     await app.signIn(attacker, 'mallory')

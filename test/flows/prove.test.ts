@@ -84,7 +84,7 @@ describe.each([4, 5] as const)('proving the matching account on Express %i', (ex
 })
 
 describe('who may confirm', () => {
-  test('nobody signed in: the page asks to sign in, and nothing is used up', async () => {
+  test('no user signed in: the page asks to sign in, and nothing is consumed', async () => {
     await open()
     const answer = await confirm(handleOf((await page()).text))
     expect(answer.text).toContain('You already have an account')
@@ -160,7 +160,7 @@ describe('who may confirm', () => {
   })
 })
 
-describe('what waits', () => {
+describe('a pending sign-in', () => {
   test("survives the rotation at the app's own sign-in, and that of two of them", async () => {
     await open()
     await app.localSignIn(browser, owner)

@@ -76,7 +76,7 @@ describe.each([4, 5] as const)('sessions on Express %i', (express) => {
   })
 })
 
-test('a Passport without serializers: the fault names them, and nobody is signed in', async () => {
+test('a Passport without serializers: the fault names them, and no user is signed in', async () => {
   await open({ passportMiddleware: new Passport().session() })
   const answer = await app.signIn(browser, 'alice')
   expect([answer.status, answer.text.includes('configuration_invalid')]).toEqual([500, true])

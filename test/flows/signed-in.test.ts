@@ -114,7 +114,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(sessions().join()).not.toContain('book')
   })
 
-  test("somebody else's identity asks before switching, names nothing of them, and switches to a new session", async () => {
+  test("another user's identity asks before switching, names nothing of them, and switches to a new session", async () => {
     await open({ express, options: { session: { keep: ['cart'] } } })
     const other = await signedUp('alice')
     other.name = 'Secret name of the other'
@@ -134,7 +134,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(app.events.at(-1)).toMatchObject({ type: 'signed_in', userId: other.id })
   })
 
-  test('cancel changes nothing and leads back to the app', async () => {
+  test('cancel changes nothing and redirects back to the app', async () => {
     await open({ express })
     await app.signIn(browser, 'alice')
     const answer = await app.submit(browser, `${BASE}/continue`, '/cancel')
@@ -145,7 +145,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
 })
 
 describe('the table applies after a switch', () => {
-  test('an untrusted provider: the old session ends, then the code is asked for with nobody signed in', async () => {
+  test('an untrusted provider: the old session ends, then the code is asked for with no user signed in', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice')
     expect(app.mails).toHaveLength(0)
@@ -254,7 +254,7 @@ describe('what may refuse', () => {
     await expectUnchanged()
   })
 
-  test.each(['link', 'switch'] as const)('%s is refused when somebody else has signed in since', async (choice) => {
+  test.each(['link', 'switch'] as const)('%s is refused when another user has signed in since', async (choice) => {
     await open()
     await app.signIn(browser, 'alice')
     const handle = handleOf((await page()).text)

@@ -40,7 +40,7 @@ describe.each([4, 5] as const)('with supertest on Express %i', (express) => {
     await agent.get('/me').expect(200, { user: 'u1' })
   })
 
-  test('a form without an origin is refused, and nothing is used up', async () => {
+  test('a form without an origin is refused, and nothing is consumed', async () => {
     app = await startTestApp({ express, connection: { trustedProvider: false } })
     const agent = request.agent(app.server)
     const start = await agent.get('/auth/bitbucket')

@@ -183,7 +183,7 @@ describe('in a browser that holds the CSP', () => {
     await tab.close()
   })
 
-  it('the resume page goes on by itself', async () => {
+  it('the resume page continues automatically', async () => {
     const { tab, complaints } = await openTab(context)
     const target = serve('/after?code=a&state=x;y', '<title>after</title>')
     await tab.goto(

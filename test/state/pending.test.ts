@@ -240,7 +240,7 @@ describe('generations', () => {
     expect(before && (await pendings.isCurrent(before))).toBe(false)
   })
 
-  test('50 advances at once give 50 different generations', async () => {
+  test('50 concurrent advances give 50 different generations', async () => {
     const pending = waiting()
     const generations = await Promise.all(Array.from({ length: 50 }, () => pendings.advance(pending)))
     expect(new Set(generations).size).toBe(50)
