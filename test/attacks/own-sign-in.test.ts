@@ -101,7 +101,7 @@ test('SGN-02: an identity that the last visitor of a browser left waiting never 
   expect(holder.identities).toHaveLength(1)
 })
 
-test('SGN-02: if the app does not report a sign-in, the page drops another user's pending sign-in', async () => {
+test("SGN-02: if the app does not report a sign-in, the page drops another user's pending sign-in", async () => {
   for (const waiting of ['code', 'choose'] as const) {
     const { lab, shared, victim, names } = await startShared(waiting)
     await lab.localSignIn(shared, victim)
