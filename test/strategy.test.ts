@@ -369,7 +369,7 @@ describe('verify', () => {
   })
 })
 
-describe('errors of the app's code reach its error handler, and the process continues', () => {
+describe("errors of the app's code reach its error handler, and the process continues", () => {
   const own = () => {
     throw new Error('own')
   }
