@@ -416,8 +416,8 @@ test('a mailer that fails, hangs or says no leaves nothing but a page that says 
     const page = await lab.get(browser, '/email')
     expect([how, page.status, page.text.includes(MARK)]).toEqual([how, 200, false])
     expect([how, errors]).toMatchObject([how, how.startsWith('says') ? [] : [{ code: 'code_not_sent' }]])
-    // No code is out, so none can be wrong.
-    expect([how, codesOf(await lab.verify(browser, 'BBBB-BBBB'))]).toEqual([how, ['code_expired']])
+    // The mailer may have sent it before it failed, so the code works and a wrong one is wrong.
+    expect([how, codesOf(await lab.verify(browser, 'BBBB-BBBB'))]).toEqual([how, ['code_wrong']])
     expect(lab.accounts.users.size).toBe(0)
     expect(lab.signedIn()).toEqual([])
   }
@@ -601,6 +601,8 @@ describe('the browser leaves', () => {
   test.each(Object.keys(FLOWS))('%s: no session comes of it that nobody has, and none is lost', async (name) => {
     const flow = FLOWS[name] as Flow
     for (const [place, watch] of Object.entries(places)) {
+      // The sign-in of a known user does not wait for the addresses: nothing of it happens there.
+      if (place === "at Bitbucket's emails" && ['sign in', 'reauthenticate'].includes(name)) continue
       const lab = await startLab({ ...flow.options, session: { saveUninitialized: true } })
       const browser = new TestBrowser()
       const step = await flow.prepare(lab, browser)

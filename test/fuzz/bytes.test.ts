@@ -116,7 +116,7 @@ test(
           expect(bitbucket.requests.filter((request) => request.startsWith('POST /token')).length).toBe(1)
           for (const request of bitbucket.requests.filter((each) => each.startsWith('GET'))) {
             expect(request).toMatch(/^authorization: Bearer [\x21-\x7e]+\r$/im)
-            expect(request.match(/^[\w-]+: /gm)?.length).toBeLessThanOrEqual(5)
+            expect(request.match(/^[\w-]+: /gm)?.length).toBeLessThanOrEqual(6)
           }
         },
       ),
