@@ -327,7 +327,7 @@ test('a guest whom the app puts on the request, and userId takes for a user: the
   browser = new TestBrowser()
   expect((await app.signIn(browser, 'alice')).location).toBe(`${BASE}/continue`)
   expect(errorOf(await page())).toBe('configuration_invalid')
-  expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('`userId` give null') })])
+  expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('`userId` return null') })])
 })
 
 test('signing up in the middle of a question from before leaves nothing waiting', async () => {
