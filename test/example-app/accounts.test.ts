@@ -51,7 +51,7 @@ test('a code works once, in the browser that asked for it, and not after five wr
     expect(answer.status).toBe(400)
   }
   const late = await pia.send('/code', { form: { code } })
-  expect(late.text).toContain('used up')
+  expect(late.text).toContain('already used or has expired')
   expect(await pia.me()).toBeNull()
 })
 

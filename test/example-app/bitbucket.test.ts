@@ -90,7 +90,7 @@ test('a matching account, not trusted: the code, then the password, then a confi
   expect(await visitor.me()).toBeNull()
   expect(prove.text).toContain('href="/sign-in')
   const signIn = await visitor.send('/sign-in')
-  expect(signIn.text).toContain('is waiting')
+  expect(signIn.text).toContain('is pending')
   const confirm = await visitor.submit(signIn, '/sign-in', { email: 'carol@example.com', password: 'corkboard-demo' })
   expect(confirm.url).toBe(`${app.url}/auth/bitbucket/continue`)
   expect((await visitor.me()).identities).toEqual([])

@@ -189,7 +189,7 @@ test('an account exists: code, password, confirmation, linked; then unlinked', a
     .fill(await app.code('carol@example.com'))
   await page.keyboard.press('Enter')
   await page.getByRole('link', { name: /sign in/i }).click()
-  await page.getByText('is waiting').waitFor()
+  await page.getByText('is pending').waitFor()
   await page.getByLabel('Email address').fill('carol@example.com')
   await page.getByLabel('Password').fill('corkboard-demo')
   await page.getByRole('button', { name: 'Sign in', exact: true }).click()
