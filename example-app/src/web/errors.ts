@@ -20,7 +20,14 @@ export function onError({ log }: Services): ErrorRequestHandler {
     res.status(status).set('Cache-Control', 'no-store')
     if (req.accepts(['html', 'json']) === 'json')
       return void res.json({ error: status === 503 ? 'unavailable' : 'failed', requestId: req.id })
-    const title = status === 503 ? 'One moment, please' : status < 500 ? 'That did not work' : 'Something went wrong'
+    const title =
+      status === 503
+        ? 'One moment, please'
+        : status === 404
+          ? 'Page not found'
+          : status < 500
+            ? 'This request was refused'
+            : 'Something went wrong'
     const page = html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title} · Corkboard</title><link rel="stylesheet" href="/app.css"></head><body><main class="narrow"><h1>${title}</h1>
 <p>${status === 503 ? 'We cannot reach our data right now. Try again in a few seconds.' : 'The request could not be answered.'}</p>
