@@ -80,7 +80,7 @@ test('OWN-01: a tenant with a server of its own is sent no code of the honest cl
     const { answer, url } = await victim.follow(await victim.get(central), central)
     expect(new URL(url).origin).toBe(site.at('evil'))
     expect([answer.status, errorOf(answer)]).toEqual([403, 'state_invalid'])
-    expect(site.errors.at(-1)?.message).toContain('needs a `callbackURL` on a host of its own')
+    expect(site.errors.at(-1)?.message).toContain('needs a `callbackURL` on its own host')
     expect(evil.requests).toEqual([])
     expect((await site.signInAt(victim, 'honest', 'alice')).url).toBe(`${site.at('honest')}/`)
     expect(await site.meAt(victim, 'honest')).toBe('u1')
