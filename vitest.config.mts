@@ -23,6 +23,8 @@ export default defineConfig({
   test: {
     // `ATTACKS_EXPRESS=4 npx vitest run test/attacks`: the same on Express 4.
     setupFiles: process.env.ATTACKS_EXPRESS === '4' ? ['test/support/express-4.ts'] : [],
+    // One worker per core: most tests wait for timers and sockets, so a core kept free would be idle.
+    maxWorkers: '100%',
     testTimeout: 20_000,
     hookTimeout: 60_000,
     coverage: { include: ['src/**/*.ts'], exclude: ['src/**/index.ts'] },
