@@ -2,10 +2,14 @@ import { configDefaults, defineConfig } from 'vitest/config'
 import { alias, requireOnUse } from './test/support/source.mjs'
 
 /** `npm run test:fast` runs `units` and `flows`; `npm test` runs all. What no other project lists runs in `system`. */
+const others = '!(*browser|*.attacks)'
 const PROJECTS = {
-  units: ['test/*.test.ts', 'test/{accounts,bitbucket,decisions,options,pages,session,state}/**/!(*browser).test.ts'],
-  flows: ['test/flows/**/*.test.ts'],
-  attacks: ['test/attacks/**/*.test.ts'],
+  units: [
+    'test/*.test.ts',
+    `test/{accounts,bitbucket,contract,decisions,options,pages,state,time}/**/${others}.test.ts`,
+  ],
+  flows: [`test/{passport,routes,session}/**/${others}.test.ts`],
+  attacks: ['test/**/*.attacks.test.ts', 'test/attacks/*.test.ts'],
   browser: ['test/**/*browser.test.ts', 'test/browser/**/*.test.ts'],
 }
 const exclude = [...configDefaults.exclude, 'test/bench/**', 'test/consumers/**']
@@ -15,13 +19,16 @@ const project = (name: string, include: string[], others: string[] = []) => ({
 })
 
 /** What meets a new OAuth client if those are clients of Atlassian's platform. */
-const platform = project('platform', ['test/flows/{sign-in,callback,email-code,prove,link,passport-strategy}.test.ts'])
+const platform = project('platform', [
+  'test/routes/{sign-in,callback,email-code,prove,link}.test.ts',
+  'test/passport/plugin-strategy.test.ts',
+])
 
 export default defineConfig({
   plugins: [requireOnUse],
   resolve: { alias },
   test: {
-    // `ATTACKS_EXPRESS=4 npx vitest run test/attacks`: the same on Express 4.
+    // `ATTACKS_EXPRESS=4 npx vitest run --project attacks`: the same on Express 4.
     setupFiles: process.env.ATTACKS_EXPRESS === '4' ? ['test/support/express-4.ts'] : [],
     // One worker per core: most tests wait for timers and sockets, so a core kept free would be idle.
     maxWorkers: '100%',

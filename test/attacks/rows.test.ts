@@ -3,9 +3,7 @@ import { expect, test } from 'vitest'
 import { GROUPS, NOT_APPLICABLE } from './rows'
 
 const testsIn = (file: string) =>
-  [...readFileSync(`test/attacks/${file}`, 'utf8').matchAll(/\btest\(\s*(['"`])([A-Z]{3}-\d\d): /g)].map(
-    ([, , id]) => id ?? '',
-  )
+  [...readFileSync(`test/${file}`, 'utf8').matchAll(/\btest\(\s*(['"`])([A-Z]{3}-\d\d): /g)].map(([, , id]) => id ?? '')
 
 test('every row of the catalogue has a test or a reason, and every test has a row', () => {
   for (const { file, rows } of GROUPS) {

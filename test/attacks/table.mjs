@@ -10,8 +10,8 @@ const { GROUPS, NOT_APPLICABLE } = module
 const totals = { covered: 0, notApplicable: 0, open: 0, tests: 0 }
 
 for (const { name, file, rows } of GROUPS) {
-  console.log(`\n${name} (test/attacks/${file})`)
-  const source = readFileSync(new URL(file, import.meta.url), 'utf8')
+  console.log(`\n${name} (test/${file})`)
+  const source = readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
   const tests = [...source.matchAll(/\btest\(\s*(['"`])([A-Z]{3}-\d\d): ((?:\\.|(?!\1).)*)\1/g)]
   totals.tests += tests.length
   for (const row of rows) {

@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium } from '../browser/chromium'
-import { type Site, startSite } from './site'
+import { type Site, startSite } from '../support/site'
 
 let chromium: Browser
 let site: Site

@@ -5,7 +5,7 @@ import { openHandOver, sealHandOver } from '../../src/state/hand-over'
 import { deriveKeys } from '../../src/state/keys'
 import { formsOf } from '../support/browser'
 import { travel } from '../support/clock'
-import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser, tenantOfHost } from './site'
+import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser, tenantOfHost } from '../support/site'
 
 const STATE_INVALID = { status: 403, code: 'state_invalid' }
 const REFUSED_ORIGIN = { status: 403, code: 'origin_not_allowed' }

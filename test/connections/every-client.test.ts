@@ -3,7 +3,7 @@ import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signi
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { type Answer, formsOf } from '../support/browser'
-import { refusalOf, type Site, startSite, TestBrowser } from './site'
+import { refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
 /** What a tenant brings. */
 const SETTINGS = ['own client, ours', 'own client, theirs', 'shared client', 'own endpoints', 'own trust'] as const

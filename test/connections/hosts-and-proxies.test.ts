@@ -3,7 +3,7 @@ import type { Express } from 'express'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
-import { refusalOf } from './site'
+import { refusalOf } from '../support/site'
 
 let app: TestApp
 afterEach(() => app?.close())

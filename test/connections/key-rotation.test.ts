@@ -4,7 +4,7 @@ import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
-import { refusalOf } from './site'
+import { refusalOf } from '../support/site'
 
 const OLD = 'old-secret-old-secret-old-secret'
 const NEW = 'new-secret-new-secret-new-secret'

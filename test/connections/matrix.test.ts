@@ -1,6 +1,6 @@
 import type { Connection } from 'passport-bitbucket-signin'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { clientAt, refusalOf, type Site, startSite, TestBrowser } from './site'
+import { clientAt, refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
 let site: Site
 let central: Connection

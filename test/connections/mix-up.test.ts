@@ -1,6 +1,6 @@
 import { connections } from 'passport-bitbucket-signin'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser } from './site'
+import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser } from '../support/site'
 
 let site: Site
 afterEach(async () => {

@@ -3,7 +3,7 @@ import { FAKE_CLIENT, type FakeFault } from 'passport-bitbucket-signin/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
-import { refusalOf } from './site'
+import { refusalOf } from '../support/site'
 
 let app: TestApp
 afterEach(() => app?.close())

@@ -3,7 +3,7 @@ import { connections } from 'passport-bitbucket-signin'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { travel } from '../support/clock'
-import { clientAt, refusalOf, type Site, startSite, TestBrowser } from './site'
+import { clientAt, refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
 let site: Site
 afterEach(async () => {

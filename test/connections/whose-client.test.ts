@@ -10,7 +10,7 @@ import { Secret } from '../../src/contract/secret'
 import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
 import { formsOf } from '../support/browser'
-import { clientAt, refusalOf, type Site, startSite, TestBrowser } from './site'
+import { clientAt, refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
 let site: Site
 afterEach(() => site?.close())

@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net'
 import { connections } from 'passport-bitbucket-signin'
 import { describe, expect, test, vi } from 'vitest'
-import { codesOf, door, type Lab, SECOND, startLab, startStrategyApp, testLimiter, until } from '../attacks/lab'
 import type { TestUser } from '../support/accounts'
 import { type Answer, TestBrowser } from '../support/browser'
+import { codesOf, door, type Lab, SECOND, startLab, startStrategyApp, testLimiter, until } from '../support/lab'
 
 /** The last step of a flow: a GET, or a POST of these fields. */
 interface Step {

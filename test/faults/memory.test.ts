@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { FakeFault } from 'passport-bitbucket-signin/testing'
 import { expect, test } from 'vitest'
-import { afterwards, type Lab, startLab } from '../attacks/lab'
 import { TestBrowser } from '../support/browser'
+import { afterwards, type Lab, startLab } from '../support/lab'
 
 setFlagsFromString('--expose_gc')
 const collect = runInNewContext('gc') as () => void

@@ -2,8 +2,8 @@ import { fork } from 'node:child_process'
 import { join } from 'node:path'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, test } from 'vitest'
-import { afterwards, door, until } from '../attacks/lab'
 import { TestBrowser } from '../support/browser'
+import { afterwards, door, until } from '../support/lab'
 
 interface End {
   readonly code: number | null

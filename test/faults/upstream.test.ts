@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, describe, expect, test } from 'vitest'
+import { TestBrowser } from '../support/browser'
 import {
   afterwards,
   GOOD_EMAILS,
@@ -15,8 +16,7 @@ import {
   startRawBitbucket,
   startRawLab,
   until,
-} from '../attacks/lab'
-import { TestBrowser } from '../support/browser'
+} from '../support/lab'
 import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
 
 const WORKSPACE = { slug: 'acme', uuid: '{99999999-2222-4333-8444-555555555555}' }

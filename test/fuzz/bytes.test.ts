@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, jsonBytes, startRawLab } from '../attacks/lab'
+import { GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, jsonBytes, startRawLab } from '../support/lab'
 import { check, client, LONG, TIMEOUT } from './cases'
 
 const GOOD = { token: jsonBytes(GOOD_TOKEN), user: jsonBytes(GOOD_USER), emails: jsonBytes(GOOD_EMAILS) } as const

@@ -2,8 +2,8 @@ import http = require('node:http')
 
 import fc from 'fast-check'
 import { afterAll } from 'vitest'
-import { afterwards, type Lab } from '../attacks/lab'
 import type { TestBrowser } from '../support/browser'
+import { afterwards, type Lab } from '../support/lab'
 
 /*
  * `npm test` runs a fixed part of the properties: always the same cases. `npm run fuzz` runs more than 100,000 of a new

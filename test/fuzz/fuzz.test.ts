@@ -8,8 +8,8 @@ import { isAddress } from '../../src/decisions/email-trust'
 import { parseReturnTo } from '../../src/decisions/return-to'
 import { deriveKeys } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
-import { ourCookies, startLab } from '../attacks/lab'
 import { formsOf, TestBrowser } from '../support/browser'
+import { ourCookies, startLab } from '../support/lab'
 import { check, client, cookieHeader, encoded, LONG, nasty, suffix, TIMEOUT } from './cases'
 
 const key = fc.constantFrom(

@@ -2,9 +2,9 @@ import http = require('node:http')
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { afterwards, type Lab, startLab, testLimiter } from '../attacks/lab'
 import type { TestUser } from '../support/accounts'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
+import { afterwards, type Lab, startLab, testLimiter } from '../support/lab'
 import { check, LONG, TIMEOUT } from './cases'
 
 /*

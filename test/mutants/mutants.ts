@@ -10,7 +10,7 @@ export interface Mutant {
   /** Text that is there exactly once. */
   readonly find: string
   readonly replace: string
-  /** Rows of the attack catalogue (`STA-22`); files under `test/attacks/`, or relative to it, without `.test.ts`. */
+  /** Rows of the attack catalogue (`STA-22`), names of attack files (`races`), or other tests under `test/` (`record/record`). */
   readonly killers: readonly string[]
 }
 
@@ -25,9 +25,9 @@ const mutant = (name: string, where: string, find: string, replace: string, ...k
 const STA = 'csrf-and-state'
 const OTP = 'one-time-code'
 const OWN = 'combinations'
-const RECORD = '../record/record'
-const GUARDS = '../flows/guards'
-const WHOSE = '../connections/whose-client'
+const RECORD = 'record/record'
+const GUARDS = 'routes/guards'
+const WHOSE = 'connections/whose-client'
 
 export const MUTANTS: readonly Mutant[] = [
   // Navigations
@@ -1937,7 +1937,7 @@ export const MUTANTS: readonly Mutant[] = [
     'state/pending-sign-in.ts',
     'const workspaces = compactMemberships(pending.workspaces)',
     'const workspaces = compactMemberships(pending.workspaces).slice(0, 8)',
-    '../state/pending',
+    'state/pending',
   ),
   // The recorder
   mutant(

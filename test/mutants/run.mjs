@@ -4,9 +4,9 @@
  * `npm run mutants -- code` runs those with "code" in their name; `--check` only compares them with the source.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runnerImport } from 'vite'
 
@@ -15,8 +15,13 @@ const load = async (path) => (await runnerImport(fileURLToPath(new URL(path, imp
 const { MUTANTS } = await load('./mutants.ts')
 const { place } = await load('./place.mts')
 const { GROUPS } = await load('../attacks/rows.ts')
-/** The test file of each row of the attack catalogue. */
-const fileOf = new Map(GROUPS.flatMap(({ file, rows }) => rows.map((row) => [row, file.replace('.test.ts', '')])))
+/** The test file of each row of the attack catalogue, and of each file of attacks by its name. */
+const fileOf = new Map([
+  ...readdirSync(join(root, 'test'), { recursive: true })
+    .filter((file) => file.endsWith('.attacks.test.ts'))
+    .map((file) => [basename(file, '.attacks.test.ts'), file]),
+  ...GROUPS.flatMap(({ file, rows }) => rows.map((row) => [row, file])),
+])
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 const chosen = MUTANTS.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
 const places = Math.max(1, Math.min(2, availableParallelism()))
@@ -24,8 +29,8 @@ const folder = mkdtempSync(join(tmpdir(), 'mutants-'))
 
 function run(mutant, at) {
   const report = join(folder, `${at}.json`)
-  const files = mutant.killers.map((name) => `test/attacks/${fileOf.get(name) ?? name}.test.ts`)
-  const areRows = mutant.killers.every((name) => fileOf.has(name))
+  const files = mutant.killers.map((name) => `test/${fileOf.get(name) ?? `${name}.test.ts`}`)
+  const areRows = mutant.killers.every((name) => /^[A-Z]{3}-\d\d$/.test(name))
   const only = areRows ? ['--testNamePattern', `(${mutant.killers.join('|')}): `] : []
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const args = [

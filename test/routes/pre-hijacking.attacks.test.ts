@@ -1,0 +1,189 @@
+import { expect, test } from 'vitest'
+import { formsOf, TestBrowser } from '../support/browser'
+import { browsers, startLab } from '../support/lab'
+
+const emails = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
+
+test("PRE-02: an attacker who wrote the victim's address into Bitbucket gets at most a code into the victim's mailbox", async () => {
+  for (const [trustedProvider, confirmed] of [
+    [true, false],
+    [false, true],
+    [false, false],
+  ] as const) {
+    const lab = await startLab({ connection: { trustedProvider } })
+    const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
+    lab.fake.updatePerson('bob', emails('victim@example.com', confirmed))
+    const { attacker } = browsers()
+    const { code, to } = await lab.pendingCode(attacker, 'bob')
+    expect(to).toBe('victim@example.com')
+    expect(await lab.me(attacker)).toBeNull()
+    // Even the right code opens nothing: the account's own sign-in has to be shown as well.
+    const answer = await lab.verify(attacker, code)
+    expect(answer.location).toBe('/auth/bitbucket/continue')
+    expect(await lab.me(attacker)).toBeNull()
+    const prove = await lab.get(attacker, '/continue')
+    expect(prove.text).not.toContain('Local user')
+    await lab.post(attacker, '/continue', { ...formsOf(prove.text)[0]?.fields, choice: 'confirm' })
+    expect(await lab.me(attacker)).toBeNull()
+    expect(lab.accounts.writes()).toEqual([])
+    expect(owner.identities).toEqual([])
+  }
+  // The control: both sides proven.
+  const lab = await startLab()
+  const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
+  lab.fake.updatePerson('bob', emails('victim@example.com', true))
+  const { victim } = browsers()
+  await lab.signIn(victim, 'bob')
+  expect(await lab.me(victim)).toBe(owner.id)
+})
+
+test('PRE-02: signing in to some other account does not confirm the link', async () => {
+  const lab = await startLab({ connection: { trustedProvider: false } })
+  const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
+  const mallory = lab.accounts.add({ email: 'mallory@example.com', emailVerified: true })
+  const { attacker } = browsers()
+  const { code } = await lab.pendingCode(attacker, 'alice')
+  await lab.verify(attacker, code)
+  const form = formsOf((await lab.get(attacker, '/continue')).text)[0]
+  await lab.localSignIn(attacker, mallory)
+  const page = await lab.post(attacker, '/continue', { ...form?.fields, choice: 'confirm' })
+  expect(page.status).toBe(409)
+  expect(mallory.identities).toEqual([])
+  expect(owner.identities).toEqual([])
+  await lab.localSignIn(attacker, owner)
+  await lab.press(attacker, '/continue', '/continue', { choice: 'confirm' })
+  expect(owner.identities).toHaveLength(1)
+})
+
+test('PRE-04: what the squatter left open is void once the owner has claimed the account', async () => {
+  const lab = await startLab()
+  const { victim, attacker } = browsers()
+  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
+  const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
+  squatted.emailVerified = false
+  const reauthentication = (await lab.post(attacker, '/reauthenticate')).location
+  await lab.signIn(victim, 'alice')
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner).toMatchObject({ email: 'alice@example.com', emailVerified: true, password: null })
+  expect(owner?.id).not.toBe(squatted.id)
+  expect(squatted.email).toBeNull()
+  expect(lab.accounts.endedSessions).toContainEqual({ userId: squatted.id, reason: 'claimed' })
+  // The app ends the squatter's sessions, as the hook asks.
+  for (const [id, json] of Object.entries((lab.store as unknown as { sessions: Record<string, string> }).sessions)) {
+    if (attacker.jar(lab.url).get('connect.sid')?.includes(id) && json) lab.store.destroy(id)
+  }
+  await lab.refused(attacker, () => attacker.get(link), { code: 'not_signed_in' })
+  const again = await lab.fake.signIn(reauthentication, { person: 'carol' })
+  await lab.refused(attacker, () => attacker.get(again), { code: 'not_signed_in' })
+  expect(squatted.identities).toEqual([])
+  expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
+})
+
+test('PRE-04: a session of the squatter that survived links nothing into the account of the owner', async () => {
+  const lab = await startLab()
+  const { victim, attacker } = browsers()
+  const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
+  const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
+  squatted.emailVerified = false
+  await lab.signIn(victim, 'alice')
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner?.id).not.toBe(squatted.id)
+  await attacker.get(link)
+  expect(await lab.me(attacker)).toBe(squatted.id)
+  expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
+})
+
+test('PRE-06: an account with an unverified address cannot wait with a linked identity for its owner', async () => {
+  const lab = await startLab()
+  const { attacker } = browsers()
+  const squatted = await lab.member(attacker, { email: 'victim@example.com', emailVerified: false })
+  await lab.refused(attacker, () => lab.post(attacker, '/link'), { code: 'email_unverified' })
+  expect(squatted.identities).toEqual([])
+  squatted.emailVerified = true
+  expect((await lab.post(attacker, '/link')).status).toBe(303)
+})
+
+test("PRE-08: an unconfirmed address never becomes a verified one, whatever the app's policy", async () => {
+  for (const untrustedEmail of ['unverified', 'omit', 'reject', 'verify'] as const) {
+    const lab = await startLab({ options: { policy: { untrustedEmail } } })
+    lab.fake.updatePerson('bob', emails('victim@example.com', false))
+    const { attacker } = browsers()
+    await lab.signIn(attacker, 'bob')
+    const created = [...lab.accounts.users.values()]
+    expect(created.every(({ emailVerified }) => !emailVerified)).toBe(true)
+    expect(created).toHaveLength(untrustedEmail === 'unverified' || untrustedEmail === 'omit' ? 1 : 0)
+    expect(JSON.stringify(lab.accounts.calls.map(({ input }) => input.email ?? null))).not.toContain('"verified":true')
+    if (untrustedEmail === 'omit') expect(created[0]?.email).toBeNull()
+  }
+})
+
+test("PRE-08: with addresses stored unverified, the victim's account is not entered by the unproven address", async () => {
+  const lab = await startLab({ options: { policy: { untrustedEmail: 'unverified' } } })
+  const owner = lab.accounts.add({ email: 'bob@example.com', emailVerified: true })
+  const { attacker } = browsers()
+  const answer = await lab.signIn(attacker, 'bob')
+  expect(answer.location).toBe('/auth/bitbucket/continue')
+  expect(await lab.me(attacker)).toBeNull()
+  expect(owner.identities).toEqual([])
+  expect(lab.accounts.users.size).toBe(1)
+})
+
+test('PRE-10: the mail says what it is for and names the Bitbucket account masked; nothing of the attacker travels in it', async () => {
+  const lab = await startLab({ connection: { trustedProvider: false } })
+  const hostile = 'Visit https://evil.example/now\r\nBcc: all@example.com <b>hurry</b>'
+  lab.fake.updatePerson('bob', { nickname: hostile, displayName: hostile, ...emails('victim@example.com', false) })
+  const { attacker } = browsers()
+  const mail = await lab.pendingCode(attacker, 'bob')
+  expect(mail).toMatchObject({ to: 'victim@example.com', purpose: 'verify-address' })
+  expect(mail.maskedIdentity).toBe('Vi***')
+  expect(mail.expiresAt.getTime() - Date.now()).toBeLessThanOrEqual(10 * 60 * 1000)
+  expect(JSON.stringify(mail)).not.toMatch(/evil|Bcc|https?:\/\/(?!127\.0\.0\.1)/)
+})
+
+test('PRE-11: a later change of address at Bitbucket changes no address here and keeps nobody from theirs', async () => {
+  const lab = await startLab()
+  const { victim, attacker } = browsers()
+  lab.fake.updatePerson('bob', emails('bob@example.com', true))
+  await lab.signIn(attacker, 'bob')
+  lab.fake.updatePerson('bob', emails('alice@example.com', true))
+  await attacker.post(`${lab.url}/logout`, {})
+  await lab.signIn(attacker, 'bob')
+  expect(await lab.me(attacker)).toBe('u1')
+  expect(lab.accounts.users.get('u1')).toMatchObject({ email: 'bob@example.com' })
+  expect(lab.accounts.count('getAccountsByEmail')).toBe(1)
+  await lab.signIn(victim, 'alice')
+  expect(await lab.me(victim)).toBe('u2')
+  expect(lab.accounts.users.get('u2')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
+})
+
+test('PRE-12: a user who takes over a name at Bitbucket is a different identity', async () => {
+  const lab = await startLab()
+  await lab.signIn(new TestBrowser(), 'alice')
+  lab.fake.removePerson('alice')
+  lab.fake.addPerson({
+    key: 'mallory',
+    username: 'alice',
+    nickname: 'alice',
+    displayName: 'Alice Archer',
+    emails: [{ address: 'mallory@example.com', primary: true, confirmed: true }],
+  })
+  const { attacker } = browsers()
+  await lab.signIn(attacker, 'mallory')
+  expect(await lab.me(attacker)).toBe('u2')
+  expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
+})
+
+test('PRE-14: an address of a prepared account goes to the user who proves it, and to no other before', async () => {
+  const lab = await startLab()
+  const prepared = lab.accounts.add({ email: 'alice@example.com', emailVerified: false, password: null })
+  const { victim, attacker } = browsers()
+  lab.fake.updatePerson('bob', emails('alice@example.com', false))
+  await lab.signIn(attacker, 'bob')
+  expect(await lab.me(attacker)).toBeNull()
+  expect(prepared.identities).toEqual([])
+  await lab.signIn(victim, 'alice')
+  const owner = lab.accounts.users.get((await lab.me(victim)) ?? '')
+  expect(owner).toMatchObject({ email: 'alice@example.com', emailVerified: true })
+  expect(owner?.identities[0]?.profile?.nickname).toBe('alice')
+  expect(prepared).toMatchObject({ email: null, identities: [] })
+})
