@@ -27,7 +27,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'passport-oauth2': ['passport/bitbucket-strategy'],
   undici: ['bitbucket/pooled-transport'],
   'undici/lib/dispatcher/pool': ['bitbucket/pooled-transport'],
-  zod: ['options/zod'],
+  'zod/v3': ['options/zod'],
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
   'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],
   'node:https': ['bitbucket/agent-transport'],
@@ -166,7 +166,7 @@ test('the reader of imports sees all kinds, and passes over types', () => {
     ['./a', './c', './e', './f', './h', './i', './k', './o', './side-effect', 'node:http', 'zod'].sort(),
   )
   expect(modules.size).toBeGreaterThan(60)
-  expect(modules.get('options/zod')?.packages).toContain('zod')
+  expect(modules.get('options/zod')?.packages).toContain('zod/v3')
   expect(modules.get('bitbucket-sign-in')?.imports).toContain('routes/router')
 })
 

@@ -12,14 +12,14 @@ import {
   type UrlRule,
   urlSchema,
 } from './url-rules'
-import { lazily, type Zod } from './zod'
+import { either, lazily, nonEmpty, type Zod } from './zod'
 
 const credential = (z: Zod) =>
   z
     // The most common mistake: a missing environment variable.
-    .string({ error: 'is not a string; is the environment variable set?' })
-    .min(1, { error: 'is empty; is the environment variable set?' })
-    .refine((value) => value === value.trim(), { error: 'begins or ends with a space or line break. Remove it' })
+    .string({ message: 'is not a string; is the environment variable set?' })
+    .min(1, { message: 'is empty; is the environment variable set?' })
+    .refine((value) => value === value.trim(), { message: 'begins or ends with a space or line break. Remove it' })
 
 const callbackURL = (z: Zod) =>
   urlSchema(z, 'must be an absolute URL, such as https://app.example.com/auth/bitbucket/callback', [
@@ -33,13 +33,13 @@ const callbackURL = (z: Zod) =>
   ])
 
 const scope = (z: Zod) =>
-  z
-    .union([z.literal(false), z.string(), z.array(z.string())], {
-      error: 'must be scopes in one string, an array of scopes, or false',
-    })
-    .refine((value) => value === false || scopesOf(value).every((each) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(each)), {
-      error: 'must hold plain scope names such as `repository`',
-    })
+  either(z, 'must be scopes in one string, an array of scopes, or false', [
+    z.literal(false),
+    z.string(),
+    z.array(z.string()),
+  ]).refine((value) => value === false || scopesOf(value).every((each) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(each)), {
+    message: 'must hold plain scope names such as `repository`',
+  })
 
 const origin = (z: Zod) =>
   urlSchema(z, 'must be an origin such as https://app2.example.com', [
@@ -54,7 +54,7 @@ const origin = (z: Zod) =>
 
 const workspace = (z: Zod) =>
   z.string().regex(/^(?:[\w.-]{1,128}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\})$/i, {
-    error: 'must be a workspace slug (`acme` of https://bitbucket.org/acme) or a uuid in braces',
+    message: 'must be a workspace slug (`acme` of https://bitbucket.org/acme) or a uuid in braces',
   })
 
 const CONTAINER = 'For a container of your own network, set `endpoints.allowPrivateHosts: true`'
@@ -74,7 +74,7 @@ const endpointRules = (mayBePrivate: boolean): readonly UrlRule[] => [
 ]
 
 function endpoints(z: Zod) {
-  const url = z.string({ error: NOT_ABSOLUTE })
+  const url = z.string({ message: NOT_ABSOLUTE })
   return z
     .strictObject({
       authorizationURL: url,
@@ -95,20 +95,20 @@ const NOT_ABSOLUTE = 'must be an absolute URL such as https://gateway.example.co
 /** One connection. Levels of `connections()` are only checked with it, since defaults must not hide what is inherited. */
 export const connectionSchema = lazily((z) =>
   z.strictObject({
-    id: z.string().min(1).default('default'),
+    id: nonEmpty(z).default('default'),
     clientID: credential(z),
     clientSecret: credential(z),
     callbackURL: callbackURL(z),
     scope: scope(z).default([]),
     trustedProvider: z
       .boolean({
-        error: 'must be a boolean; the string "false" and other truthy values would switch trust on by accident',
+        message: 'must be a boolean; the string "false" and other truthy values would switch trust on by accident',
       })
       .default(false),
     enabled: z.boolean().default(true),
     signUp: z.boolean().default(true),
     visible: z.boolean().default(true),
-    applications: z.array(z.string().min(1)).optional(),
+    applications: z.array(nonEmpty(z)).optional(),
     origins: z.array(origin(z)).default([]),
     workspaces: z.array(workspace(z)).default([]),
     endpoints: endpoints(z).default(BITBUCKET_ENDPOINTS),

@@ -1,4 +1,4 @@
-import type { ZodObject } from 'zod'
+import type { AnyZodObject } from 'zod/v3'
 import { closest } from '../contract/closest'
 
 const places = new Map<string, () => readonly string[]>()
@@ -9,7 +9,7 @@ export function registerGroup(group: string, names: () => readonly string[]): vo
 }
 
 /** The fix for an option that does not exist. */
-export function adviceOn(key: string, schema: ZodObject, path: readonly PropertyKey[]): string {
+export function adviceOn(key: string, schema: AnyZodObject, path: readonly PropertyKey[]): string {
   const known = knownKeys(schema, path)
   const elsewhere = groupOf(key)
   if (elsewhere !== undefined) return `It belongs in ${elsewhere}.`
@@ -53,11 +53,13 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
 }
 
 /** The keys allowed where an unknown one was found: walks the schema along the path. */
-function knownKeys(schema: ZodObject, path: readonly PropertyKey[]): readonly string[] {
-  type Node = { shape?: Record<PropertyKey, Node>; def?: { innerType?: Node; out?: Node } }
+function knownKeys(schema: AnyZodObject, path: readonly PropertyKey[]): readonly string[] {
+  type Node = { shape?: Record<PropertyKey, Node>; _def?: { innerType?: Node; schema?: Node } }
   let node: Node | undefined = schema as unknown as Node
   const unwrap = (each: Node | undefined): Node | undefined =>
-    each && !each.shape && (each.def?.innerType ?? each.def?.out) ? unwrap(each.def.innerType ?? each.def.out) : each
+    each && !each.shape && (each._def?.innerType ?? each._def?.schema)
+      ? unwrap(each._def.innerType ?? each._def.schema)
+      : each
   for (const step of path) node = unwrap(node?.shape?.[step])
   return Object.keys(unwrap(node)?.shape ?? {})
 }

@@ -1,4 +1,4 @@
-import type { ZodObject } from 'zod'
+import type { AnyZodObject, ZodIssue } from 'zod/v3'
 import { configurationError } from '../contract/options'
 import { adviceOn } from './option-advice'
 
@@ -9,7 +9,7 @@ export interface Problem {
 }
 
 /** Parses options with their defaults; throws `configuration_invalid` for the first problem. */
-export function parse<Schema extends ZodObject>(
+export function parse<Schema extends AnyZodObject>(
   schema: Schema,
   value: unknown,
   where: string,
@@ -20,13 +20,13 @@ export function parse<Schema extends ZodObject>(
 }
 
 /** As {@link parse}, for values whose defaults come later. */
-export function check(schema: ZodObject, value: unknown, where: string): void {
+export function check(schema: AnyZodObject, value: unknown, where: string): void {
   const { error } = schema.safeParse(value)
   if (error) throw refusal(schema, value, where, error.issues)
 }
 
 /** Every problem, at most one for each field. */
-export function problemsOf(schema: ZodObject, value: unknown): readonly Problem[] {
+export function problemsOf(schema: AnyZodObject, value: unknown): readonly Problem[] {
   const issues = schema.safeParse(value).error?.issues ?? []
   const problems = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
@@ -39,11 +39,9 @@ export function problemsOf(schema: ZodObject, value: unknown): readonly Problem[
   return problems.filter(({ field }, index) => problems.findIndex((each) => each.field === field) === index)
 }
 
-type Issue = NonNullable<ReturnType<ZodObject['safeParse']>['error']>['issues'][number]
-
-function refusal(schema: ZodObject, value: unknown, where: string, issues: readonly Issue[]) {
+function refusal(schema: AnyZodObject, value: unknown, where: string, issues: readonly ZodIssue[]) {
   // A misspelt option is also a missing one; the misspelt name is the one to fix.
-  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as Issue)
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as ZodIssue)
   const path = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys') {
     const at = path === '' ? where : `${where}: ${path}`
@@ -54,13 +52,13 @@ function refusal(schema: ZodObject, value: unknown, where: string, issues: reado
   return configurationError(ended(`${subject} ${factOf(issue, valueAt(value, issue))}`))
 }
 
-const valueAt = (value: unknown, { path }: Issue): unknown =>
+const valueAt = (value: unknown, { path }: ZodIssue): unknown =>
   path.reduce<unknown>((inner, step) => (inner as Record<PropertyKey, unknown>)?.[step], value)
 
-const topOf = ({ path }: Issue): string | undefined => (path.length === 0 ? undefined : String(path[0]))
+const topOf = ({ path }: ZodIssue): string | undefined => (path.length === 0 ? undefined : String(path[0]))
 
 /** Names the part of a field; entries of an array count from 1. */
-function innerOf({ path: [, inner] }: Issue): string {
+function innerOf({ path: [, inner] }: ZodIssue): string {
   if (inner === undefined) return ''
   return typeof inner === 'number' ? `Entry ${inner + 1} ` : `\`${String(inner)}\` `
 }
@@ -70,26 +68,29 @@ const ended = (text: string) => (/[.?]$/.test(text) ? text : `${text}.`)
 const sentence = (text: string) => ended(text.replace(/^[a-z]/, (letter) => letter.toUpperCase()))
 
 /** The problem in our words: zod's messages describe its internals. */
-function factOf(issue: Issue, given: unknown): string {
+function factOf(issue: ZodIssue, given: unknown): string {
   if (/^(?:must|is|begins) /.test(issue.message)) return issue.message
   if (given === undefined) return 'is missing'
-  if (issue.code === 'invalid_type') return `must be ${KINDS[issue.expected] ?? issue.expected}, not ${kindOf(given)}`
-  if (issue.code === 'invalid_value')
-    return `must be one of ${issue.values.map((each) => `'${String(each)}'`).join(', ')}`
+  if (issue.code === 'invalid_type')
+    return `must be ${KINDS[issue.expected] ?? issue.expected}, not ${kindOf(given, issue.expected)}`
   return `is not valid (${issue.message})`
 }
 
 const KINDS: Readonly<Record<string, string>> = {
   array: 'an array',
   boolean: 'true or false',
-  int: 'a whole number',
+  integer: 'a whole number',
   number: 'a number',
   object: 'an object',
   string: 'a string',
 }
 
-function kindOf(given: unknown): string {
+function kindOf(given: unknown, expected: string): string {
   if (given === null) return 'null'
   if (Array.isArray(given)) return KINDS.array as string
+  if (typeof given === 'number' && (expected === 'number' || expected === 'integer')) return String(given)
+  // zod tells a Map, a Date or a promise from an object.
+  if (typeof given === 'object' && expected === 'object')
+    return `a ${Object.prototype.toString.call(given).slice(8, -1)}`
   return KINDS[typeof given] ?? `a ${typeof given}`
 }

@@ -5,7 +5,7 @@ import { checkAddressPolicy } from './address-policy'
 import { connectionSchema } from './connection-options'
 import { registerGroup } from './option-advice'
 import { parse } from './option-problems'
-import { callable, lazily, type Zod } from './zod'
+import { anyObject, callable, either, lazily, nonEmpty, oneOf, type Zod } from './zod'
 
 const hooks = (z: Zod) => {
   const required = callable(z)
@@ -46,17 +46,17 @@ function withInheritedMethods(value: unknown, names: readonly string[]): unknown
 const policy = (z: Zod) =>
   z
     .strictObject({
-      untrustedEmail: z.enum(['verify', 'unverified', 'omit', 'reject']).default('verify'),
-      missingEmail: z.enum(['ask', 'allow', 'reject']).default('ask'),
-      matchingAccount: z.enum(['link', 'prove', 'reject']).default('link'),
+      untrustedEmail: oneOf(z, 'verify', 'unverified', 'omit', 'reject').default('verify'),
+      missingEmail: oneOf(z, 'ask', 'allow', 'reject').default('ask'),
+      matchingAccount: oneOf(z, 'link', 'prove', 'reject').default('link'),
       codeOpensAccount: z.boolean().default(false),
-      localAddresses: z.enum(['verified', 'unverified', 'none']).default('verified'),
-      identitiesPerUser: z.enum(['one', 'many']).default('one'),
+      localAddresses: oneOf(z, 'verified', 'unverified', 'none').default('verified'),
+      identitiesPerUser: oneOf(z, 'one', 'many').default('one'),
     })
-    .prefault({})
+    .default({})
 
 const path = (z: Zod) =>
-  z.string().regex(/^\/(?![/\\])[^\\\s?#]*$/, { error: 'must be a path on this site, like /login' })
+  z.string().regex(/^\/(?![/\\])[^\\\s?#]*$/, { message: 'must be a path on this site, like /login' })
 
 const paths = (z: Zod) =>
   z
@@ -67,55 +67,56 @@ const paths = (z: Zod) =>
       confirm: path(z).optional(),
       failed: path(z).optional(),
     })
-    .prefault({})
+    .default({})
 
 const NEVER_KEPT = ['passport', 'cookie', '__proto__', 'constructor', 'prototype']
 
 const session = (z: Zod) => {
-  const key = z
-    .string()
-    .min(1)
-    .refine((name) => !NEVER_KEPT.includes(name), {
-      error: 'must not name `passport`, `cookie` or a prototype key: carrying those over would undo the rotation',
-    })
-  return z.strictObject({ keep: z.array(key).default([]) }).prefault({})
+  const key = nonEmpty(z).refine((name) => !NEVER_KEPT.includes(name), {
+    message: 'must not name `passport`, `cookie` or a prototype key: carrying those over would undo the rotation',
+  })
+  return z.strictObject({ keep: z.array(key).default([]) }).default({})
 }
+
+const TIMEOUT_RANGE = 'must be between 100 and 60000 (milliseconds)'
 
 const http = (z: Zod) =>
   z
     .strictObject({
-      timeoutMs: z.int().min(100).max(60_000).default(10_000),
+      timeoutMs: z.number().int().min(100, TIMEOUT_RANGE).max(60_000, TIMEOUT_RANGE).default(10_000),
       preconnect: z.boolean().default(true),
       agent: z
         .custom<Agent>((value) => typeof value === 'object' && value !== null, {
-          error: 'must be an http.Agent',
+          message: 'must be an http.Agent',
         })
         .optional(),
     })
-    .prefault({})
+    .default({})
 
 const secrets = (z: Zod) => {
-  const secret = z.string({ error: 'is not a string; is the environment variable set?' }).min(32, {
-    error: 'must have at least 32 characters; make one with `node -p "crypto.randomBytes(32).toString(\'base64url\')"`',
+  const secret = z.string({ message: 'is not a string; is the environment variable set?' }).min(32, {
+    message:
+      'must have at least 32 characters; make one with `node -p "crypto.randomBytes(32).toString(\'base64url\')"`',
   })
   return z
-    .array(secret, { error: 'must be an array, for example [process.env.SESSION_SECRET]' })
-    .min(1, { error: 'must hold at least one secret of 32 characters or more' })
+    .array(secret, { message: 'must be an array, for example [process.env.SESSION_SECRET]' })
+    .min(1, { message: 'must hold at least one secret of 32 characters or more' })
 }
 
 const optionsSchema = lazily((z) => {
-  const either = (error: string) => z.union([callable(z), z.looseObject({})], { error })
+  const functionOr = (message: string) => either(z, message, [callable(z), anyObject(z)])
   const optional = callable(z).optional()
   return z.strictObject({
     passport: z.custom<PassportLike>((value) => typeof (value as PassportLike | null)?.authenticate === 'function', {
-      error: "must be the app's Passport instance: `import passport from 'passport'` or `new Passport()`",
+      message: "must be the app's Passport instance: `import passport from 'passport'` or `new Passport()`",
     }),
     secrets: secrets(z),
     // A fixed connection is parsed where it is activated, as what a resolver returns.
-    connection: either('must be a connection, `connections({ … })` or a function of the request'),
-    tenantClients: z
-      .union([z.enum(['ours', 'theirs']), callable(z)], { error: "must be 'ours', 'theirs' or a function" })
-      .optional(),
+    connection: functionOr('must be a connection, `connections({ … })` or a function of the request'),
+    tenantClients: either(z, "must be 'ours', 'theirs' or a function", [
+      oneOf(z, 'ours', 'theirs'),
+      callable(z),
+    ]).optional(),
     accounts: accounts(z),
     sendEmailCode: optional,
     policy: policy(z),
@@ -126,17 +127,17 @@ const optionsSchema = lazily((z) => {
     data: optional,
     outcomeParameter: z
       .string()
-      .regex(/^[a-z][\w-]{0,31}$/i, { error: 'must be the name of a query parameter, such as `bitbucket`' })
+      .regex(/^[a-z][\w-]{0,31}$/i, { message: 'must be the name of a query parameter, such as `bitbucket`' })
       .optional(),
     basePath: path(z).optional(),
     name: z
       .string()
-      .regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'must be lower-case letters, digits and hyphens, at most 32' })
+      .regex(/^[a-z][a-z0-9-]{0,31}$/, { message: 'must be lower-case letters, digits and hyphens, at most 32' })
       .default('bitbucket'),
-    limiter: z.union([z.literal('memory'), callable(z)], { error: "must be a limiter factory or 'memory'" }).optional(),
+    limiter: either(z, "must be a limiter factory or 'memory'", [z.literal('memory'), callable(z)]).optional(),
     brand: z.unknown().optional(),
     renderPage: optional,
-    texts: either('must be texts or a function of the request').optional(),
+    texts: functionOr('must be texts or a function of the request').optional(),
     hiddenFields: optional,
     onEvent: optional,
     onError: optional,
@@ -147,7 +148,7 @@ const optionsSchema = lazily((z) => {
 registerGroup('`connection`', () => Object.keys(connectionSchema().shape).filter((name) => name !== 'id'))
 registerGroup('the options of `bitbucketSignIn`', () => Object.keys(optionsSchema().shape))
 for (const group of ['policy', 'paths', 'session', 'http'] as const) {
-  registerGroup(`\`${group}\``, () => Object.keys(optionsSchema().shape[group].unwrap().shape))
+  registerGroup(`\`${group}\``, () => Object.keys(optionsSchema().shape[group].removeDefault().shape))
 }
 
 type Groups = Pick<

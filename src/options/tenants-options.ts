@@ -1,24 +1,25 @@
 import { type Connection, configurationError } from '../contract/options'
 import { checkDefaultLevel, checkTenantLevel } from './connection-options'
 import { parse } from './option-problems'
-import { callable, lazily } from './zod'
+import { anyObject, callable, either, lazily } from './zod'
 
 const connectionsSchema = lazily((z) => {
-  const level = z.union([callable(z), z.looseObject({}), z.null()], {
-    error: 'must be an object, a function that returns one, or null',
-  })
+  const level = either(z, 'must be an object, a function that returns one, or null', [
+    callable(z),
+    anyObject(z),
+    z.null(),
+  ])
   const milliseconds = 'must be milliseconds, 0 or more'
   return z.strictObject({
     default: level.optional(),
-    tenants: z
-      .union([callable(z), z.record(z.string(), z.looseObject({}))], {
-        error: 'must hold an object for each tenant id, or be a function that returns one',
-      })
-      .optional(),
+    tenants: either(z, 'must hold an object for each tenant id, or be a function that returns one', [
+      callable(z),
+      z.record(anyObject(z)),
+    ]).optional(),
     tenantIds: callable(z).optional(),
     tenant: callable(z, 'a function of the request').optional(),
     application: callable(z, 'a function of the request').optional(),
-    cacheMs: z.number({ error: milliseconds }).min(0, milliseconds).default(0),
+    cacheMs: z.number({ message: milliseconds }).min(0, milliseconds).finite(milliseconds).default(0),
   })
 })
 

@@ -6,7 +6,7 @@ export type UrlRule = readonly [holds: (url: URL) => boolean, message: string]
 
 /** A URL as a string that satisfies the rules. */
 export function urlSchema(z: Zod, notAbsolute: string, rules: readonly UrlRule[]) {
-  return z.string({ error: notAbsolute }).superRefine((value, context) => {
+  return z.string({ message: notAbsolute }).superRefine((value, context) => {
     const message = brokenRule(value, notAbsolute, rules)
     if (message !== undefined) context.addIssue({ code: 'custom', message })
   })

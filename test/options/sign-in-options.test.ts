@@ -160,7 +160,16 @@ describe('what is missing is named', () => {
   test.each([
     [{ connection: { ...CONNECTION, enabled: 'false' } }, 'connection: `enabled` must be true or false, not a string.'],
     [{ http: { timeoutMs: '10' } }, 'bitbucketSignIn: `http.timeoutMs` must be a number, not a string.'],
+    [{ http: { timeoutMs: 1.5 } }, 'bitbucketSignIn: `http.timeoutMs` must be a whole number, not 1.5.'],
+    [{ http: { timeoutMs: 99 } }, 'bitbucketSignIn: `http.timeoutMs` must be between 100 and 60000 (milliseconds).'],
     [{ policy: [] }, 'bitbucketSignIn: `policy` must be an object, not an array.'],
+    [{ policy: new Map() }, 'bitbucketSignIn: `policy` must be an object, not a Map.'],
+    [{ policy: Promise.resolve({}) }, 'bitbucketSignIn: `policy` must be an object, not a Promise.'],
+    [
+      { policy: { missingEmail: 1 } },
+      "bitbucketSignIn: `policy.missingEmail` must be one of 'ask', 'allow', 'reject'.",
+    ],
+    [{ session: { keep: [''] } }, 'bitbucketSignIn: `session.keep.0` must not be empty.'],
     [
       { policy: { missingEmail: 'skip' } },
       "bitbucketSignIn: `policy.missingEmail` must be one of 'ask', 'allow', 'reject'.",
