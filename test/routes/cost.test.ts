@@ -177,6 +177,27 @@ describe('what an import costs', () => {
     }
   })
 
+  test('constructing the router loads the small API of zod, no messages in other languages, and neither undici nor cluster', async () => {
+    app = undefined as never
+    fake = undefined as never
+    const files = await loadedBy(`
+      const { bitbucketSignIn } = require('passport-bitbucket-signin')
+      const { Passport } = require('passport')
+      const hook = () => null
+      const accounts = { getUserByIdentity: hook, getAccountsByEmail: hook, createUser: hook, linkIdentity: hook }
+      const policy = { untrustedEmail: 'reject', missingEmail: 'reject' }
+      const connection = { clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }
+      process.removeAllListeners('warning')
+      bitbucketSignIn({ passport: new Passport(), secrets: ['x'.repeat(32)], accounts, connection, policy }).router
+      if (process.moduleLoadList.includes('NativeModule cluster')) process.exit(1)
+    `)
+    const zod = files.flatMap((file) => /\/zod\/(.*)$/.exec(file)?.[1] ?? [])
+    expect(zod).toContain('v3/types.cjs')
+    expect(zod.filter((file) => !file.startsWith('v3/'))).toEqual([])
+    expect(zod.length).toBeLessThanOrEqual(12)
+    expect(files.filter((file) => file.includes('/undici/') || file.includes('/dist/doctor/'))).toEqual([])
+  })
+
   test('making a strategy loads no part of undici; its first request loads the pool alone, and leaves fetch as it was', async () => {
     app = undefined as never
     fake = undefined as never
