@@ -116,6 +116,7 @@ async function checkSearch() {
   await page.locator('.search-input').fill('workspace')
   await page.locator('.results .result').first().click()
   await page.waitForURL((url) => url.pathname !== '/')
-  if (!/workspace/i.test(await page.locator('main').innerText()))
-    problems.push('search: the first result for "workspace" has no such word')
+  // The URL changes before the page does.
+  const found = page.locator('main', { hasText: /workspace/i })
+  await found.waitFor().catch(() => problems.push(`search: ${page.url()}, found for "workspace", has no such word`))
 }

@@ -65,11 +65,14 @@ export class BitbucketSignInError extends Error {
   readonly code: ErrorCode
   /** The HTTP status that goes with the code. */
   readonly status: number
+  /** Where the code is explained: a file of the installed package, with an anchor. Logged with the error, on no page. */
+  readonly docs: string
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.code = code
     this.status = ERROR_STATUS[code]
+    this.docs = `passport-bitbucket-signin/docs/reference/errors.md#${code}`
   }
 }
 

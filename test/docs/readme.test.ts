@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ERROR_STATUS } from 'passport-bitbucket-signin'
+import { BitbucketSignInError, ERROR_STATUS, type ErrorCode } from 'passport-bitbucket-signin'
 import { describe, expect, it } from 'vitest'
 import { dispatch } from '../../src/cli/dispatch'
 import { compile } from './compile'
 import { allBlocks, blocksOf, documents, generated, ROOT, read } from './documents'
 
 const README = read('README.md')
-const manifest = JSON.parse(read('package.json')) as { scripts: Record<string, string>; devDependencies: object }
+const manifest = JSON.parse(read('package.json')) as { scripts: Record<string, string>; files: string[] }
 
 /** The section of a page under a heading, up to the next one of the same level. */
 function section(path: string, heading: string): string {
@@ -26,6 +26,21 @@ function rowsOf(text: string): string[][] {
       .slice(1, -1)
       .map((cell) => cell.trim()),
   )
+}
+
+/** As code hosts make them, where a repeated heading gets a number; and the anchors in tables. */
+function anchorsOf(text: string): string[] {
+  const seen = new Map<string, number>()
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => {
+    const slug = heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replace(/ /g, '-')
+    const before = seen.get(slug) ?? 0
+    seen.set(slug, before + 1)
+    return before === 0 ? slug : `${slug}-${before}`
+  })
+  return [...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id)]
 }
 
 /** Names of the members of an interface, read from its source. */
@@ -131,6 +146,16 @@ describe('the reference', () => {
     expect(found.map(([code, status]) => [code, Number(status)])).toEqual(Object.entries(ERROR_STATUS))
   })
 
+  it('has the anchor in the installed package that each error names', () => {
+    for (const code of Object.keys(ERROR_STATUS) as ErrorCode[]) {
+      const [path = '', anchor] = new BitbucketSignInError(code, '').docs.split('#')
+      const [name, ...rest] = path.split('/')
+      expect(name).toBe('passport-bitbucket-signin')
+      expect(manifest.files).toContain(`${rest.slice(0, -1).join('/')}/*.md`)
+      expect(anchorsOf(read(rest.join('/'))), code).toContain(anchor)
+    }
+  })
+
   it.each([
     ['BitbucketSignInOptions<User, Data = unknown>', 'bitbucketSignIn'],
     ['Connection', 'Connection'],
@@ -211,19 +236,4 @@ describe('every link inside the repository', () => {
       if (anchor) expect(anchorsOf(readFileSync(absolute, 'utf8')), `${path} -> ${target}`).toContain(anchor)
     }
   })
-
-  /** As code hosts make them, where a heading that comes again gets a number; and the anchors that stand in tables. */
-  function anchorsOf(text: string): string[] {
-    const seen = new Map<string, number>()
-    const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => {
-      const slug = heading
-        .toLowerCase()
-        .replace(/[^\p{L}\p{N} _-]/gu, '')
-        .replace(/ /g, '-')
-      const before = seen.get(slug) ?? 0
-      seen.set(slug, before + 1)
-      return before === 0 ? slug : `${slug}-${before}`
-    })
-    return [...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = '']) => id)]
-  }
 })
