@@ -13,6 +13,7 @@ import {
   NO_SERIALIZER,
   passportKey,
   requireSession,
+  type SessionStore,
   sessionMissing,
   userOf,
 } from './session-layer'
@@ -76,14 +77,19 @@ export async function signIn<User>(
   requireBrowser(req)
   if (at !== null) kept.content[STAMP] = { at, user: id }
   Object.assign(kept.content, entries)
-  if (isSignedIn(req, session)) await assertNotEnded(req, session)
-  await openSession(req, user, kept)
-  await confirmOrEnd(req, assertEntitled)
+  const replaced = isSignedIn(req, session) ? session : null
+  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))
+  if (replaced && !endsLater) await assertNotEnded(req, session)
+  await openSession(req, user, kept, endsLater)
+  await confirmOrEnd(req, async () => {
+    if (replaced && endsLater) await endReplaced(req, replaced)
+    await assertEntitled()
+  })
 }
 
-async function openSession(req: Request, user: unknown, kept: Kept): Promise<void> {
+async function openSession(req: Request, user: unknown, kept: Kept, keepsOld: boolean): Promise<void> {
   try {
-    const fresh = fill(await rotate(req), kept)
+    const fresh = fill(await rotate(req, keepsOld), kept)
     saveOnlyChanges(fresh)
     await logIn(req, user, fresh)
     // A patched Passport may have made yet another session, or may not have saved this one.
@@ -154,15 +160,16 @@ async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<vo
   }
 }
 
-/** Ends the session and begins another one with another id; a session layer that cannot do that is refused. */
-async function rotate(req: Request): Promise<AppSession> {
-  const { session, sessionStore } = asApp(req) as {
-    session: AppSession
-    sessionStore: { generate?(req: Request): void }
-  }
+/**
+ * Begins another session with another id; a session layer that cannot do that is refused. The old one ends first, unless
+ * the caller ends it later.
+ */
+async function rotate(req: Request, keepsOld = false): Promise<AppSession> {
+  const session = requireSession(req)
+  const store = storeOf(req)
   const { id } = session
   // Avoids deleting a session that the store never held.
-  if (isUnstored(req, session) && rotatesPlainly(session, sessionStore)) sessionStore.generate?.(req)
+  if (keepsOld || (isUnstored(req, session) && rotatesPlainly(session, store))) store.generate?.(req)
   else await settled((done) => session.regenerate(done))
   const fresh = asApp(req).session
   if (fresh && fresh.id !== id) return fresh
@@ -297,8 +304,24 @@ function userOfSession(req: Request, session: AppSession | null | undefined): st
 }
 
 /**
- * Reads a signed-in session again before it is rotated: one that was ended while hooks ran must not continue under
- * another id. What hooks of this request put into the session is kept.
+ * Ends the session that the new one replaces, after that one was saved. A request that ended all sessions of the user
+ * until now has ended this one, which is noticed; one that does so from now on finds the new one.
+ */
+async function endReplaced(req: Request, replaced: AppSession): Promise<void> {
+  const store = storeOf(req)
+  try {
+    const stored = await settled<AppSession | null>((done) => store.get?.(replaced.id, done))
+    if (userOfSession(req, stored) !== userOfSession(req, replaced)) throw sessionChanged()
+    await settled((done) => store.destroy?.(replaced.id, done))
+  } catch (cause) {
+    throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
+  }
+}
+
+/**
+ * For a store that rotates in its own way, and so ends the old session first: reads a signed-in session again before it
+ * is rotated, because one that was ended while hooks ran must not continue under another id. What hooks of this request
+ * put into the session is kept.
  */
 async function assertNotEnded(req: Request, session: AppSession): Promise<void> {
   await assertSessionUnchanged(req)
@@ -342,8 +365,13 @@ export function stampNow(): number {
   return now()
 }
 
-function settled(work: (done: Done) => unknown): Promise<void> {
+function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {
   return new Promise((resolve, reject) => {
-    work((error) => (error ? reject(error) : resolve()))
+    work((error, value) => (error ? reject(error) : resolve(value as T)))
   })
+}
+
+/** The store of the session; `requireSession` has made sure that there is one. */
+function storeOf(req: Request): SessionStore {
+  return asApp(req).sessionStore as SessionStore
 }

@@ -18,11 +18,18 @@ export interface AppSession {
 /** A callback of Node's kind. */
 export type Done = (error?: unknown) => void
 
+/** The part of an express-session store that is used; `requireSession` accepts others that lack these. */
+export interface SessionStore {
+  generate?(req: Request): void
+  get?(id: string, done: (error?: unknown, session?: AppSession | null) => void): unknown
+  destroy?(id: string, done: Done): unknown
+}
+
 /** What Passport puts on a request. */
 export interface AppRequest {
   session?: AppSession | null
   sessionID?: string | undefined
-  sessionStore?: { generate?(req: Request): void }
+  sessionStore?: SessionStore
   logIn?(user: unknown, options: unknown, done?: Done): void
   _sessionManager?: { _key?: string }
   _userProperty?: string

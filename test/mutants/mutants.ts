@@ -818,10 +818,24 @@ export const MUTANTS: readonly Mutant[] = [
     'entitlement',
   ),
   mutant(
-    'session: one that was ended meanwhile is rotated',
+    'session: one that was ended meanwhile is rotated, in a store that rotates in its own way',
     'session/rotate-session.ts signIn()',
-    '  if (isSignedIn(req, session)) await assertNotEnded(req, session)\n',
-    '  void [isSignedIn, assertNotEnded]\n',
+    '  if (replaced && !endsLater) await assertNotEnded(req, session)\n',
+    '  void assertNotEnded\n',
+    'entitlement',
+  ),
+  mutant(
+    'session: one that was ended until the new one was saved goes unnoticed',
+    'endReplaced()',
+    '    if (userOfSession(req, stored) !== userOfSession(req, replaced)) throw sessionChanged()\n',
+    '    void stored\n',
+    'entitlement',
+  ),
+  mutant(
+    'session: the old one is ended before the new one is saved',
+    'session/rotate-session.ts signIn()',
+    '  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))\n',
+    '  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req)) && req.url === null\n',
     'entitlement',
   ),
   mutant(

@@ -171,9 +171,16 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
-  test('a link, a confirmation and an unlink whose session is ended meanwhile sign nobody in', async () => {
+  test.each([
+    ['a plain store', () => {}],
+    [
+      'a store that rotates in its own way',
+      ({ store }: Lab) => Object.assign(store, { regenerate: store.regenerate.bind(store) }),
+    ],
+  ])('a link whose session is ended meanwhile signs no user in (%s)', async (_store, arrange) => {
     for (const hook of ['getUserById', 'canSignIn', 'endOtherSessions'] as const) {
       const lab = await startLab()
+      arrange(lab)
       const { attacker } = browsers()
       const user = await lab.member(attacker)
       const callback = await lab.fake.signIn(await lab.link(attacker), { person: 'alice' })
@@ -185,6 +192,36 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
       expect([hook, errorOf(await answer)]).toEqual([hook, 'session_changed'])
       expect(lab.signedIn()).toEqual([])
     }
+  })
+
+  test('all sessions ended while the new one is saved: neither the old nor the new one is left', async () => {
+    for (const ends of [true, false]) {
+      const lab = await startLab()
+      const { attacker } = browsers()
+      const user = await lab.member(attacker)
+      const callback = await lab.fake.signIn(await lab.link(attacker), { person: 'alice' })
+      const { set } = lab.store
+      lab.store.set = (...args) => {
+        if (ends) endSessions(lab, user.id)
+        return set.apply(lab.store, args)
+      }
+      const answer = await attacker.get(callback)
+      expect([ends, errorOf(answer)]).toEqual([ends, ends ? 'session_changed' : null])
+      expect(lab.signedIn()).toEqual(ends ? [] : [user.id])
+    }
+  })
+
+  test('a store that cannot end the old session: the new one is destroyed, and the old one stays signed in', async () => {
+    const lab = await startLab()
+    const { victim } = browsers()
+    const user = await lab.member(victim)
+    const callback = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
+    const { destroy } = lab.store
+    let calls = 0
+    lab.store.destroy = (id, done) => (calls++ === 0 ? done?.(new Error('away')) : destroy.call(lab.store, id, done))
+    expect(errorOf(await victim.get(callback))).toBe('store_unavailable')
+    expect(lab.signedIn()).toEqual([user.id])
+    expect(await lab.me(victim)).toBe(user.id)
   })
 
   test('claimAddress that hands a holder over is refused: a sign-in to it that is under way would enter it', async () => {
