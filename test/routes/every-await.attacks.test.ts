@@ -1,3 +1,5 @@
+import http = require('node:http')
+
 import type { AccountHooks, Limiter, LimiterOptions } from 'passport-bitbucket-signin'
 import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -7,10 +9,10 @@ import { type Answer, TestBrowser } from '../support/browser'
 import { choose, enterCode, link } from '../support/steps'
 
 /*
- * Races, generated: each flow is run once to record everything it waits for (hooks before and after their commit, the
- * session store, counters, the mailer, Bitbucket). Then it is run again for each of these points and each change of
- * accounts: it is held there, the change happens, it goes on. Whatever it answers, no session may be left that nobody is
- * entitled to.
+ * Races, generated: each flow runs once to record everything that its last request awaits (hooks before and after their
+ * commit, the session store, counters, the mailer, Bitbucket). Then that request is sent again, from the same state, for
+ * each of these points and each change of accounts: it is held there, the change happens, it continues. Whatever the
+ * answer is, no session may remain that no user is entitled to.
  */
 
 /** Counts the points that a request waits at, and holds it at one of them. */
@@ -50,8 +52,9 @@ class StagedAccounts extends TestAccounts {
     this.stage = stage
   }
 
-  reset(): void {
+  restore(users: readonly TestUser[]): void {
     this.users.clear()
+    for (const user of structuredClone(users)) this.users.set(user.id, user)
     this.calls.length = 0
     this.#read.clear()
   }
@@ -77,16 +80,23 @@ class StagedAccounts extends TestAccounts {
 }
 
 let fake: FakeBitbucket
+const agent = new http.Agent({ keepAlive: true })
 beforeAll(async () => {
   fake = await startFakeBitbucket()
 })
-afterAll(() => fake.close())
+afterAll(async () => {
+  agent.destroy()
+  await fake.close()
+})
 
 interface Bench {
   readonly app: TestApp
   readonly accounts: StagedAccounts
   readonly stage: Stage
+  /** Forgets everything. */
   reset(): void
+  /** Remembers accounts, sessions, counters and cookies as they are; the function returned brings them back. */
+  snapshot(browser: TestBrowser): () => void
 }
 
 async function startBench(options: TestAppOptions = {}): Promise<Bench> {
@@ -107,7 +117,6 @@ async function startBench(options: TestAppOptions = {}): Promise<Bench> {
       return { consumedPoints: counts.get(`${keyPrefix} ${key}`) ?? 0 }
     },
   })
-  const mails: string[] = []
   const app = await startTestApp({
     fake,
     accounts,
@@ -117,18 +126,18 @@ async function startBench(options: TestAppOptions = {}): Promise<Bench> {
       sendEmailCode: async (message) => {
         app.mails.push(message)
         await stage.at('mailing')
-        mails.push(message.code)
       },
       ...options.options,
     },
   })
   stageStore(app, stage)
-  const reset = () => {
+  const restore = (users: readonly TestUser[], sessions: object, counted: ReadonlyMap<string, number>) => {
     stage.active = false
-    accounts.reset()
+    accounts.restore(users)
     counts.clear()
-    for (const list of [app.mails, app.events, app.errors]) list.length = 0
-    ;(app.store as unknown as { sessions: object }).sessions = Object.create(null) as object
+    for (const [key, count] of counted) counts.set(key, count)
+    for (const list of [app.events, app.errors]) list.length = 0
+    ;(app.store as unknown as Stored).sessions = Object.assign(Object.create(null), sessions)
     fake.reset()
     for (const endpoint of ['token', 'user', 'emails'] as const) {
       fake.script(endpoint, async () => {
@@ -137,7 +146,23 @@ async function startBench(options: TestAppOptions = {}): Promise<Bench> {
       })
     }
   }
-  return { app, accounts, stage, reset }
+  const snapshot = (browser: TestBrowser) => {
+    const users = structuredClone([...accounts.users.values()])
+    const sessions = { ...(app.store as unknown as Stored).sessions }
+    const counted = new Map(counts)
+    const { cookies } = browser.copy()
+    const mails = app.mails.length
+    return () => {
+      restore(users, sessions, counted)
+      app.mails.length = mails
+      for (const [host, jar] of cookies) browser.cookies.set(host, new Map(jar))
+    }
+  }
+  return { app, accounts, stage, reset: () => restore([], {}, new Map()), snapshot }
+}
+
+interface Stored {
+  sessions: Record<string, string>
 }
 
 function stageStore(app: TestApp, stage: Stage): void {
@@ -167,8 +192,17 @@ interface Flow {
 const alice = () => ({ issuer: new URL(fake.url).origin, id: fake.person('alice').uuid })
 const ADDRESS = 'alice@example.com'
 
-async function callbackURL({ app }: Bench, browser: TestBrowser): Promise<string> {
-  return fake.signIn(await app.start(browser), { person: 'alice' })
+/** A start and the consent of Alice: sends the callback, with a new code each time. */
+async function callback({ app }: Bench, browser: TestBrowser): Promise<() => Promise<Answer>> {
+  return returning(browser, await app.start(browser))
+}
+
+async function returning(browser: TestBrowser, location: string): Promise<() => Promise<Answer>> {
+  const url = new URL(await fake.signIn(location, { person: 'alice' }))
+  return () => {
+    url.searchParams.set('code', fake.issueCode({ person: 'alice', redirectUri: url.origin + url.pathname }))
+    return browser.get(url.href)
+  }
 }
 
 const signIn = (arrange: (accounts: StagedAccounts) => unknown, options?: TestAppOptions): Flow => ({
@@ -176,8 +210,7 @@ const signIn = (arrange: (accounts: StagedAccounts) => unknown, options?: TestAp
   heldBy: 'identity',
   async prepare(bench, browser) {
     arrange(bench.accounts)
-    const url = await callbackURL(bench, browser)
-    return { send: () => browser.get(url) }
+    return { send: await callback(bench, browser) }
   },
 })
 
@@ -202,8 +235,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
   'sign in again': asMember(
     async (bench, browser, member) => {
       member.identities.push(alice())
-      const url = await callbackURL(bench, browser)
-      return () => browser.get(url)
+      return callback(bench, browser)
     },
     { heldBy: 'identity' },
   ),
@@ -212,21 +244,19 @@ const FLOWS: Readonly<Record<string, Flow>> = {
     options: { connection: { trustedProvider: false } },
     heldBy: 'identity',
     async prepare(bench, browser) {
-      await browser.get(await callbackURL(bench, browser))
+      await (await callback(bench, browser))()
       return { send: () => enterCode(bench.app, browser) }
     },
   },
   link: asMember(async ({ app }, browser) => {
-    const { location } = await app.submit(browser, '/auth/bitbucket/link', '/link')
-    const url = await fake.signIn(location, { person: 'alice' })
-    return () => browser.get(url)
+    return returning(browser, (await app.submit(browser, '/auth/bitbucket/link', '/link')).location)
   }),
   confirm: {
     options: { options: { policy: { matchingAccount: 'prove' } } },
     heldBy: 'member',
     async prepare(bench, browser) {
       const member = bench.accounts.add({ email: ADDRESS, emailVerified: true })
-      await browser.get(await callbackURL(bench, browser))
+      await (await callback(bench, browser))()
       await bench.app.localSignIn(browser, member)
       return { member, send: () => choose(bench.app, browser, 'confirm') }
     },
@@ -237,7 +267,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
       bench.accounts.add({ identities: [alice()] })
       const member = bench.accounts.add({ email: 'other@example.com', emailVerified: true })
       await bench.app.localSignIn(browser, member)
-      await browser.get(await callbackURL(bench, browser))
+      await (await callback(bench, browser))()
       return { member, send: () => choose(bench.app, browser, 'switch') }
     },
   },
@@ -247,9 +277,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
   }),
   reauthenticate: asMember(async ({ app }, browser, member) => {
     member.identities.push(alice())
-    const { location } = await browser.post(`${app.url}/auth/bitbucket/reauthenticate`, {})
-    const url = await fake.signIn(location, { person: 'alice' })
-    return () => browser.get(url)
+    return returning(browser, (await browser.post(`${app.url}/auth/bitbucket/reauthenticate`, {})).location)
   }),
   "the plugin's strategy": {
     heldBy: 'identity',
@@ -265,8 +293,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
     async prepare(bench, browser) {
       bench.app.app.locals.passport = bench.app.passport
       bench.accounts.add({ identities: [alice()] })
-      const url = await callbackURL(bench, browser)
-      return { send: () => browser.get(url) }
+      return { send: await callback(bench, browser) }
     },
   },
 }
@@ -295,7 +322,7 @@ const CHANGES: Readonly<Record<string, (accounts: StagedAccounts, user: TestUser
 }
 
 function endSessions(app: TestApp, userId: string): void {
-  const { sessions } = app.store as unknown as { sessions: Record<string, string> }
+  const { sessions } = app.store as unknown as Stored
   for (const [id, json] of Object.entries(sessions)) if (userOf(json) === userId) delete sessions[id]
 }
 
@@ -305,7 +332,7 @@ const userOf = (json: string) => (JSON.parse(json) as { passport?: { user?: stri
 function concerned({ users }: TestAccounts, member: TestUser | undefined): TestUser[] {
   const { id } = alice()
   return [...users.values()].filter(
-    (user) => user === member || user.email === ADDRESS || user.identities.some((each) => each.id === id),
+    (user) => user.id === member?.id || user.email === ADDRESS || user.identities.some((each) => each.id === id),
   )
 }
 
@@ -315,14 +342,19 @@ interface Race {
   readonly violations: readonly string[]
 }
 
-/** Runs a flow with one change at one point, and tells which invariants do not hold afterwards; `null` = not reached. */
-async function race(bench: Bench, flow: Flow, at: number, change: string): Promise<Race | null> {
+/** What a flow has prepared, and how to be there again. */
+interface Prepared {
+  readonly send: () => Promise<Answer>
+  readonly member: TestUser | undefined
+  readonly restore: () => void
+}
+
+/** Sends the request with one change at one point, and reports which invariants do not hold afterwards; `null` = not reached. */
+async function race(bench: Bench, flow: Flow, prepared: Prepared, at: number, change: string): Promise<Race | null> {
   const { app, accounts, stage } = bench
-  bench.reset()
-  const browser = new TestBrowser()
-  const { send, member } = await flow.prepare(bench, browser)
+  const { send, member, restore } = prepared
+  restore()
   let point: string | null = null
-  app.events.length = 0
   stage.begin(at, () => {
     point = stage.points[at] ?? ''
     for (const user of concerned(accounts, member)) {
@@ -343,7 +375,7 @@ function violationsOf(
 ): string[] {
   const violations: string[] = []
   const owner = accounts.byIdentity(alice())
-  const { sessions } = app.store as unknown as { sessions: Record<string, string> }
+  const { sessions } = app.store as unknown as Stored
   for (const id of Object.values(sessions).flatMap((json) => userOf(json) ?? [])) {
     const user = accounts.users.get(id)
     if (!user) violations.push('a session of a deleted user')
@@ -363,15 +395,17 @@ function violationsOf(
 /** Every point of a flow with every change. */
 async function races(bench: Bench, flow: Flow): Promise<{ points: number; found: Race[] }> {
   bench.reset()
-  const browser = new TestBrowser()
-  const { send } = await flow.prepare(bench, browser)
+  const browser = new TestBrowser('127.0.0.1', agent)
+  const { send, member } = await flow.prepare(bench, browser)
+  const prepared = { send, member, restore: bench.snapshot(browser) }
+  prepared.restore()
   bench.stage.begin()
   await send()
   const points = bench.stage.points.length
   const found: Race[] = []
   for (let at = 0; at < points; at++) {
     for (const change of Object.keys(CHANGES)) {
-      const one = await race(bench, flow, at, change)
+      const one = await race(bench, flow, prepared, at, change)
       if (one) found.push(one)
     }
   }
