@@ -223,13 +223,17 @@ export function travel(ms: number, { wallOnly = false } = {}): void {
 export const SECOND = 1000
 export const MINUTE: number = 60 * SECOND
 
-/** Waits until something is so; fails after two seconds, or after as many milliseconds. */
-export async function until(condition: () => boolean, what = 'the condition', withinMs = 2000): Promise<void> {
-  for (let tries = 0; tries < withinMs / 5; tries++) {
-    if (condition()) return
-    await new Promise((resolve) => setTimeout(resolve, 5))
+/** The real one, also while a test has the timers faked. */
+const realTimeout = globalThis.setTimeout
+const realNow = performance.now.bind(performance)
+
+/** Waits until a condition holds; fails after ten seconds, or after this many milliseconds. */
+export async function until(condition: () => boolean, what = 'the condition', withinMs = 10_000): Promise<void> {
+  const end = realNow() + withinMs
+  while (!condition()) {
+    if (realNow() > end) throw new Error(`Waited in vain for ${what}.`)
+    await new Promise((resolve) => realTimeout(resolve, 2))
   }
-  throw new Error(`Waited in vain for ${what}.`)
 }
 
 /** A door that opens when told: delays inside hooks and the fake without guessing times. */
