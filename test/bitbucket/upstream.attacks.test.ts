@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   afterwards,
+  atDeadline,
   browsers,
   door,
   GOOD_EMAILS,
@@ -18,6 +19,7 @@ import {
   startEvil,
   startLab,
   startRawLab,
+  turns,
   until,
 } from '../support/lab'
 import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
@@ -31,13 +33,16 @@ async function refusedAtEach(
   fault: (endpoint: (typeof ENDPOINTS)[number]) => FakeFault,
   code?: ErrorCode,
   endpoints: readonly (typeof ENDPOINTS)[number][] = ENDPOINTS,
+  hangs = false,
 ): Promise<void> {
   for (const endpoint of endpoints) {
     const browser = new TestBrowser()
     const url = await lab.callback(browser, 'alice')
     lab.fake.clearRequests()
     lab.fake.script(endpoint, fault(endpoint))
-    await lab.refused(browser, () => browser.get(url), code ? { code } : {})
+    const call = () => browser.get(url)
+    const reached = () => lab.fake.count(endpoint) > 0
+    await lab.refused(browser, () => (hangs ? atDeadline(call, reached) : call()), code ? { code } : {})
     expect(lab.fake.count('token')).toBe(1)
     lab.fake.clearScripts()
   }
@@ -51,16 +56,19 @@ async function signsIn(lab: Lab): Promise<void> {
 }
 
 test('UPS-01: an upstream that never answers ends at the deadline, and nothing is left open', async () => {
-  const silent = await startRawLab(() => {}, { options: { http: { timeoutMs: 150, preconnect: false } } })
-  const start = performance.now()
-  expect((await silent.call()).status).toBe(504)
-  expect(performance.now() - start).toBeLessThan(2000)
+  let asked = false
+  const silent = await startRawLab(
+    () => {
+      asked = true
+    },
+    { options: { http: { preconnect: false } } },
+  )
+  expect((await atDeadline(silent.call, () => asked)).status).toBe(504)
   await until(() => [...silent.bitbucket.sockets].every(({ readyState }) => readyState !== 'open'), 'no socket')
-  const lab = await startLab({ options: { http: { timeoutMs: 150 } } })
-  for (const delivery of ['stall', 'stall-in-body'] as const) {
-    await refusedAtEach(lab, () => ({ delivery }), 'upstream_timeout')
+  const lab = await startLab()
+  for (const fault of [{ delivery: 'stall' }, { delivery: 'stall-in-body' }, { slow: { everyMs: 40 } }] as const) {
+    await refusedAtEach(lab, () => fault, 'upstream_timeout', ENDPOINTS, true)
   }
-  await refusedAtEach(lab, () => ({ slow: { everyMs: 40 } }), 'upstream_timeout')
   await signsIn(lab)
 })
 
@@ -86,15 +94,15 @@ test('UPS-03: no connection, half a handshake, a wrong certificate or a wrong na
   expect(await trusting.me(victim)).toBe('u1')
 
   // A server that takes the connection and never shakes hands, and a port where nobody listens.
-  const half = await startRawLab(() => {}, { options: { http: { timeoutMs: 150 } } })
+  const half = await startRawLab(() => {})
   const secure = half.bitbucket.url.replace('http:', 'https:')
   const stuck = await startLab({
     fake,
     connection: { endpoints: { ...fake.endpoints, tokenURL: `${secure}/token`, apiURL: `${secure}/2.0` } },
-    options: { http: { timeoutMs: 150 } },
   })
   const third = await stuck.callback(victim, 'alice')
-  await stuck.refused(victim, () => victim.get(third), { code: 'upstream_timeout' })
+  const shaking = () => half.bitbucket.sockets.size > 0
+  await stuck.refused(victim, () => atDeadline(() => victim.get(third), shaking), { code: 'upstream_timeout' })
   const nobody = await startLab({
     fake,
     connection: { endpoints: { ...fake.endpoints, tokenURL: 'http://127.0.0.1:1/token' } },
@@ -270,9 +278,7 @@ test('UPS-18: what scopes the answer claims changes nothing of what is proven', 
 test('UPS-19: a rate limit ends the sign-in now, without sleeping and without another try', async () => {
   const lab = await startLab()
   for (const retry of ['99999999', '-1', '0', 'Wed, 21 Oct 2099 07:28:00 GMT', 'soon']) {
-    const start = performance.now()
     await refusedAtEach(lab, () => ({ status: 429, json: {}, headers: { 'retry-after': retry } }), 'rate_limited')
-    expect(performance.now() - start).toBeLessThan(3000)
   }
   for (const problem of ['rate-limited', 'rate-limited-text', 'rate-limited-empty'] as const) {
     await refusedAtEach(lab, () => ({ problem }), 'rate_limited')
@@ -395,9 +401,7 @@ test('UPS-26: a page of more addresses than Bitbucket sends is not read', async 
   }))
   lab.fake.script('emails', { json: { values } })
   const browser = new TestBrowser()
-  const start = performance.now()
   expect((await lab.signIn(browser, 'alice')).status).toBe(502)
-  expect(performance.now() - start).toBeLessThan(2000)
   expect(lab.mails).toEqual([])
   lab.fake.clearScripts()
   await signsIn(lab)
@@ -482,10 +486,11 @@ test('UPS-33: cookies, locations and floods of headers from upstream do nothing'
     '\u0016\u0003\u0001',
     'HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}',
   ]) {
-    const raw = await startRawLab((_path, socket) => void socket.write(bytes), {
-      options: { http: { timeoutMs: 300 } },
+    let played = false
+    const raw = await startRawLab((_path, socket) => {
+      played = socket.write(bytes)
     })
-    expectStatus(await raw.call())
+    expectStatus(await atDeadline(raw.call, () => played))
   }
 })
 
@@ -530,7 +535,7 @@ test('UPS-34: a browser that leaves while the app works gets no session, and kee
     await until(() => inside, hook)
     const before = lab.events.length
     socket.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await turns()
     gate.open()
     await until(() => lab.events.length > before, 'the end of the step')
     lab.accounts.intercept = () => {}
@@ -548,7 +553,7 @@ test('UPS-34: a browser that leaves while the app works gets no session, and kee
 })
 
 test('UPS-35: many callbacks to a hanging Bitbucket hold a bounded number of connections, and the app answers', async () => {
-  const lab = await startLab({ options: { http: { timeoutMs: 1500 } } })
+  const lab = await startLab()
   const urls: { browser: TestBrowser; url: string }[] = []
   for (let person = 0; person < 120; person++) {
     const browser = new TestBrowser()
@@ -556,12 +561,13 @@ test('UPS-35: many callbacks to a hanging Bitbucket hold a bounded number of con
   }
   lab.fake.script('token', { delivery: 'stall' })
   const opened = lab.fake.connectionsOpened
-  const answers = Promise.all(urls.map(({ browser, url }) => browser.get(url)))
+  let served = false
+  const call = () => Promise.all(urls.map(({ browser, url }) => browser.get(url)))
+  const answers = atDeadline(call, () => served)
   await until(() => lab.fake.count('token') >= 50, 'fifty token requests')
-  const start = performance.now()
   expect((await new TestBrowser().get(`${lab.url}/`)).text).toBe('home')
-  expect(performance.now() - start).toBeLessThan(500)
   expect(lab.fake.connectionsOpened - opened).toBeLessThanOrEqual(56)
+  served = true
   for (const { status } of await answers) expect(status).toBe(504)
   lab.fake.clearScripts()
   await signsIn(lab)

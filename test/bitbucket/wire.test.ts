@@ -14,6 +14,7 @@ import {
   readUuid,
 } from '../../src/bitbucket/read-answer'
 import { isLoopback } from '../../src/contract/loopback'
+import { cpuMs } from '../support/clock'
 
 const UUID = '{12345678-1234-4123-8123-123456789abc}'
 const MEGABYTE = 'x'.repeat(1_000_000)
@@ -69,10 +70,9 @@ describe('readText', () => {
     expect(readText(`${'\u200b'.repeat(1023)}😀`)).toBeUndefined()
   })
 
-  test('a megabyte is read in no time', () => {
-    const start = performance.now()
-    for (const piece of ['x', ' ', '\u200b', '😀', '\ud800']) readText(piece.repeat(1_000_000 / piece.length))
-    expect(performance.now() - start).toBeLessThan(500)
+  test('reads a megabyte in no time', () => {
+    const texts = ['x', ' ', '\u200b', '😀', '\ud800'].map((piece) => piece.repeat(1_000_000 / piece.length))
+    expect(cpuMs(() => texts.forEach(readText))).toBeLessThan(500)
   })
 })
 

@@ -10,6 +10,7 @@ import {
   provenEmail,
   unverifiedEmail,
 } from '../../src/decisions/email-trust'
+import { cpuMs } from '../support/clock'
 
 const KELVIN = '\u212a'
 const long = (length: number, character = 'a') => character.repeat(length)
@@ -92,7 +93,7 @@ describe('isAddress', () => {
     expect(addressOf(255)).toHaveLength(255)
   })
 
-  test('100 kB of anything are refused in no time', () => {
+  test('refuses 100 kB of anything in no time', () => {
     const hostile = [
       long(100_000),
       `${long(50_000)}@${long(50_000)}`,
@@ -101,9 +102,7 @@ describe('isAddress', () => {
       `a@${'a-'.repeat(50_000)}`,
       '@'.repeat(100_000),
     ]
-    const start = performance.now()
-    for (const value of hostile) expect(isAddress(value)).toBe(false)
-    expect(performance.now() - start).toBeLessThan(500)
+    expect(cpuMs(() => expect(hostile.filter(isAddress)).toEqual([]))).toBeLessThan(500)
   })
 
   test('what is accepted is safe in a header line and in an SMTP envelope', () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import express5 = require('express')
 
 import { parseReturnTo, type ReturnToRules } from '../../src/decisions/return-to'
+import { cpuMs } from '../support/clock'
 
 const express4 = require('express-4') as typeof express5
 const RULES: ReturnToRules = { basePath: '/auth/bitbucket', signInPath: '/login' }
@@ -418,11 +419,9 @@ describe('whatever is accepted', () => {
   })
 })
 
-test('100 kB of anything are refused in no time', () => {
+test('refuses 100 kB of anything in no time', () => {
   const hostile = ['/', '.', '/.', '%2e', '%', '\\', 'a', 'é', '\ud83d', '/a', '?', '#'].map(
     (piece) => `/${piece.repeat(Math.ceil(100_000 / piece.length))}`,
   )
-  const start = performance.now()
-  for (const value of hostile) expect(accepts(value)).toBe(false)
-  expect(performance.now() - start).toBeLessThan(500)
+  expect(cpuMs(() => expect(hostile.filter((each) => accepts(each))).toEqual([]))).toBeLessThan(500)
 })

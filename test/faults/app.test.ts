@@ -1,9 +1,20 @@
 import { connect, type Socket } from 'node:net'
 import { connections } from 'passport-bitbucket-signin'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { type Answer, TestBrowser } from '../support/browser'
-import { codesOf, door, type Lab, SECOND, startLab, startStrategyApp, testLimiter, until } from '../support/lab'
+import {
+  atDeadline,
+  codesOf,
+  door,
+  type Lab,
+  SECOND,
+  startLab,
+  startStrategyApp,
+  testLimiter,
+  turns,
+  until,
+} from '../support/lab'
 
 /** The last step of a flow: a GET, or a POST of these fields. */
 interface Step {
@@ -156,11 +167,6 @@ function sendRaw(
   return { received: () => text, leave }
 }
 
-/** Lets everything that is under way come to its end, or to the next thing that it waits for. */
-async function turns(count = 50): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
-}
-
 /** What a flow has to do with who is who. */
 async function stateOf(lab: Lab, browser: TestBrowser) {
   return { me: await lab.me(browser), signedIn: lab.signedIn().sort(), writes: lab.accounts.writes().length }
@@ -179,20 +185,6 @@ async function expectRecovered(lab: Lab): Promise<void> {
   lab.fake.addPerson({ key: 'zoe' })
   lab.fake.updatePerson('zoe', { emails: [{ address: 'zoe@example.com', primary: true, confirmed: true }] })
   expect((await lab.signIn(new TestBrowser(), 'zoe')).status).toBe(302)
-}
-
-/** Waits for what hangs, lets this time pass, and gives the answer. */
-async function answerAfter(ms: number, answer: Promise<Answer>, reached: () => boolean): Promise<Answer> {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-  let answered = false
-  const settled = answer.finally(() => {
-    answered = true
-  })
-  while (!reached() && !answered) await new Promise((resolve) => setImmediate(resolve))
-  if (reached()) await vi.advanceTimersByTimeAsync(ms)
-  const result = await settled
-  vi.useRealTimers()
-  return result
 }
 
 const trap = () => new Proxy(() => {}, { get: () => fail(), getPrototypeOf: () => fail(), ownKeys: () => fail() })
@@ -279,7 +271,10 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         hanging = true
         return new Promise(() => {})
       }
-      const { status } = await answerAfter(15 * SECOND + 1, send(browser, step), () => hanging)
+      const { status } = await atDeadline(
+        () => send(browser, step),
+        () => hanging,
+      )
       if (hanging) {
         expect([hook, status]).toEqual([hook, 500])
         const { me, signedIn } = await stateOf(lab, browser)
@@ -324,10 +319,10 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         const step = await flow.prepare(lab, browser)
         const before = { ...(await stateOf(lab, browser)), upstream: lab.upstream() }
         broken = true
-        const { status, text } = await answerAfter(
-          how === 'hangs' ? 5 * SECOND + 1 : 0,
-          send(browser, step),
+        const { status, text } = await atDeadline(
+          () => send(browser, step),
           () => reached,
+          5 * SECOND + 1,
         )
         broken = false
         if (!reached) continue
@@ -436,7 +431,11 @@ test('a mailer that fails, hangs or says no leaves nothing but a page that says 
     })
     const browser = new TestBrowser()
     const url = await lab.callback(browser, 'alice')
-    const answer = await answerAfter(5 * SECOND + 1, browser.get(url), () => asked)
+    const answer = await atDeadline(
+      () => browser.get(url),
+      () => asked,
+      5 * SECOND + 1,
+    )
     expect([how, answer.location]).toEqual([how, '/auth/bitbucket/email'])
     const page = await lab.get(browser, '/email')
     expect([how, page.status, page.text.includes(MARK)]).toEqual([how, 200, false])
@@ -534,9 +533,15 @@ test.each(['default', 'tenants', 'tenant', 'application'])(
       const browser = new TestBrowser()
       const url = await lab.callback(browser, 'alice')
       broken = true
-      const start = await answerAfter(15 * SECOND + 1, lab.get(new TestBrowser(), ''), () => called)
+      const start = await atDeadline(
+        () => lab.get(new TestBrowser(), ''),
+        () => called,
+      )
       called = false
-      const answer = await answerAfter(15 * SECOND + 1, browser.get(url), () => called)
+      const answer = await atDeadline(
+        () => browser.get(url),
+        () => called,
+      )
       broken = false
       expect([how, called, start.status >= 400, answer.status >= 400]).toEqual([how, true, true, true])
       expect(`${start.text}${answer.text}`).not.toContain(MARK)
@@ -557,7 +562,10 @@ test('a page that is never drawn ends its request after fifteen seconds', async 
       },
     },
   })
-  const answer = await answerAfter(15 * SECOND + 1, lab.get(new TestBrowser(), '/email'), () => drawing)
+  const answer = await atDeadline(
+    () => lab.get(new TestBrowser(), '/email'),
+    () => drawing,
+  )
   expect([answer.status, answer.text]).toEqual([500, 'fault'])
 })
 

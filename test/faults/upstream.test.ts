@@ -4,9 +4,10 @@ import { createServer, type Socket } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, describe, expect, test } from 'vitest'
-import { TestBrowser } from '../support/browser'
+import { type Answer, TestBrowser } from '../support/browser'
 import {
   afterwards,
+  atDeadline,
   GOOD_EMAILS,
   GOOD_TOKEN,
   GOOD_USER,
@@ -202,17 +203,23 @@ const openResources = () => process.getActiveResourcesInfo().filter((name) => na
 /** A lab whose one endpoint has this fault for as long as `broken` says; members of a workspace alone may enter. */
 async function startFaulty(endpoint: Endpoint) {
   openAtStart ||= openResources()
-  const state: { fault: Fault | null } = { fault: null }
+  const state: { fault: Fault | null; played: boolean } = { fault: null, played: false }
   const raw = await startRawLab(
     (path, socket) => {
       const here = endpointOf(path)
       const good = jsonBytes(GOOD[here])
-      if (state.fault && here === endpoint) state.fault.play(socket, good)
-      else socket.write(good)
+      if (!state.fault || here !== endpoint) return void socket.write(good)
+      state.played = true
+      state.fault.play(socket, good)
     },
-    { options: { http: { timeoutMs: 250 } }, connection: { workspaces: ['acme'] } },
+    { connection: { workspaces: ['acme'] } },
   )
-  return Object.assign(raw, { state })
+  /** Signs in with this fault; one that hangs lasts until the deadline. */
+  const callWith = (fault: Fault, call: () => Promise<Answer>) => {
+    Object.assign(state, { fault, played: false })
+    return fault.ok ? call() : atDeadline(call, () => state.played)
+  }
+  return Object.assign(raw, { state, callWith })
 }
 
 /** What a new user is told: 403 and 404 of a workspace mean "no member"; whose addresses may not be read has none. */
@@ -230,11 +237,8 @@ function expectRefusal(
 describe.each(ENDPOINTS)('%s', (endpoint) => {
   test.each(Object.entries(PLACES))('%s', async (_place, faults) => {
     for (const fault of faults) {
-      const { lab, browser, bitbucket, call, state } = await startFaulty(endpoint)
-      state.fault = fault
-      const start = performance.now()
-      const answer = await call()
-      expect([fault.name, performance.now() - start < 3000]).toEqual([fault.name, true])
+      const { lab, browser, bitbucket, call, callWith, state } = await startFaulty(endpoint)
+      const answer = await callWith(fault, call)
       if (fault.ok) {
         expect([fault.name, answer.status, answer.location]).toEqual([fault.name, 302, '/'])
         expect(await lab.me(browser)).toBe('u1')
@@ -252,14 +256,14 @@ describe.each(ENDPOINTS)('%s', (endpoint) => {
   })
 
   test('whole answers that are none', async () => {
-    const { lab, call, state } = await startFaulty(endpoint)
+    const { lab, call, callWith, state } = await startFaulty(endpoint)
     for (const fault of ANSWERS) {
       lab.accounts.users.clear()
       lab.accounts.calls.length = 0
       lab.store.clear()
-      state.fault = fault
       const browser = new TestBrowser()
-      const answer = await browser.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(browser) }))
+      const url = lab.callbackURL({ code: 'raw-code', state: await lab.state(browser) })
+      const answer = await callWith(fault, () => browser.get(url))
       if (fault.ok) {
         expect([fault.name, answer.location, lab.accounts.users.size]).toEqual([fault.name, '/', 1])
       } else {
@@ -275,22 +279,19 @@ describe.each(ENDPOINTS)('%s', (endpoint) => {
   })
 })
 
-test('somebody known signs in although the addresses cannot be read, at the latest when the time is over', async () => {
-  const { lab, call, state } = await startFaulty('emails')
+test('a known user signs in although the addresses cannot be read', async () => {
+  const { lab, call, callWith } = await startFaulty('emails')
   await call()
   for (const fault of [...Object.values(PLACES).flat(), ...ANSWERS]) {
-    state.fault = fault
-    const start = performance.now()
-    const { location } = await call()
+    const { location } = await callWith({ ...fault, ok: true }, call)
     expect([fault.name, location]).toEqual([fault.name, '/'])
-    expect(performance.now() - start).toBeLessThan(2000)
   }
   expect(lab.accounts.users.size).toBe(1)
   expect(lab.accounts.writes()).toEqual(['createUser'])
 })
 
-/** Hosts with whom no connection comes about: where each is, and whether it costs the whole time to find out. */
-async function startUnreachable(): Promise<Record<string, { url: string; slow?: boolean }>> {
+/** Hosts to which no connection comes about: where each is, and when one that hangs is reached. */
+async function startUnreachable(): Promise<Record<string, { url: string; slow?: () => boolean }>> {
   const listening = async (onConnection: (socket: Socket) => void) => {
     const open = new Set<Socket>()
     const server = createServer((socket) => {
@@ -305,11 +306,15 @@ async function startUnreachable(): Promise<Record<string, { url: string; slow?: 
     })
     return `https://127.0.0.1:${(server.address() as { port: number }).port}`
   }
+  let shaking = false
+  const half = await listening(() => {
+    shaking = true
+  })
   const selfSigned = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
   afterwards(() => selfSigned.close())
   return {
     'nobody listens': { url: 'http://127.0.0.1:1' },
-    'half a handshake': { url: await listening(() => {}), slow: true },
+    'half a handshake': { url: half, slow: () => shaking },
     'a handshake that is closed': { url: await listening((socket) => socket.once('data', () => socket.end())) },
     'a handshake that is reset': {
       url: await listening((socket) => socket.once('data', () => socket.resetAndDestroy())),
@@ -333,13 +338,12 @@ test.each(['token', 'api'] as const)('no connection to the %s server comes about
     }
     const lab = await startLab({
       connection: { endpoints, workspaces: ['acme'] },
-      options: { http: { timeoutMs: slow ? 250 : 5000 } },
     })
     const browser = new TestBrowser()
-    const start = performance.now()
-    const { status } = await browser.get(lab.callbackURL({ code: 'x', state: await lab.state(browser) }))
+    const callback = lab.callbackURL({ code: 'x', state: await lab.state(browser) })
+    const call = () => browser.get(callback)
+    const { status } = await (slow ? atDeadline(call, slow) : call())
     expect([name, status]).toEqual([name, slow ? 504 : 502])
-    expect(performance.now() - start).toBeLessThan(2000)
     await expectNothing(lab, browser)
     expect(good.requests.some((request) => request.includes('Bearer'))).toBe(false)
     // Connections opened ahead of need fail as quietly.

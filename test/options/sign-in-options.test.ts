@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { BitbucketSignInError, type BitbucketSignInOptions, bitbucketSignIn } from 'passport-bitbucket-signin'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { cpuMs } from '../support/clock'
 
 interface User {
   readonly id: string
@@ -115,10 +116,9 @@ describe('a misspelt option is named, with what was meant', () => {
     expect(refusal(() => construct(changes))).toContain('unknown option')
   })
 
-  test('a very long key is answered in no time', () => {
-    const start = performance.now()
-    expect(refusal(() => construct({ ['x'.repeat(10_000)]: 1 }))).toContain('unknown option')
-    expect(performance.now() - start).toBeLessThan(1000)
+  test('answers a very long key in no time', () => {
+    const refuse = () => expect(refusal(() => construct({ ['x'.repeat(10_000)]: 1 }))).toContain('unknown option')
+    expect(cpuMs(refuse)).toBeLessThan(1000)
   })
 })
 

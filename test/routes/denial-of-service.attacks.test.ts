@@ -6,7 +6,9 @@ import { isAddress } from '../../src/decisions/email-trust'
 import { parseReturnTo } from '../../src/decisions/return-to'
 import { createLimits, memoryLimiter } from '../../src/state/limits'
 import { TestBrowser } from '../support/browser'
+import { cpuMs } from '../support/clock'
 import {
+  atDeadline,
   browsers,
   goodAnswer,
   MINUTE,
@@ -107,16 +109,19 @@ test('DOS-03: each of our cookies fits, and all together stay within four kiloby
 
 test('DOS-05: sockets that a slow Bitbucket holds are released with the deadline', async () => {
   let stalls = true
+  let hangs = false
   const { lab, bitbucket, browser, call } = await startRawLab(
     (path, socket) => {
-      if (stalls && path === '/2.0/user') socket.write('HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{')
-      else goodAnswer(path, socket)
+      if (!stalls || path !== '/2.0/user') return goodAnswer(path, socket)
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{')
+      hangs = true
     },
-    { options: { http: { timeoutMs: 150, preconnect: false } } },
+    { options: { http: { preconnect: false } } },
   )
   const open = () => [...bitbucket.sockets].filter(({ readyState }) => readyState === 'open').length
   for (let round = 0; round < 5; round++) {
-    expect((await call()).status).toBe(504)
+    hangs = false
+    expect((await atDeadline(call, () => hangs)).status).toBe(504)
     // One to the token endpoint and one for the addresses are kept; the one that hung is gone.
     await until(() => open() <= 2, 'the hanging connection to be closed')
   }
@@ -145,20 +150,20 @@ test('DOS-06: long hostile texts are read in linear time', async () => {
   bait.push(`${'a'.repeat(64)}@${'a-'.repeat(90)}!`, `${'\u200b'.repeat(100_000)}x`, `/${'//'.repeat(250)}x`)
   const rules = { basePath: '/auth/bitbucket', signInPath: '/login' }
   for (const text of bait) {
-    const start = performance.now()
-    for (let round = 0; round < 5; round++) {
-      isAddress(text)
-      parseReturnTo(text, rules)
-      readText(text)
+    const read = () => {
+      for (let round = 0; round < 5; round++) {
+        isAddress(text)
+        parseReturnTo(text, rules)
+        readText(text)
+      }
     }
-    expect((performance.now() - start) / 5).toBeLessThan(10)
+    expect(cpuMs(read) / 5).toBeLessThan(10)
   }
   const lab = await startLab()
-  const start = performance.now()
   const { victim } = browsers()
-  await lab.get(victim, `?returnTo=${'a'.repeat(12_000)}`)
-  await victim.get(lab.callbackURL({ code: 'x', state: `0${'-'.repeat(12_000)}` }))
-  expect(performance.now() - start).toBeLessThan(300)
+  expect((await lab.get(victim, `?returnTo=${'a'.repeat(12_000)}`)).status).toBe(302)
+  const state = `0${'-'.repeat(12_000)}`
+  await lab.refused(victim, () => victim.get(lab.callbackURL({ code: 'x', state })), { code: 'state_invalid' })
 })
 
 test('DOS-07: a counter that is full refuses instead of forgetting, and remembers what was used', async () => {

@@ -348,7 +348,7 @@ function visible({ status, headers, text }: Answer): string {
     line
       .replace(/\.t[\da-f]=[^;]*/, '.t')
       .replace(/=[^;]*/, '')
-      .replace(/=1799/, '=1800'),
+      .replace(/Max-Age=1[78]\d\d/, 'Max-Age=1800'),
   )
   const page = text.replace(/value="[\w-]{22}"/g, 'value="handle"').replace(/<bdi>\d+<\/bdi> seconds/g, 'seconds')
   return JSON.stringify([status, rest, names, page])
@@ -387,23 +387,18 @@ test('OTP-16: known, unknown, unverified and disabled addresses get the same ans
 
 test('OTP-17: the time of an answer does not depend on whether the address is known', async () => {
   const lab = await startLab(UNTRUSTED)
-  const times: Record<'known' | 'unknown', number[]> = { known: [], unknown: [] }
-  for (let sample = 0; sample < 40; sample++) {
-    for (const kind of ['known', 'unknown'] as const) {
-      const key = `${kind}${sample}`
-      lab.fake.addPerson({ key })
-      if (kind === 'known') lab.accounts.add({ email: `${key}@example.com`, emailVerified: true })
-      const browser = new TestBrowser()
-      const url = await lab.callback(browser, key)
-      const start = performance.now()
-      await browser.get(url)
-      times[kind].push(performance.now() - start)
-    }
+  const work = async (key: string) => {
+    lab.fake.addPerson({ key })
+    lab.accounts.calls.length = 0
+    lab.fake.clearRequests()
+    await lab.pendingCode(new TestBrowser(), key)
+    return [lab.accounts.calls.map(({ name }) => name), lab.fake.requests.map(({ endpoint }) => endpoint).sort()]
   }
-  const median = (list: number[]) => list.sort((a, b) => a - b)[list.length >> 1] ?? 0
-  // Advisory on a shared machine; what makes it so is that no account is looked up at all.
-  expect(lab.accounts.count('getAccountsByEmail')).toBe(0)
-  expect(Math.abs(median(times.known) - median(times.unknown))).toBeLessThan(20)
+  lab.accounts.add({ email: 'known@example.com', emailVerified: true })
+  const known = await work('known')
+  expect(known[0]).not.toContain('getAccountsByEmail')
+  // Whatever takes time is the same, so that no clock is needed to compare the two.
+  expect(await work('unknown')).toEqual(known)
 })
 
 test('OTP-19: a mailer that throws, hangs or says no leaves the sign-in waiting and nothing verified', async () => {

@@ -15,6 +15,7 @@ import {
   startLab,
   startStrategyApp,
   travel,
+  turns,
   until,
 } from '../support/lab'
 
@@ -112,7 +113,7 @@ test('SES-06: the redirect leaves only when the session is stored', async () => 
     answered = true
   })
   await until(() => waiting)
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await turns()
   expect(answered).toBe(false)
   gate.open()
   expect((await answer).location).toBe('/')

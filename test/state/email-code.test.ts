@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type CodeBinding, hashCode, makeCode, matchesCode } from '../../src/state/email-code'
+import { cpuMs } from '../support/clock'
 import { keyRing } from './messages'
 
 const ALPHABET = 'BCDFGHJKLMNPQRSTVWXZ'
@@ -85,12 +86,9 @@ describe('a typed code', () => {
     expect(matches(typed)).toBe(false)
   })
 
-  test('100 kB are refused in no time', () => {
-    const start = performance.now()
-    for (const typed of [' '.repeat(100_000), 'B'.repeat(100_000), '-'.repeat(100_000)]) {
-      expect(matches(typed)).toBe(false)
-    }
-    expect(performance.now() - start).toBeLessThan(500)
+  test('refuses 100 kB in no time', () => {
+    const long = [' ', 'B', '-'].map((letter) => letter.repeat(100_000))
+    expect(cpuMs(() => expect(long.filter((each) => matches(each))).toEqual([]))).toBeLessThan(500)
   })
 })
 

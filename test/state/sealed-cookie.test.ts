@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { cookieJar, open, peekIssuedAt, seal } from '../../src/state/sealed-cookie'
+import { cpuMs } from '../support/clock'
 import { Cookies, keyRing } from './messages'
 
 const OLD = 'o'.repeat(32)
@@ -123,14 +124,16 @@ describe('seal and open', () => {
     expect(open(KEYS, NAME, value)).toBeUndefined()
   })
 
-  test('more than 4 kB are refused before they are read', () => {
+  test('refuses more than 4 kB before reading them', () => {
     const sealed = seal(KEYS, NAME, 'x'.repeat(3100))
     expect(sealed.length).toBeGreaterThan(4096)
     expect(open(KEYS, NAME, sealed)).toBeUndefined()
     expect(open(KEYS, NAME, seal(KEYS, NAME, 'x'.repeat(3000)))).toBeDefined()
-    const start = performance.now()
-    for (let round = 0; round < 100; round++) open(KEYS, NAME, 'A'.repeat(1_000_000))
-    expect(performance.now() - start).toBeLessThan(500)
+    const long = 'A'.repeat(1_000_000)
+    const openOften = () => {
+      for (let round = 0; round < 100; round++) open(KEYS, NAME, long)
+    }
+    expect(cpuMs(openOften)).toBeLessThan(500)
   })
 
   test('a payload with __proto__ pollutes nothing', () => {

@@ -9,3 +9,11 @@ export function travel(ms: number): void {
   if (!vi.isFakeTimers()) vi.useFakeTimers({ toFake: ['Date'] })
   vi.setSystemTime(target)
 }
+
+/** Milliseconds of CPU time that some work takes; what other processes do at the same time does not count. */
+export function cpuMs(work: () => void): number {
+  const before = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1000
+}

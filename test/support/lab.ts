@@ -236,6 +236,34 @@ export async function until(condition: () => boolean, what = 'the condition', wi
   }
 }
 
+/** Lets everything that is under way come to its end, or to the next thing that it waits for. */
+export async function turns(count = 40): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/**
+ * Sends something that hangs, and lets time pass as soon as it does, so that a deadline comes at the same point on a fast
+ * and on a slow machine. `reached` says that the request is where it hangs; what ends without help has its turns first.
+ */
+export async function atDeadline<T>(send: () => Promise<T>, reached: () => boolean, ms = 15_001): Promise<T> {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    let ended = false
+    const settled = send().finally(() => {
+      ended = true
+    })
+    await until(() => ended || reached(), 'the request to hang')
+    await turns()
+    while (!ended) {
+      await vi.advanceTimersByTimeAsync(ms)
+      await new Promise((resolve) => realTimeout(resolve, 1))
+    }
+    return await settled
+  } finally {
+    vi.useRealTimers()
+  }
+}
+
 /** A door that opens when told: delays inside hooks and the fake without guessing times. */
 export function door(): { readonly opened: Promise<void>; open(): void } {
   let open = () => {}
