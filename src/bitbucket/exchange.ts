@@ -8,7 +8,7 @@ import { ExchangeDeadline } from '../time/deadline'
 import { cleanJson } from './clean-json'
 import { type JsonObject, type Membership, readEmailPage, readMembership, readTokenAnswer } from './read-answer'
 import { readProfile } from './read-profile'
-import type { Transport, UpstreamAnswer } from './upstream-errors'
+import { Need, type Transport, type UpstreamAnswer } from './upstream-errors'
 import {
   apiRefusal,
   faultAt,
@@ -66,8 +66,15 @@ export type EmailList =
 
 /** A user whose addresses are still being read: `profile.emails` is `null`. */
 export interface IdentifiedPerson extends Person {
-  /** Never rejects: whether a failure matters depends on the user. */
-  readonly emails: Promise<EmailList>
+  readonly emails: EmailsAhead
+}
+
+/** Addresses that are read ahead of need. The promises do not reject: whether a failure matters depends on the user. */
+export interface EmailsAhead {
+  /** Settles when they happen to arrive. Under load their request is not sent before they are {@link needed}. */
+  readonly read: Promise<EmailList>
+  /** Waits for them: their request no longer gives way to those of other sign-ins. */
+  needed(): Promise<EmailList>
 }
 
 /** A user with their addresses, `null` if they could not be read. */
@@ -143,7 +150,7 @@ export async function fetchPerson(
   options: FetchOptions = {},
 ): Promise<FetchedPerson> {
   const { emails, ...person } = await identify(exchange, client, accessToken, options)
-  const { list, failed } = await emails
+  const { list, failed } = await emails.needed()
   return { ...person, profile: { ...person.profile, emails: list }, emailsFailed: failed }
 }
 
@@ -156,9 +163,7 @@ async function identify(
 ): Promise<IdentifiedPerson> {
   const user = get(exchange, client, accessToken, 'user', urlsOf(client).user)
   const memberships = client.workspaces.map((workspace) => fetchMembership(exchange, client, accessToken, workspace))
-  const emails = skipEmails ? SKIPPED : fetchEmails(exchange, client, accessToken)
-  // A defect rejects for those who await it; if nothing does, it must not end the process.
-  emails.catch(() => {})
+  const emails = skipEmails ? SKIPPED : emailsAhead(exchange, client, accessToken)
   const [account, ...found] = await Promise.all([user, ...memberships])
   if (account.status !== 200) throw apiRefusal('user', account)
   const { body } = account
@@ -174,7 +179,20 @@ async function identify(
   return { identity, profile, workspaces: confirmed(found, profile.id), emails, json: () => cleanJson(body) }
 }
 
-const SKIPPED: Promise<EmailList> = Promise.resolve({ list: null, failed: null })
+function emailsAhead(exchange: Exchange, client: ApiClient, accessToken: string): EmailsAhead {
+  const need = new Need()
+  const read = fetchEmails(exchange, client, accessToken, need)
+  // A defect rejects for those who await it; if nothing does, it must not end the process.
+  read.catch(() => {})
+  const needed = () => {
+    need.begin()
+    return read
+  }
+  return { read, needed }
+}
+
+const NOT_READ: Promise<EmailList> = Promise.resolve({ list: null, failed: null })
+const SKIPPED: EmailsAhead = { read: NOT_READ, needed: () => NOT_READ }
 
 /** Any other resource of the API, for subclasses of the strategy. Refused unless it is one JSON object. */
 export async function fetchResource(
@@ -190,13 +208,13 @@ export async function fetchResource(
 }
 
 /** Every page of the addresses, or why the list could not be read completely. */
-async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string): Promise<EmailList> {
+async function fetchEmails(exchange: Exchange, client: ApiClient, accessToken: string, need: Need): Promise<EmailList> {
   const list: BitbucketEmail[] = []
   try {
     let url: URL | undefined = urlsOf(client).emails
     for (let page = 0; url; page++) {
       if (page === MAX_EMAIL_PAGES) throw unexpected('emails', `with more than ${MAX_EMAIL_PAGES} pages of addresses`)
-      const answer: UpstreamAnswer = await get(exchange, client, accessToken, 'emails', url)
+      const answer: UpstreamAnswer = await get(exchange, client, accessToken, 'emails', url, need)
       if (answer.status !== 200) throw apiRefusal('emails', answer)
       const read = answer.body && readEmailPage(answer.body)
       if (!read) throw unexpected('emails', 'without a well-formed page of addresses')
@@ -280,11 +298,12 @@ function get(
   accessToken: string,
   endpoint: UpstreamTiming['endpoint'],
   url: URL,
+  need?: Need,
 ): Promise<UpstreamAnswer> {
   if (url.origin !== urlsOf(client).origin) throw new TypeError('An access token leaves for the API only.')
   const { transport, deadline } = exchange
   const headers = { authorization: `Bearer ${accessToken}` }
-  return timed(exchange, endpoint, transport.request({ method: 'GET', url, headers, deadline }))
+  return timed(exchange, endpoint, transport.request({ method: 'GET', url, headers, deadline, ...(need && { need }) }))
 }
 
 /** The one place that attaches the client secret: as HTTP Basic, to the token endpoint. */

@@ -6,6 +6,7 @@ import {
   endedEarly,
   failureOf,
   headersOf,
+  MAX_AHEAD_OF_NEED,
   MAX_BODY_BYTES,
   MAX_SOCKETS_PER_HOST,
   readAnswer,
@@ -98,8 +99,7 @@ class Call implements Dispatcher.DispatchHandler {
   /** A kept connection can be reset just as it is used. A GET may be retried once; a code never. */
   #mayRetry: boolean
   #controller: Dispatcher.DispatchController | undefined
-  /** Where the host lists this request. */
-  #listed: 'waiting' | 'running' | null = null
+  #listed: List | null = null
   /** Status of the answer that has begun, `0` = none has. */
   #status = 0
   #headers: IncomingHttpHeaders = {}
@@ -119,13 +119,23 @@ class Call implements Dispatcher.DispatchHandler {
     this.#resolve = resolve
     this.#reject = reject
     this.#mayRetry = upstream.method === 'GET'
-    upstream.deadline.add(this.#giveUp, host.makeRoom)
+    upstream.deadline.add(this.#giveUp, this.#onReleased)
+    upstream.need?.whenItBegins(() => {
+      if (this.#listed === 'aheadOfNeed') this.#list('needed')
+      host.serve()
+    })
   }
 
+  /** Takes its turn, again after a retry. */
   send(): void {
+    this.#list(this.#upstream.need?.exists === false ? 'aheadOfNeed' : 'needed')
+    this.#host.serve()
+  }
+
+  /** Its turn has come. */
+  dispatch(): void {
     const { method, body = null } = this.#upstream
-    this.#list('waiting')
-    this.#host.makeRoom()
+    this.#list('connecting')
     this.#host.pool.dispatch({ method, path: this.#path, headers: headersOf(this.#upstream), body }, this)
   }
 
@@ -165,10 +175,17 @@ class Call implements Dispatcher.DispatchHandler {
     this.send()
   }
 
-  /** Ends it if its response is complete: the answer is no longer needed. */
-  yield(): void {
+  /** Ends it if the response to its browser is complete, and says whether it did: nothing waits for its answer. */
+  yield(): boolean {
     const { reason } = this.#upstream.deadline
     if (reason) this.#giveUp(reason)
+    return reason !== null
+  }
+
+  /** The response to its browser is complete. */
+  readonly #onReleased = (): void => {
+    if (this.#listed === 'aheadOfNeed' || this.#listed === 'needed') this.yield()
+    this.#host.serve()
   }
 
   /** Rejects and destroys the request, so that no further byte is read. */
@@ -183,22 +200,30 @@ class Call implements Dispatcher.DispatchHandler {
     this.#settled = true
     this.#list(null)
     this.#upstream.deadline.remove(this.#giveUp)
+    this.#host.serve()
     return true
   }
 
-  #list(as: 'waiting' | 'running' | null): void {
+  #list(as: List | null): void {
     if (this.#listed) this.#host[this.#listed].delete(this)
     if (as) this.#host[as].add(this)
     this.#listed = as
   }
 }
 
-/** One host: its pool, and connections that were opened ahead of need. */
+/** Where a host lists a request. */
+type List = 'needed' | 'aheadOfNeed' | 'connecting' | 'running'
+
+/** One host: its pool, the requests to it, and connections that were opened ahead of need. */
 class Host {
   readonly pool: Pool
-  /** Requests waiting for a connection, and those that have one. */
-  readonly waiting = new Set<Call>()
+  /** Requests that wait for their turn. */
+  readonly needed = new Set<Call>()
+  readonly aheadOfNeed = new Set<Call>()
+  /** Requests that wait for a connection, and those that have one. */
+  readonly connecting = new Set<Call>()
   readonly running = new Set<Call>()
+  #isServing = false
   /** Connections of the pool. Counting here avoids asking each one at every start. */
   #connected = 0
   readonly #url: URL
@@ -225,12 +250,32 @@ class Host {
     for (let opened = 0; opened < count; opened++) this.#spares.add(this.#open())
   }
 
-  /** At the connection limit, abandoned requests make room for those that are still awaited. */
-  readonly makeRoom = (): void => {
-    for (const call of this.running) {
-      if (this.running.size + this.waiting.size <= MAX_SOCKETS_PER_HOST) return
-      call.yield()
+  /** Begins the requests whose turn has come. A request that ends by this calls it again, which the loops notice. */
+  serve(): void {
+    if (this.#isServing) return
+    this.#isServing = true
+    try {
+      for (const call of this.needed) {
+        if (this.#underWay >= MAX_SOCKETS_PER_HOST && !this.#endAbandoned()) break
+        call.dispatch()
+      }
+      for (const call of this.aheadOfNeed) {
+        if (this.#underWay >= MAX_AHEAD_OF_NEED) break
+        call.dispatch()
+      }
+    } finally {
+      this.#isServing = false
     }
+  }
+
+  get #underWay(): number {
+    return this.connecting.size + this.running.size
+  }
+
+  /** At the limit, a request whose browser has its response makes room for one that is needed. */
+  #endAbandoned(): boolean {
+    for (const call of this.running) if (call.yield()) return true
+    return false
   }
 
   close(): void {
@@ -240,7 +285,7 @@ class Host {
 
   /** undici opens a new connection after a destroyed request, needed or not. */
   #connect(done: Taker): void {
-    if (this.waiting.size === 0) queueMicrotask(() => done(endedEarly(), null))
+    if (this.connecting.size === 0) queueMicrotask(() => done(endedEarly(), null))
     else (this.#spare() ?? this.#open()).take(done, this.#timeoutMs)
   }
 

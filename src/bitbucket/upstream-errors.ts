@@ -13,6 +13,29 @@ export interface UpstreamRequest {
   readonly body?: string
   /** Ends the request: the deadline of the whole exchange, or the browser that went away. */
   readonly deadline: Pick<ExchangeDeadline, 'reason' | 'add' | 'remove'>
+  /** Set if the answer may turn out not to be needed: such a request gives way to the others. */
+  readonly need?: Need
+}
+
+/** Whether a request that was made ahead of need is needed by now. */
+export class Need {
+  #exists = false
+  #onNeed: (() => void) | null = null
+
+  get exists(): boolean {
+    return this.#exists
+  }
+
+  /** The answer is awaited from now on: its request no longer gives way. */
+  begin(): void {
+    this.#exists = true
+    this.#onNeed?.()
+  }
+
+  /** `listener` replaces the one of the request before: the pages of a list are requested one after the other. */
+  whenItBegins(listener: () => void): void {
+    this.#onNeed = listener
+  }
 }
 
 /** The answer. `body` is `undefined` unless it was one JSON object. */
@@ -35,8 +58,14 @@ export interface Transport {
 /** More than any of Bitbucket's answers has. */
 export const MAX_BODY_BYTES: number = 1024 * 1024
 
-/** How many requests to one host may be under way at once; the others wait, within their deadline. */
+/** How many requests to one host may be under way concurrently; the others wait, within their deadline. */
 export const MAX_SOCKETS_PER_HOST = 50
+
+/**
+ * With how many under way a request ahead of need may still begin. Under load the addresses of known users are never
+ * requested, and the places are for the requests that users wait for.
+ */
+export const MAX_AHEAD_OF_NEED = 25
 
 /**
  * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. After

@@ -168,7 +168,7 @@ export async function exchangeFor<User>(
       await endMembersSession(visit, transaction, result.person.identity)
       throw workspaceRequired()
     }
-    void reportMissingScope(visit, result.person.emails)
+    void reportMissingScope(visit, result.person.emails.read)
     return result
   } catch (error) {
     exchange.deadline.end()
@@ -192,7 +192,7 @@ async function endMembersSession<User>(
 }
 
 /** The addresses may arrive after the response to the browser; a missing scope is reported all the same. */
-async function reportMissingScope<User>(visit: Visit<User>, emails: IdentifiedPerson['emails']): Promise<void> {
+async function reportMissingScope<User>(visit: Visit<User>, emails: IdentifiedPerson['emails']['read']): Promise<void> {
   const failed = await emails.then(
     (read) => read.failed,
     () => null,

@@ -22,7 +22,7 @@ export async function completeLink<User>(
 ): Promise<void> {
   const current = await sameUser(visit, transaction)
   // Nothing depends on the addresses, but the app may keep them.
-  const { list } = await person.emails
+  const { list } = await person.emails.needed()
   const { identity, workspaces } = person
   const accounts = accountsOf(visit, 'link', { workspaces, data: transaction.data })
   const profile = { ...person.profile, emails: list }

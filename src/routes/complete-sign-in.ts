@@ -68,7 +68,7 @@ async function profileWithEmails<User>(
   { profile, emails }: IdentifiedPerson,
   found: FoundIdentity<User>,
 ): Promise<Profile> {
-  const { list, failed } = await emails
+  const { list, failed } = await emails.needed()
   if (failed && failed.code !== 'scope_missing' && found.type === 'nobody') throw failed
   return { ...profile, emails: list }
 }

@@ -9,7 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest'
 import { createTransport, type TransportOptions } from '../../src/bitbucket/transport'
-import type { Transport } from '../../src/bitbucket/upstream-errors'
+import { Need, type Transport } from '../../src/bitbucket/upstream-errors'
 import { BitbucketSignInError } from '../../src/contract/errors'
 import { ExchangeDeadline } from '../../src/time/deadline'
 import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
@@ -63,18 +63,21 @@ interface Sending {
   readonly deadline?: ExchangeDeadline
   readonly method?: 'GET' | 'POST'
   readonly body?: string
+  readonly need?: Need
+  readonly path?: string
 }
 
 function send(
   server: { url: URL },
-  { transport = transportOf(), deadline = deadlineOf(), method = 'GET', body }: Sending = {},
+  { transport = transportOf(), deadline = deadlineOf(), method = 'GET', body, need, path }: Sending = {},
 ) {
   return transport.request({
     method,
-    url: server.url,
+    url: path === undefined ? server.url : new URL(path, server.url),
     headers: { authorization: 'Bearer T0ken' },
     deadline,
     ...(body !== undefined && { body }),
+    ...(need && { need }),
   })
 }
 
@@ -736,6 +739,102 @@ describe('connections opened ahead', () => {
     await vi.waitFor(() => expect(server.open).toBe(2))
     transport.close()
     await vi.waitFor(() => expect(server.open).toBe(0))
+  })
+})
+
+describe('requests ahead of need', () => {
+  /** A server that answers when it is told to, and a transport with this many requests under way. */
+  async function busyWith(underWay: number) {
+    const held: Socket[] = []
+    const server = await serverOf((socket) => held.push(socket))
+    const transport = transportOf()
+    for (let number = 0; number < underWay; number++) void send(server, { transport, path: '/busy' }).catch(() => {})
+    await vi.waitFor(() => expect(server.requests).toHaveLength(underWay))
+    const pathOf = ({ text }: { text: string }) => /^\w+ (\S+)/.exec(text)?.[1]
+    const answer = (count: number) => {
+      for (const socket of held.splice(0, count)) socket.write(OK)
+    }
+    const received = () => server.requests.slice(underWay).map(pathOf)
+    return {
+      ask: (path: string, more: Sending = {}) => send(server, { transport, path, ...more }).catch(() => null),
+      answer,
+      /** Paths in the order in which they were received, after those that were under way. */
+      received,
+      /** One answer at a time makes room for these, one after the other. */
+      answersInTurn: async (paths: readonly string[]) => {
+        for (let count = 1; count <= paths.length; count++) {
+          answer(1)
+          await vi.waitFor(() => expect(received()).toEqual(paths.slice(0, count)))
+        }
+      },
+      /** All that could have been sent has been received: this request has a transport to itself. */
+      settle: async () => {
+        const answered = send(server)
+        await vi.waitFor(() => expect(pathOf(server.requests.at(-1) as never)).toBe('/2.0/user'))
+        held.pop()?.write(OK)
+        await answered
+      },
+    }
+  }
+
+  test('are overtaken by those that are needed, in the order in which these came', async () => {
+    const host = await busyWith(50)
+    void host.ask('/emails', { need: new Need() })
+    void host.ask('/user1')
+    void host.ask('/user2')
+    await host.answersInTurn(['/user1', '/user2'])
+    host.answer(50)
+    await vi.waitFor(() => expect(host.received()).toEqual(['/user1', '/user2', '/emails']))
+  })
+
+  test('begin while fewer than 25 are under way, and those that are needed while fewer than 50 are', async () => {
+    const host = await busyWith(24)
+    void host.ask('/emails1', { need: new Need() })
+    void host.ask('/emails2', { need: new Need() })
+    void host.ask('/user')
+    await host.settle()
+    expect(
+      host
+        .received()
+        .filter((path) => path !== '/2.0/user')
+        .sort(),
+    ).toEqual(['/emails1', '/user'])
+    host.answer(2)
+    await vi.waitFor(() => expect(host.received()).toContain('/emails2'))
+  })
+
+  test('give way no longer once they are needed', async () => {
+    const host = await busyWith(50)
+    const need = new Need()
+    void host.ask('/emails', { need })
+    void host.ask('/user1')
+    need.begin()
+    void host.ask('/user2')
+    await host.answersInTurn(['/user1', '/emails', '/user2'])
+  })
+
+  test('are never sent if the response of their browser is complete before their turn', async () => {
+    const host = await busyWith(50)
+    const deadline = deadlineOf()
+    const emails = host.ask('/emails', { need: new Need(), deadline })
+    deadline.release()
+    expect(await emails).toBeNull()
+    void host.ask('/user')
+    host.answer(50)
+    await vi.waitFor(() => expect(host.received()).toEqual(['/user']))
+  })
+
+  test('that are under way make room for one that is needed once the response of their browser is complete', async () => {
+    const host = await busyWith(0)
+    const deadline = deadlineOf()
+    const emails = host.ask('/emails', { need: new Need(), deadline })
+    for (let number = 1; number < 50; number++) void host.ask('/busy')
+    void host.ask('/user')
+    await vi.waitFor(() => expect(host.received()).toHaveLength(50))
+    expect(host.received()).not.toContain('/user')
+    deadline.release()
+    expect(await emails).toBeNull()
+    await vi.waitFor(() => expect(host.received().at(-1)).toBe('/user'))
   })
 })
 
