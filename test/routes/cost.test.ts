@@ -65,6 +65,34 @@ describe('requests to Bitbucket', () => {
     expect(fake.requests.every(({ connection }) => connection <= 3)).toBe(true)
   })
 
+  test('of 60 known users that come back together, all profiles are requested before the thirteenth list of addresses', async () => {
+    await app.signIn(new TestBrowser(), 'alice')
+    const callbacks: { browser: TestBrowser; url: string }[] = []
+    for (let user = 0; user < 60; user++) {
+      const browser = new TestBrowser()
+      callbacks.push({ browser, url: await fake.signIn(await app.start(browser), { person: 'alice' }) })
+    }
+    fake.clearRequests()
+    const held = { user: [] as (() => void)[], emails: [] as (() => void)[] }
+    for (const endpoint of ['user', 'emails'] as const) {
+      fake.script(endpoint, () => new Promise((resolve) => held[endpoint].push(() => resolve(null))))
+    }
+    const answers = Promise.all(callbacks.map(({ browser, url }) => browser.get(url)))
+    await vi.waitFor(() => expect(held.user.length + held.emails.length).toBe(50), { timeout: 8000 })
+    const lists = fake.count('emails')
+    expect(lists).toBeLessThanOrEqual(12)
+    // A sign-in that ends also makes room by giving up its addresses.
+    while (fake.count('user') < 60) {
+      const profiles = fake.count('user')
+      held.user.shift()?.()
+      await vi.waitFor(() => expect(fake.count('user')).toBeGreaterThan(profiles))
+    }
+    expect(fake.count('emails')).toBe(lists)
+    fake.clearScripts()
+    for (const answer of [...held.user, ...held.emails]) answer()
+    for (const { status } of await answers) expect(status).toBe(302)
+  })
+
   test('any number of starts opens no more than three connections, site and API together', async () => {
     for (let round = 0; round < 10; round++) await app.start(new TestBrowser())
     await vi.waitFor(() => expect(fake.connectionsOpened).toBe(3))
