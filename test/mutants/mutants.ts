@@ -1815,8 +1815,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'options: several processes in memory',
     'bitbucket-sign-in.ts limiterOf()',
-    'if (limiter === undefined && (isWorker || process.env.pm_id !== undefined)) {',
-    'if (limiter === undefined && isWorker && process.env.pm_id !== undefined) {',
+    'if (limiter === undefined && (isClusterWorker() || process.env.pm_id !== undefined)) {',
+    'if (limiter === undefined && isClusterWorker() && process.env.pm_id !== undefined) {',
     'configuration',
   ),
   mutant(
