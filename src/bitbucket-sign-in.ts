@@ -180,7 +180,7 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
       if (!connection?.visible) return null
       if (requestOrigin(req, connection) !== null) return connection
       // The page has other ways to sign in; that the button is missing there must not stay unnoticed.
-      originNotAllowed(services, req, connection)
+      originNotAllowed({ services, req }, connection)
       return null
     } catch (error) {
       if (!(error instanceof BitbucketSignInError)) throw error
@@ -220,12 +220,12 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
       return [...registrations.values()]
     },
 
-    pending: (req) => pendingOf(services, req),
+    pending: (req) => pendingOf({ services, req }),
 
-    forget: (req, res) => forgetBrowser(services, req, res),
+    forget: (req, res) => forgetBrowser({ services, req, res }),
 
     async signedIn(req, signedInOptions = {}) {
-      return signedIn(services, req, signedInOptions)
+      return signedIn({ services, req }, signedInOptions)
     },
 
     requireSignedIn: (guardOptions = {}) => guard(services, guardOptions, () => null),

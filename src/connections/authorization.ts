@@ -1,7 +1,14 @@
 import type { Request, Response } from 'express'
 import { authorizationCode, type CallbackParameters, checkIssuer, NotOpenError } from '../bitbucket/callback-parameters'
 import { BitbucketSignInError } from '../contract/errors'
-import type { BegunTransaction, FoundTransaction, Start, Transaction, Transactions } from '../state/transaction'
+import type {
+  BegunTransaction,
+  FoundTransaction,
+  ParsedState,
+  Start,
+  Transaction,
+  Transactions,
+} from '../state/transaction'
 import type { ActiveConnection } from './active-connection'
 
 /** A request that begins or finishes an authorization. */
@@ -36,10 +43,10 @@ export type Lookup =
 export function findAuthorization(
   transactions: Transactions,
   { req, connection, origin }: Authorizing,
-  { state, iss }: CallbackParameters,
+  state: ParsedState | null,
+  iss: string | undefined,
 ): Lookup {
-  const parsed = state === undefined ? undefined : transactions.parseState(state)
-  const found = parsed && transactions.find(req, connection.jar, parsed)
+  const found = state && transactions.find(req, connection.jar, state)
   if (!found) return { type: 'unknown' }
   if (!belongsHere({ connection, origin }, found.transaction)) return { type: 'other-connection' }
   checkIssuer(iss, connection.authorizationURL)

@@ -195,7 +195,8 @@ async function finishLeg(run: Run, req: Request, res: Response, options: Strateg
   if (req.method !== 'GET') throw stateInvalid()
   const parameters = readCallback(req.query)
   const authorizing = { req, res, connection, origin: connection.origin }
-  const lookup = findAuthorization(transactions, authorizing, parameters)
+  const state = (parameters.state !== undefined && transactions.parseState(parameters.state)) || null
+  const lookup = findAuthorization(transactions, authorizing, state, parameters.iss)
   if (lookup.type !== 'open') {
     throw deniedWithoutState(transactions, authorizing, parameters).length > 0 ? accessDenied() : stateInvalid()
   }

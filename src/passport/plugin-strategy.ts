@@ -1,8 +1,9 @@
-import type { Request, Response } from 'express'
+import type { Request } from 'express'
 import { stateInvalid } from '../bitbucket/callback-parameters'
 import { takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { exchangeFor, findTransaction } from '../routes/callback'
+import { openVisit, RequestContext, tell } from '../routes/context'
 import {
   assertEntitled,
   confirmedMembership,
@@ -11,9 +12,9 @@ import {
   prepare,
   refusal,
 } from '../routes/finish'
+import { accountsOf } from '../routes/request-hooks'
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
-import { accountsOf, openVisit, tell } from '../routes/visit'
 import { stampNewSession } from '../session/recent-stamp'
 import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
@@ -49,35 +50,29 @@ export class PluginStrategy<User> extends passport.Strategy {
     const run = cloneFor(this)
     const services = this._services
     void runLeg(run, req, options, {
-      start: (res) => start(services, run, req, res, options),
-      finish: (res) => finish(services, run, req, res),
+      start: (res) => start(new RequestContext(services, req, res), run, options),
+      finish: (res) => finish(new RequestContext(services, req, res), run),
       describe: (code) => services.texts(req).errors[code],
     })
   }
 }
 
 async function start<User>(
-  services: Services<User>,
+  context: RequestContext<User>,
   run: PassportActions,
-  req: Request,
-  res: Response,
   options: StrategyRouteOptions,
 ): Promise<void> {
-  const visit = await openVisit(services, req, res)
+  const visit = await openVisit(context)
   refuseOverrides(options, visit.connection)
   const data = dataOf(options.state)
   const { state, codeChallenge } = begin(visit, { intent: 'sign-in', returnTo: null, login: null, data })
   run.redirect(visit.connection.authorizationLocation(state, codeChallenge))
 }
 
-async function finish<User>(
-  services: Services<User>,
-  run: PassportActions,
-  req: Request,
-  res: Response,
-): Promise<void> {
+async function finish<User>(context: RequestContext<User>, run: PassportActions): Promise<void> {
+  const { req, services } = context
   if (req.method !== 'GET') throw stateInvalid()
-  const visit = await openVisit(services, req, res)
+  const visit = await openVisit(context)
   const { parameters, found } = findTransaction(visit)
   requireSession(req)
   const code = await takeAuthorization(services.transactions, visit, found, parameters)

@@ -1,18 +1,22 @@
-import type { Request, RequestHandler } from 'express'
+import type { Request } from 'express'
 
 import express = require('express')
 
 import { BitbucketSignInError } from '../contract/errors'
+import type { RequestContext } from './context'
 
 const LIMIT = '8kb'
 const parseForm = express.urlencoded({ extended: false, limit: LIMIT, parameterLimit: 50 })
 const parseJson = express.json({ limit: LIMIT })
 
 /** Reads a form or JSON body of at most 8 kB, unless the app has read it already. */
-export const readBody: RequestHandler = (req, res, next) => {
-  if (isRead(req)) return next()
-  const done = (error?: unknown) => (error ? next(bodyRefused(error)) : next())
-  parseForm(req, res, (error?: unknown) => (error ? done(error) : parseJson(req, res, done)))
+export async function readBody<User>({ req, res }: RequestContext<User>): Promise<void> {
+  for (const parse of [parseForm, parseJson]) {
+    if (isRead(req)) return
+    await new Promise<void>((resolve, reject) => {
+      parse(req, res, (error?: unknown) => (error ? reject(bodyRefused(error)) : resolve()))
+    })
+  }
 }
 
 /** Body parsers of every kind set `_body`; Express 4 sets an empty object even if nothing was read. */

@@ -11,15 +11,18 @@ import { deniedWithoutState, findAuthorization, takeAuthorization } from '../con
 import { BitbucketSignInError } from '../contract/errors'
 import type { Identity } from '../contract/identity'
 import { isAdmitted } from '../decisions/connection-levels'
-import { currentUser, signOut } from '../session/rotate-session'
+import { signOut } from '../session/rotate-session'
 import { isStrictSession, requireSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
-import type { FoundTransaction, Transaction } from '../state/transaction'
+import type { FoundTransaction, ParsedState, Transaction } from '../state/transaction'
 import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
+import { signedInUser, tell, type Visit } from './context'
+import { startAt, withReturnTo } from './destination'
+import { workspaceRequired } from './finish'
 import { sendOn, sendPage, wantsJson } from './reply'
+import { hooksOf } from './request-hooks'
 import { openConnections } from './start'
-import { hooksOf, startAt, tell, type Visit, withReturnTo, workspaceRequired } from './visit'
 
 const RESUMED = 'resumed'
 
@@ -33,7 +36,7 @@ export async function callback<User>(visit: Visit<User>): Promise<void> {
   } catch (error) {
     if (!(error instanceof NotOpenError) || !leadsHome(visit)) throw error
     tell(visit, 'refused', { code: error.code })
-    sendOn(visit.req, visit.res, 'redirect', visit.services.paths.signedIn)
+    sendOn(visit, 'redirect', visit.services.paths.signedIn)
   }
 }
 
@@ -44,8 +47,10 @@ const LED_HOME_MS = 60_000
  * Whether a used or unknown callback redirects a signed-in user home instead of to an error: nothing is wrong for them. Only
  * once a minute, or a home page that starts a sign-in would loop.
  */
-function leadsHome<User>({ req, res, services, connection: { jar } }: Visit<User>): boolean {
-  const current = wantsJson(req) ? null : currentUser(req, services.userId)
+function leadsHome<User>(visit: Visit<User>): boolean {
+  const { req, res, connection } = visit
+  const { jar } = connection
+  const current = wantsJson(req) ? null : signedInUser(visit)
   if (!current || jar.read(req, WAS_LED_HOME).length > 0) return false
   jar.set(req, res, WAS_LED_HOME, '1', LED_HOME_MS)
   return true
@@ -76,11 +81,11 @@ async function finish<User>(visit: Visit<User>): Promise<void> {
 
 /** The open transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
-  const parameters = receivedParameters(visit)
-  const lookup = findAuthorization(visit.services.transactions, visit, parameters)
+  const { parameters, state } = received(visit)
+  const lookup = findAuthorization(visit.services.transactions, visit, state, parameters.iss)
   switch (lookup.type) {
     case 'open':
-      visit.about.retry = againOf(visit, lookup.found.transaction)
+      visit.retry = againOf(visit, lookup.found.transaction)
       return { parameters, found: lookup.found }
     case 'unknown':
       refuseDenial(visit, parameters)
@@ -95,7 +100,7 @@ function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters):
   const denied = deniedWithoutState(visit.services.transactions, visit, parameters)
   if (denied.length === 0) return
   const [again = null, ...others] = new Set(denied.map((each) => againOf(visit, each)))
-  visit.about.retry = others.length === 0 ? again : null
+  visit.retry = others.length === 0 ? again : null
   throw accessDenied()
 }
 
@@ -112,10 +117,11 @@ function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInE
   return error
 }
 
-/** The parameters as Bitbucket sent them, directly or through the central callback. */
-function receivedParameters<User>({ req, query, services, connection, origin }: Visit<User>): CallbackParameters {
+/** The parameters as Bitbucket sent them, directly or through the central callback, with `state` as verified. */
+function received<User>(visit: Visit<User>): { parameters: CallbackParameters; state: ParsedState | null } {
+  const { req, query, services, connection, origin } = visit
   const parameters = readCallback(query)
-  if (parameters.handover === undefined) return parameters
+  if (parameters.handover === undefined) return { parameters, state: visit.state }
   const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
   if (handedOver.server !== connection.server) {
@@ -124,7 +130,10 @@ function receivedParameters<User>({ req, query, services, connection, origin }: 
     throw error
   }
   const { state, code, error } = handedOver
-  return { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined }
+  return {
+    parameters: { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined },
+    state: services.transactions.parseState(state) ?? null,
+  }
 }
 
 /** Either an attempt to have another server's code sent to the attacker's, or a setup that cannot work. */
@@ -141,13 +150,14 @@ function needsResume<User>({ req, query }: Visit<User>): boolean {
 }
 
 /** An inert page that loads the same callback again, so that the request comes from this site. */
-async function resume<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
+async function resume<User>(visit: Visit<User>): Promise<void> {
+  const { req, connection } = visit
   const { callbackURL, basePath } = connection
   const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
   // The path that is registered at Bitbucket may be another one, which exists at the central host only.
-  const path = req.query.handover === undefined ? new URL(callbackURL).pathname : `${basePath}/callback`
+  const path = visit.query.handover === undefined ? new URL(callbackURL).pathname : `${basePath}/callback`
   const href = `${path}?${query}&${RESUMED}=1`
-  await sendPage(services, req, res, { name: 'resume', href }, connection)
+  await sendPage(visit, { name: 'resume', href })
 }
 
 /** Exchanges the code for the user's identity, and admits members only if the connection names workspaces. */
@@ -162,7 +172,7 @@ export async function exchangeFor<User>(
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(exchange, taken, { skipEmails: services.policy.localAddresses === 'none' })
-    visit.about.identityId = result.person.identity.id
+    visit.identityId = result.person.identity.id
     // At every sign-in; without an answer there is no membership.
     if (!isAdmitted(connection.workspaces, result.person.workspaces)) {
       await endMembersSession(visit, transaction, result.person.identity)
@@ -182,12 +192,12 @@ async function endMembersSession<User>(
   { intent, returnTo }: Transaction,
   identity: Identity,
 ): Promise<void> {
-  const current = currentUser(visit.req, visit.services.userId)
+  const current = signedInUser(visit)
   if (!current) return
   const owner = ownerOf(await hooksOf(visit, intent).findByIdentity(identity), current)
   if (owner !== 'self') return
-  visit.about.userId = current.id
-  visit.about.retry = startAt(visit, returnTo)
+  visit.userId = current.id
+  visit.retry = startAt(visit, returnTo)
   await signOut(visit.req)
 }
 

@@ -1,30 +1,25 @@
-import type { Request, Response } from 'express'
+import type { Response } from 'express'
 import { checkIssuer, readCallback } from '../bitbucket/callback-parameters'
-import { requestOrigin } from '../connections/active-connection'
+import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
 import { BITBUCKET_ISSUER } from '../contract/options'
 import { sealHandOver } from '../state/hand-over'
-import type { StartingPoint } from '../state/transaction'
+import { noConnection, openVisit, type RequestContext, type Visit, visitAt } from './context'
 import { sendOn } from './reply'
-import type { Services } from './services'
-import { noConnection, openVisit, type Visit, visitOf } from './visit'
 
 /**
  * The visit of a callback. One that came to the central origin for a sign-in of a custom domain is served by the
  * connection that `state` names under our signature: the central host may be no tenant's, and knows nothing of a
  * tenant's domains.
  */
-export async function openCallback<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User>> {
+export async function openCallback<User>(context: RequestContext<User>): Promise<Visit<User>> {
+  const { services, req, res, state } = context
   if (req.method !== 'GET') throw onlyGet(res)
-  const { query } = req
-  const from = startingPoint(services, query)
-  if (!from) return openVisit(services, req, res, query)
-  const startedAt = performance.now()
-  const connection = await services.source.resolveFor(req, from)
+  if (!state?.from) return openVisit(context)
+  const connection = await services.source.resolveFor(req, state.from)
   if (!connection) throw noConnection()
-  const origin = requestOrigin(req, connection) ?? ''
-  const visit = visitOf({ services, req, res, query, connection, origin, startedAt })
-  return goesOnElsewhere(visit) ? visit : openVisit(services, req, res, query)
+  const origin = requestOrigin(req, connection)
+  return isCentral(context, connection, origin) ? visitAt(context, connection, connection.origin) : openVisit(context)
 }
 
 /** HEAD, POST and OPTIONS consume nothing: link previews and scanners send them. */
@@ -34,15 +29,19 @@ function onlyGet(res: Response): BitbucketSignInError {
 }
 
 /** Whether this callback came to the central origin for a sign-in that started, and must end, at another one. */
-export function goesOnElsewhere<User>({ services, query, connection, origin }: Visit<User>): boolean {
-  const from = startingPoint(services, query)
-  return from !== null && origin === connection.origin && origin !== from.origin
+export function goesOnElsewhere<User>(visit: Visit<User>): boolean {
+  return isCentral(visit, visit.connection, visit.origin)
+}
+
+function isCentral<User>({ state }: RequestContext<User>, connection: ActiveConnection, origin: string | null) {
+  return state?.from != null && origin === connection.origin && origin !== state.from.origin
 }
 
 /** Redirects the sign-in to the origin where it started, sealed for it alone; it must still be configured. */
-export async function handOver<User>({ req, res, query, services, connection }: Visit<User>): Promise<void> {
+export async function handOver<User>(visit: Visit<User>): Promise<void> {
+  const { query, services, connection } = visit
   const { state = '', code = null, error = null, iss } = readCallback(query)
-  const origin = startingPoint(services, query)?.origin ?? ''
+  const origin = visit.state?.from?.origin ?? ''
   checkIssuer(iss, connection.authorizationURL)
   if (!connection.origins.includes(origin)) {
     throw new BitbucketSignInError(
@@ -50,23 +49,17 @@ export async function handOver<User>({ req, res, query, services, connection }: 
       'The sign-in started at an origin that is no longer configured.',
     )
   }
-  const [slotAndHandle = ''] = state.split('.')
-  const server = await serverHere(services, req)
-  const sealed = sealHandOver(services.keys.handOver, { state: slotAndHandle, origin, server, code, error })
-  sendOn(req, res, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
+  const [handle = ''] = state.split('.')
+  const server = await serverHere(visit)
+  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, server, code, error })
+  sendOn(visit, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
 }
 
 /**
  * The server whose answers come to this callback: that of the connection at this host, otherwise of the application
  * level. What `state` says does not count, or a tenant with its own endpoints could receive the codes of all others.
  */
-async function serverHere<User>({ source }: Services<User>, req: Request): Promise<string> {
+async function serverHere<User>({ services: { source }, req }: Visit<User>): Promise<string> {
   const connection = (await source.resolve(req)) ?? (await source.registered(null))
   return connection?.server ?? BITBUCKET_ISSUER
-}
-
-/** Where the sign-in of this callback started, if its `state` names it; the callback refuses anything invalid. */
-function startingPoint<User>({ transactions }: Services<User>, query: Request['query']): StartingPoint | null {
-  if (Object.hasOwn(query, 'handover') || typeof query.state !== 'string') return null
-  return transactions.parseState(query.state)?.from ?? null
 }

@@ -7,12 +7,14 @@ import { configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
 import { judgeEmail } from '../decisions/email-trust'
 import { decideReauthentication } from '../decisions/linking'
-import { assertSessionUnchanged, currentUser, loginOf, otherLogin, stampNow } from '../session/rotate-session'
+import { assertSessionUnchanged, loginOf, otherLogin } from '../session/rotate-session'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
+import { requireUser, tell, type Visit } from './context'
+import { destinationOf } from './destination'
 import { confirmedMembership, finish, type Outcome, readAllowed, refusal } from './finish'
 import { sendOn } from './reply'
-import { accountsOf, destinationOf, tell, type Visit } from './visit'
+import { accountsOf } from './request-hooks'
 
 /** Completes a callback that was started to link. */
 export async function completeLink<User>(
@@ -29,7 +31,7 @@ export async function completeLink<User>(
   const email = judgeEmail(list ?? [], visit.connection.trustedProvider)
   const membership = confirmedMembership(identity, workspaces, now())
   await linkTo(visit, accounts, current, { linkable: { identity, profile, email }, tokens, membership })
-  sendOn(visit.req, visit.res, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
+  sendOn(visit, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
 }
 
 /** Without these, the user's identities are unknown, and the page cannot name the account. */
@@ -88,20 +90,21 @@ export async function completeReauthentication<User>(
   if (decideReauthentication(owner) === 'mismatch') throw refusal('reauthentication_mismatch')
   const known = await readAllowed(accounts.hooks, current)
   const signedInWith = { profile, how: 'reauthenticated', tokens } as const
-  const at = stampNow()
-  const membership = confirmedMembership(identity, workspaces, now())
+  const at = now()
+  const membership = confirmedMembership(identity, workspaces, at)
   const end = { heldBy: 'identity', carry: 'everything', at, membership } as const
   await finish(visit, { accounts, known, identity, signedInWith, ...end })
   tell(visit, 'reauthenticated', { userId: known.id, identityId: identity.id })
-  sendOn(visit.req, visit.res, 'reauthenticated', destinationOf(visit, transaction.returnTo, 'reauthenticated'))
+  sendOn(visit, 'reauthenticated', destinationOf(visit, transaction.returnTo, 'reauthenticated'))
 }
 
 /** The user who started this, in the session in which it was started, read anew. */
 async function sameUser<User>(visit: Visit<User>, transaction: Transaction): Promise<KnownUser<User>> {
-  const { req, services } = visit
-  const current = currentUser(req, services.userId)
-  if (!current) throw new BitbucketSignInError('not_signed_in', 'No user is signed in any longer.')
-  visit.about.userId = current.id
+  const { req } = visit
+  const current = requireUser(
+    visit,
+    () => new BitbucketSignInError('not_signed_in', 'No user is signed in any longer.'),
+  )
   if (transaction.login !== loginOf(req, current)) throw otherLogin(req, current)
   await assertSessionUnchanged(req)
   return current

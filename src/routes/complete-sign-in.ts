@@ -1,22 +1,24 @@
 import type { Accounts } from '../accounts/account-writer'
 import type { FoundIdentity } from '../accounts/guarded-hooks'
 import { ownerOf } from '../accounts/link-identity'
-import { type Resolution, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
+import { resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
 import type { IdentifiedPerson, SignInResult } from '../bitbucket/exchange'
 import type { SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { Tokens } from '../contract/tokens'
 import { chooseEmail, judgeEmail } from '../decisions/email-trust'
 import { decideSignedIn } from '../decisions/linking'
-import { assertSessionUnchanged, type Carry, currentUser, loginOf, stampNow } from '../session/rotate-session'
+import { assertSessionUnchanged, type Carry, loginOf } from '../session/rotate-session'
 import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
-import { confirmedMembership, finish, type Outcome, refusal } from './finish'
+import { signedInUser, tell, type Visit } from './context'
+import { destinationOf } from './destination'
+import { confirmedMembership, finish, refusal } from './finish'
 import { keepOrSendCode } from './mail-code'
 import { sendOn } from './reply'
-import { accountsOf, destinationOf, policyOf, tell, type Visit } from './visit'
+import { accountsOf, type Carried, policyOf } from './request-hooks'
 
 /** Completes the callback of a plain sign-in: signed in, pending, or refused. */
 export async function completeSignIn<User>(
@@ -28,9 +30,9 @@ export async function completeSignIn<User>(
   const { identity, workspaces } = person
   const { returnTo, data } = transaction
   const accounts = accountsOf(visit, 'sign-in', { workspaces, data })
-  const current = currentUser(req, services.userId)
+  const current = signedInUser(visit)
   const found = await accounts.hooks.findByIdentity(identity)
-  visit.about.userId = found.type === 'user' ? found.id : (current?.id ?? null)
+  visit.userId = found.type === 'user' ? found.id : (current?.id ?? null)
   const next = current ? decideSignedIn(ownerOf(found, current)) : 'continue'
   if (next === 'refuse-disabled') throw refusal('account_disabled')
   // A known user who has nothing to choose does not wait for the addresses: nothing depends on them.
@@ -43,18 +45,16 @@ export async function completeSignIn<User>(
     if (next !== 'continue') return wait(visit, { ...pending(), step: next })
     await assertSessionUnchanged(req)
   }
-  const carry: Carry = current ? 'everything' : { keys: services.keep }
-  const resolution = await resolveSignIn(subject, accounts, policyOf(visit), found)
   await finishSignIn(visit, {
     subject,
     accounts,
-    resolution,
-    carried: transaction,
+    found,
+    carried: { returnTo, data, workspaces },
     ended: isKnown && current ? endedBefore(transaction, identity) : undefined,
     pending,
     tokens,
-    carry,
-    membership: confirmedMembership(identity, workspaces, now()),
+    carry: current ? 'everything' : { keys: services.keep },
+    confirmedAt: now(),
   })
 }
 
@@ -73,41 +73,43 @@ async function profileWithEmails<User>(
   return { ...profile, emails: list }
 }
 
-/** A resolved sign-in, with everything needed to complete it. */
+/** A sign-in whose questions are answered, with everything needed to complete it. */
 export interface Finish<User> {
   readonly subject: Subject
   readonly accounts: Accounts<User>
-  readonly resolution: Resolution<User>
-  /** The app's data of this sign-in. */
-  readonly carried: Carrying
+  /** The owner of the identity, if this request has already read it. */
+  readonly found?: FoundIdentity<User>
+  readonly carried: Carrying & Carried
   /** The sign-in that this one only fetches tokens for: it has ended before. */
   readonly ended?: SignInHow | undefined
   /** The record to store if it has to wait. */
-  readonly pending: () => Pending
+  readonly pending: () => Pending | Promise<Pending>
   /** Bitbucket's tokens, `null` after a wait: they are not kept anywhere meanwhile. */
   readonly tokens: Tokens | null
   /** What crosses over: everything of the same user, nothing of another one. */
   readonly carry: Carry
-  readonly membership: Outcome<User>['membership'] & {}
+  /** When Bitbucket confirmed the workspaces, in milliseconds since 1970. */
+  readonly confirmedAt: number
 }
 
-/** Carries a resolution to the browser. */
+/** Decides a sign-in and carries the resolution to the browser. */
 export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User>): Promise<void> {
-  const { subject, accounts, resolution, tokens, carry } = ending
+  const { subject, accounts, found, carried, ended, tokens, carry } = ending
+  const resolution = await resolveSignIn(subject, accounts, policyOf(visit), found)
   switch (resolution.type) {
     case 'refused':
       throw refusal(resolution.code)
-    case 'wait':
-      return resolution.step === 'code'
-        ? keepOrSendCode(visit, { ...ending.pending(), step: 'code' })
-        : wait(visit, { ...ending.pending(), step: resolution.step })
+    case 'wait': {
+      const pending = { ...(await ending.pending()), step: resolution.step }
+      return pending.step === 'code' ? keepOrSendCode(visit, pending) : wait(visit, pending)
+    }
     case 'signed-in': {
       const { user, id, how } = resolution
       const { identity, profile } = subject
-      const { carried, ended, membership } = ending
       const signedInWith = { profile, how, tokens, isSecondPass: ended !== undefined }
       const known = { user, id }
-      const at = stampNow()
+      const membership = confirmedMembership(identity, carried.workspaces, ending.confirmedAt)
+      const at = now()
       await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at, membership })
       if (how === 'signed_in') tell(visit, 'signed_in', { userId: id, identityId: identity.id })
       return leave(visit, { identity, carried, how: ended ?? how, outcome: 'signed_in', waited: tokens === null })
@@ -122,11 +124,11 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
 export function leave<User>(visit: Visit<User>, { identity, carried, how, outcome, waited }: Leaving): void {
   const { req, res, services, connection } = visit
   const { returnTo, data } = carried
-  if (!waited || !services.accounts.storeTokens) return sendOn(req, res, outcome, destinationOf(visit, returnTo, how))
+  if (!waited || !services.accounts.storeTokens) return sendOn(visit, outcome, destinationOf(visit, returnTo, how))
   services.secondPasses.store(req, res, connection.jar, { identity, how, returnTo, data })
   // The start checks it once more.
   const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
-  sendOn(req, res, outcome, `${connection.basePath || '/'}${query}`)
+  sendOn(visit, outcome, `${connection.basePath || '/'}${query}`)
 }
 
 /** Where a signed-in user is redirected, and what a JSON client receives. */
@@ -167,8 +169,9 @@ export function newPending<User>(
 }
 
 /** Stores the pending sign-in and redirects to its next page. */
-export function wait<User>({ req, res, services, connection }: Visit<User>, pending: Pending): void {
+export function wait<User>(visit: Visit<User>, pending: Pending): void {
+  const { req, res, services, connection } = visit
   services.pendings.store(req, res, connection.jar, pending, now())
   const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'
-  sendOn(req, res, 'pending', `${connection.basePath}/${page}`)
+  sendOn(visit, 'pending', `${connection.basePath}/${page}`)
 }

@@ -1,30 +1,33 @@
 import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
 import { linkProven } from '../accounts/link-identity'
-import { hasOtherIdentity, readHolders, resolveSignIn } from '../accounts/resolve-sign-in'
-import { BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
+import { hasOtherIdentity, readHolders } from '../accounts/resolve-sign-in'
+import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import { maskAddress } from '../decisions/email-trust'
 import { decideSignIn } from '../decisions/sign-in'
-import { assertSessionUnchanged, currentUser, NOBODY, sessionChanged, signOut } from '../session/rotate-session'
+import { assertSessionUnchanged, NOBODY, sessionChanged, signOut } from '../session/rotate-session'
 import type { Pending } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import { bodyField } from './body'
 import { finishLink, linkTo, requireLinkHooks } from './complete-link'
 import { finishSignIn, leave } from './complete-sign-in'
+import { requireUser, signedInUser, type Visit } from './context'
+import { askAt, startAt } from './destination'
 import { confirmedMembership, readAllowed } from './finish'
-import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
+import { finishPending, showablePending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
-import { sendOn, sendPage } from './reply'
-import { accountsOf, askAt, hooksOf, policyOf, startAt, type Visit } from './visit'
+import { formOf, sendOn, sendPage } from './reply'
+import { accountsOf, hooksOf, policyOf } from './request-hooks'
+import { accountLabel } from './require-signed-in'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
 export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {
   const pending = await showablePending(visit)
   if (!pending) return
-  const current = currentUser(visit.req, visit.services.userId)
+  const current = signedInUser(visit)
   switch (pending.step) {
     case 'address':
     case 'code':
-      return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/email`)
+      return sendOn(visit, 'pending', `${visit.connection.basePath}/email`)
     case 'prove':
       return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending, null)
     case 'choose':
@@ -59,8 +62,8 @@ export async function cancel<User>(visit: Visit<User>): Promise<void> {
   if (found && (handle === undefined || handle === found.pending.handle)) {
     await services.pendings.finish(res, connection.jar, found.pending)
   }
-  const signedIn = currentUser(req, services.userId) !== null
-  sendOn(req, res, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
+  const signedIn = signedInUser(visit) !== null
+  sendOn(visit, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
 }
 
 /** Whether the signed-in user is the matching account, as the accounts are now. */
@@ -82,31 +85,24 @@ export async function isMatching<User>(
 async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
   const hooks = hooksOf(visit, 'sign-in', pending)
   if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
-  const { req, res, services, connection } = visit
   const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'confirm-link',
-      displayName: pending.profile.displayName,
-      identityLabel: labelOf(pending),
-      accountLabel: await accountLabel(hooks, current),
-      confirm: form('confirm'),
-      cancel: formOf(visit, '/cancel', { pending: pending.handle }),
-    },
-    connection,
-  )
+  await sendPage(visit, {
+    name: 'confirm-link',
+    displayName: pending.profile.displayName,
+    identityLabel: labelOf(pending),
+    accountLabel: await accountLabel(hooks, current),
+    confirm: form('confirm'),
+    cancel: formOf(visit, '/cancel', { pending: pending.handle }),
+  })
 }
 
 /** The user has signed in to the matching account and confirms that both are theirs. */
 async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { req, services } = visit
   const { pending, startedAt } = await takeUpPending(visit, ['prove'])
-  const current = currentUser(req, services.userId)
+  const current = signedInUser(visit)
   if (!current) return sendProvePage(visit, pending, null)
-  visit.about.userId = current.id
+  visit.userId = current.id
   // No user was signed in when this began, but the current session may be an old one, stolen or put
   // back: it proves nothing, and would become a permanent way in.
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
@@ -126,7 +122,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
 /** A signed-in user who came back with an unknown identity links it to this account. */
 async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   const { pending, startedAt } = await takeUpPending(visit, ['choose'])
-  const current = requireUser(visit)
+  const current = requireUser(visit, sessionChanged)
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
   const accounts = accountsOf(visit, 'link', pending)
   requireLinkHooks(accounts.hooks)
@@ -143,54 +139,37 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
  */
 async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   const { pending, startedAt } = await takeUpPending(visit, ['choose', 'switch'])
-  requireUser(visit)
+  requireUser(visit, sessionChanged)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
   const { identity, profile, email } = pending
   const accounts = accountsOf(visit, 'sign-in', pending)
-  const subject = { identity, profile, email }
-  const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
-  if (resolution.type === 'wait') await signOut(visit.req)
   await finishSignIn(visit, {
-    subject,
+    subject: { identity, profile, email },
     accounts,
-    resolution,
     carried: pending,
-    pending: () => ({ ...pending, handle: randomHandle(), login: NOBODY }),
+    pending: async () => {
+      await signOut(visit.req)
+      return { ...pending, handle: randomHandle(), login: NOBODY }
+    },
     tokens: null,
     carry: { keys: [] },
-    membership: confirmedMembership(identity, pending.workspaces, startedAt),
+    confirmedAt: startedAt,
   })
 }
 
-function requireUser<User>({ req, services, about }: Visit<User>): KnownUser<User> {
-  const current = currentUser(req, services.userId)
-  if (!current) throw sessionChanged()
-  about.userId = current.id
-  return current
-}
-
 async function sendProvePage<User>(visit: Visit<User>, pending: Pending, error: ErrorCode | null): Promise<void> {
-  const { req, res, services, connection } = visit
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'prove',
-      displayName: pending.profile.displayName,
-      maskedAddress: maskAddress(pending.email.address ?? ''),
-      signInHref: askAt(visit, services.paths.signIn, `${connection.basePath}/continue`),
-      error,
-      cancel: formOf(visit, '/cancel', { pending: pending.handle }),
-    },
-    connection,
-    error ? ERROR_STATUS[error] : 200,
-  )
+  await sendPage(visit, {
+    name: 'prove',
+    displayName: pending.profile.displayName,
+    maskedAddress: maskAddress(pending.email.address ?? ''),
+    signInHref: askAt(visit, visit.services.paths.signIn, `${visit.connection.basePath}/continue`),
+    error,
+    cancel: formOf(visit, '/cancel', { pending: pending.handle }),
+  })
 }
 
 async function sendChoicePage<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
-  const { req, res, services, connection } = visit
   const hooks = hooksOf(visit, 'sign-in', pending)
   const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
   const common = {
@@ -200,9 +179,9 @@ async function sendChoicePage<User>(visit: Visit<User>, pending: Pending, curren
     switch: form('switch'),
     cancel: formOf(visit, '/cancel', { pending: pending.handle }),
   }
-  if (pending.step === 'switch') return sendPage(services, req, res, { name: 'switch', ...common }, connection)
+  if (pending.step === 'switch') return sendPage(visit, { name: 'switch', ...common })
   const canLink = hooks.has.describe && hooks.has.list && !(await isFull(visit, pending, current, hooks))
-  await sendPage(services, req, res, { name: 'choose', ...common, link: canLink ? form('link') : null }, connection)
+  await sendPage(visit, { name: 'choose', ...common, link: canLink ? form('link') : null })
 }
 
 async function isFull<User>(
@@ -218,8 +197,4 @@ async function isFull<User>(
 /** How Bitbucket shows the identity. */
 function labelOf({ profile }: Pending): string {
   return profile.nickname ?? profile.username ?? profile.displayName
-}
-
-async function accountLabel<User>(hooks: GuardedHooks<User>, current: KnownUser<User>): Promise<string> {
-  return (await hooks.describe(current))?.label ?? current.id
 }

@@ -7,7 +7,7 @@ import type { Tokens, WorkspaceMembership } from '../contract/tokens'
 import type { Membership } from '../decisions/membership'
 import { membershipEntry, membershipOf } from '../session/membership-stamp'
 import { type Carry, sessionChanged, signIn } from '../session/rotate-session'
-import { tell, type Visit } from './visit'
+import { tell, type Visit } from './context'
 
 /** The outcome of a step that leaves a user signed in. All changes of accounts are committed. */
 export interface Outcome<User> {
@@ -132,6 +132,14 @@ function changesOf(stored: StoredIdentity['profile'], profile: Profile): (Stored
 async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
   const found = services.pendings.read(req, connection.jar)
   if (found) await services.pendings.finish(res, connection.jar, found.pending)
+}
+
+/** The `workspaces` gate refuses this user. */
+export function workspaceRequired(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'workspace_required',
+    'The user is in none of the workspaces that this connection admits.',
+  )
 }
 
 /** A refusal by decision: expected, and explained to the user by its code alone. */

@@ -1,12 +1,13 @@
-import type { Request, Response } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
-import type { Services } from './services'
+import type { RequestContext } from './context'
+
+type Leaving<User> = Pick<RequestContext<User>, 'services' | 'req' | 'res'>
 
 /**
  * Clears each of our cookies in this browser, then counts what they held as used. Never rejects: a sign-out must not
  * fail because a counter cannot be reached. Failures are reported.
  */
-export async function forgetBrowser<User>(services: Services<User>, req: Request, res: Response): Promise<void> {
+export async function forgetBrowser<User>({ services, req, res }: Leaving<User>): Promise<void> {
   const { jars, pendings, transactions, askedFor, secondPasses, report } = services
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)

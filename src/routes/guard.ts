@@ -1,14 +1,13 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, RequestHandler } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
-import { requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { parseReturnTo } from '../decisions/return-to'
-import { currentUser } from '../session/rotate-session'
+import { type Asking, offeredVisit, RequestContext, signedInUser, type Visit } from './context'
+import { askAt, returnToOf, withReturnTo } from './destination'
 import { turnsAway } from './navigation-only'
 import { sendError, sendOn, wantsJson } from './reply'
 import type { Services } from './services'
-import { askAt, openVisit, returnToOf, type Visit, withReturnTo } from './visit'
 
 /** Options of `requireSignedIn`, and of every other guard. */
 export interface GuardOptions {
@@ -20,9 +19,9 @@ export interface GuardOptions {
   readonly returnTo?: (req: Request) => string
 }
 
-/** A request as a guard judges it. */
+/** A request of a signed-in user, as a guard judges it. */
 export interface GuardedRequest<User> {
-  readonly req: Request
+  readonly context: RequestContext<User>
   readonly current: KnownUser<User>
   /** `null` when no connection is offered for this request. Opened once, by the first guard that needs it. */
   readonly visit: () => Promise<Visit<User> | null>
@@ -43,7 +42,7 @@ export interface Refused {
  */
 export function guard<User>(
   services: Services<User>,
-  { returnTo }: GuardOptions,
+  options: GuardOptions,
   judge: (request: GuardedRequest<User>) => Refused | null | Promise<Refused | null>,
 ): RequestHandler {
   const toSignIn: Refused = {
@@ -53,11 +52,12 @@ export function guard<User>(
   }
   return async (req, res, next) => {
     try {
-      const visit = once(() => offeredVisit(services, req, res))
-      const current = currentUser(req, services.userId)
-      const refused = current ? await judge({ req, current, visit }) : toSignIn
+      const context = new RequestContext(services, req, res)
+      const visit = once(() => offeredVisit(context))
+      const current = signedInUser(context)
+      const refused = current ? await judge({ context, current, visit }) : toSignIn
       if (refused === null) return next()
-      await refuse(services, req, res, refused, await visit(), returnTo)
+      await refuse(context, refused, await visit(), options)
     } catch (error) {
       next(thrownError(error))
     }
@@ -65,32 +65,29 @@ export function guard<User>(
 }
 
 async function refuse<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
+  context: RequestContext<User>,
   { code, redirects, page }: Refused,
   visit: Visit<User> | null,
-  returnTo: GuardOptions['returnTo'],
+  options: GuardOptions,
 ): Promise<void> {
+  const { req, res } = context
   const isPage = req.method === 'GET' && !wantsJson(req)
   if (isPage && turnsAway(req, res)) return
-  if (isPage && code === 'not_signed_in') assertNotSignInPage(services, req)
-  const asked = askedPage(services, req, visit, returnTo, isPage)
+  if (isPage && code === 'not_signed_in') assertNotSignInPage(context)
+  const asked = askedPage(context, visit, options, isPage)
   // A script's request in the background must not replace the page that the user asked for.
   const remembers = visit !== null && asked !== null && !wantsJson(req)
   const askFor = (way: string) => (remembers ? askAt(visit, way, asked) : withReturnTo(way, asked))
-  const way = await page(askFor)
-  if (isPage && redirects && way !== null) return sendOn(req, res, 'redirect', way)
-  const error = new BitbucketSignInError(code, `A guard refused this request: ${code}.`)
-  await sendError(services, req, res, error, visit, way)
+  context.retry = await page(askFor)
+  if (isPage && redirects && context.retry !== null) return sendOn(context, 'redirect', context.retry)
+  await sendError(context, new BitbucketSignInError(code, `A guard refused this request: ${code}.`))
 }
 
 /** The page to come back to, checked as every return URL is. */
 function askedPage<User>(
-  services: Services<User>,
-  req: Request,
+  { req, services }: Asking<User>,
   visit: Visit<User> | null,
-  returnTo: GuardOptions['returnTo'],
+  { returnTo }: GuardOptions,
   isPage: boolean,
 ): string | null {
   const asked = returnTo ? returnTo(req) : isPage ? req.originalUrl : pageBehind(req, visit)
@@ -107,17 +104,12 @@ function pageBehind<User>({ headers: { referer } }: Request, visit: Visit<User> 
 }
 
 /** A sign-in page behind a guard redirects to itself forever. */
-function assertNotSignInPage<User>({ paths: { signIn } }: Services<User>, { originalUrl }: Request): void {
-  if (originalUrl.split('?', 1)[0] !== signIn) return
+function assertNotSignInPage<User>({ services, req }: Asking<User>): void {
+  const { signIn } = services.paths
+  if (req.originalUrl.split('?', 1)[0] !== signIn) return
   throw configurationError(
     `\`paths.signIn\`: ${signIn} is behind a guard that needs a signed-in user, so no user could ever sign in. Mount the guard after the sign-in page.`,
   )
-}
-
-/** A visit without the refusals of one: a guard protects pages where no connection is offered as well. */
-async function offeredVisit<User>(services: Services<User>, req: Request, res: Response): Promise<Visit<User> | null> {
-  const connection = await services.source.resolve(req)
-  return connection && requestOrigin(req, connection) !== null ? openVisit(services, req, res) : null
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {

@@ -1,50 +1,41 @@
 import { writeUnlink } from '../accounts/account-writer'
-import type { KnownUser } from '../accounts/guarded-hooks'
 import { hasUnverifiedAddress } from '../accounts/link-identity'
-import { BitbucketSignInError } from '../contract/errors'
 import type { Identity } from '../contract/identity'
 import { configurationError } from '../contract/options'
 import { decideUnlink } from '../decisions/linking'
-import { assertSessionUnchanged, currentUser, loginOf } from '../session/rotate-session'
-import { requireSession } from '../session/session-layer'
+import { assertSessionUnchanged, loginOf } from '../session/rotate-session'
 import { bodyField } from './body'
 import { requireLinkHooks } from './complete-link'
+import type { Visit } from './context'
+import { destinationOf, withReturnTo } from './destination'
 import { finish, type Outcome, readAllowed, refusal } from './finish'
-import { formOf } from './pending-form'
-import { confirmPage, requireRecent } from './recent-sign-in'
-import { sendOn, sendPage } from './reply'
+import { requireRecent } from './recent-sign-in'
+import { formOf, sendOn, sendPage } from './reply'
+import { accountsOf, hooksOf } from './request-hooks'
+import { accountLabel, askedReturnTo, requireSignedIn } from './require-signed-in'
 import { dataOf, sendToBitbucket } from './start'
-import { accountsOf, destinationOf, hooksOf, returnToOf, startAt, type Visit, withReturnTo } from './visit'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, query, services, connection } = visit
+  const { services, connection } = visit
   const current = requireSignedIn(visit, linkPageOf(visit))
   const hooks = hooksOf(visit, 'link')
-  const description = await hooks.describe(current)
+  const label = await accountLabel(hooks, current)
   const identities = (await hooks.listIdentities(current)) ?? []
-  const returnTo = returnToOf(visit, query.returnTo)
-  const back = returnTo ?? services.paths.signedIn
-  const fields = returnTo === null ? {} : { returnTo }
+  const returnTo = askedReturnTo(visit)
   const hasOne = identities.some(({ issuer }) => issuer === connection.issuer)
   const full = hasOne && services.policy.identitiesPerUser === 'one'
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'link',
-      accountLabel: description?.label ?? current.id,
-      // Of every issuer: an identity whose connection is gone or changed hands must stay visible.
-      linked: identities.map(({ issuer, id, profile }) => ({
-        label: profile?.nickname ?? profile?.displayName ?? id,
-        unlink: hooks.has.unlink ? formOf(visit, '/unlink', { ...fields, issuer, id }) : null,
-      })),
-      link: full ? null : formOf(visit, '/link', fields),
-      backHref: back,
-    },
-    connection,
-  )
+  await sendPage(visit, {
+    name: 'link',
+    accountLabel: label,
+    // Of every issuer: an identity whose connection is gone or changed hands must stay visible.
+    linked: identities.map(({ issuer, id, profile }) => ({
+      label: profile?.nickname ?? profile?.displayName ?? id,
+      unlink: hooks.has.unlink ? formOf(visit, '/unlink', { returnTo, issuer, id }) : null,
+    })),
+    link: full ? null : formOf(visit, '/link', { returnTo }),
+    backHref: returnTo ?? services.paths.signedIn,
+  })
 }
 
 /** `POST /link`: starts linking for the user of this session only. */
@@ -55,12 +46,13 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
   requireLinkHooks(hooks)
   const unverified = hasUnverifiedAddress(await hooks.describe(current))
   if (unverified && visit.services.policy.localAddresses === 'verified') throw refusal('email_unverified')
-  startFor(visit, 'link', current)
+  const login = loginOf(visit.req, current)
+  sendToBitbucket(visit, { intent: 'link', returnTo: askedReturnTo(visit), login, data: dataOf(visit) })
 }
 
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
-  const { req, res } = visit
+  const { req } = visit
   const current = requireSignedIn(visit, linkPageOf(visit))
   await requireRecent(visit, current, linkPageOf(visit))
   const accounts = accountsOf(visit, 'link')
@@ -81,7 +73,7 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
     before?.identity.issuer === identity.issuer && before.identity.id === identity.id ? null : before
   const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
   await finish(visit, { accounts, known, identity, signedInWith: null, ...end })
-  sendOn(req, res, 'unlinked', destinationOf(visit, returnToOf(visit, bodyField(req, 'returnTo')), 'unlinked'))
+  sendOn(visit, 'unlinked', destinationOf(visit, askedReturnTo(visit), 'unlinked'))
 }
 
 /** The other identities that still open the account: stored ones of an issuer that no connection serves do not. */
@@ -98,54 +90,7 @@ async function waysIn<User>(
   return others.filter(({ issuer }) => served[issuers.indexOf(issuer)]).map(({ issuer, id }) => ({ issuer, id }))
 }
 
-/** `GET /reauthenticate`: the page whose form confirms the user with Bitbucket. */
-export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, query, services, connection } = visit
-  const current = requireSignedIn(visit)
-  const returnTo = returnToOf(visit, query.returnTo)
-  const description = await hooksOf(visit, 'reauthenticate').describe(current)
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'reauthenticate',
-      accountLabel: description?.label ?? current.id,
-      start: formOf(visit, '/reauthenticate', returnTo === null ? {} : { returnTo }),
-      otherHref: withReturnTo(confirmPage(visit), returnTo),
-      backHref: services.paths.signedIn,
-    },
-    connection,
-  )
-}
-
-/** `POST /reauthenticate`: the same Bitbucket identity again. It proves a session at Bitbucket, not who is at the keyboard. */
-export async function startReauthentication<User>(visit: Visit<User>): Promise<void> {
-  startFor(visit, 'reauthenticate', requireSignedIn(visit))
-}
-
-function startFor<User>(visit: Visit<User>, intent: 'link' | 'reauthenticate', current: KnownUser<User>): void {
-  const returnTo = returnToOf(visit, bodyField(visit.req, 'returnTo'))
-  sendToBitbucket(visit, { intent, returnTo, login: loginOf(visit.req, current), data: dataOf(visit) })
-}
-
-/** The return URL in the query or the form of this request. */
-function askedBy<User>(visit: Visit<User>): string | null {
-  return returnToOf(visit, bodyField(visit.req, 'returnTo') ?? visit.query.returnTo)
-}
-
 /** The link page, with its return URL. */
 function linkPageOf<User>(visit: Visit<User>): string {
-  return withReturnTo(`${visit.connection.basePath}/link`, askedBy(visit))
-}
-
-/** The user of this request; without one, the refusal offers a sign-in that returns to `asked`. */
-export function requireSignedIn<User>(visit: Visit<User>, asked: string | null = askedBy(visit)): KnownUser<User> {
-  const { req, services, about } = visit
-  requireSession(req)
-  about.retry = startAt(visit, asked)
-  const current = currentUser(req, services.userId)
-  if (!current) throw new BitbucketSignInError('not_signed_in', 'This step needs a signed-in user.')
-  about.userId = current.id
-  return current
+  return withReturnTo(`${visit.connection.basePath}/link`, askedReturnTo(visit))
 }

@@ -7,8 +7,9 @@ import { type Counter, type Limits, MAIL_PAUSE_MS } from '../state/limits'
 import type { MailPause, Pending } from '../state/pending-sign-in'
 import { isAlive, now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
+import { tell, type Visit } from './context'
 import { sendOn } from './reply'
-import { contextOf, tell, type Visit } from './visit'
+import { hookContextOf } from './request-hooks'
 
 const MAIL_DEADLINE_MS = 5000
 
@@ -31,7 +32,7 @@ export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending)
     const { pending: mailed } = await mailCode(visit, pending)
     services.pendings.store(req, res, connection.jar, mailed, now())
   }
-  sendOn(req, res, 'pending', `${connection.basePath}/email`)
+  sendOn(visit, 'pending', `${connection.basePath}/email`)
 }
 
 function continues(open: Pending, next: Pending): boolean {
@@ -164,7 +165,7 @@ async function deliver<User>(
         purpose: 'verify-address',
         maskedIdentity: maskIdentity(pending),
         // The app's data is for its hooks; the mailer does not need it.
-        context: contextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
+        context: hookContextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
       }))()
     return (await withDeadline(sending, MAIL_DEADLINE_MS, 'sendEmailCode')) !== false
   } catch (cause) {

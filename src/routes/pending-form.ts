@@ -1,22 +1,19 @@
-import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
-import type { PageForm } from '../contract/pages'
 import { isAdmitted } from '../decisions/connection-levels'
-import { currentUser, loginOf, NOBODY, otherLogin } from '../session/rotate-session'
+import { loginOf, NOBODY, otherLogin } from '../session/rotate-session'
 import type { FoundPending, Pending, PendingStep } from '../state/pending-sign-in'
 import { bodyField } from './body'
+import { type Asking, signedInUser, type Visit } from './context'
+import { destinationOf, startAt } from './destination'
+import { workspaceRequired } from './finish'
 import { sendOn, wantsJson } from './reply'
-import type { Services } from './services'
-import { destinationOf, startAt, type Visit, workspaceRequired } from './visit'
 
 /** The pending sign-in as the app's pages show it; `null` when the signed-in user cannot continue it. */
-export function pendingOf<User>(
-  services: Services<User>,
-  req: Request,
-): { readonly label: string; readonly next: string } | null {
+export function pendingOf<User>(asking: Asking<User>): { readonly label: string; readonly next: string } | null {
+  const { services, req } = asking
   for (const jar of services.jars) {
     const found = services.pendings.read(req, jar)
-    if (!found || !mayContinue(services, req, found.pending)) continue
+    if (!found || !mayContinue(asking, found.pending)) continue
     const { basePath, step, profile } = found.pending
     const page = step === 'address' || step === 'code' ? 'email' : 'continue'
     return { label: profile.displayName, next: `${basePath}/${page}` }
@@ -26,12 +23,12 @@ export function pendingOf<User>(
 
 /** The pending sign-in of this browser by its cookie alone; for pages, which consume nothing. */
 export function readPending<User>(visit: Visit<User>): FoundPending {
-  const { req, services, connection, origin, about } = visit
+  const { req, services, connection, origin } = visit
   const found = services.pendings.read(req, connection.jar)
   if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is pending in this browser.')
   const { pending } = found
-  about.identityId = pending.identity.id
-  about.retry = startAt(visit, pending.returnTo)
+  visit.identityId = pending.identity.id
+  visit.retry = startAt(visit, pending.returnTo)
   // The connection has changed since: the sign-in must start again and be judged again.
   const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
   const otherIssuer = pending.identity.issuer !== connection.issuer
@@ -54,18 +51,14 @@ export async function takeUpPending<User>(visit: Visit<User>, steps: readonly Pe
   const { pending } = found
   const handle = bodyField(visit.req, 'pending')
   if ((handle !== undefined && handle !== pending.handle) || !steps.includes(pending.step)) throw replaced()
-  checkLogin(visit, pending)
+  if (!mayContinue(visit, pending)) throw otherLogin(visit.req, signedInUser(visit))
   if (!(await visit.services.pendings.isCurrent(pending))) throw replaced()
   return found
 }
 
 /** The only allowed change of login: proving begins with no user signed in, and needs one. */
-function mayContinue<User>(services: Services<User>, req: Request, { step, login }: Pending): boolean {
-  return loginOf(req, currentUser(req, services.userId)) === login || (step === 'prove' && login === NOBODY)
-}
-
-function checkLogin<User>({ req, services }: Visit<User>, pending: Pending): void {
-  if (!mayContinue(services, req, pending)) throw otherLogin(req, currentUser(req, services.userId))
+function mayContinue<User>(asking: Asking<User>, { step, login }: Pending): boolean {
+  return loginOf(asking.req, signedInUser(asking)) === login || (step === 'prove' && login === NOBODY)
 }
 
 /**
@@ -75,12 +68,12 @@ function checkLogin<User>({ req, services }: Visit<User>, pending: Pending): voi
 export async function showablePending<User>(visit: Visit<User>): Promise<Pending | null> {
   const { req, res, services, connection } = visit
   const { pending } = readPending(visit)
-  if (mayContinue(services, req, pending)) return pending
-  const current = currentUser(req, services.userId)
+  if (mayContinue(visit, pending)) return pending
+  const current = signedInUser(visit)
   const changed = otherLogin(req, current)
   if (!current || changed.code !== 'session_changed' || wantsJson(req)) throw changed
   await services.pendings.drop(res, connection.jar, pending)
-  sendOn(req, res, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
+  sendOn(visit, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
   return null
 }
 
@@ -94,13 +87,4 @@ function replaced(): BitbucketSignInError {
     'pending_replaced',
     'This page belongs to a sign-in that is finished or was replaced by a newer one.',
   )
-}
-
-/** One of our forms, with the app's own hidden fields and the handle of the pending sign-in, if there is one. */
-export function formOf<User>(
-  { req, services, connection }: Visit<User>,
-  path: string,
-  fields: Record<string, string>,
-): PageForm {
-  return { action: `${connection.basePath}${path}`, fields: { ...services.hiddenFields(req), ...fields } }
 }

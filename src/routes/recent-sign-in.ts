@@ -1,12 +1,14 @@
-import type { Request, RequestHandler } from 'express'
+import type { RequestHandler } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
 import { isRecent } from '../decisions/linking'
 import { stampOf } from '../session/rotate-session'
 import { now } from '../time/clock'
+import type { Asking, Visit } from './context'
+import { askAt } from './destination'
 import { type GuardedRequest, type GuardOptions, guard, type Refused } from './guard'
+import { hooksOf } from './request-hooks'
 import type { Services } from './services'
-import { askAt, hooksOf, type Visit } from './visit'
 
 /** Options of `requireRecentSignIn`. */
 export interface RecentSignInOptions extends GuardOptions {
@@ -16,8 +18,7 @@ export interface RecentSignInOptions extends GuardOptions {
 
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
 export function signedInRecently<User>(
-  services: Services<User>,
-  req: Request,
+  { services, req }: Asking<User>,
   current: KnownUser<User>,
   maxAgeMs?: number,
 ): boolean {
@@ -33,9 +34,9 @@ export function signedInRecently<User>(
  */
 export async function requireRecent<User>(visit: Visit<User>, current: KnownUser<User>, asked: string): Promise<void> {
   const { services, req } = visit
-  if (signedInRecently(services, req, current)) return
+  if (signedInRecently(visit, current)) return
   if (!services.signedInAt && !stampOf(req, current)) warnOfMissingStamp(services)
-  visit.about.retry = askAt(visit, await confirmPageFor(visit, current), asked)
+  visit.retry = askAt(visit, await confirmPageFor(visit, current), asked)
   throw new BitbucketSignInError('recent_sign_in_required', 'This step needs a sign-in of the last 10 minutes.')
 }
 
@@ -68,18 +69,18 @@ export function confirmPage<User>({ services: { paths }, connection }: Visit<Use
 export function requireRecentSignIn<User>(services: Services<User>, options: RecentSignInOptions): RequestHandler {
   const { maxAgeMs } = options
   return guard(services, options, (request) =>
-    signedInRecently(services, request.req, request.current, maxAgeMs) ? null : toConfirm(services, request),
+    signedInRecently(request.context, request.current, maxAgeMs) ? null : toConfirm(request),
   )
 }
 
-function toConfirm<User>({ paths }: Services<User>, { current, visit }: GuardedRequest<User>): Refused {
+function toConfirm<User>({ context, current, visit }: GuardedRequest<User>): Refused {
   return {
     code: 'recent_sign_in_required',
     redirects: true,
     // Without a page to confirm on there is none: the sign-in page may send a signed-in user straight back.
     page: async (askFor) => {
       const opened = await visit()
-      const page = opened ? await confirmPageFor(opened, current) : paths.confirm
+      const page = opened ? await confirmPageFor(opened, current) : context.services.paths.confirm
       return page === undefined ? null : askFor(page)
     },
   }

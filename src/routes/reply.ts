@@ -2,12 +2,10 @@ import type { Request, Response } from 'express'
 import type { ActiveConnection } from '../connections/active-connection'
 import type { Brand } from '../contract/brand'
 import { type BitbucketSignInError, ERROR_STATUS, type ErrorCode } from '../contract/errors'
-import type { Page } from '../contract/pages'
+import type { Page, PageForm } from '../contract/pages'
 import { accentStyle } from '../pages/accent'
 import { PAGE_STYLE_HASH, renderDefaultPage } from '../pages/render'
-import { currentUser } from '../session/rotate-session'
-import type { Services } from './services'
-import type { Visit } from './visit'
+import { type RequestContext, signedInUser, type Visit } from './context'
 
 /** Whether this client wants JSON rather than pages. */
 export function wantsJson(req: Request): boolean {
@@ -43,7 +41,7 @@ export type OutcomeName =
   | 'cancelled'
 
 /** Redirects the browser; a JSON client receives the URL. After a POST the next request is a GET. */
-export function sendOn(req: Request, res: Response, outcome: OutcomeName, next: string): void {
+export function sendOn<User>({ req, res }: RequestContext<User>, outcome: OutcomeName, next: string): void {
   setCommonHeaders(res)
   if (wantsJson(req)) {
     res.status(200).json({ outcome, next })
@@ -60,19 +58,26 @@ type Without<P, Key extends PropertyKey> = P extends unknown ? Omit<P, Key> : ne
 /** A page before texts and brand are chosen. */
 export type PageData = Without<Page, 'texts' | 'brand'>
 
-/** Shows a page; a JSON client gets its data. */
-export async function sendPage<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
-  data: PageData,
-  connection: ActiveConnection | null,
-  status = 200,
-): Promise<void> {
+/** One of our forms, with the app's own hidden fields; a field that is `null` is left out. */
+export function formOf<User>(
+  { req, services, connection }: Visit<User>,
+  path: string,
+  fields: Record<string, string | null>,
+): PageForm {
+  const given = Object.entries(fields).filter((field): field is [string, string] => field[1] !== null)
+  return {
+    action: `${connection.basePath}${path}`,
+    fields: { ...services.hiddenFields(req), ...Object.fromEntries(given) },
+  }
+}
+
+/** Shows a page, with the status of its error; a JSON client gets its data. */
+export async function sendPage<User>(context: RequestContext<User>, data: PageData): Promise<void> {
+  const { services, req, res, connection } = context
+  const error = 'code' in data ? data.code : 'error' in data ? data.error : null
   setCommonHeaders(res)
-  res.status(status)
+  res.status(error === null ? 200 : ERROR_STATUS[error])
   if (wantsJson(req)) {
-    const error = 'error' in data ? data.error : null
     if (error) res.json({ error, message: services.texts(req).errors[error] })
     else res.json({ outcome: data.name, ...data })
     return
@@ -134,62 +139,38 @@ const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** The links of a refusal: `retryHref` retries the step, `null` if that cannot help; `backHref` leaves. */
-function waysOn<User>(
-  services: Services<User>,
-  req: Request,
-  code: ErrorCode,
-  visit: Visit<User> | null,
-  retry: string | null,
-): { retryHref: string | null; backHref: string } {
-  const { signIn, signedIn } = services.paths
-  const basePath = visit?.connection.basePath ?? req.baseUrl
+function waysOn<User>(context: RequestContext<User>, code: ErrorCode): { retryHref: string | null; backHref: string } {
+  const { signIn, signedIn } = context.services.paths
+  const basePath = context.connection?.basePath ?? context.req.baseUrl
   if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: `${basePath}/link` }
-  const again = retry ?? (basePath || '/')
+  const again = context.retry ?? (basePath || '/')
   // A sign-in page may reject signed-in users, or redirect them in a loop.
-  return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(services, req) ? signedIn : signIn }
+  return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(context) ? signedIn : signIn }
 }
 
-function isSignedIn<User>({ userId }: Services<User>, req: Request): boolean {
+function isSignedIn<User>(context: RequestContext<User>): boolean {
   try {
-    return currentUser(req, userId) !== null
+    return signedInUser(context) !== null
   } catch {
     return false
   }
 }
 
 /** Answers a refusal or fault: JSON, the app's own page, or ours. Details for developers go to the log only. */
-export async function sendError<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
-  error: BitbucketSignInError,
-  visit: Visit<User> | null,
-  retry: string | null = visit?.about.retry ?? null,
-): Promise<void> {
-  const { code } = error
-  const { failed } = services.paths
+export async function sendError<User>(context: RequestContext<User>, error: BitbucketSignInError): Promise<void> {
+  const { services, req, res, retry } = context
+  const { code, status } = error
   if (wantsJson(req)) {
     setCommonHeaders(res)
     const next = retry !== null && WITH_NEXT.has(code) ? { next: retry } : {}
-    res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })
+    res.status(status).json({ error: code, message: services.texts(req).errors[code], ...next })
     return
   }
-  const ways = waysOn(services, req, code, visit, retry)
+  const ways = waysOn(context, code)
+  const { failed } = services.paths
   if (failed !== undefined && code !== 'method_not_allowed') {
     const next = ways.retryHref ?? (ABOUT_LINKS.has(code) ? ways.backHref : null)
-    return sendOn(req, res, 'redirect', `${failed}?${new URLSearchParams({ error: code, ...(next && { next }) })}`)
+    return sendOn(context, 'redirect', `${failed}?${new URLSearchParams({ error: code, ...(next && { next }) })}`)
   }
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'error',
-      code,
-      status: ERROR_STATUS[code],
-      ...ways,
-    },
-    visit?.connection ?? null,
-    error.status,
-  )
+  await sendPage(context, { name: 'error', code, status, ...ways })
 }

@@ -6,14 +6,14 @@ import { configurationError } from '../contract/options'
 import { decideMembership, type MembershipRules } from '../decisions/membership'
 import { membershipOf } from '../session/membership-stamp'
 import { now } from '../time/clock'
-import { bodyField } from './body'
+import type { Visit } from './context'
+import { destinationOf, withReturnTo } from './destination'
 import { finish } from './finish'
 import { type GuardOptions, guard, type Refused } from './guard'
-import { requireSignedIn } from './link'
-import { formOf } from './pending-form'
-import { sendOn, sendPage } from './reply'
+import { formOf, sendOn, sendPage } from './reply'
+import { accountsOf, hooksOf } from './request-hooks'
+import { accountPage, askedReturnTo, requireSignedIn } from './require-signed-in'
 import type { Services } from './services'
-import { accountsOf, destinationOf, hooksOf, returnToOf, type Visit, withReturnTo } from './visit'
 
 /** Options of `requireMembership`. */
 export interface MembershipOptions extends GuardOptions {
@@ -37,12 +37,12 @@ export interface MembershipOptions extends GuardOptions {
  */
 export function requireMembership<User>(services: Services<User>, options: MembershipOptions): RequestHandler {
   const { workspaces, maxAgeMs, graceMs } = checkedOptions(options)
-  return guard(services, options, async ({ req, current, visit: open }) => {
+  return guard(services, options, async ({ context, current, visit: open }) => {
     const visit = await open()
     if (!visit) return NO_CONNECTION
     const gate = workspacesOf(visit.connection, workspaces)
     const rules = { workspaces: gate, maxAgeMs, graceMs }
-    const verdict = decideMembership(membershipOf(req, current), rules, visit.connection, now())
+    const verdict = decideMembership(membershipOf(context.req, current), rules, visit.connection, now())
     switch (verdict) {
       case 'confirmed':
         return null
@@ -115,25 +115,15 @@ function workspacesOf({ id, workspaces }: ActiveConnection, asked: readonly stri
 
 /** `GET /membership`: asks the user to confirm with Bitbucket that they are still a member. */
 export async function showMembershipPage<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, query, services, connection } = visit
   const current = requireSignedIn(visit)
-  const returnTo = returnToOf(visit, query.returnTo)
-  const description = await hooksOf(visit, 'reauthenticate').describe(current)
-  const fields = returnTo === null ? {} : { returnTo }
-  const mayGoOn = query[GRACE] === '1' && membershipOf(req, current) !== null
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'membership',
-      accountLabel: description?.label ?? current.id,
-      start: formOf(visit, '/reauthenticate', fields),
-      goOn: mayGoOn ? formOf(visit, '/membership', fields) : null,
-      backHref: services.paths.signedIn,
-    },
-    connection,
-  )
+  const returnTo = askedReturnTo(visit)
+  const mayGoOn = visit.query[GRACE] === '1' && membershipOf(visit.req, current) !== null
+  await sendPage(visit, {
+    name: 'membership',
+    ...(await accountPage(visit, current)),
+    start: formOf(visit, '/reauthenticate', { returnTo }),
+    goOn: mayGoOn ? formOf(visit, '/membership', { returnTo }) : null,
+  })
 }
 
 /**
@@ -141,10 +131,10 @@ export async function showMembershipPage<User>(visit: Visit<User>): Promise<void
  * by its own `graceMs` whether it suffices.
  */
 export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<void> {
-  const { req, res, connection } = visit
+  const { req, connection } = visit
   const current = requireSignedIn(visit)
-  const returnTo = returnToOf(visit, bodyField(req, 'returnTo'))
-  visit.about.retry = withReturnTo(`${connection.basePath}/membership`, returnTo)
+  const returnTo = askedReturnTo(visit)
+  visit.retry = withReturnTo(`${connection.basePath}/membership`, returnTo)
   const stamp = membershipOf(req, current)
   if (!stamp) {
     throw new BitbucketSignInError('membership_unconfirmed', 'Bitbucket has confirmed no membership in this session.')
@@ -153,5 +143,5 @@ export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<vo
   const membership = () => ({ ...stamp, wentOnAt: now() })
   const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
   await finish(visit, { accounts, known: current, identity: stamp.identity, signedInWith: null, ...end })
-  sendOn(req, res, 'continued', destinationOf(visit, returnTo, 'reauthenticated'))
+  sendOn(visit, 'continued', destinationOf(visit, returnTo, 'reauthenticated'))
 }

@@ -1,4 +1,4 @@
-import type { NextFunction, Request, RequestHandler, Response, Router } from 'express'
+import type { NextFunction, RequestHandler, Router } from 'express'
 
 import express = require('express')
 
@@ -7,10 +7,12 @@ import { requireSession } from '../session/session-layer'
 import { readBody } from './body'
 import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
+import { openVisit, RequestContext, tell, type Visit } from './context'
 import { cancel, showContinuePage, submitChoice } from './continue'
 import { answerDirectly } from './direct-routes'
-import { showLinkPage, showReauthenticatePage, startLink, startReauthentication, unlink } from './link'
+import { showLinkPage, startLink, unlink } from './link'
 import { navigationOnly } from './navigation-only'
+import { showReauthenticatePage, startReauthentication } from './reauthenticate'
 import { sendError, sendOn } from './reply'
 import { goOnWithoutBitbucket, showMembershipPage } from './require-membership'
 import { checkSameOrigin } from './same-origin'
@@ -19,7 +21,6 @@ import { showSignInAgainPage, signOutToSignInAgain } from './sign-in-again'
 import { startSignIn } from './start'
 import { warnOfPlace } from './start-place'
 import { resendCode, showEmailPage, submitAddress, verifyCode } from './verify-email'
-import { openVisit, tell, type Visit } from './visit'
 
 type Step<User> = (visit: Visit<User>) => void | Promise<void>
 
@@ -27,8 +28,7 @@ type Step<User> = (visit: Visit<User>) => void | Promise<void>
 export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
   const router = express.Router()
   const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
-  const post = (path: string, step: Step<User>) =>
-    router.post(path, readBody, handler(services, guarded(step)), refuse(services))
+  const post = (path: string, step: Step<User>) => router.post(path, handler(services, guarded(step), openForm))
 
   const start = navigationOnly(startHandler(services, hasBasePath))
   const end = navigationOnly(handler(services, endCallback, openCallback))
@@ -70,8 +70,14 @@ const endCallback = <User>(visit: Visit<User>) => (goesOnElsewhere(visit) ? hand
 /** A refused form leaves its URL in the address bar; reloading it redirects to the page of the form. */
 const backTo =
   (path: string) =>
-  <User>({ req, res, connection }: Visit<User>): void =>
-    sendOn(req, res, 'redirect', `${connection.basePath}${path}`)
+  <User>(visit: Visit<User>): void =>
+    sendOn(visit, 'redirect', `${visit.connection.basePath}${path}`)
+
+/** Reads the form before its connection is looked up. */
+async function openForm<User>(context: RequestContext<User>): Promise<Visit<User>> {
+  await readBody(context)
+  return openVisit(context)
+}
 
 /** Every POST must come from a page of this origin, with a session that can be signed in to. */
 function guarded<User>(step: Step<User>): Step<User> {
@@ -86,34 +92,26 @@ function guarded<User>(step: Step<User>): Step<User> {
 export function handler<User>(
   services: Services<User>,
   step: Step<User>,
-  open: (services: Services<User>, req: Request, res: Response) => Promise<Visit<User>> = openVisit,
+  open: (context: RequestContext<User>) => Promise<Visit<User>> = openVisit,
 ): RequestHandler {
   return async (req, res, next) => {
-    let visit: Visit<User> | null = null
+    const context = new RequestContext(services, req, res)
     try {
-      visit = await open(services, req, res)
-      await step(visit)
+      await step(await open(context))
     } catch (error) {
-      answer(services, req, res, next, error, visit)
+      answer(context, error, next)
     }
   }
 }
 
-function answer<User>(
-  services: Services<User>,
-  req: Request,
-  res: Response,
-  next: NextFunction,
-  error: unknown,
-  visit: Visit<User> | null,
-): void {
+function answer<User>(context: RequestContext<User>, error: unknown, next: NextFunction): void {
+  const { services, req, res } = context
   if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
-  if (visit) tell(visit, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
-  else services.emit?.(withoutVisit(error))
+  tell(context, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
   // The response hides the details from the user, so they must reach the operator here.
   if (error.status >= 500) services.report(error, req)
   if (res.headersSent) return next(error)
-  sendError(services, req, res, error, visit).catch((thrown: unknown) => next(thrownError(thrown)))
+  sendError(context, error).catch((thrown: unknown) => next(thrownError(thrown)))
 }
 
 const UPSTREAM: ReadonlySet<string> = new Set([
@@ -123,15 +121,3 @@ const UPSTREAM: ReadonlySet<string> = new Set([
   'profile_invalid',
   'client_rejected',
 ])
-
-function withoutVisit({ code }: BitbucketSignInError) {
-  const nothing = { connection: null, tenant: null, application: null, userId: null, identityId: null }
-  return { type: 'refused', time: new Date(), ...nothing, code, durationMs: 0, upstream: [] } as const
-}
-
-/** Refusals of the body parser get the same kind of response as all others. */
-function refuse<User>(services: Services<User>) {
-  return (error: unknown, req: Request, res: Response, next: NextFunction): void => {
-    answer(services, req, res, next, error, null)
-  }
-}

@@ -1,5 +1,5 @@
 import { BitbucketSignInError } from '../contract/errors'
-import type { Visit } from './visit'
+import type { Visit } from './context'
 
 /**
  * Only pages of this very origin may POST. `Sec-Fetch-Site` decides if the browser sends it, because under

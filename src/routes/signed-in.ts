@@ -1,13 +1,14 @@
-import type { Request } from 'express'
+import type { KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { stampNewSession } from '../session/recent-stamp'
-import { currentUser, NOBODY } from '../session/rotate-session'
+import { NOBODY } from '../session/rotate-session'
 import type { CookieJar } from '../state/sealed-cookie'
+import { type Asking, openVisit, RequestContext, signedInUser } from './context'
 import { isMatching } from './continue'
+import { returnToOf } from './destination'
 import { readPending } from './pending-form'
-import type { Services } from './services'
-import { hooksOf, openVisit, returnToOf } from './visit'
+import { hooksOf } from './request-hooks'
 
 /** Options of `signedIn`. */
 export interface SignedInOptions {
@@ -22,18 +23,15 @@ export interface SignedInOptions {
  * Completes the app's own sign-in: stamps it, settles a pending sign-in of this browser, and returns the path that was requested
  * before it, or `null`.
  */
-export async function signedIn<User>(
-  services: Services<User>,
-  req: Request,
-  { recent = true }: SignedInOptions,
-): Promise<string | null> {
-  if (!currentUser(req, services.userId)) {
+export async function signedIn<User>(asking: Asking<User>, { recent = true }: SignedInOptions): Promise<string | null> {
+  const { services, req } = asking
+  const current = signedInUser(asking)
+  if (!current) {
     throw configurationError('signedIn: no user is signed in on this request. Call it in the callback of `req.logIn`.')
   }
-  const current = currentUser(req, services.userId)
-  if (recent && current) await stampNewSession(req, current)
-  const asked = services.jars.map((jar) => takeAskedFor(services, req, jar)).find((path) => path !== null) ?? null
-  const settled = await settlePending(services, req)
+  if (recent) await stampNewSession(req, current)
+  const asked = services.jars.map((jar) => takeAskedFor(asking, jar)).find((path) => path !== null) ?? null
+  const settled = await settlePending(asking, current)
   switch (settled.type) {
     case 'continues':
       return settled.path
@@ -44,9 +42,9 @@ export async function signedIn<User>(
   }
 }
 
-function takeAskedFor<User>({ askedFor }: Services<User>, req: Request, jar: CookieJar): string | null {
-  const path = askedFor.read(req, jar)
-  if (req.res) askedFor.clear(req, req.res, jar)
+function takeAskedFor<User>({ services, req }: Asking<User>, jar: CookieJar): string | null {
+  const path = services.askedFor.read(req, jar)
+  if (req.res) services.askedFor.clear(req, req.res, jar)
   return path
 }
 
@@ -59,19 +57,17 @@ type Settled =
  * Only a pending proof survives a sign-in by other means, and only for the account it is about. Everything else belongs
  * to an earlier user of this browser: it must never meet a new sign-in.
  */
-async function settlePending<User>(services: Services<User>, req: Request): Promise<Settled> {
+async function settlePending<User>({ services, req }: Asking<User>, current: KnownUser<User>): Promise<Settled> {
   const { res } = req
   const waits = services.jars.some((jar) => services.pendings.read(req, jar))
   if (!waits || !res) return { type: 'none' }
   try {
-    const visit = await openVisit(services, req, res)
+    const visit = await openVisit(new RequestContext(services, req, res))
     const { pending } = readPending(visit)
     const page = `${visit.connection.basePath}/continue`
-    const current = currentUser(req, services.userId)
     const hooks = hooksOf(visit, 'sign-in', pending)
     const isProof = pending.step === 'prove' && pending.login === NOBODY
-    if (isProof && current && (await isMatching(visit, pending, current, hooks)))
-      return { type: 'continues', path: page }
+    if (isProof && (await isMatching(visit, pending, current, hooks))) return { type: 'continues', path: page }
     await services.pendings.drop(res, visit.connection.jar, pending)
     return { type: 'dropped', page, returnTo: returnToOf(visit, pending.returnTo) }
   } catch (error) {

@@ -4,8 +4,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import { isLoopback } from '../contract/loopback'
 import { isPrivateHost } from '../options/url-rules'
 import { httpsAdvice } from '../session/proxy-advice'
-import type { Services } from './services'
-import type { Visit } from './visit'
+import type { Asking, Visit } from './context'
 
 const warned = new WeakSet<object>()
 
@@ -31,8 +30,7 @@ const reportedHosts = new WeakMap<object, Set<string>>()
  * than the code, so the operator must learn here which host is missing: one warning, one report per host.
  */
 export function originNotAllowed<User>(
-  services: Services<User>,
-  req: Request,
+  { services, req }: Asking<User>,
   { id, origin }: ActiveConnection,
 ): BitbucketSignInError {
   const seen = seenOrigin(req)

@@ -2,8 +2,9 @@ import { beginAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { problemOfData } from '../decisions/app-data'
 import type { BegunTransaction, Start } from '../state/transaction'
+import { tell, type Visit } from './context'
+import { returnToOf } from './destination'
 import { sendOn } from './reply'
-import { returnToOf, tell, type Visit } from './visit'
 
 /** `GET /`: starts a sign-in. Its only parameter is `returnTo`. */
 export function startSignIn<User>(visit: Visit<User>): void {
@@ -18,10 +19,9 @@ export function startSignIn<User>(visit: Visit<User>): void {
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
 export function sendToBitbucket<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): void {
-  const { req, res } = visit
   const { state, codeChallenge } = begin(visit, start)
   tell(visit, 'started')
-  sendOn(req, res, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
+  sendOn(visit, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
 }
 
 /** The app's data for this sign-in. Data that does not fit is refused here, not silently dropped. */

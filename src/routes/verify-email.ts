@@ -1,5 +1,4 @@
-import { resolveSignIn } from '../accounts/resolve-sign-in'
-import { ERROR_STATUS, type ErrorCode } from '../contract/errors'
+import type { ErrorCode } from '../contract/errors'
 import type { Profile } from '../contract/identity'
 import { isAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, matchesCode } from '../state/email-code'
@@ -8,11 +7,11 @@ import { randomHandle } from '../state/random'
 import { isAlive } from '../time/clock'
 import { bodyField } from './body'
 import { finishSignIn } from './complete-sign-in'
-import { confirmedMembership } from './finish'
+import { tell, type Visit } from './context'
 import { bindingOf, codeState, mailCode } from './mail-code'
-import { finishPending, formOf, showablePending, takeUpPending } from './pending-form'
-import { sendOn, sendPage } from './reply'
-import { accountsOf, policyOf, tell, type Visit } from './visit'
+import { finishPending, showablePending, takeUpPending } from './pending-form'
+import { formOf, sendOn, sendPage } from './reply'
+import { accountsOf } from './request-hooks'
 
 const MAX_WRONG_CODES_PER_DAY = 30
 
@@ -24,7 +23,7 @@ export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
   const pending = await showablePending(visit)
   if (!pending) return
   if (pending.step !== 'address' && pending.step !== 'code') {
-    return sendOn(visit.req, visit.res, 'pending', `${visit.connection.basePath}/continue`)
+    return sendOn(visit, 'pending', `${visit.connection.basePath}/continue`)
   }
   await sendEmailPage(visit, pending, null)
 }
@@ -65,7 +64,7 @@ async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, ca
   // The refusal of a second click must not restore the cookie from before the first one's email: if an email is
   // known to have been requested, `mailCode` returns the record unchanged.
   if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
-  if (outcome === 'sent') return sendOn(req, res, 'pending', `${connection.basePath}/email`)
+  if (outcome === 'sent') return sendOn(visit, 'pending', `${connection.basePath}/email`)
   await sendEmailPage(visit, pending, outcome)
 }
 
@@ -86,17 +85,15 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   const proven = { level: pending.typed ? 'typed' : 'code', address: email.address } as const
   const accounts = accountsOf(visit, 'sign-in', pending)
   const subject = { identity, profile: withAddress(pending, email.address), email: proven }
-  const resolution = await resolveSignIn(subject, accounts, policyOf(visit))
   await finishSignIn(visit, {
     subject,
     accounts,
-    resolution,
     carried: pending,
     // If it has to wait again, that is a new record: this one is consumed.
     pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,
     carry: { keys: visit.services.keep },
-    membership: confirmedMembership(identity, pending.workspaces, startedAt),
+    confirmedAt: startedAt,
   })
 }
 
@@ -125,28 +122,19 @@ async function sendEmailPage<User>(
   error: ErrorCode | null,
   typedAddress = '',
 ): Promise<void> {
-  const { req, res, services, connection } = visit
   const handle = { pending: pending.handle }
   const { displayName } = pending.profile
   const common = { displayName, error, typedAddress, cancel: formOf(visit, '/cancel', handle) }
   const address = formOf(visit, '/email/address', handle)
-  const status = error ? ERROR_STATUS[error] : 200
   if (pending.step === 'address') {
-    return sendPage(services, req, res, { name: 'email-address', ...common, submit: address }, connection, status)
+    return sendPage(visit, { name: 'email-address', ...common, submit: address })
   }
-  await sendPage(
-    services,
-    req,
-    res,
-    {
-      name: 'email-code',
-      ...common,
-      ...codeState(pending),
-      verify: formOf(visit, '/email/verify', handle),
-      resend: formOf(visit, '/email/code', handle),
-      changeAddress: pending.typed ? address : null,
-    },
-    connection,
-    status,
-  )
+  await sendPage(visit, {
+    name: 'email-code',
+    ...common,
+    ...codeState(pending),
+    verify: formOf(visit, '/email/verify', handle),
+    resend: formOf(visit, '/email/code', handle),
+    changeAddress: pending.typed ? address : null,
+  })
 }

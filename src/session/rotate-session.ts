@@ -3,7 +3,6 @@ import type { Request } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { now } from '../time/clock'
 import {
   type AppSession,
   asApp,
@@ -358,11 +357,6 @@ function abandonSession(req: Request): void {
   asApp(req)[asApp(req)._userProperty ?? 'user'] = null
   asApp(req).session = null
   asApp(req).sessionID = undefined
-}
-
-/** The time of a sign-in as it is stamped. */
-export function stampNow(): number {
-  return now()
 }
 
 function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {

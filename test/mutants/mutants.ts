@@ -199,7 +199,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'hand-over: whose answers the central callback takes is not compared',
-    'receivedParameters()',
+    'routes/callback.ts received()',
     'if (handedOver.server !== connection.server) {',
     'if (false) {',
     OWN,
@@ -278,8 +278,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'start: parameters of the request reach Bitbucket',
     'sendToBitbucket()',
-    "sendOn(req, res, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))",
-    "sendOn(req, res, 'redirect', `${visit.connection.authorizationLocation(state, codeChallenge)}&${req.url.split('?')[1] ?? ''}`)",
+    "sendOn(visit, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))",
+    "sendOn(visit, 'redirect', `${visit.connection.authorizationLocation(state, codeChallenge)}&${visit.req.url.split('?')[1] ?? ''}`)",
     STA,
   ),
   mutant(
@@ -588,8 +588,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'errors: JSON tells the message',
     'sendError()',
-    'res.status(error.status).json({ error: code, message: services.texts(req).errors[code], ...next })',
-    'res.status(error.status).json({ error: code, message: error.message, stack: error.stack, ...next })',
+    'res.status(status).json({ error: code, message: services.texts(req).errors[code], ...next })',
+    'res.status(status).json({ error: code, message: error.message, stack: error.stack, ...next })',
     'injection',
   ),
   mutant(
@@ -1163,8 +1163,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'post: pending login not compared',
     'takeUpPending()',
-    '  checkLogin(visit, pending)\n',
-    '  void checkLogin\n',
+    'if (!mayContinue(visit, pending)) throw otherLogin(visit.req, signedInUser(visit))\n',
+    'void [mayContinue, otherLogin]\n',
     'linking',
   ),
   mutant(
@@ -1177,8 +1177,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'link: recent sign-in off',
     'requireRecent()',
-    '  if (signedInRecently(services, req, current)) return\n',
-    '  if (signedInRecently(services, req, current) || current) return\n',
+    '  if (signedInRecently(visit, current)) return\n',
+    '  if (signedInRecently(visit, current) || current) return\n',
     'linking',
   ),
   mutant(
@@ -1427,8 +1427,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'switch: the old session lives on',
     'chooseSwitch()',
-    "  if (resolution.type === 'wait') await signOut(visit.req)\n",
-    '  void signOut\n',
+    '      await signOut(visit.req)\n',
+    '      void signOut\n',
     'codes',
   ),
   mutant(
@@ -1865,7 +1865,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'guard: a sign-in page may be guarded',
     'routes/guard.ts',
-    "if (isPage && code === 'not_signed_in') assertNotSignInPage(services, req)",
+    "if (isPage && code === 'not_signed_in') assertNotSignInPage(context)",
     'void assertNotSignInPage',
     GUARDS,
   ),
@@ -1935,8 +1935,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'membership: as old as the code, not as the answer of Bitbucket',
     'routes/verify-email.ts',
-    'membership: confirmedMembership(identity, pending.workspaces, startedAt)',
-    'membership: confirmedMembership(identity, pending.workspaces, Math.max(startedAt, Date.now()))',
+    'confirmedAt: startedAt',
+    'confirmedAt: Math.max(startedAt, Date.now())',
     'membership',
   ),
   mutant(
@@ -2016,8 +2016,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'own sign-in: what waits meets anyone who signs in',
     'settlePending()',
-    'if (isProof && current && (await isMatching(visit, pending, current, hooks)))',
-    'if (isProof && current)',
+    'if (isProof && (await isMatching(visit, pending, current, hooks)))',
+    'if (isProof)',
     'SGN-02',
   ),
   mutant(
@@ -2030,7 +2030,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'pending: a page shows it to another user',
     'showablePending()',
-    'if (mayContinue(services, req, pending)) return pending',
+    'if (mayContinue(visit, pending)) return pending',
     'if (mayContinue) return pending',
     'SGN-02',
   ),
@@ -2057,7 +2057,13 @@ export const MUTANTS: readonly Mutant[] = [
     'opened.payload',
     'SGN-03',
   ),
-  mutant('asked-for: used again', 'takeAskedFor()', 'if (req.res) askedFor.clear(req, req.res, jar)\n', '', 'SGN-03'),
+  mutant(
+    'asked-for: used again',
+    'takeAskedFor()',
+    'if (req.res) services.askedFor.clear(req, req.res, jar)\n',
+    '',
+    'SGN-03',
+  ),
   mutant(
     'led home: without end',
     'leadsHome()',
@@ -2113,7 +2119,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('data: what JSON leaves out of objects', 'isPlainObject()', ' && hasOnlyMembers(value)', '', 'TRV-02'),
   mutant('data: what JSON leaves out of arrays', 'isPlainArray()', ' && hasOnlyMembers(value)', '', 'TRV-02'),
   mutant('data: what JSON drops', 'problemOfJson()', 'return `a ${typeof value} is not JSON`', 'return null', 'TRV-02'),
-  mutant('data: hooks can change it', 'contextOf()', 'frozen({ data }).data', 'data', 'TRV-03'),
+  mutant('data: hooks can change it', 'hookContextOf()', 'frozen({ data }).data', 'data', 'TRV-03'),
   mutant(
     'second pass: any identity',
     'endedBefore()',

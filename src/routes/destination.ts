@@ -1,0 +1,47 @@
+import type { SignInHow } from '../contract/hooks'
+import { parseReturnTo } from '../decisions/return-to'
+import type { Visit } from './context'
+
+/** A return URL that is safe to store and to redirect to. */
+export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
+  return parseReturnTo(value, { basePath: connection.basePath, signInPath: services.paths.signIn }) ?? null
+}
+
+/** The outcome of a flow, for the page that it ends on. */
+export type FlowEnd = SignInHow | 'unlinked' | 'reauthenticated'
+
+const SHOWN: Partial<Record<FlowEnd, string>> = { signed_up: 'signed-up', linked: 'linked', unlinked: 'unlinked' }
+
+/** Where a flow ends: its return URL, checked again, otherwise the app's page. */
+export function destinationOf<User>(visit: Visit<User>, returnTo: string | null, end: FlowEnd): string {
+  const { paths, outcomeParameter } = visit.services
+  const path = returnToOf(visit, returnTo) ?? (end === 'signed_up' ? paths.signedUp : paths.signedIn)
+  const shown = SHOWN[end]
+  return outcomeParameter === undefined || shown === undefined ? path : withParameter(path, outcomeParameter, shown)
+}
+
+/** The path, byte for byte, with one more parameter before its fragment. */
+function withParameter(path: string, name: string, value: string): string {
+  const [, before = '', fragment = ''] = /^([^#]*)(#.*)?$/s.exec(path) ?? []
+  return `${before}${before.includes('?') ? '&' : '?'}${name}=${value}${fragment}`
+}
+
+/** One of our pages or the app's, with the requested page as `returnTo`. */
+export function withReturnTo(page: string, returnTo: string | null): string {
+  return returnTo === null ? page : `${page}?returnTo=${encodeURIComponent(returnTo)}`
+}
+
+/** Where this sign-in starts again and ends at the same page. */
+export function startAt<User>({ connection }: Visit<User>, returnTo: string | null): string {
+  return withReturnTo(connection.basePath || '/', returnTo)
+}
+
+/** A page of the app on which the user signs in or confirms; the requested page is also kept in a cookie. */
+export function askAt<User>(visit: Visit<User>, page: string, asked: string): string {
+  const { req, res, services, connection } = visit
+  const path = asked.split('?', 1)[0]
+  // Our pages that no link from outside may name; only our own steps ask for them.
+  const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
+  if (isOurs || returnToOf(visit, asked) !== null) services.askedFor.remember(req, res, connection.jar, asked)
+  return withReturnTo(page, asked)
+}

@@ -1,0 +1,54 @@
+import type { Accounts } from '../accounts/account-writer'
+import { frozen, type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
+import { withoutVerifiedAddresses } from '../accounts/unverified-addresses'
+import type { HookContext, Intent } from '../contract/hooks'
+import type { SignInPolicy } from '../contract/policy'
+import type { WorkspaceMembership } from '../contract/tokens'
+import { tell, type Visit } from './context'
+
+/** What a sign-in passes to the hooks besides the identity. */
+export interface Carried {
+  readonly workspaces: readonly WorkspaceMembership[]
+  readonly data?: unknown
+}
+
+const NOTHING: Carried = { workspaces: [] }
+
+/** The app's hooks, guarded for this request. */
+export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): GuardedHooks<User> {
+  const { req, services } = visit
+  const access = { idOf: services.userId, reread: services.reread }
+  const hooks = guardHooks(services.accounts, access, { req, context: hookContextOf(visit, intent, carried) })
+  return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
+}
+
+/** The account writer's inputs for this request. */
+export function accountsOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): Accounts<User> {
+  return {
+    hooks: hooksOf(visit, intent, carried),
+    changed: (change, who) => tell(visit, change, who),
+    report: (error) => visit.services.report(error, visit.req),
+  }
+}
+
+/** The context of a hook call. */
+export function hookContextOf<User>(
+  { connection, origin }: Visit<User>,
+  intent: Intent,
+  { workspaces, data }: Carried,
+): HookContext {
+  return Object.freeze({
+    connection: connection.id,
+    tenant: connection.tenant,
+    application: connection.application,
+    origin,
+    intent,
+    workspaces: Object.freeze(workspaces.map((each) => Object.freeze({ ...each }))),
+    data: data === undefined ? undefined : frozen({ data }).data,
+  })
+}
+
+/** The effective policy of this connection. */
+export function policyOf<User>({ services: { policy }, connection: { signUp } }: Visit<User>): SignInPolicy {
+  return policy.signUp === signUp ? policy : { ...policy, signUp }
+}
