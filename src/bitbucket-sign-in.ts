@@ -2,55 +2,33 @@ import type { RequestListener } from 'node:http'
 import type { Request, RequestHandler, Response, Router } from 'express'
 import type { Strategy } from 'passport'
 import { defaultUserId } from './accounts/guarded-hooks'
-import { refreshTokens as refresh } from './bitbucket/exchange'
 import { createTransport } from './bitbucket/transport'
-import { type ActiveConnection, activateConnection, basePathOf, requestOrigin } from './connections/active-connection'
+import { type CallbackRegistration, callbackRegistrations } from './connections/callback-registrations'
 import { connectionSource } from './connections/connection-source'
-import { brandProblem } from './contract/brand'
-import { BitbucketSignInError } from './contract/errors'
+import { tokenRefresh } from './connections/token-refresh'
 import { undisturbed } from './contract/events'
-import type { LimiterFactory } from './contract/limiter'
-import { type BitbucketSignInOptions, type Connection, configurationError } from './contract/options'
-import type { RenderPage } from './contract/pages'
-import { Secret } from './contract/secret'
-import { english, mergeTexts, type Texts } from './contract/texts'
+import type { BitbucketSignInOptions, Connection } from './contract/options'
 import type { Tokens } from './contract/tokens'
-import { parseReturnTo } from './decisions/return-to'
 import type { DoctorOptions } from './doctor/examine'
 import type { DoctorReport } from './doctor/finding'
+import { appPages } from './options/app-pages'
+import { atOnce } from './options/at-once'
+import { warnOfSetup } from './options/setup-warnings'
 import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
-import { renderButton } from './pages/button'
 import { PluginStrategy } from './passport/plugin-strategy'
 import { forgetBrowser } from './routes/forget'
 import { type GuardOptions, guard } from './routes/guard'
 import { navigationOnly } from './routes/navigation-only'
+import { button, offeredConnection } from './routes/offered'
 import { pendingOf } from './routes/pending-form'
 import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
 import { type MembershipOptions, requireMembership } from './routes/require-membership'
 import { createRouter, startHandler } from './routes/router'
 import type { Services } from './routes/services'
 import { type SignedInOptions, signedIn } from './routes/signed-in'
-import { originNotAllowed } from './routes/start-place'
 import { userReader } from './session/user-reader'
-import { createAskedFor } from './state/asked-for'
-import { deriveKeys, type KeyPurpose } from './state/keys'
-import { createLimits, memoryLimiter } from './state/limits'
-import { createPendingSignIns } from './state/pending-sign-in'
-import { cookieJar } from './state/sealed-cookie'
-import { createSecondPasses } from './state/second-pass'
-import { createTransactions } from './state/transaction'
-import { ExchangeDeadline, withDeadline } from './time/deadline'
-
-/** What to register at Bitbucket: one callback URL for one OAuth client. */
-export interface CallbackRegistration {
-  readonly callbackURL: string
-  readonly clientID: string
-  /** Id of the connection. */
-  readonly connection: string
-  readonly tenant: string | null
-  /** The origins whose sign-ins end through this callback. */
-  readonly origins: readonly string[]
-}
+import { createFlowState } from './state/flow-state'
+import { chooseLimiter } from './state/memory-limiter'
 
 /** A complete "Sign in with Bitbucket", made by {@link bitbucketSignIn}. */
 export interface BitbucketSignIn {
@@ -166,140 +144,47 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   // Inside, what the app put into `data` is opaque.
   const options = parseOptions(given as BitbucketSignInOptions<User>)
   const services = createServices(options)
-  warnOfMissingHooks(options)
-  warnOfLoop(options)
+  warnOfSetup(options)
   const router = createRouter(services, options.basePath !== undefined)
-  const start = navigationOnly(startHandler(services, true))
   const strategy = new PluginStrategy(services)
-  const inFlight = new Map<string, Promise<Tokens>>()
-
-  /** The connection whose button is to be shown, `null` = none. */
-  async function shown(req: Request): Promise<ActiveConnection | null> {
-    try {
-      const connection = await services.source.resolve(req)
-      if (!connection?.visible) return null
-      if (requestOrigin(req, connection) !== null) return connection
-      // The page has other ways to sign in; that the button is missing there must not stay unnoticed.
-      originNotAllowed({ services, req }, connection)
-      return null
-    } catch (error) {
-      if (!(error instanceof BitbucketSignInError)) throw error
-      services.report(error, req)
-      return null
-    }
-  }
-
+  const { name, source, upstream } = services
+  const refreshTokens = tokenRefresh({ name, basePath: options.basePath, source, ...upstream })
   return {
     router,
-    start,
     strategy,
-
-    async offered(req) {
-      return (await shown(req)) !== null
-    },
-
-    async button(req, { returnTo, ...looks } = {}) {
-      const connection = await shown(req)
-      if (!connection) return ''
-      const rules = { basePath: connection.basePath, signInPath: services.paths.signIn }
-      const path = parseReturnTo(returnTo, rules)
-      const href = `${connection.basePath || '/'}${path === undefined ? '' : `?returnTo=${encodeURIComponent(path)}`}`
-      return renderButton({ href, texts: services.texts(req), ...looks })
-    },
-
-    async callbackURLs() {
-      // A tenant that inherits client and callback needs no registration of its own, but may bring origins.
-      const registrations = new Map<string, CallbackRegistration>()
-      const { connections, failures } = await services.source.list()
-      for (const { tenant, error } of failures) warnOfTenant(tenant, error)
-      for (const { callbackURL, clientID, id: connection, tenant, origins } of connections) {
-        const key = `${clientID} ${callbackURL}`
-        const first = registrations.get(key) ?? { callbackURL, clientID, connection, tenant, origins: [] }
-        registrations.set(key, { ...first, origins: [...new Set([...first.origins, ...origins])] })
-      }
-      return [...registrations.values()]
-    },
-
+    start: navigationOnly(startHandler(services, true)),
+    offered: async (req) => (await offeredConnection({ services, req })) !== null,
+    button: (req, buttonOptions = {}) => button({ services, req }, buttonOptions),
+    callbackURLs: () => callbackRegistrations(source),
     pending: (req) => pendingOf({ services, req }),
-
     forget: (req, res) => forgetBrowser({ services, req, res }),
-
-    async signedIn(req, signedInOptions = {}) {
-      return signedIn({ services, req }, signedInOptions)
-    },
-
+    signedIn: (req, signedInOptions = {}) => signedIn({ services, req }, signedInOptions),
     requireSignedIn: (guardOptions = {}) => guard(services, guardOptions, () => null),
-
     requireMembership: (membership) => requireMembership(services, membership),
-
-    requireRecentSignIn(recent = {}) {
-      return requireRecentSignIn(services, recent)
-    },
-
-    async refreshTokens({ refreshToken, tenant = null, connection }) {
-      const client = connection
-        ? activateConnection(connection, { name: services.name, basePath: options.basePath })
-        : await registeredClient(services, tenant)
-      const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
-      let running = inFlight.get(key)
-      if (!running) {
-        const deadline = new ExchangeDeadline(services.timeoutMs, undefined)
-        const exchange = { transport: services.transport, deadline, timings: [] }
-        running = refresh(exchange, client, refreshToken).finally(() => {
-          deadline.end()
-          inFlight.delete(key)
-        })
-        inFlight.set(key, running)
-      }
-      return running
-    },
-
+    requireRecentSignIn: (recent = {}) => requireRecentSignIn(services, recent),
+    refreshTokens,
     async doctor(app, doctorOptions) {
       // Loaded on use: a production start never runs it.
       const { examine } = require('./doctor/examine') as typeof import('./doctor/examine')
       return examine({ options, services, router, strategy }, app, doctorOptions)
     },
-
-    close: () => services.transport.close(),
+    close: () => upstream.transport.close(),
   }
-}
-
-async function registeredClient<User>(services: Services<User>, tenant: string | null): Promise<ActiveConnection> {
-  const client = await services.source.registered(tenant)
-  if (client) return client
-  if (client === undefined) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
-  throw new BitbucketSignInError(
-    'connection_unavailable',
-    'refreshTokens: this tenant has no connection. Disconnect its tokens, or restore the connection.',
-  )
-}
-
-/** The others can still be registered; the doctor reports the same as a problem. */
-function warnOfTenant(tenant: string | null, error: unknown): void {
-  const message = error instanceof Error ? error.message : String(error)
-  process.emitWarning(`callbackURLs: tenant "${tenant}" is left out. ${message}`, 'BitbucketSignInWarning')
 }
 
 /** The one place where everything is made. */
 function createServices<User>(options: ResolvedOptions<User>): Services<User> {
-  const { name, accounts, paths, policy, http } = options
-  const secrets = options.secrets.map((secret) => new Secret(secret))
-  const keys = (purpose: KeyPurpose) => deriveKeys(secrets, name, purpose)
-  const limits = createLimits(name, limiterOf(options.limiter))
-  const transport = createTransport(http)
+  const { name, basePath, tenantClients, accounts, paths, policy, http, secrets } = options
   const report = undisturbed(options.onError ?? ((error) => console.error(error)))
   return {
     name,
-    source: connectionSource(options.connection, {
-      name,
-      basePath: options.basePath,
-      tenantClients: options.tenantClients,
-      report,
-    }),
-    accounts,
-    userId: options.userId ? atOnce('userId', options.userId) : defaultUserId,
-    reread: userReader(options.passport),
-    signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
+    source: connectionSource(options.connection, { name, basePath, tenantClients, report }),
+    users: {
+      hooks: accounts,
+      idOf: options.userId ? atOnce('userId', options.userId) : defaultUserId,
+      reread: userReader(options.passport),
+      signedInAt: options.signedInAt && atOnce('signedInAt', options.signedInAt),
+    },
     sendEmailCode: options.sendEmailCode,
     policy: {
       ...policy,
@@ -311,139 +196,10 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
     data: options.data && atOnce('data', options.data),
     outcomeParameter: options.outcomeParameter,
     keep: options.session.keep,
-    keys: { handOver: keys('hand-over'), code: keys('code') },
-    transactions: createTransactions(
-      { seal: keys('transaction'), verifier: keys('verifier'), state: keys('state') },
-      limits,
-    ),
-    pendings: createPendingSignIns(keys('pending'), limits),
-    askedFor: createAskedFor(keys('asked-for')),
-    secondPasses: createSecondPasses(keys('second-pass')),
-    limits,
-    transport,
-    timeoutMs: http.timeoutMs,
-    jars: [cookieJar(name, true), cookieJar(name, false)],
-    texts: textsOf(options.texts),
-    brand: brandOf(options.brand, report),
-    renderPage: options.renderPage && checkedPages(options.renderPage),
-    hiddenFields: oncePerRequest(options.hiddenFields ? atOnce('hiddenFields', options.hiddenFields) : () => ({})),
+    state: createFlowState(secrets, name, chooseLimiter(options.limiter)),
+    pages: appPages(options, report),
+    upstream: { transport: createTransport(http), timeoutMs: http.timeoutMs },
     emit: options.onEvent && undisturbed(options.onEvent),
     report,
   }
-}
-
-/**
- * In one process memory counts well; in several, each would count by itself, and a handle could be used once in each.
- * Cluster workers and PM2 are recognised; other ways of starting several cannot be seen from here.
- */
-function limiterOf(limiter: LimiterFactory | 'memory' | undefined): LimiterFactory {
-  if (typeof limiter === 'function') return limiter
-  if (limiter === undefined && (isClusterWorker() || process.env.pm_id !== undefined)) {
-    throw configurationError(
-      "bitbucketSignIn: this is one of several processes (cluster or PM2), and `limiter` is not given. Give one on PostgreSQL or Redis, or `limiter: 'memory'` if only one process serves this site.",
-    )
-  }
-  return memoryLimiter
-}
-
-/** Every worker has a channel to its primary process; without one, loading the module would be 2 ms for nothing. */
-const isClusterWorker = () =>
-  process.send !== undefined && (require('node:cluster') as typeof import('node:cluster').default).isWorker
-
-/** One answer for all forms of a page: a guard that makes a new token at each call takes only the last one. */
-function oncePerRequest(hiddenFields: Services<never>['hiddenFields']): Services<never>['hiddenFields'] {
-  const given = new WeakMap<Request, Readonly<Record<string, string>>>()
-  return (req) => {
-    const fields = given.get(req) ?? hiddenFields(req)
-    given.set(req, fields)
-    return fields
-  }
-}
-
-function textsOf(texts: BitbucketSignInOptions<never>['texts']): (req: Request) => Texts {
-  if (typeof texts === 'function') {
-    const chosen = atOnce('texts', texts)
-    return (req) => mergeTexts(english, chosen(req))
-  }
-  const merged = mergeTexts(english, texts)
-  return () => merged
-}
-
-/** A page is worth more than its looks: what a function gets wrong is reported, and the page goes without a brand. */
-function brandOf(
-  brand: BitbucketSignInOptions<never>['brand'],
-  report: Services<never>['report'],
-): Services<never>['brand'] {
-  if (typeof brand !== 'function') {
-    const problem = brand === undefined ? null : brandProblem(brand)
-    if (problem !== null) throw configurationError(problem)
-    const fixed = brand ? Object.freeze({ ...brand }) : null
-    return () => fixed
-  }
-  const chosen = atOnce('brand', brand)
-  return (req) => {
-    try {
-      const given = chosen(req)
-      const problem = given === null ? null : brandProblem(given)
-      if (problem === null) return given
-      report(configurationError(problem), req)
-    } catch (cause) {
-      report(configurationError('`brand` threw; see `cause`.', cause), req)
-    }
-    return null
-  }
-}
-
-/** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */
-function atOnce<Asked extends unknown[], Answer>(
-  name: string,
-  given: (...asked: Asked) => Answer,
-): (...asked: Asked) => Answer {
-  return (...asked) => {
-    const answer = given(...asked)
-    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
-    Promise.resolve(answer).catch(() => {})
-    throw configurationError(
-      `${name}: it must answer at once and gave a promise. Have ready what it needs, for example on \`req.user\`.`,
-    )
-  }
-}
-
-const PAGE_DEADLINE_MS = 15_000
-
-/** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
-function checkedPages(renderPage: RenderPage): RenderPage {
-  return async (name, page) => {
-    const given = Promise.resolve(renderPage(name, page))
-    const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
-    if (typeof html === 'string') return html
-    if (html === undefined || html === null) return undefined
-    throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
-  }
-}
-
-function warnOfMissingHooks<User>({ accounts }: BitbucketSignInOptions<User>): void {
-  const missing = (['listIdentities', 'describeUser'] as const).filter((name) => !accounts[name])
-  if (missing.length > 0) {
-    process.emitWarning(
-      `accounts: without ${missing.join(' and ')}, a person whose address belongs to an existing account is refused (account_exists) instead of being linked or asked to prove it.`,
-      'BitbucketSignInWarning',
-    )
-  }
-  if (accounts.updateProfile && !accounts.listIdentities) {
-    process.emitWarning(
-      'accounts: updateProfile is never called without listIdentities, whose profiles it is compared with.',
-      'BitbucketSignInWarning',
-    )
-  }
-}
-
-/** Warns about a redirect loop when the router is mounted at `/`. */
-function warnOfLoop<User>({ connection, basePath, paths }: ResolvedOptions<User>): void {
-  if (typeof connection === 'function' || basePathOf(connection, basePath) !== '') return
-  if (paths.signedIn !== '/') return
-  process.emitWarning(
-    'paths: a router at `/` starts a sign-in there, and a sign-in ends at `/` too, which begins the next one. Set `paths.signedIn`, unless the app answers `/` before the router.',
-    'BitbucketSignInWarning',
-  )
 }

@@ -2,7 +2,8 @@
 
 export { type UniqueViolation, uniqueViolation } from './accounts/unique-violation'
 export type { JsonObject } from './bitbucket/read-answer'
-export { type BitbucketSignIn, bitbucketSignIn, type CallbackRegistration } from './bitbucket-sign-in'
+export { type BitbucketSignIn, bitbucketSignIn } from './bitbucket-sign-in'
+export type { CallbackRegistration } from './connections/callback-registrations'
 export type { KeyedResolver } from './connections/connection-source'
 export { type ConnectionsOptions, connections, type TenantSource } from './connections/tenants'
 export type { Brand } from './contract/brand'

@@ -10,7 +10,7 @@ import {
   scopesOf,
 } from '../contract/options'
 import { Secret } from '../contract/secret'
-import { type BasePath, parseConnection, type ResolvedConnection } from '../options/connection-options'
+import { type BasePath, basePathOf, parseConnection, type ResolvedConnection } from '../options/connection-options'
 import { type CookieJar, cookieJar } from '../state/sealed-cookie'
 
 /** A validated connection with everything derived from it precomputed. Frozen. */
@@ -103,11 +103,6 @@ function digestOf(resolved: ResolvedConnection, issuer: string): string {
   const { authorizationURL, tokenURL, apiURL } = endpoints
   const parts = [id, tenant, application, issuer, clientID, callbackURL, authorizationURL, tokenURL, apiURL]
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22)
-}
-
-/** Public path of the router, without trailing slash; `''` is the root. */
-export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, basePath: BasePath): string {
-  return withoutSlash(basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, ''))
 }
 
 /**

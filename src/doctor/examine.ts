@@ -49,7 +49,7 @@ export async function examine<User>(
   const findings: DoctorFinding[] = [
     ...installationFindings(process.cwd()),
     ...listed.failures.map(({ tenant, error }) => tenantFinding(tenant, error)),
-    ...(await setUpFindings(options as never, services.limits, strategy, connections)),
+    ...(await setUpFindings(options as never, services.state.limits, strategy, connections)),
   ]
   const [first] = connections
   if (typeof app !== 'function') {
@@ -71,7 +71,7 @@ export async function examine<User>(
   }
   if (bitbucket) {
     for (const each of distinctClients(connections)) {
-      findings.push(...(await upstreamFindings(services.transport, each)))
+      findings.push(...(await upstreamFindings(services.upstream.transport, each)))
     }
   }
   return reportOf(findings)

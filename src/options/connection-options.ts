@@ -125,6 +125,11 @@ export type ResolvedConnection = ReturnType<ReturnType<typeof connectionSchema>[
 /** The option `basePath`; `null` when there is no router, so that any path may be the callback. */
 export type BasePath = string | null | undefined
 
+/** Public path of the router, without trailing slash; `''` is the root. */
+export function basePathOf({ callbackURL }: Pick<Connection, 'callbackURL'>, basePath: BasePath): string {
+  return (basePath ?? new URL(callbackURL).pathname.replace(/\/callback$/, '')).replace(/\/+$/, '')
+}
+
 /**
  * Checks a connection and fills in its defaults. `givenTo` names what has to be fixed, when that is not `connection`.
  */

@@ -11,11 +11,10 @@ import {
 } from '../connections/authorization'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { Secret } from '../contract/secret'
 import { english } from '../contract/texts'
-import { deriveKeys, type KeyPurpose } from '../state/keys'
-import { createLimits, memoryLimiter } from '../state/limits'
-import { createTransactions, type Transactions } from '../state/transaction'
+import { startedState } from '../state/flow-state'
+import { memoryLimiter } from '../state/memory-limiter'
+import type { Transactions } from '../state/transaction'
 import {
   type OAuth2Members,
   oauth2Members,
@@ -145,10 +144,7 @@ function partsOf(
   name: string,
   connection: ActiveConnection,
 ): StrategyParts {
-  const keys = (purpose: KeyPurpose) => deriveKeys([new Secret(clientSecret)], name, purpose)
-  const limits = createLimits(name, typeof limiter === 'function' ? limiter : memoryLimiter)
-  const rings = { seal: keys('transaction'), verifier: keys('verifier'), state: keys('state') }
-  const transactions = createTransactions(rings, limits)
+  const { transactions } = startedState([clientSecret], name, typeof limiter === 'function' ? limiter : memoryLimiter)
   return { connection, transactions, timeoutMs, skipEmails, transport: createTransport({ timeoutMs }) }
 }
 

@@ -52,7 +52,7 @@ export class PluginStrategy<User> extends passport.Strategy {
     void runLeg(run, req, options, {
       start: (res) => start(new RequestContext(services, req, res), run, options),
       finish: (res) => finish(new RequestContext(services, req, res), run),
-      describe: (code) => services.texts(req).errors[code],
+      describe: (code) => services.pages.texts(req).errors[code],
     })
   }
 }
@@ -75,7 +75,7 @@ async function finish<User>(context: RequestContext<User>, run: PassportActions)
   const visit = await openVisit(context)
   const { parameters, found } = findTransaction(visit)
   requireSession(req)
-  const code = await takeAuthorization(services.transactions, visit, found, parameters)
+  const code = await takeAuthorization(services.state.transactions, visit, found, parameters)
   const { transaction } = found
   if (transaction.intent !== 'sign-in') {
     throw new BitbucketSignInError('state_invalid', 'This callback was not started to sign in.')

@@ -67,7 +67,7 @@ async function finish<User>(visit: Visit<User>): Promise<void> {
   requireSession(visit.req)
   if (needsResume(visit)) return resume(visit)
   const { transaction } = found
-  const code = await takeAuthorization(visit.services.transactions, visit, found, parameters)
+  const code = await takeAuthorization(visit.services.state.transactions, visit, found, parameters)
   const result = await exchangeFor(visit, transaction, code)
   switch (transaction.intent) {
     case 'sign-in':
@@ -82,7 +82,7 @@ async function finish<User>(visit: Visit<User>): Promise<void> {
 /** The open transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {
   const { parameters, state } = received(visit)
-  const lookup = findAuthorization(visit.services.transactions, visit, state, parameters.iss)
+  const lookup = findAuthorization(visit.services.state.transactions, visit, state, parameters.iss)
   switch (lookup.type) {
     case 'open':
       visit.retry = againOf(visit, lookup.found.transaction)
@@ -97,7 +97,7 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
 
 /** A denial without `state` is told as one where a sign-in is open, and leads on to its page if all have the same. */
 function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters): void {
-  const denied = deniedWithoutState(visit.services.transactions, visit, parameters)
+  const denied = deniedWithoutState(visit.services.state.transactions, visit, parameters)
   if (denied.length === 0) return
   const [again = null, ...others] = new Set(denied.map((each) => againOf(visit, each)))
   visit.retry = others.length === 0 ? again : null
@@ -122,7 +122,7 @@ function received<User>(visit: Visit<User>): { parameters: CallbackParameters; s
   const { req, query, services, connection, origin } = visit
   const parameters = readCallback(query)
   if (parameters.handover === undefined) return { parameters, state: visit.state }
-  const handedOver = openHandOver(services.keys.handOver, parameters.handover, origin)
+  const handedOver = openHandOver(services.state.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
   if (handedOver.server !== connection.server) {
     const error = otherServer()
@@ -132,7 +132,7 @@ function received<User>(visit: Visit<User>): { parameters: CallbackParameters; s
   const { state, code, error } = handedOver
   return {
     parameters: { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined },
-    state: services.transactions.parseState(state) ?? null,
+    state: services.state.transactions.parseState(state) ?? null,
   }
 }
 
@@ -168,7 +168,10 @@ export async function exchangeFor<User>(
 ): Promise<SignInResult> {
   const { res, services, connection } = visit
   openConnections(visit)
-  const exchange = { ...openExchange(services.transport, services.timeoutMs, res), timings: visit.timings }
+  const exchange = {
+    ...openExchange(services.upstream.transport, services.upstream.timeoutMs, res),
+    timings: visit.timings,
+  }
   try {
     const taken = { client: connection, code, codeVerifier: transaction.codeVerifier }
     const result = await redeem(exchange, taken, { skipEmails: services.policy.localAddresses === 'none' })

@@ -51,7 +51,7 @@ export async function handOver<User>(visit: Visit<User>): Promise<void> {
   }
   const [handle = ''] = state.split('.')
   const server = await serverHere(visit)
-  const sealed = sealHandOver(services.keys.handOver, { state: handle, origin, server, code, error })
+  const sealed = sealHandOver(services.state.keys.handOver, { state: handle, origin, server, code, error })
   sendOn(visit, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
 }
 

@@ -124,8 +124,8 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
 export function leave<User>(visit: Visit<User>, { identity, carried, how, outcome, waited }: Leaving): void {
   const { req, res, services, connection } = visit
   const { returnTo, data } = carried
-  if (!waited || !services.accounts.storeTokens) return sendOn(visit, outcome, destinationOf(visit, returnTo, how))
-  services.secondPasses.store(req, res, connection.jar, { identity, how, returnTo, data })
+  if (!waited || !services.users.hooks.storeTokens) return sendOn(visit, outcome, destinationOf(visit, returnTo, how))
+  services.state.secondPasses.store(req, res, connection.jar, { identity, how, returnTo, data })
   // The start checks it once more.
   const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
   sendOn(visit, outcome, `${connection.basePath || '/'}${query}`)
@@ -171,7 +171,7 @@ export function newPending<User>(
 /** Stores the pending sign-in and redirects to its next page. */
 export function wait<User>(visit: Visit<User>, pending: Pending): void {
   const { req, res, services, connection } = visit
-  services.pendings.store(req, res, connection.jar, pending, now())
+  services.state.pendings.store(req, res, connection.jar, pending, now())
   const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'
   sendOn(visit, 'pending', `${connection.basePath}/${page}`)
 }

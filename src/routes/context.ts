@@ -44,7 +44,7 @@ export class RequestContext<User> {
   get state(): ParsedState | null {
     if (this.parsedState === undefined) {
       const { state } = Object.hasOwn(this.query, 'handover') ? NO_QUERY : this.query
-      this.parsedState = (typeof state === 'string' && this.services.transactions.parseState(state)) || null
+      this.parsedState = (typeof state === 'string' && this.services.state.transactions.parseState(state)) || null
     }
     return this.parsedState
   }
@@ -92,7 +92,7 @@ export function noConnection(): BitbucketSignInError {
 
 /** The signed-in user, `null` for guests and without one. */
 export function signedInUser<User>({ req, services }: Asking<User>): KnownUser<User> | null {
-  return currentUser(req, services.userId)
+  return currentUser(req, services.users.idOf)
 }
 
 /** The signed-in user; without one, throws what the step says about that. */

@@ -56,11 +56,11 @@ export async function submitChoice<User>(visit: Visit<User>): Promise<void> {
 /** `POST /cancel`: drops the pending sign-in, if the form was shown for it. */
 export async function cancel<User>(visit: Visit<User>): Promise<void> {
   const { req, res, services, connection } = visit
-  const found = services.pendings.read(req, connection.jar)
+  const found = services.state.pendings.read(req, connection.jar)
   const handle = bodyField(req, 'pending')
   // The form of an older tab must not end the newer sign-in of another one.
   if (found && (handle === undefined || handle === found.pending.handle)) {
-    await services.pendings.finish(res, connection.jar, found.pending)
+    await services.state.pendings.finish(res, connection.jar, found.pending)
   }
   const signedIn = signedInUser(visit) !== null
   sendOn(visit, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)

@@ -42,6 +42,6 @@ export function askAt<User>(visit: Visit<User>, page: string, asked: string): st
   const path = asked.split('?', 1)[0]
   // Our pages that no link from outside may name; only our own steps ask for them.
   const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
-  if (isOurs || returnToOf(visit, asked) !== null) services.askedFor.remember(req, res, connection.jar, asked)
+  if (isOurs || returnToOf(visit, asked) !== null) services.state.askedFor.remember(req, res, connection.jar, asked)
   return withReturnTo(page, asked)
 }

@@ -8,7 +8,7 @@ type Leaving<User> = Pick<RequestContext<User>, 'services' | 'req' | 'res'>
  * fail because a counter cannot be reached. Failures are reported.
  */
 export async function forgetBrowser<User>({ services, req, res }: Leaving<User>): Promise<void> {
-  const { jars, pendings, transactions, askedFor, secondPasses, report } = services
+  const { jars, pendings, transactions, askedFor, secondPasses } = services.state
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)
     secondPasses.clear(req, res, jar)
@@ -18,7 +18,7 @@ export async function forgetBrowser<User>({ services, req, res }: Leaving<User>)
   for (const counted of await Promise.allSettled(counting)) {
     if (counted.status === 'fulfilled') continue
     const { reason } = counted
-    report(reason instanceof BitbucketSignInError ? reason : failed(reason), req)
+    services.report(reason instanceof BitbucketSignInError ? reason : failed(reason), req)
   }
 }
 

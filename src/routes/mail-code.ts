@@ -23,14 +23,14 @@ export type MailOutcome = 'sent' | 'too_many_codes' | 'code_not_sent'
  */
 export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   const { req, res, services, connection } = visit
-  const open = services.pendings.read(req, connection.jar)
-  if (open && continues(open.pending, pending) && (await services.pendings.isCurrent(open.pending))) {
+  const open = services.state.pendings.read(req, connection.jar)
+  if (open && continues(open.pending, pending) && (await services.state.pendings.isCurrent(open.pending))) {
     const { handle, code, pause, generation } = open.pending
     const renewed = { ...pending, handle, code, pause, generation }
-    services.pendings.store(req, res, connection.jar, renewed, open.startedAt)
+    services.state.pendings.store(req, res, connection.jar, renewed, open.startedAt)
   } else {
     const { pending: mailed } = await mailCode(visit, pending)
-    services.pendings.store(req, res, connection.jar, mailed, now())
+    services.state.pendings.store(req, res, connection.jar, mailed, now())
   }
   sendOn(visit, 'pending', `${connection.basePath}/email`)
 }
@@ -61,19 +61,19 @@ export async function mailCode<User>(
   const { services } = visit
   const { address } = pending.email
   if (address === null || !services.sendEmailCode) throw new TypeError('A code needs an address and a mailer.')
-  services.pendings.assertFits(visit.connection.jar, pending)
+  services.state.pendings.assertFits(visit.connection.jar, pending)
   const wait = await consumeMail(visit, pending, address)
   if (wait) {
     if (wait.reason === 'limited') tell(visit, 'code_failed', { code: 'too_many_codes' })
     const isKnown = wait.reason === 'asked' && pending.pause !== null
     return { pending: isKnown ? pending : { ...pending, pause: wait }, outcome: 'too_many_codes' }
   }
-  const generation = await services.pendings.advance(pending)
+  const generation = await services.state.pendings.advance(pending)
   const code = makeCode()
   const sentAt = now()
   const sent = await deliver(visit, pending, address, code, sentAt)
   tell(visit, sent ? 'code_sent' : 'code_failed', { code: sent ? null : 'code_not_sent' })
-  const hash = hashCode(services.keys.code, bindingOf({ ...pending, generation }, address), code)
+  const hash = hashCode(services.state.keys.code, bindingOf({ ...pending, generation }, address), code)
   return {
     pending: {
       ...pending,
@@ -88,7 +88,7 @@ export async function mailCode<User>(
 
 /** Counts an email before it is sent; returns why and until when it must not be, `null` = it may. */
 async function consumeMail<User>(visit: Visit<User>, pending: Pending, address: string): Promise<MailPause | null> {
-  const { limits } = visit.services
+  const { limits } = visit.services.state
   const person = `${visit.connection.server} ${pending.identity.id}`
   const pair = `${person} ${comparableAddress(address)}`
   const until = (waitMs: number) => now() + waitMs

@@ -11,8 +11,8 @@ import { sendOn, wantsJson } from './reply'
 /** The pending sign-in as the app's pages show it; `null` when the signed-in user cannot continue it. */
 export function pendingOf<User>(asking: Asking<User>): { readonly label: string; readonly next: string } | null {
   const { services, req } = asking
-  for (const jar of services.jars) {
-    const found = services.pendings.read(req, jar)
+  for (const jar of services.state.jars) {
+    const found = services.state.pendings.read(req, jar)
     if (!found || !mayContinue(asking, found.pending)) continue
     const { basePath, step, profile } = found.pending
     const page = step === 'address' || step === 'code' ? 'email' : 'continue'
@@ -24,7 +24,7 @@ export function pendingOf<User>(asking: Asking<User>): { readonly label: string;
 /** The pending sign-in of this browser by its cookie alone; for pages, which consume nothing. */
 export function readPending<User>(visit: Visit<User>): FoundPending {
   const { req, services, connection, origin } = visit
-  const found = services.pendings.read(req, connection.jar)
+  const found = services.state.pendings.read(req, connection.jar)
   if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is pending in this browser.')
   const { pending } = found
   visit.identityId = pending.identity.id
@@ -52,7 +52,7 @@ export async function takeUpPending<User>(visit: Visit<User>, steps: readonly Pe
   const handle = bodyField(visit.req, 'pending')
   if ((handle !== undefined && handle !== pending.handle) || !steps.includes(pending.step)) throw replaced()
   if (!mayContinue(visit, pending)) throw otherLogin(visit.req, signedInUser(visit))
-  if (!(await visit.services.pendings.isCurrent(pending))) throw replaced()
+  if (!(await visit.services.state.pendings.isCurrent(pending))) throw replaced()
   return found
 }
 
@@ -72,14 +72,14 @@ export async function showablePending<User>(visit: Visit<User>): Promise<Pending
   const current = signedInUser(visit)
   const changed = otherLogin(req, current)
   if (!current || changed.code !== 'session_changed' || wantsJson(req)) throw changed
-  await services.pendings.drop(res, connection.jar, pending)
+  await services.state.pendings.drop(res, connection.jar, pending)
   sendOn(visit, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
   return null
 }
 
 /** Consumes the record before it changes anything. */
 export async function finishPending<User>({ res, services, connection }: Visit<User>, pending: Pending): Promise<void> {
-  if (!(await services.pendings.finish(res, connection.jar, pending))) throw replaced()
+  if (!(await services.state.pendings.finish(res, connection.jar, pending))) throw replaced()
 }
 
 function replaced(): BitbucketSignInError {

@@ -23,7 +23,7 @@ export function signedInRecently<User>(
   maxAgeMs?: number,
 ): boolean {
   // Either is enough: the app knows about its own sign-ins, the stamp about ours.
-  return [services.signedInAt?.(req), stampOf(req, current)].some((at) =>
+  return [services.users.signedInAt?.(req), stampOf(req, current)].some((at) =>
     isRecent(at instanceof Date ? at : null, now(), maxAgeMs),
   )
 }
@@ -35,7 +35,7 @@ export function signedInRecently<User>(
 export async function requireRecent<User>(visit: Visit<User>, current: KnownUser<User>, asked: string): Promise<void> {
   const { services, req } = visit
   if (signedInRecently(visit, current)) return
-  if (!services.signedInAt && !stampOf(req, current)) warnOfMissingStamp(services)
+  if (!services.users.signedInAt && !stampOf(req, current)) warnOfMissingStamp(services)
   visit.retry = askAt(visit, await confirmPageFor(visit, current), asked)
   throw new BitbucketSignInError('recent_sign_in_required', 'This step needs a sign-in of the last 10 minutes.')
 }

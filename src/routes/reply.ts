@@ -67,7 +67,7 @@ export function formOf<User>(
   const given = Object.entries(fields).filter((field): field is [string, string] => field[1] !== null)
   return {
     action: `${connection.basePath}${path}`,
-    fields: { ...services.hiddenFields(req), ...Object.fromEntries(given) },
+    fields: { ...services.pages.hiddenFields(req), ...Object.fromEntries(given) },
   }
 }
 
@@ -78,15 +78,15 @@ export async function sendPage<User>(context: RequestContext<User>, data: PageDa
   setCommonHeaders(res)
   res.status(error === null ? 200 : ERROR_STATUS[error])
   if (wantsJson(req)) {
-    if (error) res.json({ error, message: services.texts(req).errors[error] })
+    if (error) res.json({ error, message: services.pages.texts(req).errors[error] })
     else res.json({ outcome: data.name, ...data })
     return
   }
   // Under `no-referrer` a form carries `Origin: null`, which no check can tell from another site's.
   if (!WITHOUT_FORMS.has(data.name)) res.setHeader('Referrer-Policy', 'same-origin')
-  const brand = services.brand(req)
-  const page = { ...data, texts: services.texts(req), brand } as Page
-  const html = (await services.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
+  const brand = services.pages.brand(req)
+  const page = { ...data, texts: services.pages.texts(req), brand } as Page
+  const html = (await services.pages.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
   res.setHeader('Content-Security-Policy', contentSecurityPolicy(styleSources(brand), connection))
   res.setHeader('X-Frame-Options', 'DENY')
   res.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
@@ -163,7 +163,7 @@ export async function sendError<User>(context: RequestContext<User>, error: Bitb
   if (wantsJson(req)) {
     setCommonHeaders(res)
     const next = retry !== null && WITH_NEXT.has(code) ? { next: retry } : {}
-    res.status(status).json({ error: code, message: services.texts(req).errors[code], ...next })
+    res.status(status).json({ error: code, message: services.pages.texts(req).errors[code], ...next })
     return
   }
   const ways = waysOn(context, code)

@@ -17,8 +17,8 @@ const NOTHING: Carried = { workspaces: [] }
 /** The app's hooks, guarded for this request. */
 export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): GuardedHooks<User> {
   const { req, services } = visit
-  const access = { idOf: services.userId, reread: services.reread }
-  const hooks = guardHooks(services.accounts, access, { req, context: hookContextOf(visit, intent, carried) })
+  const { users } = services
+  const hooks = guardHooks(users.hooks, users, { req, context: hookContextOf(visit, intent, carried) })
   return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
 }
 

@@ -20,7 +20,7 @@ export async function signOutToSignInAgain<User>(visit: Visit<User>): Promise<vo
   const { req, services, connection } = visit
   requireSignedIn(visit)
   // The page remembered by a refused step is more exact than the form: it may be one of our own pages.
-  const asked = services.askedFor.read(req, connection.jar) ?? askedReturnTo(visit)
+  const asked = services.state.askedFor.read(req, connection.jar) ?? askedReturnTo(visit)
   await forgetBrowser(visit)
   await signOut(req)
   sendOn(visit, 'redirect', asked === null ? services.paths.signIn : askAt(visit, services.paths.signIn, asked))

@@ -30,7 +30,7 @@ export async function signedIn<User>(asking: Asking<User>, { recent = true }: Si
     throw configurationError('signedIn: no user is signed in on this request. Call it in the callback of `req.logIn`.')
   }
   if (recent) await stampNewSession(req, current)
-  const asked = services.jars.map((jar) => takeAskedFor(asking, jar)).find((path) => path !== null) ?? null
+  const asked = services.state.jars.map((jar) => takeAskedFor(asking, jar)).find((path) => path !== null) ?? null
   const settled = await settlePending(asking, current)
   switch (settled.type) {
     case 'continues':
@@ -43,8 +43,8 @@ export async function signedIn<User>(asking: Asking<User>, { recent = true }: Si
 }
 
 function takeAskedFor<User>({ services, req }: Asking<User>, jar: CookieJar): string | null {
-  const path = services.askedFor.read(req, jar)
-  if (req.res) services.askedFor.clear(req, req.res, jar)
+  const path = services.state.askedFor.read(req, jar)
+  if (req.res) services.state.askedFor.clear(req, req.res, jar)
   return path
 }
 
@@ -59,7 +59,7 @@ type Settled =
  */
 async function settlePending<User>({ services, req }: Asking<User>, current: KnownUser<User>): Promise<Settled> {
   const { res } = req
-  const waits = services.jars.some((jar) => services.pendings.read(req, jar))
+  const waits = services.state.jars.some((jar) => services.state.pendings.read(req, jar))
   if (!waits || !res) return { type: 'none' }
   try {
     const visit = await openVisit(new RequestContext(services, req, res))
@@ -68,7 +68,7 @@ async function settlePending<User>({ services, req }: Asking<User>, current: Kno
     const hooks = hooksOf(visit, 'sign-in', pending)
     const isProof = pending.step === 'prove' && pending.login === NOBODY
     if (isProof && (await isMatching(visit, pending, current, hooks))) return { type: 'continues', path: page }
-    await services.pendings.drop(res, visit.connection.jar, pending)
+    await services.state.pendings.drop(res, visit.connection.jar, pending)
     return { type: 'dropped', page, returnTo: returnToOf(visit, pending.returnTo) }
   } catch (error) {
     if (!(error instanceof BitbucketSignInError)) throw error

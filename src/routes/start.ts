@@ -10,7 +10,7 @@ import { sendOn } from './reply'
 export function startSignIn<User>(visit: Visit<User>): void {
   const returnTo = returnToOf(visit, visit.query.returnTo)
   const { req, res, services, connection } = visit
-  const second = services.secondPasses.take(req, res, connection.jar, returnTo)
+  const second = services.state.secondPasses.take(req, res, connection.jar, returnTo)
   const carried = second
     ? { data: second.data, after: { how: second.how, identity: second.identity } }
     : { data: dataOf(visit) }
@@ -43,13 +43,14 @@ export function dataOf<User>({ req, services }: Visit<User>): unknown {
 
 /** Seals a transaction and opens connections to Bitbucket while the user is at its page. */
 export function begin<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): BegunTransaction {
-  const begun = beginAuthorization(visit.services.transactions, visit, start)
+  const begun = beginAuthorization(visit.services.state.transactions, visit, start)
   openConnections(visit)
   return begun
 }
 
 /** One connection for the token, two for user and emails. */
-export function openConnections<User>({ services: { transport }, connection }: Visit<User>): void {
+export function openConnections<User>({ services, connection }: Visit<User>): void {
+  const { transport } = services.upstream
   const { api, tokenURL } = connection
   if (api.host === tokenURL.host) return transport.preconnect(api, 3)
   transport.preconnect(tokenURL, 1)

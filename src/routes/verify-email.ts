@@ -37,7 +37,7 @@ export async function submitAddress<User>(visit: Visit<User>): Promise<void> {
     return sendEmailPage(visit, found.pending, 'email_invalid', MISTYPED.test(address) ? address : '')
   }
   // The older cookie becomes invalid here, whether or not an email is sent.
-  const generation = await visit.services.pendings.advance(found.pending)
+  const generation = await visit.services.state.pendings.advance(found.pending)
   const pending: Pending = {
     ...found.pending,
     step: 'code',
@@ -63,7 +63,7 @@ async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, ca
   const { pending, outcome } = await mailCode(visit, found.pending)
   // The refusal of a second click must not restore the cookie from before the first one's email: if an email is
   // known to have been requested, `mailCode` returns the record unchanged.
-  if (pending !== carried) services.pendings.store(req, res, connection.jar, pending, found.startedAt)
+  if (pending !== carried) services.state.pendings.store(req, res, connection.jar, pending, found.startedAt)
   if (outcome === 'sent') return sendOn(visit, 'pending', `${connection.basePath}/email`)
   await sendEmailPage(visit, pending, outcome)
 }
@@ -104,7 +104,7 @@ function withAddress({ profile, typed, confirmed }: Pending, address: string): P
 
 /** Why the code is refused, `null` if it is correct. */
 async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<ErrorCode | null> {
-  const { limits, keys } = visit.services
+  const { limits, keys } = visit.services.state
   const { code, email, identity } = pending
   if (code === null || email.address === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return 'code_expired'
   const person = `${identity.issuer} ${identity.id}`

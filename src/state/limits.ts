@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import { BitbucketSignInError } from '../contract/errors'
 import type { Limiter, LimiterCount, LimiterFactory } from '../contract/limiter'
-import { now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
+import { memoryLimiter } from './memory-limiter'
 
 const MINUTE = 60
 const HOUR = 60 * MINUTE
@@ -126,44 +126,4 @@ function uncounted(): BitbucketSignInError {
 /** Keys hold addresses and identities: they are hashed, short, and do not change when a secret is rotated. */
 function shortKey(key: string): string {
   return hash('sha256', key, 'base64url').slice(0, 27)
-}
-
-const MAX_KEYS = 100_000
-
-/**
- * Counters in this process's memory, without a timer for each key. Bounded: a full counter refuses, because forgetting
- * would revive used handles.
- */
-export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
-  /** In the order in which they expire: all have the same lifetime. */
-  const counts = new Map<string, { count: number; readonly endsAt: number }>()
-
-  function find(key: string) {
-    const time = now()
-    for (const [oldest, { endsAt }] of counts) {
-      if (endsAt > time) break
-      counts.delete(oldest)
-    }
-    return counts.get(key)
-  }
-
-  function begin(key: string) {
-    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys. Use a limiter on PostgreSQL or Redis.`)
-    const begun = { count: 0, endsAt: now() + duration * 1000 }
-    counts.set(key, begun)
-    return begun
-  }
-
-  return {
-    async get(key) {
-      const found = find(key)
-      return found ? { consumedPoints: found.count, msBeforeNext: found.endsAt - now() } : null
-    },
-    async consume(key) {
-      const counter = find(key) ?? begin(key)
-      const answer = { consumedPoints: ++counter.count, msBeforeNext: counter.endsAt - now() }
-      if (answer.consumedPoints > points) throw answer
-      return answer
-    },
-  }
 }

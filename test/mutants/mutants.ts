@@ -588,7 +588,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'errors: JSON tells the message',
     'sendError()',
-    'res.status(status).json({ error: code, message: services.texts(req).errors[code], ...next })',
+    'res.status(status).json({ error: code, message: services.pages.texts(req).errors[code], ...next })',
     'res.status(status).json({ error: code, message: error.message, stack: error.stack, ...next })',
     'injection',
   ),
@@ -911,7 +911,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'hooks: a promise passes for an answer',
-    'bitbucket-sign-in.ts atOnce()',
+    'options/at-once.ts atOnce()',
     "    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer\n",
     '    if (answer !== (0 as never)) return answer\n',
     'configuration',
@@ -1070,8 +1070,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: a new mail begins the half hour again',
     'sendCodeAndShow()',
-    'services.pendings.store(req, res, connection.jar, pending, found.startedAt)',
-    'services.pendings.store(req, res, connection.jar, pending, Date.now())',
+    'services.state.pendings.store(req, res, connection.jar, pending, found.startedAt)',
+    'services.state.pendings.store(req, res, connection.jar, pending, Date.now())',
     OTP,
   ),
   mutant(
@@ -1814,7 +1814,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'options: several processes in memory',
-    'bitbucket-sign-in.ts limiterOf()',
+    'chooseLimiter()',
     'if (limiter === undefined && (isClusterWorker() || process.env.pm_id !== undefined)) {',
     'if (limiter === undefined && isClusterWorker() && process.env.pm_id !== undefined) {',
     'configuration',
@@ -2023,7 +2023,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'own sign-in: what waits is kept',
     'settlePending()',
-    'await services.pendings.drop(res, visit.connection.jar, pending)\n',
+    'await services.state.pendings.drop(res, visit.connection.jar, pending)\n',
     '',
     'SGN-02',
   ),
@@ -2037,7 +2037,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'pending: a page leaves what is not theirs',
     'showablePending()',
-    'await services.pendings.drop(res, connection.jar, pending)\n',
+    'await services.state.pendings.drop(res, connection.jar, pending)\n',
     '',
     'SGN-02',
   ),
@@ -2060,7 +2060,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'asked-for: used again',
     'takeAskedFor()',
-    'if (req.res) services.askedFor.clear(req, req.res, jar)\n',
+    'if (req.res) services.state.askedFor.clear(req, req.res, jar)\n',
     '',
     'SGN-03',
   ),

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { BitbucketSignInError } from '../../src/contract/errors'
 import type { Limiter, LimiterOptions } from '../../src/contract/limiter'
-import { type Counter, createLimits, memoryLimiter } from '../../src/state/limits'
+import { type Counter, createLimits } from '../../src/state/limits'
+import { memoryLimiter } from '../../src/state/memory-limiter'
 import { limits, timesTrue } from './messages'
 
 afterEach(() => {

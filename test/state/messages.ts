@@ -1,7 +1,8 @@
 import type { Request, Response } from 'express'
 import { Secret } from '../../src/contract/secret'
 import { deriveKeys, type KeyPurpose, type KeyRing } from '../../src/state/keys'
-import { createLimits, type Limits, memoryLimiter } from '../../src/state/limits'
+import { createLimits, type Limits } from '../../src/state/limits'
+import { memoryLimiter } from '../../src/state/memory-limiter'
 
 /** The cookies of one browser, without a network: requests carry them, responses change them. */
 export class Cookies {

@@ -1,0 +1,84 @@
+import type { Request } from 'express'
+import { type Brand, brandProblem } from '../contract/brand'
+import type { BitbucketSignInError } from '../contract/errors'
+import { type BitbucketSignInOptions, configurationError } from '../contract/options'
+import type { RenderPage } from '../contract/pages'
+import { english, mergeTexts, type Texts } from '../contract/texts'
+import { withDeadline } from '../time/deadline'
+import { atOnce } from './at-once'
+
+/** What the app says about the looks and words of our pages, guarded. */
+export interface AppPages {
+  readonly texts: (req: Request) => Texts
+  /** The app's brand for this request, checked. */
+  readonly brand: (req: Request) => Brand | null
+  readonly renderPage: RenderPage | undefined
+  readonly hiddenFields: (req: Request) => Readonly<Record<string, string>>
+}
+
+type Given = Pick<BitbucketSignInOptions<never>, 'texts' | 'brand' | 'renderPage' | 'hiddenFields'>
+type Report = (error: BitbucketSignInError, req: Request) => void
+
+/** Guards the options of the pages; `report` hears of what a function gets wrong. */
+export function appPages({ texts, brand, renderPage, hiddenFields }: Given, report: Report): AppPages {
+  return {
+    texts: textsOf(texts),
+    brand: brandOf(brand, report),
+    renderPage: renderPage && checkedPages(renderPage),
+    hiddenFields: oncePerRequest(hiddenFields ? atOnce('hiddenFields', hiddenFields) : () => ({})),
+  }
+}
+
+/** One answer for all forms of a page: a guard that makes a new token at each call takes only the last one. */
+function oncePerRequest(hiddenFields: AppPages['hiddenFields']): AppPages['hiddenFields'] {
+  const given = new WeakMap<Request, Readonly<Record<string, string>>>()
+  return (req) => {
+    const fields = given.get(req) ?? hiddenFields(req)
+    given.set(req, fields)
+    return fields
+  }
+}
+
+function textsOf(texts: Given['texts']): (req: Request) => Texts {
+  if (typeof texts === 'function') {
+    const chosen = atOnce('texts', texts)
+    return (req) => mergeTexts(english, chosen(req))
+  }
+  const merged = mergeTexts(english, texts)
+  return () => merged
+}
+
+/** A page is worth more than its looks: what a function gets wrong is reported, and the page goes without a brand. */
+function brandOf(brand: Given['brand'], report: Report): AppPages['brand'] {
+  if (typeof brand !== 'function') {
+    const problem = brand === undefined ? null : brandProblem(brand)
+    if (problem !== null) throw configurationError(problem)
+    const fixed = brand ? Object.freeze({ ...brand }) : null
+    return () => fixed
+  }
+  const chosen = atOnce('brand', brand)
+  return (req) => {
+    try {
+      const given = chosen(req)
+      const problem = given === null ? null : brandProblem(given)
+      if (problem === null) return given
+      report(configurationError(problem), req)
+    } catch (cause) {
+      report(configurationError('`brand` threw; see `cause`.', cause), req)
+    }
+    return null
+  }
+}
+
+const PAGE_DEADLINE_MS = 15_000
+
+/** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
+function checkedPages(renderPage: RenderPage): RenderPage {
+  return async (name, page) => {
+    const given = Promise.resolve(renderPage(name, page))
+    const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
+    if (typeof html === 'string') return html
+    if (html === undefined || html === null) return undefined
+    throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
+  }
+}
