@@ -1,7 +1,6 @@
 import type { Agent } from 'node:http'
 import type { AccountHooks } from '../contract/hooks'
 import { type BitbucketSignInOptions, configurationError, type PassportLike } from '../contract/options'
-import { checkAddressPolicy } from './address-policy'
 import { connectionSchema } from './connection-options'
 import { registerGroup } from './option-advice'
 import { parse } from './option-problems'
@@ -158,6 +157,24 @@ type Groups = Pick<
 
 /** The options with every default filled in. */
 export type ResolvedOptions<User> = Omit<BitbucketSignInOptions<User>, keyof Groups> & Groups
+
+const ABOUT_ADDRESSES = ['untrustedEmail', 'missingEmail', 'matchingAccount', 'codeOpensAccount'] as const
+
+/** Refuses options that contradict `policy.localAddresses`. Checks what the app set, before defaults. */
+function checkAddressPolicy<User>({ policy, accounts, connection }: BitbucketSignInOptions<User>): void {
+  if (policy?.localAddresses === 'unverified' && accounts.claimAddress) {
+    throw configurationError(
+      "bitbucketSignIn: `accounts.claimAddress` would take accounts from their owners, because with `policy.localAddresses: 'unverified'` no owner has verified an address. Remove it, or verify addresses and set 'verified'.",
+    )
+  }
+  if (policy?.localAddresses !== 'none') return
+  const given = ABOUT_ADDRESSES.find((name) => policy[name] !== undefined)
+  if (given !== undefined) throw pointless(`bitbucketSignIn: \`policy.${given}\``)
+  if (typeof connection !== 'function' && connection.trustedProvider) throw pointless('connection: `trustedProvider`')
+}
+
+const pointless = (option: string) =>
+  configurationError(`${option} is about addresses, but \`policy.localAddresses\` is 'none'. Remove one of them.`)
 
 function requireEndOtherSessions<User>(accounts: AccountHooks<User>): void {
   if (accounts.endOtherSessions) return

@@ -15,9 +15,9 @@ import {
 import { accountsOf } from '../routes/request-hooks'
 import type { Services } from '../routes/services'
 import { begin } from '../routes/start'
-import { stampNewSession } from '../session/recent-stamp'
 import { confirmLogIn } from '../session/rotate-session'
 import { requireSession } from '../session/session-layer'
+import { stampNewSession } from '../session/stamps'
 import { now } from '../time/clock'
 import {
   cloneFor,

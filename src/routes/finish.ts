@@ -5,8 +5,9 @@ import type { SignInHow, StoredIdentity } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { Tokens, WorkspaceMembership } from '../contract/tokens'
 import type { Membership } from '../decisions/membership'
-import { membershipEntry, membershipOf } from '../session/membership-stamp'
-import { type Carry, sessionChanged, signIn } from '../session/rotate-session'
+import { type Carry, signIn } from '../session/rotate-session'
+import { sessionChanged } from '../session/signed-in-user'
+import { membershipEntry, membershipOf } from '../session/stamps'
 import { tell, type Visit } from './context'
 
 /** The outcome of a step that leaves a user signed in. All changes of accounts are committed. */

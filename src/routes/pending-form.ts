@@ -1,6 +1,6 @@
 import { BitbucketSignInError } from '../contract/errors'
 import { isAdmitted } from '../decisions/connection-levels'
-import { loginOf, NOBODY, otherLogin } from '../session/rotate-session'
+import { loginOf, NOBODY, otherLogin } from '../session/signed-in-user'
 import type { FoundPending, Pending, PendingStep } from '../state/pending-sign-in'
 import { bodyField } from './body'
 import { type Asking, signedInUser, type Visit } from './context'

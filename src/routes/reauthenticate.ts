@@ -1,4 +1,4 @@
-import { loginOf } from '../session/rotate-session'
+import { loginOf } from '../session/signed-in-user'
 import type { Visit } from './context'
 import { withReturnTo } from './destination'
 import { confirmPage } from './recent-sign-in'

@@ -1,6 +1,5 @@
 import type { Accounts } from '../accounts/account-writer'
 import { frozen, type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
-import { withoutVerifiedAddresses } from '../accounts/unverified-addresses'
 import type { HookContext, Intent } from '../contract/hooks'
 import type { SignInPolicy } from '../contract/policy'
 import type { WorkspaceMembership } from '../contract/tokens'
@@ -20,6 +19,19 @@ export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carri
   const { users } = services
   const hooks = guardHooks(users.hooks, users, { req, context: hookContextOf(visit, intent, carried) })
   return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
+}
+
+/** The same hooks for an app that does not verify addresses: whatever `emailVerified` says, it counts as false. */
+function withoutVerifiedAddresses<User>(hooks: GuardedHooks<User>): GuardedHooks<User> {
+  return {
+    ...hooks,
+    findByEmail: async (address) =>
+      (await hooks.findByEmail(address)).map((account) => ({ ...account, emailVerified: false })),
+    async describe(known) {
+      const description = await hooks.describe(known)
+      return description && { ...description, emailVerified: false }
+    },
+  }
 }
 
 /** The account writer's inputs for this request. */

@@ -1,4 +1,4 @@
-import type { NextFunction, RequestHandler, Router } from 'express'
+import type { NextFunction, Request, RequestHandler, Router } from 'express'
 
 import express = require('express')
 
@@ -9,7 +9,6 @@ import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { openVisit, RequestContext, tell, type Visit } from './context'
 import { cancel, showContinuePage, submitChoice } from './continue'
-import { answerDirectly } from './direct-routes'
 import { showLinkPage, startLink, unlink } from './link'
 import { navigationOnly } from './navigation-only'
 import { showReauthenticatePage, startReauthentication } from './reauthenticate'
@@ -54,6 +53,25 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   post('/sign-in-again', signOutToSignInAgain)
   post('/cancel', cancel)
   return router
+}
+
+/**
+ * Answers `GET`s of these paths ahead of the router's own walk over its table. Every other request, also another
+ * spelling of the same path, takes the walk. It saves 6 % CPU per start (plain mount, sessions in memory).
+ */
+function answerDirectly(router: Router, routes: Readonly<Record<string, RequestHandler>>): void {
+  const table = new Map(Object.entries(routes))
+  const walk = router as Router & { handle: RequestHandler }
+  const { handle } = walk
+  walk.handle = (req, res, next) => {
+    const direct = req.method === 'GET' ? table.get(pathOf(req)) : undefined
+    return direct ? direct(req, res, next) : handle.call(walk, req, res, next)
+  }
+}
+
+function pathOf({ url }: Request): string {
+  const end = url.indexOf('?')
+  return end === -1 ? url : url.slice(0, end)
 }
 
 /** Starts a sign-in, in the router or mounted alone. `anyPath`: its mount path is not checked. */

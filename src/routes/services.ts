@@ -7,7 +7,7 @@ import type { SignInEvent } from '../contract/events'
 import type { AccountHooks } from '../contract/hooks'
 import type { EmailCodeMessage } from '../contract/options'
 import type { LinkPolicy, SignInPolicy } from '../contract/policy'
-import type { AppPages } from '../options/app-pages'
+import type { AppPages } from '../options/app-functions'
 import type { FlowState } from '../state/flow-state'
 
 /** The dependencies of one plugin's routes; made once at construction, never changed. */

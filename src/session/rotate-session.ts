@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto'
 import type { Request } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
@@ -14,46 +13,9 @@ import {
   requireSession,
   type SessionStore,
   sessionMissing,
-  userOf,
 } from './session-layer'
-
-const STAMP = 'bitbucketSignIn'
-
-/** Who is signed in, `nobody`, or a hash that ends with the session or its user. */
-export const NOBODY = 'nobody'
-
-/** The signed-in user, `null` for guests and without one. */
-export function currentUser<User>(req: Request, idOf: (user: User) => string | null): KnownUser<User> | null {
-  const user = userOf(req) as User | null | undefined
-  if (user === null || user === undefined) return null
-  const id = idOf(user)
-  if (id === null) return null
-  if (typeof id !== 'string' || id === '') {
-    throw new BitbucketSignInError(
-      'hook_failed',
-      'req.user has no id. Set `userId`: it returns a non-empty string for a user, null for a guest.',
-    )
-  }
-  return { user, id }
-}
-
-/** Ties a record to this session and user; the session id itself is written nowhere. */
-export function loginOf<User>(req: Request, current: KnownUser<User> | null): string {
-  const session = asApp(req).session
-  if (!current || !session) return NOBODY
-  return createHmac('sha256', session.id).update(current.id).digest('base64url').slice(0, 22)
-}
-
-/** When the signed-in user last signed in through us, by the stamp in the session. */
-export function stampOf<User>(req: Request, current: KnownUser<User>): Date | null {
-  const stamp = asApp(req).session?.[STAMP] as { at?: unknown; user?: unknown } | undefined
-  return typeof stamp?.at === 'number' && stamp.user === current.id ? new Date(stamp.at) : null
-}
-
-/** Stamps the session of a user who has just signed in. */
-export function stampSession(session: AppSession, userId: string, at: number): void {
-  session[STAMP] = { at, user: userId }
-}
+import { sessionChanged } from './signed-in-user'
+import { signInStamp } from './stamps'
 
 /** What crosses over from the old session. */
 export type Carry = { readonly keys: readonly string[] } | 'everything'
@@ -74,7 +36,7 @@ export async function signIn<User>(
   const session = requireSession(req)
   const kept = keptOf(req, session, carry)
   requireBrowser(req)
-  if (at !== null) kept.content[STAMP] = { at, user: id }
+  if (at !== null) Object.assign(kept.content, signInStamp(id, at))
   Object.assign(kept.content, entries)
   const replaced = isSignedIn(req, session) ? session : null
   const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))
@@ -325,22 +287,6 @@ async function endReplaced(req: Request, replaced: AppSession): Promise<void> {
 async function assertNotEnded(req: Request, session: AppSession): Promise<void> {
   await assertSessionUnchanged(req)
   asApp(req).session = session
-}
-
-/** A record is tied to another session or user than the ones of this request. */
-export function otherLogin<User>(req: Request, current: KnownUser<User> | null): BitbucketSignInError {
-  const kept = asApp(req).session?.[passportKey(req)] as { user?: unknown } | undefined
-  // No one signed in or out: this user is not tied to a session, so retrying cannot help.
-  return current && kept?.user === undefined
-    ? configurationError(
-        'req.user is set, and the session has no user, so no sign-in can be pending for this user. Sign users in with req.logIn; if req.user is a guest, let `userId` return null.',
-      )
-    : sessionChanged()
-}
-
-/** The sign-in was tied to a session or user that is no longer there. */
-export function sessionChanged(): BitbucketSignInError {
-  return new BitbucketSignInError('session_changed', 'A user signed in or out since this step began.')
 }
 
 function storeFailed(message: string, cause: unknown): BitbucketSignInError {

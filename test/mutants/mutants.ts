@@ -911,7 +911,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'hooks: a promise passes for an answer',
-    'options/at-once.ts atOnce()',
+    'options/app-functions.ts atOnce()',
     "    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer\n",
     '    if (answer !== (0 as never)) return answer\n',
     'configuration',
@@ -1251,7 +1251,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: not renewed',
     'session/rotate-session.ts openSession()',
-    'fill(await rotate(req), kept)',
+    'fill(await rotate(req, keepsOld), kept)',
     'fill(asApp(req).session, kept)',
     'sessions',
   ),
@@ -1871,7 +1871,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'membership: of any user',
-    'session/membership-stamp.ts',
+    'session/stamps.ts',
     'return stamp?.user === id && ',
     'return stamp && (stamp.user === id || id) && ',
     'membership',

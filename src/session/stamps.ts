@@ -1,9 +1,25 @@
 import type { Request } from 'express'
 import type { KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
+import type { Membership } from '../decisions/membership'
 import { now } from '../time/clock'
-import { stampSession } from './rotate-session'
 import { asApp, passportKey } from './session-layer'
+
+/** The session key of the last sign-in. */
+const SIGN_IN = 'bitbucketSignIn'
+/** The session key of the membership. */
+const MEMBERSHIP = 'bitbucketMembership'
+
+/** When the signed-in user last signed in through us, by the stamp in the session. */
+export function stampOf<User>(req: Request, current: KnownUser<User>): Date | null {
+  const stamp = asApp(req).session?.[SIGN_IN] as { at?: unknown; user?: unknown } | undefined
+  return typeof stamp?.at === 'number' && stamp.user === current.id ? new Date(stamp.at) : null
+}
+
+/** The stamp of a sign-in as a session entry of this user. */
+export function signInStamp(user: string, at: number): Readonly<Record<string, unknown>> {
+  return { [SIGN_IN]: { at, user } }
+}
 
 /**
  * Stamps the sign-in as recent and saves the session, but only when the session began in this request: `req.logIn`
@@ -18,8 +34,7 @@ export async function stampNewSession<User>(
   const { session } = asApp(req)
   const kept = session?.[passportKey(req)] as { user?: unknown } | undefined
   if (!session || kept?.user === undefined || isSent(req, session.id)) return
-  stampSession(session, current.id, now())
-  Object.assign(session, entries)
+  Object.assign(session, signInStamp(current.id, now()), entries)
   try {
     await new Promise<void>((resolve, reject) => {
       session.save((error) => (error ? reject(error) : resolve()))
@@ -40,4 +55,15 @@ function decoded(pair: string): string {
   } catch {
     return ''
   }
+}
+
+/** The membership of this user in the session, `null` if there is none, or if it belongs to another user. */
+export function membershipOf<User>(req: Request, { id }: KnownUser<User>): Membership | null {
+  const stamp = asApp(req).session?.[MEMBERSHIP] as (Membership & { user?: unknown }) | undefined
+  return stamp?.user === id && Number.isFinite(stamp.at) ? stamp : null
+}
+
+/** The stamp as a session entry of this user; `null` removes it. */
+export function membershipEntry(user: string, membership: Membership | null): Readonly<Record<string, unknown>> {
+  return { [MEMBERSHIP]: membership ? { ...membership, user } : undefined }
 }

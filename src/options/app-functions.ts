@@ -5,7 +5,6 @@ import { type BitbucketSignInOptions, configurationError } from '../contract/opt
 import type { RenderPage } from '../contract/pages'
 import { english, mergeTexts, type Texts } from '../contract/texts'
 import { withDeadline } from '../time/deadline'
-import { atOnce } from './at-once'
 
 /** What the app says about the looks and words of our pages, guarded. */
 export interface AppPages {
@@ -80,5 +79,20 @@ function checkedPages(renderPage: RenderPage): RenderPage {
     if (typeof html === 'string') return html
     if (html === undefined || html === null) return undefined
     throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
+  }
+}
+
+/** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */
+export function atOnce<Asked extends unknown[], Answer>(
+  name: string,
+  given: (...asked: Asked) => Answer,
+): (...asked: Asked) => Answer {
+  return (...asked) => {
+    const answer = given(...asked)
+    if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
+    Promise.resolve(answer).catch(() => {})
+    throw configurationError(
+      `${name}: it must answer at once and gave a promise. Have ready what it needs, for example on \`req.user\`.`,
+    )
   }
 }
