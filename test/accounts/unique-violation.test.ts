@@ -1,7 +1,7 @@
 import { DatabaseSync } from '@photostructure/sqlite'
 import { uniqueViolation } from 'passport-bitbucket-signin'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startPostgres, type TestPostgres } from '../example-app/database'
+import { startPostgres, type TestPostgres } from '../support/postgres'
 
 const error = (message: string, fields: object = {}) => Object.assign(new Error(message), fields)
 const EMAIL = { constraint: null, columns: ['email'] }

@@ -4,7 +4,7 @@ import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signi
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
-import { startPostgres, type TestPostgres } from './postgres'
+import { startPostgres, type TestPostgres } from '../support/postgres'
 import { accessTokenOf, createTable, saveTokens } from './stored-tokens'
 
 type Client = Parameters<typeof accessTokenOf>[0]

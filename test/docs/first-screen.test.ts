@@ -4,19 +4,12 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
+import { freePort } from '../support/free-port'
 import { programFolder } from './compile'
 import { blockNamed } from './documents'
 
 let child: ChildProcess | undefined
 afterEach(() => child?.kill())
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** Starts the app of the README as it stands there, but for the port numbers. */
 function startFirstScreen(port: number, fakePort: number) {

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { accountHooks } from '../../recipes/pg/accounts'
 import { claimAddress } from '../../recipes/pg/claim-address'
 import { findChromium } from '../browser/chromium'
-import { startPostgres, type TestPostgres } from '../example-app/database'
+import { startPostgres, type TestPostgres } from '../support/postgres'
 import { compile, compiled } from './compile'
 import { blocksOf, read } from './documents'
 

@@ -1,5 +1,3 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { Express, RequestHandler } from 'express'
 import type { BitbucketSignIn } from 'passport-bitbucket-signin'
@@ -7,6 +5,7 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { startTestApp, type TestApp } from '../support/app'
 import { formsOf, TestBrowser } from '../support/browser'
+import { freePort } from '../support/free-port'
 import { compile, compiled } from './compile'
 import { blocksOf } from './documents'
 
@@ -196,11 +195,3 @@ test('the role recipe of company mode grants the greatest permission of each sig
   expect(await roleWith('create-project', 'member')).toBe('editor')
   expect(await roleWith('member')).toBe('viewer')
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}

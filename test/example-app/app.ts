@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port'
 
 const SERVER = join(__dirname, '../../example-app/dist/server.js')
 const READY_WITHIN_MS = 20_000
@@ -115,21 +114,4 @@ async function untilReady(child: ChildProcess, port: number, output: () => strin
   }
   child.kill('SIGKILL')
   throw new Error(`The example app did not start.\n${output()}`)
-}
-
-/**
- * A port that was free a moment ago. From below the range out of which the system gives ports to connections and to
- * servers that ask for any, so that nothing else running here takes it meanwhile.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_000)
-    const server = createServer()
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    await new Promise((resolve) => server.close(resolve))
-    if (free) return port
-  }
 }

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import { afterAll, expect, test } from 'vitest'
-import { type ExampleApp, failToStart, freePort, startExampleApp } from './app'
+import { freePort } from '../support/free-port'
+import { type ExampleApp, failToStart, startExampleApp } from './app'
 
 const SECRET = 'a-secret-that-is-long-enough-for-the-app-0123456789'
 const PRODUCTION = {

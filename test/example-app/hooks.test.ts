@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AccountHooks } from '../../src/contract/hooks'
 import type { Identity, Profile } from '../../src/contract/identity'
-import { loadFromApp, openAppDatabase, startPostgres, type TestPostgres } from './database'
+import { startPostgres, type TestPostgres } from '../support/postgres'
+import { loadFromApp, openAppDatabase } from './built-app'
 
 interface User {
   readonly id: string

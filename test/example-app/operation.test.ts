@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterEach, expect, test } from 'vitest'
 import { type ExampleApp, startExampleApp } from './app'
-import { openAppDatabase } from './database'
+import { openAppDatabase } from './built-app'
 import { Visitor } from './visitor'
 
 const cleanUp: (() => unknown)[] = []

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ExampleApp, startExampleApp } from './app'
-import { openAppDatabase } from './database'
+import { openAppDatabase } from './built-app'
 import { Visitor } from './visitor'
 
 let app: ExampleApp

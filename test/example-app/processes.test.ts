@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openAppDatabase, startPostgres, type TestPostgres } from './database'
+import { startPostgres, type TestPostgres } from '../support/postgres'
+import { openAppDatabase } from './built-app'
 import { type AppProcesses, startProcesses } from './processes'
 import { Visitor } from './visitor'
 

@@ -1,7 +1,8 @@
 import { createServer, request, type Server } from 'node:http'
 import { pipeline } from 'node:stream'
 import { type FakeBitbucket, type FakePersonOptions, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { type ExampleApp, freePort, startExampleApp } from './app'
+import { freePort } from '../support/free-port'
+import { type ExampleApp, startExampleApp } from './app'
 
 /** Several processes of the example app on one database, behind a proxy that sends each request to the next one. */
 export interface AppProcesses {

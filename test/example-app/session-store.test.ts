@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { loadFromApp, openAppDatabase } from './database'
+import { loadFromApp, openAppDatabase } from './built-app'
 
 let directory: string
 // biome-ignore lint/suspicious/noExplicitAny: typed in the app, not here

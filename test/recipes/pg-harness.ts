@@ -5,7 +5,7 @@ import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import { Pool } from 'pg'
 import type { User } from '../../recipes/pg/accounts'
 import { testDatabase } from '../../recipes/pg/test-database'
-import { startPostgres } from '../connections/postgres'
+import { startPostgres } from '../support/postgres'
 
 /** A PostgreSQL server with the tables of the recipe. */
 export interface RecipeDatabase {
@@ -22,7 +22,7 @@ export async function startRecipeDatabase(): Promise<RecipeDatabase> {
   process.env.TOKEN_KEY = randomBytes(32).toString('base64')
   const server = await startPostgres()
   const openPool = () => {
-    const pool = new Pool({ connectionString: server.connectionString, max: 10 })
+    const pool = new Pool({ connectionString: server.url, max: 10 })
     // A server that stops tells its clients, and some of them hear it after the pool let go of them.
     return pool.on('error', () => {}).on('connect', (client) => client.on('error', () => {}))
   }

