@@ -4,7 +4,10 @@ import { cleanJson } from '../../src/bitbucket/clean-json'
 import type { JsonObject } from '../../src/bitbucket/read-answer'
 
 const parsed = (text: string) => JSON.parse(text) as JsonObject
+const PROTOTYPE = ['__proto__', 'constructor', 'prototype']
 const isWellFormed = (text: string) => !/\p{Cs}/u.test(text)
+const isClean = (text: string) =>
+  isWellFormed(text) && !/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(text) && text.length <= 12_000
 /** Every key and value of a tree. */
 function* walk(value: unknown): Generator<[string, unknown]> {
   if (typeof value !== 'object' || value === null) return
@@ -76,16 +79,11 @@ describe('cleanJson', () => {
         const body = parsed(JSON.stringify(value) ?? '{}')
         const cleaned = cleanJson(body)
         for (const [key, each] of walk(cleaned)) {
-          expect(['__proto__', 'constructor', 'prototype']).not.toContain(key)
-          for (const string of [key, each]) {
-            if (typeof string !== 'string') continue
-            expect(isWellFormed(string)).toBe(true)
-            expect(string).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u)
-            expect(string.length).toBeLessThanOrEqual(12_000)
-          }
+          const strings = [key, each].filter((string) => typeof string === 'string')
+          if (PROTOTYPE.includes(key) || !strings.every(isClean)) return false
         }
         expect(cleanJson(cleaned)).toEqual(cleaned)
-        expect(({} as Record<string, unknown>).isAdmin).toBeUndefined()
+        return !('isAdmin' in {})
       }),
       { seed: 20261128, numRuns: 2000 },
     )

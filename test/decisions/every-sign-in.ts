@@ -39,6 +39,9 @@ export const POLICIES: readonly SignInPolicy[] = UNTRUSTED.flatMap((untrustedEma
   ),
 )
 
+/** How far a policy with a closed sign-up stands behind the same one with an open sign-up. */
+const CLOSED_AFTER_OPEN = BOTH.length * BOTH.length * PER_USER.length
+
 /** Every account that can hold an address. */
 const HOLDERS: readonly Holder[] = BOTH.flatMap((verified) =>
   BOTH.flatMap((autoLink) =>
@@ -60,23 +63,38 @@ export const FACTS: readonly SignInFacts[] = IDENTITIES.flatMap((identity) =>
   LEVELS.flatMap((email) => HOLDER_LISTS.map((holders) => Object.freeze({ identity, email, holders }))),
 )
 
+/** What has to hold for one input; also sees the decisions of its neighbours. */
+type Property = (
+  decision: Decision,
+  facts: SignInFacts,
+  policy: SignInPolicy,
+  withoutHolders: Decision,
+  signUpOpen: Decision,
+) => boolean
+
 /** The first of all ten million inputs for which this does not hold; a plain loop, because `expect` would take minutes. */
 export function counterexample(
-  holds: (decision: Decision, facts: SignInFacts, policy: SignInPolicy) => boolean,
+  holds: Property,
 ): { decision: Decision; facts: SignInFacts; policy: SignInPolicy } | undefined {
   const decisions = allDecisions()
   let next = 0
   for (const policy of POLICIES) {
+    const toOpen = policy.signUp ? 0 : CLOSED_AFTER_OPEN * FACTS.length
+    let withoutHolders = decisions[next] as Decision
     for (const facts of FACTS) {
-      const decision = decisions[next++] as Decision
-      if (!holds(decision, facts, policy)) return { decision, facts, policy }
+      const decision = decisions[next] as Decision
+      // The first of each combination of identity and address.
+      if (facts.holders.length === 0) withoutHolders = decision
+      if (!holds(decision, facts, policy, withoutHolders, decisions[next - toOpen] as Decision))
+        return { decision, facts, policy }
+      next++
     }
   }
   return undefined
 }
 
 /** The decision in the one copy there is of each, so that two of them are the same exactly when they are identical. */
-export function decideOnce(facts: SignInFacts, policy: SignInPolicy): Decision {
+function decideOnce(facts: SignInFacts, policy: SignInPolicy): Decision {
   const decision = decideSignIn(facts, policy)
   let key = decision.type + decision.row
   if (decision.type === 'create') key += decision.email

@@ -2,6 +2,8 @@ import { type FakeBitbucket, type FakeFault, startFakeBitbucket } from 'passport
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
+import { atDeadline } from '../support/lab'
+import { consented } from '../support/steps'
 
 const ACME = { slug: 'acme', uuid: '{470c176d-3574-44ea-bb41-89e8638bcca4}', permission: 'member' } as const
 const ENDPOINTS = ['token', 'user', 'emails', 'workspace', 'refresh'] as const
@@ -110,10 +112,11 @@ let app: TestApp
 beforeAll(async () => {
   fake = await startFakeBitbucket()
   fake.updatePerson('alice', { workspaces: [ACME] })
-  app = await startTestApp({ fake, connection: { workspaces: ['acme'] }, options: { http: { timeoutMs: 500 } } })
+  app = await startTestApp({ fake, connection: { workspaces: ['acme'] } })
 })
 afterEach(() => {
   fake.clearScripts()
+  fake.clearRequests()
   app.errors.length = 0
   app.accounts.users.clear()
 })
@@ -125,13 +128,17 @@ afterAll(async () => {
 describe.each(ENDPOINTS)('case 19: a fault of %s names the request and says what to do', (here) => {
   test.each(CASES.filter(([endpoint]) => endpoint === here))('%s: %s', async (endpoint, _name, fault, code, advice) => {
     let error: { code: string; message: string } | undefined
+    const hangs = code === 'upstream_timeout'
     if (endpoint === 'refresh') {
       fake.script('token', fault)
-      error = await app.bitbucket.refreshTokens({ refreshToken: 'R3fresh' }).catch((thrown) => thrown)
+      const refresh = () => app.bitbucket.refreshTokens({ refreshToken: 'R3fresh' }).catch((thrown) => thrown)
+      error = await (hangs ? atDeadline(refresh, () => fake.count('token') > 0) : refresh())
     } else {
       fake.script(endpoint, fault)
       const browser = new TestBrowser()
-      const { status, location } = await app.signIn(browser, 'alice')
+      const callback = await consented(app, browser, 'alice')
+      const call = () => browser.get(callback)
+      const { status, location } = await (hangs ? atDeadline(call, () => fake.count(endpoint) > 0) : call())
       // Addresses that may not be read are asked for.
       if (endpoint === 'emails' && code === 'scope_missing') expect(location).toBe('/auth/bitbucket/email')
       else expect(status).toBeGreaterThanOrEqual(500)

@@ -3,6 +3,7 @@ import { type FakeBitbucket, type FakeFault, startFakeBitbucket } from 'passport
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
+import { turns, until } from '../support/lab'
 
 const ACME = { slug: 'acme', uuid: '{470c176d-3574-44ea-bb41-89e8638bcca4}', permission: 'member' } as const
 const NEVER = { delivery: 'stall' } as const
@@ -39,10 +40,10 @@ const signsIn = async (browser = new TestBrowser(), person = 'alice') => {
   return browser
 }
 
-/** Whether an answer has come by the time everything else has. */
+/** Whether an answer is still out when everything else has come. */
 async function isWaiting(answer: Promise<Answer>): Promise<boolean> {
-  await vi.waitFor(() => expect(app.fake.count('emails')).toBeGreaterThan(0))
-  return (await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 100, 'waiting'))])) === 'waiting'
+  await until(() => app.fake.count('emails') > 0)
+  return (await Promise.race([answer, turns(100)])) === undefined
 }
 
 describe.each([4, 5] as const)('Express %i', (express) => {
@@ -141,7 +142,8 @@ describe('the abandoned request', () => {
     await signsIn()
     const opened = fake.connectionsOpened
     addresses.release()
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await until(() => fake.requests.every(({ status }) => status !== null))
+    await turns()
     fake.clearScripts()
     for (let round = 0; round < 5; round++) await signsIn()
     expect(fake.connectionsOpened).toBe(opened)
@@ -162,11 +164,14 @@ describe('the abandoned request', () => {
   })
 
   test('ends at the deadline of its sign-in, and reports nothing else', async () => {
-    await start({ options: { http: { timeoutMs: 400 } } })
+    await start()
     await signsIn()
     fake.script('emails', NEVER)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     await signsIn()
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    await vi.advanceTimersByTimeAsync(60_001)
+    vi.useRealTimers()
+    await turns()
     expect(app.errors).toEqual([])
     fake.clearScripts()
     await signsIn()
