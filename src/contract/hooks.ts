@@ -139,7 +139,8 @@ export interface AccountHooks<User, Data = unknown> {
    * verified the address meanwhile (throw {@link EmailTakenError}), take the address from every holder, together with
    * pending changes and any user name equal to it, then create a new account with the address marked verified and the
    * identity. Returns the **new** account. Returning a holder is `hook_failed`: a sign-in that was in flight could enter
-   * an emptied account again. Requires `endOtherSessions`, which is called for each holder.
+   * an emptied account again. Requires `endOtherSessions`, which is called for each holder. Not called while `signUp` is
+   * `false`.
    */
   claimAddress?(
     input: HookInput<Data> & {

@@ -139,7 +139,9 @@ function decideSquatters(
 ): Decision {
   if (policy.matchingAccount === 'reject') return refuseExisting(9)
   if (holders.length > MAX_CLAIMED) return { type: 'refuse', row: 9, code: 'account_exists_unverified' }
-  if (policy.canClaim && level !== 'typed') return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
+  // A claim makes a new account, which a closed sign-up does not allow.
+  const canClaim = policy.canClaim && policy.signUp && level !== 'typed'
+  if (canClaim) return { type: 'claim', row: 9, holders: holders.map((_, index) => index) }
   const [only, ...more] = holders
   // An account that may not sign in cannot be proved by signing in to it, and it is not its holder's word that counts.
   // Under 'many' as well: the identity that an unverified account has already may belong to the stranger who made it,

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { consultsHolders, type Decision, decideSignIn, explain, type SignInFacts } from '../../src/decisions/sign-in'
@@ -62,13 +63,15 @@ describe('for every input', () => {
     expect(counterexample(({ type }, { email }) => email !== 'typed' || !ENTERS.includes(type))).toBeUndefined()
   })
 
-  test('a closed sign-up creates nobody', () => {
-    expect(counterexample(({ type }, _facts, { signUp }) => signUp || type !== 'create')).toBeUndefined()
+  test('a closed sign-up creates no account, by a claim neither', () => {
+    const opens = (type: string) => type === 'create' || type === 'claim'
+    expect(counterexample(({ type }, _facts, { signUp }) => signUp || !opens(type))).toBeUndefined()
   })
 
-  test('a closed sign-up changes nothing but creates, and each of those into sign_up_disabled', () => {
-    const violation = counterexample((decision, _facts, policy, _withoutHolders, open) => {
+  test('a closed sign-up changes creates into sign_up_disabled, claims into what happens without the hook, and nothing else', () => {
+    const violation = counterexample((decision, facts, policy, _withoutHolders, open) => {
       if (policy.signUp) return true
+      if (open.type === 'claim') return isDeepStrictEqual(decision, decideSignIn(facts, { ...policy, canClaim: false }))
       if (open.type !== 'create') return decision === open
       return decision.type === 'refuse' && decision.row === open.row && decision.code === 'sign_up_disabled'
     })

@@ -339,8 +339,13 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     },
   )
 
-  test('a closed sign-up does not keep the owner of an address from it', () => {
-    expect(decide({ email: 'bitbucket', holders: [UNVERIFIED] }, { signUp: false }).type).toBe('claim')
+  test('a closed sign-up allows no claim, which makes a new account: one holder is to be proven, two are refused', () => {
+    const closed = { signUp: false }
+    for (const email of ['bitbucket', 'code'] as const) {
+      expect(decide({ email, holders: [UNVERIFIED] }, closed)).toEqual({ type: 'prove', row: 9, holder: 0 })
+      const two = decide({ email, holders: [UNVERIFIED, UNVERIFIED] }, closed)
+      expect(two).toEqual(refuse(9, 'account_exists_unverified'))
+    }
   })
 })
 

@@ -839,6 +839,13 @@ export const MUTANTS: readonly Mutant[] = [
     'entitlement',
   ),
   mutant(
+    'email: an address is claimed for a new account while sign-up is closed',
+    'decideSquatters()',
+    'policy.canClaim && policy.signUp && level',
+    'policy.canClaim && level',
+    'pre-hijacking',
+  ),
+  mutant(
     'email: squatters are entered as they are',
     'decideProven()',
     'return owner ? decideOwner(level, owner.holder, owner.index, policy) : decideSquatters(level, holders, policy)',

@@ -429,6 +429,16 @@ describe('sign-up is closed', () => {
     expect(app.accounts.writes()).toEqual([])
   })
 
+  test('row 9: no address is claimed for a new account; the only holder has to be proved, two are refused', async () => {
+    await open('bitbucket', { signUp: false })
+    unverified()
+    await expectProve(await arrive('bitbucket'))
+    unverified()
+    browser = new TestBrowser()
+    expect(errorOf(await arrive('bitbucket'))).toBe('account_exists_unverified')
+    expect(app.accounts.writes()).toEqual([])
+  })
+
   test('row 3: the code is mailed all the same, so that closed sign-up tells nobody who has an account', async () => {
     await open('asserted', { signUp: false })
     expect((await arrive('asserted')).location).toBe('/auth/bitbucket/email')

@@ -187,3 +187,17 @@ test('PRE-14: an address of a prepared account goes to the user who proves it, a
   expect(owner?.identities[0]?.profile?.nickname).toBe('alice')
   expect(prepared).toMatchObject({ email: null, identities: [] })
 })
+
+test('PRE-04: an outsider gets no account by a claim while sign-up is closed', async () => {
+  for (const signUp of [false, true]) {
+    const lab = await startLab({ connection: { signUp } })
+    const invited = lab.accounts.add({ email: 'alice@example.com' })
+    const { attacker } = browsers()
+    const answer = await lab.signIn(attacker, 'alice')
+    expect(lab.accounts.writes()).toEqual(signUp ? ['claimAddress'] : [])
+    expect(await lab.me(attacker)).toBe(signUp ? 'u2' : null)
+    if (signUp) continue
+    expect(answer.location).toBe('/auth/bitbucket/continue')
+    expect(invited.email).toBe('alice@example.com')
+  }
+})
