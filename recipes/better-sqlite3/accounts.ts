@@ -1,14 +1,8 @@
 import type { Database } from 'better-sqlite3'
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: number
@@ -111,16 +105,13 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
 }
 
 /**
- * All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost.
+ * All or nothing.
  * `immediate` takes the write lock first, so that other processes wait instead of failing in the middle.
  */
 export function transaction<T>(db: Database, work: () => T): T {
   try {
     return db.transaction(work).immediate()
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

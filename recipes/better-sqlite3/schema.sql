@@ -1,15 +1,3 @@
-CREATE TABLE users (
-  id             integer PRIMARY KEY AUTOINCREMENT,
-  name           text NOT NULL,
-  email          text,
-  email_verified integer NOT NULL DEFAULT 0,
-  password_hash  text,                         -- NULL: signs in with Bitbucket only
-  suspended      integer NOT NULL DEFAULT 0,
-  auto_link      integer NOT NULL DEFAULT 1    -- 0 after an unlink
-);
--- SQLite's lower() folds ASCII letters only, as the package does.
-CREATE UNIQUE INDEX users_email_key ON users (lower(email));
-
 CREATE TABLE identities (
   issuer  text NOT NULL,
   subject text NOT NULL,                       -- Bitbucket's uuid; not `id`, which a join would mix up with users.id

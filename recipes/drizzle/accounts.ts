@@ -1,16 +1,10 @@
 import { and, eq, getTableColumns, ne, sql } from 'drizzle-orm'
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 import { identities, session, users } from './schema'
 
 export type User = typeof users.$inferSelect
@@ -131,14 +125,11 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile) {
   return { username, nickname, displayName, avatarUrl }
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(db: NodePgDatabase, work: (tx: Transaction) => Promise<T>): Promise<T> {
   try {
     return await db.transaction(work)
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

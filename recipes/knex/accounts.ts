@@ -1,15 +1,9 @@
 import type { Knex } from 'knex'
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: number
@@ -141,14 +135,11 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
   return JSON.stringify({ username, nickname, displayName, avatarUrl })
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(knex: Knex, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
   try {
     return await knex.transaction(work)
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key' || refused?.columns.includes('email_key')) throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

@@ -1,15 +1,9 @@
 import type { Kysely, Selectable, Transaction } from 'kysely'
 import { sql } from 'kysely'
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 import type { Tables } from './schema'
 
 export type User = Selectable<Tables['users']>
@@ -116,14 +110,11 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
   return JSON.stringify({ username, nickname, displayName, avatarUrl })
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(db: Kysely<Tables>, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
   try {
     return await db.transaction().execute(work)
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

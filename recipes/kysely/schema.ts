@@ -43,7 +43,7 @@ export async function up(db: Kysely<Tables>): Promise<void> {
       auto_link      integer NOT NULL DEFAULT 1
     )`,
     // SQLite's lower() folds ASCII letters only, as the package does.
-    sql`CREATE UNIQUE INDEX users_email_key ON users (lower(email))`,
+    sql`CREATE UNIQUE INDEX users_email_lower_key ON users (lower(email))`,
     sql`CREATE TABLE identities (
       issuer  text NOT NULL,
       subject text NOT NULL,

@@ -1,14 +1,8 @@
 // NEVER RUN ON A REAL MONGODB BY US: none was to be had. Type-checked, and run on a stand-in (see README.md).
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import { type AccountHooks, type Identity, IdentityTakenError, type Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
+import { takenError } from '../shared/taken-error'
 import type { Models, User } from './models'
 
 const own = ({ issuer, id }: Identity) => ({ identities: { $elemMatch: { issuer, subject: id } } })
@@ -101,9 +95,6 @@ export async function refusing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.columns.includes('emailKey')) throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

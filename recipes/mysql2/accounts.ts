@@ -1,15 +1,9 @@
 import type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 
 export interface User extends RowDataPacket {
   id: number
@@ -140,7 +134,7 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
   return JSON.stringify({ username, nickname, displayName, avatarUrl })
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(
   pool: Pool,
   work: (connection: PoolConnection) => Promise<T>,
@@ -154,11 +148,8 @@ export async function transaction<T>(
     return result
   } catch (error) {
     await connection.rollback()
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
     // InnoDB ends one of two transactions that wait for each other; the other one is through by the second try.
-    if ((error as { errno?: number }).errno !== 1213 || attempt === 5) throw error
+    if ((error as { errno?: number }).errno !== 1213 || attempt === 5) throw takenError(error)
   } finally {
     connection.release()
   }

@@ -1,14 +1,8 @@
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import type { Pool, PoolClient } from 'pg'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: string // bigint arrives as text
@@ -112,7 +106,7 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): object
   return { username, nickname, displayName, avatarUrl }
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   try {
@@ -122,10 +116,7 @@ export async function transaction<T>(pool: Pool, work: (client: PoolClient) => P
     return result
   } catch (error) {
     await client.query('ROLLBACK')
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key') throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   } finally {
     client.release()
   }

@@ -1,14 +1,8 @@
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 import type { Prisma, PrismaClient, User } from './generated/client'
 
 export type { User }
@@ -100,7 +94,7 @@ async function lockUser(tx: Prisma.TransactionClient, id: number): Promise<User 
   return count === 0 ? null : tx.user.findUnique({ where: { id } })
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(
   prisma: PrismaClient,
   work: (tx: Prisma.TransactionClient) => Promise<T>,
@@ -109,9 +103,6 @@ export async function transaction<T>(
     // The default of 2 seconds to wait for a connection is short when many users sign in concurrently.
     return await prisma.$transaction(work, { maxWait: 10_000 })
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key' || refused?.columns.includes('email_key')) throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

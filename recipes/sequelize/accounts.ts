@@ -1,15 +1,9 @@
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import { QueryTypes, type Transaction } from 'sequelize'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 import type { Models, User } from './models'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
@@ -99,7 +93,7 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
   return JSON.stringify({ username, nickname, displayName, avatarUrl })
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(
   models: Models,
   work: (transaction: Transaction) => Promise<T>,
@@ -108,12 +102,9 @@ export async function transaction<T>(
   try {
     return await models.sequelize.transaction(work)
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key' || refused?.columns.includes('emailKey')) throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
     // MySQL ends one of two transactions that wait for each other; the other one is through by the second try.
     const { errno } = (error as { original?: { errno?: number } }).original ?? {}
-    if (errno !== 1213 || attempt === 5) throw error
+    if (errno !== 1213 || attempt === 5) throw takenError(error)
   }
   return transaction(models, work, attempt + 1)
 }

@@ -1,15 +1,9 @@
-import {
-  type AccountHooks,
-  EmailTakenError,
-  type Identity,
-  IdentityTakenError,
-  type Profile,
-  uniqueViolation,
-} from 'passport-bitbucket-signin'
+import type { AccountHooks, Identity, Profile } from 'passport-bitbucket-signin'
 import type { DataSource, EntityManager } from 'typeorm'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
 import { stillStored } from '../shared/still-stored'
+import { takenError } from '../shared/taken-error'
 import { identities, type User, users } from './entities'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
@@ -108,14 +102,11 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile) {
   return { username, nickname, displayName, avatarUrl }
 }
 
-/** All or nothing; a unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** All or nothing. */
 export async function transaction<T>(db: DataSource, work: (tx: EntityManager) => Promise<T>): Promise<T> {
   try {
     return await db.transaction(work)
   } catch (error) {
-    const refused = uniqueViolation(error)
-    if (refused?.constraint === 'users_email_key' || refused?.columns.includes('emailKey')) throw new EmailTakenError()
-    if (refused) throw new IdentityTakenError()
-    throw error
+    throw takenError(error)
   }
 }

@@ -174,6 +174,19 @@ export function guardHooks<User>(
     return { user, id }
   }
 
+  async function readAgain({ user, id }: KnownUser<User>): Promise<KnownUser<User> | null> {
+    const found = accounts.getUserById
+      ? await call<User | null>('getUserById', { id })
+      : await run<User | null | false>('passport.deserializeUser', () => reread(user, input.req), [
+          AWAY,
+          'configuration_invalid',
+        ])
+    if (found === null || found === false) return null
+    const again = known('getUserById', found, ', or null if there is none')
+    if (again.id !== id) throw hookFailed('getUserById', 'must return the user with the requested id')
+    return again
+  }
+
   return {
     has: {
       claim: accounts.claimAddress !== undefined,
@@ -194,18 +207,7 @@ export function guardHooks<User>(
       return { type: 'user', ...known('getUserByIdentity', found, ", null for no user (`?? null`) or 'orphaned'") }
     },
 
-    async readAgain({ user, id }) {
-      const found = accounts.getUserById
-        ? await call<User | null>('getUserById', { id })
-        : await run<User | null | false>('passport.deserializeUser', () => reread(user, input.req), [
-            AWAY,
-            'configuration_invalid',
-          ])
-      if (found === null || found === false) return null
-      const again = known('getUserById', found, ', or null if there is none')
-      if (again.id !== id) throw hookFailed('getUserById', 'must return the user with the requested id')
-      return again
-    },
+    readAgain,
 
     async findByEmail(address) {
       const found = await call<unknown>('getAccountsByEmail', { email: address })
@@ -238,7 +240,9 @@ export function guardHooks<User>(
 
     async describe(each) {
       if (!accounts.describeUser) return null
-      const description = await call<UserDescription | undefined>('describeUser', { user: each.user }, [each])
+      // A session may hold less than the hooks return: an app that serializes objects gives them back as they are.
+      const current = accounts.getUserById ? ((await readAgain(each)) ?? each) : each
+      const description = await call<UserDescription | undefined>('describeUser', { user: current.user }, [current])
       if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
         throw hookFailed(
           'describeUser',

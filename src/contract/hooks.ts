@@ -173,7 +173,10 @@ export interface AccountHooks<User, Data = unknown> {
     input: HookInput<Data> & { readonly user: User },
   ): readonly StoredIdentity[] | Promise<readonly StoredIdentity[]>
 
-  /** How pages name this account. Needed for linking and for proving a matching account. */
+  /**
+   * How pages name this account. Needed for linking and for proving a matching account. With `getUserById`, gets the user
+   * that it returns; otherwise `req.user`.
+   */
   describeUser?(input: HookInput<Data> & { readonly user: User }): UserDescription | Promise<UserDescription>
 
   /**

@@ -380,7 +380,18 @@ describe('what hooks are given', () => {
     )
     for (const name of NAMES) await CALLS[name](guarded(spies))
     expect(JSON.stringify(inputs)).not.toContain('accessToken')
-    expect(inputs).toHaveLength(NAMES.length - 1)
+    // `storeTokens` is left out, and `describeUser` reads the user first.
+    expect(inputs).toHaveLength(NAMES.length)
+  })
+
+  test('describeUser gets the user that getUserById returns, because a session may hold less', async () => {
+    const stored = { id: 'u1', name: 'Alice' }
+    const describeUser = vi.fn(CONTENT.describeUser as () => unknown)
+    await guarded({ getUserById: () => stored, describeUser }).describe(KNOWN)
+    await guarded({ getUserById: () => null, describeUser }).describe(KNOWN)
+    await guarded({ getUserById: undefined as never, describeUser }).describe(KNOWN)
+    const users = (describeUser.mock.calls as unknown as [{ user: unknown }][]).map(([{ user }]) => user)
+    expect(users).toEqual([stored, ALICE, ALICE])
   })
 
   test('frozen freezes to the bottom', () => {

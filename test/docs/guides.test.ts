@@ -69,7 +69,7 @@ describe('the recipe for pg', () => {
     postgres = await startPostgres()
     pool = new (load('pg').Pool)({ connectionString: postgres.url })
     pool.on('error', () => {})
-    await pool.query(read('recipes/pg/schema.sql'))
+    for (const file of ['users', 'schema']) await pool.query(read(`recipes/pg/${file}.sql`))
     hooks = accountHooks(pool as never) as typeof hooks
   })
   afterAll(async () => {

@@ -27,7 +27,7 @@ export async function startRecipeDatabase(): Promise<RecipeDatabase> {
     return pool.on('error', () => {}).on('connect', (client) => client.on('error', () => {}))
   }
   const pool = openPool()
-  await pool.query(await readFile(join(RECIPE, 'schema.sql'), 'utf8'))
+  for (const file of ['users.sql', 'schema.sql']) await pool.query(await readFile(join(RECIPE, file), 'utf8'))
   return {
     pool,
     openPool,

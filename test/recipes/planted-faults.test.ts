@@ -10,8 +10,8 @@ let server: RecipeDatabase
 beforeAll(async () => {
   server = await startRecipeDatabase()
   // Several unverified holders of one address, so that the checks about them apply.
-  await server.pool.query(`DROP INDEX users_email_key;
-    CREATE UNIQUE INDEX users_email_key ON users (lower(email COLLATE "C")) WHERE email_verified`)
+  await server.pool.query(`DROP INDEX users_email_lower_key;
+    CREATE UNIQUE INDEX users_email_lower_key ON users (lower(email COLLATE "C")) WHERE email_verified`)
 })
 afterAll(() => server.stop())
 

@@ -36,7 +36,7 @@ const inTables = (check: string, mistake: string, change: string, undo: string):
 
 const BY_EMAIL = `'SELECT * FROM users WHERE lower(email COLLATE "C") = lower($1 COLLATE "C")'`
 const VERIFIED_IN_LIST = 'emailVerified: user.email_verified,\n        autoLink'
-const ADDRESS_KEY = 'CREATE UNIQUE INDEX users_email_key ON users (lower(email COLLATE "C")) WHERE email_verified'
+const ADDRESS_KEY = 'CREATE UNIQUE INDEX users_email_lower_key ON users (lower(email COLLATE "C")) WHERE email_verified'
 const INSERT_IDENTITY = "VALUES ($1, $2, $3, $4)'"
 
 export const PLANTED_FAULTS: readonly PlantedFault[] = [
@@ -124,26 +124,31 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     INSERT_IDENTITY,
     INSERT_IDENTITY.replace(/'$/, " ON CONFLICT (issuer, subject) DO UPDATE SET user_id = $3'"),
   ),
-  inHooks('create-rollback', 'throws the driver’s own error', 'if (refused) throw new IdentityTakenError()', ''),
+  inHooks('create-rollback', 'throws the driver’s own error', 'throw takenError(error)', 'throw error'),
   inTables(
     'create-same-person',
     'forgot the unique key of identities',
     'ALTER TABLE identities DROP CONSTRAINT identities_pkey',
     'ALTER TABLE identities ADD CONSTRAINT identities_pkey PRIMARY KEY (issuer, subject)',
   ),
-  inTables('create-same-address', 'forgot the unique key on the address', 'DROP INDEX users_email_key', ADDRESS_KEY),
+  inTables(
+    'create-same-address',
+    'forgot the unique key on the address',
+    'DROP INDEX users_email_lower_key',
+    ADDRESS_KEY,
+  ),
   inTables(
     'create-taken-address',
     'made the unique key heed letter case',
-    'DROP INDEX users_email_key; CREATE UNIQUE INDEX users_email_key ON users (email) WHERE email_verified',
-    `DROP INDEX users_email_key; ${ADDRESS_KEY}`,
+    'DROP INDEX users_email_lower_key; CREATE UNIQUE INDEX users_email_lower_key ON users (email) WHERE email_verified',
+    `DROP INDEX users_email_lower_key; ${ADDRESS_KEY}`,
   ),
   inTables(
     'create-similar-address',
     'folded accents in the unique key',
-    `DROP INDEX users_email_key;
-     CREATE UNIQUE INDEX users_email_key ON users (translate(lower(email), 'éK', 'ek')) WHERE email_verified`,
-    `DROP INDEX users_email_key; ${ADDRESS_KEY}`,
+    `DROP INDEX users_email_lower_key;
+     CREATE UNIQUE INDEX users_email_lower_key ON users (translate(lower(email), 'éK', 'ek')) WHERE email_verified`,
+    `DROP INDEX users_email_lower_key; ${ADDRESS_KEY}`,
   ),
   inHooks(
     'create-unrelated',
