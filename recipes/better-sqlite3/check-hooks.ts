@@ -8,8 +8,11 @@ import { testDatabase } from './test-database'
 
 const db = new Database(process.env.TEST_DATABASE_FILE)
 db.exec(PRAGMAS)
-const SqliteStore = createStore(session)
-const store = new SqliteStore({ client: db, expired: { clear: false } })
+/** Without its timer, which would keep the process running. */
+class SqliteStore extends createStore(session) {
+  startInterval() {}
+}
+const store = new SqliteStore({ client: db })
 
 export default {
   accounts: { ...accountHooks(db), claimAddress: claimAddress(db) },

@@ -3,7 +3,7 @@ CREATE TABLE users (
   id             serial PRIMARY KEY,
   name           text NOT NULL,
   email          text,
-  email_key      text CONSTRAINT users_email_key UNIQUE,
+  email_key      text CONSTRAINT users_email_lower_key UNIQUE,
   email_verified boolean NOT NULL DEFAULT false,
   password_hash  text,
   suspended      boolean NOT NULL DEFAULT false,

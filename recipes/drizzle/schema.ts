@@ -5,7 +5,7 @@ export const users = pgTable('users', {
   name: text().notNull(),
   email: text(),
   /** Lower case, set by the app: the same key on every database. */
-  emailKey: text('email_key').unique('users_email_key'),
+  emailKey: text('email_key').unique('users_email_lower_key'),
   emailVerified: boolean('email_verified').notNull().default(false),
   /** `null`: signs in with Bitbucket only. */
   passwordHash: text('password_hash'),

@@ -1,17 +1,29 @@
 import type { Knex } from 'knex'
+import { addressKey } from '../shared/address-key'
 
+/** Adds to an existing table `users`, or creates it. */
 export async function up(knex: Knex): Promise<void> {
-  await knex.schema.createTable('users', (table) => {
-    table.increments('id')
-    table.text('name').notNullable()
-    table.text('email')
+  if (!(await knex.schema.hasTable('users'))) {
+    await knex.schema.createTable('users', (table) => {
+      table.increments('id')
+      table.text('name').notNullable()
+      table.text('email')
+      table.text('password_hash') // null: signs in with Bitbucket only
+    })
+  }
+  await knex.schema.alterTable('users', (table) => {
     // Lower case, set by the app: the same key on every database.
-    table.string('email_key', 254).unique({ indexName: 'users_email_key' })
+    table.string('email_key', 254)
     table.boolean('email_verified').notNullable().defaultTo(false)
-    table.text('password_hash') // null: signs in with Bitbucket only
     table.boolean('suspended').notNullable().defaultTo(false)
     table.boolean('auto_link').notNullable().defaultTo(true) // false after an unlink
   })
+  for (const { id, email } of await knex('users').whereNotNull('email').select('id', 'email'))
+    await knex('users')
+      .where({ id })
+      .update({ email_key: addressKey(email) })
+  // Fails if two accounts have addresses that differ in letter case only: decide whose it is first.
+  await knex.schema.alterTable('users', (table) => table.unique(['email_key'], { indexName: 'users_email_lower_key' }))
   await knex.schema.createTable('identities', (table) => {
     table.string('issuer').notNullable()
     table.string('subject', 64).notNullable() // Bitbucket's uuid; not `id`, which a join would mix up with users.id
@@ -27,6 +39,7 @@ export async function up(knex: Knex): Promise<void> {
     table.integer('user_id').unsigned().notNullable().references('users.id').onDelete('CASCADE')
     table.string('email_key', 254).notNullable()
   })
+  if (await knex.schema.hasTable('sessions')) return
   // The table of connect-session-knex.
   await knex.schema.createTable('sessions', (table) => {
     table.string('sid').primary()
@@ -35,6 +48,12 @@ export async function up(knex: Knex): Promise<void> {
   })
 }
 
+/** Leaves `users` and `sessions`, which may have been there before. */
 export async function down(knex: Knex): Promise<void> {
-  for (const table of ['sessions', 'email_confirmations', 'identities', 'users']) await knex.schema.dropTable(table)
+  await knex.schema.dropTable('email_confirmations')
+  await knex.schema.dropTable('identities')
+  await knex.schema.alterTable('users', (table) => {
+    table.dropUnique(['email_key'], 'users_email_lower_key')
+    table.dropColumns('email_key', 'email_verified', 'suspended', 'auto_link')
+  })
 }

@@ -6,6 +6,7 @@ import {
   IdentityTakenError,
   type Profile,
 } from 'passport-bitbucket-signin'
+import { addressKey } from '../shared/address-key'
 
 /** Everything ends with the process: to try the package, and as the shape of hooks on your own database. */
 export class MemoryDatabase {
@@ -30,7 +31,7 @@ interface StoredIdentity extends Identity {
 }
 
 const keyOf = ({ issuer, id }: Identity) => `${issuer} ${id}`
-export const sameAddress = (one: string | null, other: string) => one?.toLowerCase() === other.toLowerCase()
+export const sameAddress = (one: string | null, other: string) => one !== null && addressKey(one) === addressKey(other)
 
 /** All hooks but `claimAddress`, which only apps that verify addresses add. */
 export function accountHooks({ users, identities }: MemoryDatabase): AccountHooks<User> {

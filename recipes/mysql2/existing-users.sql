@@ -8,4 +8,4 @@ ALTER TABLE users
   MODIFY COLUMN password_hash varchar(255);
 UPDATE users SET email_key = lower(email);
 -- Fails if two accounts have addresses that differ in letter case only: decide whose it is first.
-ALTER TABLE users ADD UNIQUE KEY users_email_key (email_key);
+ALTER TABLE users ADD UNIQUE KEY users_email_lower_key (email_key);

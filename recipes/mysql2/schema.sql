@@ -19,7 +19,7 @@ CREATE TABLE email_confirmations (
 );
 
 -- The table of express-mysql-session.
-CREATE TABLE sessions (
+CREATE TABLE IF NOT EXISTS sessions (
   session_id varchar(128) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
   expires    int unsigned NOT NULL,
   data       mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin

@@ -8,5 +8,5 @@ CREATE TABLE users (
   password_hash  varchar(255),                       -- NULL: signs in with Bitbucket only
   suspended      boolean NOT NULL DEFAULT false,
   auto_link      boolean NOT NULL DEFAULT true,      -- false after an unlink
-  UNIQUE KEY users_email_key (email_key)
+  UNIQUE KEY users_email_lower_key (email_key)
 ) DEFAULT CHARACTER SET utf8mb4;

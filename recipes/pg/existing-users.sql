@@ -1,8 +1,8 @@
 -- For an app that has a users table: run this instead of users.sql, then schema.sql.
 ALTER TABLE users
-  ADD COLUMN email_verified boolean NOT NULL DEFAULT false,
-  ADD COLUMN suspended      boolean NOT NULL DEFAULT false,
-  ADD COLUMN auto_link      boolean NOT NULL DEFAULT true,
+  ADD COLUMN IF NOT EXISTS email_verified boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS suspended      boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS auto_link      boolean NOT NULL DEFAULT true,
   ALTER COLUMN email         DROP NOT NULL,
   ALTER COLUMN password_hash DROP NOT NULL;
 -- Fails if two accounts have addresses that differ in letter case only: decide whose it is first.

@@ -16,9 +16,9 @@ CREATE TABLE email_confirmations (
 );
 
 -- The table of connect-pg-simple.
-CREATE TABLE session (
+CREATE TABLE IF NOT EXISTS session (
   sid    varchar PRIMARY KEY,
   sess   json NOT NULL,
   expire timestamp(6) NOT NULL
 );
-CREATE INDEX session_user_id ON session ((sess #>> '{passport,user}'));
+CREATE INDEX IF NOT EXISTS session_user_id ON session ((sess #>> '{passport,user}'));

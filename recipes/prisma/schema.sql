@@ -9,7 +9,7 @@ CREATE TABLE users (
   suspended      boolean NOT NULL DEFAULT false,
   auto_link      boolean NOT NULL DEFAULT true
 );
-CREATE UNIQUE INDEX users_email_key ON users (email_key);
+CREATE UNIQUE INDEX users_email_lower_key ON users (email_key);
 CREATE TABLE identities (
   issuer  text NOT NULL,
   subject text NOT NULL,

@@ -61,7 +61,7 @@ export function defineModels(sequelize: Sequelize): Models {
       id: { type: DataTypes.INTEGER, primaryKey: true, autoIncrement: true },
       name: { type: DataTypes.TEXT, allowNull: false },
       email: DataTypes.STRING(254),
-      emailKey: { type: ADDRESS_KEY, unique: 'users_email_key' },
+      emailKey: { type: ADDRESS_KEY, unique: 'users_email_lower_key' },
       emailVerified: flag(false),
       passwordHash: DataTypes.STRING,
       suspended: flag(false),

@@ -33,7 +33,7 @@ export interface EmailConfirmation {
 
 const userId = { type: Number, foreignKey: { target: 'users', onDelete: 'CASCADE' } } as const
 
-// The same as decorators: @Entity, @Column, @Unique('users_email_key', ['emailKey']), and so on.
+// The same as decorators: @Entity, @Column, @Unique('users_email_lower_key', ['emailKey']), and so on.
 export const users = new EntitySchema<User>({
   name: 'users',
   columns: {
@@ -46,7 +46,7 @@ export const users = new EntitySchema<User>({
     suspended: { type: Boolean, default: false },
     autoLink: { type: Boolean, default: true },
   },
-  uniques: [{ name: 'users_email_key', columns: ['emailKey'] }],
+  uniques: [{ name: 'users_email_lower_key', columns: ['emailKey'] }],
 })
 
 export const identities = new EntitySchema<StoredIdentity>({

@@ -138,7 +138,7 @@ function write({ files }: InitPlan): string {
 }
 
 function nextSteps(
-  { recipe, install, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
+  { install, tables, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
   app: AppInspection,
 ): string {
   const add = app.packageManager === 'npm' ? 'npm install' : `${app.packageManager} add`
@@ -146,11 +146,10 @@ function nextSteps(
     ...(install.length > 0
       ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
       : []),
-    ...(recipe === 'memory'
-      ? []
-      : ['Create the tables of the schema, and change table and column names in accounts to yours.\n']),
+    ...(tables === null ? [] : [`${tables}\n`]),
     `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a database made for tests that has these tables' : ''}. It is your list of what is left to do:\n\n   ${testCommand}\n`,
     `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
+    `Try it without Bitbucket: copy .env.example to .env, then\n\n   npx passport-bitbucket-signin fake\n\n   and start your app with node --env-file=.env.\n`,
     'Look at the result:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
   ]
   const numbered = steps.map((step, index) => `${index + 1}. ${step}`).join('\n')

@@ -13,6 +13,8 @@ export interface InitPlan {
   readonly appLines: string
   /** What was not recognised, and what to do about it. */
   readonly notes: readonly string[]
+  /** How to create the tables, `null` when there are none. */
+  readonly tables: string | null
   readonly testCommand: string
   /** Whether the test reads `TEST_DATABASE_URL`. */
   readonly testNeedsUrl: boolean
@@ -42,9 +44,20 @@ export function planInit(app: AppInspection, answers: InitAnswers, directory: st
     install: missingPackages(app, recipe),
     appLines: appLines(app, answers, directory, format),
     notes: notesOn(app, recipe, wanted),
+    tables: tablesFrom(recipe, [...files.keys()], directory, format),
     testCommand: testCommand(app, `${directory}/bitbucket.test${format.ending}`),
     testNeedsUrl,
   }
+}
+
+/** The user table exists in most apps, so its columns come apart from the new tables. */
+function tablesFrom(recipe: string, names: readonly string[], directory: string, { ending }: Format): string | null {
+  if (recipe === 'memory') return null
+  const rename = 'Change the names of tables and columns to yours, here and in accounts.'
+  if (names.includes('existing-users.sql'))
+    return `Create the tables: ${directory}/existing-users.sql if you have a users table, otherwise users.sql; then schema.sql. ${rename}`
+  const source = names.find((name) => /^(?:migration|schema|models|entities)\./.test(name)) ?? `accounts${ending}`
+  return `Create the tables of ${directory}/${source}. If you have a users table, add the columns that it lacks. ${rename}`
 }
 
 function formatOf({ language, importsNeedEnding }: AppInspection): Format {
@@ -99,10 +112,16 @@ app.use(session({ … }))            // you have this
 app.use(passport.session())        // and this
 app.use('${mount}', bitbucket.router)
 
-app.get('${signIn}', async (req, res) => {
-  const button = await bitbucket.button(req) // HTML: print it unescaped on your sign-in and sign-up pages
-  …
+app.get('${signIn}', (req, res, next) => {
+  // The button is HTML: print it unescaped, on your sign-up page as well.
+  bitbucket.button(req).then((button) => res.render('login', { button }), next)
 })
+
+// Where your own sign-in and sign-up redirect to, after req.logIn:
+bitbucket.signedIn(req).then((path) => res.redirect(path ?? '/'), next)
+
+// In your sign-out, around req.logout:
+bitbucket.forget(req, res).then(() => req.logout((error) => …), next)
 `
 }
 

@@ -46,6 +46,15 @@ const OPENINGS: Readonly<Record<string, (context: OpeningContext) => Opening>> =
     code: `import knex from 'knex'\n\n${WITH_URL}const database = knex({ client: '${driver ?? 'pg'}', connection: url })`,
     close: 'await database.destroy()',
   }),
+  drizzle: () => ({
+    code: `import { drizzle } from 'drizzle-orm/node-postgres'\n\n${WITH_URL}const database = drizzle(url)`,
+    close: 'await database.$client.end()',
+  }),
+  sequelize: () => ({
+    code: `import { Sequelize } from 'sequelize'
+import { defineModels } from './models'\n\n${WITH_URL}const database = defineModels(new Sequelize(url, { logging: false }))`,
+    close: 'await database.sequelize.close()',
+  }),
   'better-sqlite3': ({ directory }) => ({
     code: `import { readFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
@@ -53,12 +62,45 @@ import { PRAGMAS } from './accounts'
 
 const database = new Database(':memory:')
 database.exec(PRAGMAS)
-database.exec(readFileSync('${directory}/schema.sql', 'utf8'))`,
+for (const file of ['users', 'schema']) database.exec(readFileSync(\`${directory}/\${file}.sql\`, 'utf8'))`,
     close: 'database.close()',
   }),
 }
 
-/** Where the app has an object of its own: the test says what to return, and compiles until then. */
+/** The session store of an app, opened on the test database, so that the test checks `endOtherSessions` as well. */
+interface StoreOpening {
+  readonly imports: string
+  readonly code: string
+}
+
+/** By recipe and store. Stores without types are for JavaScript only. */
+const STORE_OPENINGS: Readonly<Record<string, StoreOpening>> = {
+  'pg connect-pg-simple': {
+    imports: "import connectPgSimple from 'connect-pg-simple'",
+    code: 'new (connectPgSimple(session))({ pool: database, pruneSessionInterval: false })',
+  },
+  'knex connect-session-knex': {
+    imports: "import { ConnectSessionKnexStore } from 'connect-session-knex'",
+    code: 'new ConnectSessionKnexStore({ knex: database, createTable: false, cleanupInterval: 0 })',
+  },
+  'better-sqlite3 better-sqlite3-session-store': {
+    imports: "import createStore from 'better-sqlite3-session-store'",
+    // Its timer would keep the test running.
+    code: 'new (class extends createStore(session) { startInterval() {} })({ client: database })',
+  },
+  'mysql2 express-mysql-session': {
+    imports: "import createStore from 'express-mysql-session'",
+    code: 'new (createStore(session))({ createDatabaseTable: false, clearExpired: false }, database)',
+  },
+}
+const UNTYPED_STORES = ['better-sqlite3-session-store', 'express-mysql-session']
+
+function storeOpening(recipe: string, store: string | null, isTypeScript: boolean): StoreOpening | null {
+  if (store === null || (isTypeScript && UNTYPED_STORES.includes(store))) return null
+  return STORE_OPENINGS[`${recipe} ${store}`] ?? null
+}
+
+/** When only the app can open its database: the test says what to return, and compiles until then. */
 const ownObject = ({ recipe, isTypeScript }: OpeningContext): Opening => ({
   code: `
 function openDatabase()${isTypeScript ? ': Parameters<typeof accountHooks>[0]' : ''} {
@@ -80,6 +122,9 @@ type Options = Pick<BitbucketSignInOptions<User>, 'passport'> &
   return `${isTypeScript ? "import { type BitbucketSignInOptions, bitbucketSignIn } from 'passport-bitbucket-signin'" : "import { bitbucketSignIn } from 'passport-bitbucket-signin'"}
 ${isTypeScript ? "import { accountHooks, type User } from './accounts'" : "import { accountHooks } from './accounts'"}
 ${claims ? "import { claimAddress } from './claim-address'\n" : ''}${types}
+// Development without Bitbucket: the URL that \`npx passport-bitbucket-signin fake\` prints. Ignored in production.
+const fake = process.env.NODE_ENV === 'production' ? undefined : process.env.FAKE_BITBUCKET
+
 /** "Sign in with Bitbucket". Mount \`router\` after express-session and passport.session(). */
 export function createBitbucket({ database, ...options }${isTypeScript ? ': Options' : ''}) {
   return bitbucketSignIn${isTypeScript ? '<User>' : ''}({
@@ -88,6 +133,13 @@ export function createBitbucket({ database, ...options }${isTypeScript ? ': Opti
       clientID: process.env.BITBUCKET_CLIENT_ID${isTypeScript ? " ?? ''" : ''},
       clientSecret: process.env.BITBUCKET_CLIENT_SECRET${isTypeScript ? " ?? ''" : ''},
       callbackURL: process.env.BITBUCKET_CALLBACK_URL ?? 'http://localhost:3000${mount}/callback',
+      ...(fake && {
+        endpoints: {
+          authorizationURL: \`\${fake}/site/oauth2/authorize\`,
+          tokenURL: \`\${fake}/site/oauth2/access_token\`,
+          apiURL: \`\${fake}/2.0\`,
+        },
+      }),
     },
     accounts: { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} },
     policy: { localAddresses: '${localAddresses}' },
@@ -110,10 +162,12 @@ export function createBitbucket({ database, ...options }${isTypeScript ? ': Opti
 export function testFile(
   answers: InitAnswers,
   recipe: string,
-  { testRunner: runner, language, driver }: Pick<AppInspection, 'testRunner' | 'language' | 'driver'>,
+  app: Pick<AppInspection, 'testRunner' | 'language' | 'driver' | 'sessionStore'>,
   directory: string,
 ): string {
+  const { testRunner: runner, language, driver, sessionStore } = app
   const isTypeScript = language === 'typescript'
+  const store = storeOpening(recipe, sessionStore, isTypeScript)
   const { code, close } = (OPENINGS[recipe] ?? ownObject)({ recipe, driver, directory, isTypeScript })
   const { localAddresses, mount } = answers
   const claims = localAddresses === 'verified'
@@ -122,30 +176,39 @@ export function testFile(
 ${runner === 'node' ? `import { ${close ? 'after, ' : ''}test } from 'node:test'\n` : ''}import express from 'express'
 import session from 'express-session'
 import { Passport } from 'passport'
-import { accountHookChecks, FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-${runner === 'vitest' ? `import { ${close ? 'afterAll, ' : ''}test } from 'vitest'\n` : ''}import { accountHooks } from './accounts'
+import { accountHookChecks, FAKE_CLIENT, ${store ? 'sessionsInStore, ' : ''}startFakeBitbucket } from 'passport-bitbucket-signin/testing'
+${runner === 'vitest' ? `import { ${close ? 'afterAll, ' : ''}test } from 'vitest'\n` : ''}${isTypeScript ? "import { accountHooks, type User } from './accounts'" : "import { accountHooks } from './accounts'"}
 import { createBitbucket } from './bitbucket'
 ${claims ? "import { claimAddress } from './claim-address'\n" : ''}import { testDatabase } from './test-database'
-${code}
+${store ? `${store.imports}\n` : ''}${code}
 ${close ? `${runner === 'node' ? 'after' : 'afterAll'}(async () => {\n  ${close}\n})\n` : ''}
 // A test database: the checks add, change and delete accounts in it.
 const checks = accountHookChecks({
   testDatabase: true,
   accounts: { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} },
-  database: testDatabase(database),
+${
+  store
+    ? `  // If passport.serializeUser stores more than the id: sessionsInStore(store, { serializeUser }).
+  database: { ...testDatabase(database), sessions: sessionsInStore(${store.code}) },`
+    : `  // \`sessions: sessionsInStore(…)\` with your session store makes it check endOtherSessions as well.
+  database: testDatabase(database),`
+}
   localAddresses: '${localAddresses}',
 })
 for (const { title, skip, run } of checks) ${runner === 'node' ? '{\n  test(title, { skip }, run)\n}' : '(skip ? test.skip : test)(title, run)'}
 
 test('a first sign-in with Bitbucket creates an account and signs in', async () => {
-  const fake = await startFakeBitbucket()
+  // A user no database has seen, removed in the end.
+  const person = \`newcomer-\${Date.now()}\`
+  const emails = [{ address: \`\${person}@account-hooks.invalid\`, primary: true, confirmed: true }]
+  const fake = await startFakeBitbucket({ people: [{ key: person, emails }] })
+  const users = new Map${cast('<string, Express.User>')}()
   const app = express()
   const server = app.listen(0, '127.0.0.1')
   try {
     await new Promise((resolve) => server.once('listening', resolve))
     const origin = \`http://127.0.0.1:\${(server.address()${cast(' as { port: number }')}).port}\`
     const passport = new Passport()
-    const users = new Map${cast('<string, Express.User>')}()
     passport.serializeUser((user, done) => {
       const id = String((user${cast(' as { id: unknown }')}).id)
       users.set(id, user)
@@ -176,7 +239,7 @@ test('a first sign-in with Bitbucket creates an account and signs in', async () 
       return answer
     }
     const start = await visit(\`\${origin}${mount}\`)
-    const callback = await fake.signIn(start.headers.get('location') ?? '', { person: 'alice' })
+    const callback = await fake.signIn(start.headers.get('location') ?? '', { person })
     assert.equal((await visit(callback)).status, 302)
     assert.equal(await (await visit(\`\${origin}/me\`)).text(), '{"signedIn":true}')
     bitbucket.close()
@@ -184,6 +247,7 @@ test('a first sign-in with Bitbucket creates an account and signs in', async () 
     server.closeAllConnections()
     server.close()
     await fake.close()
+    for (const user of users.values()) await testDatabase(database).removeAccount(user${cast(' as User')})
   }
 })
 `
@@ -191,10 +255,13 @@ test('a first sign-in with Bitbucket creates an account and signs in', async () 
 
 /** Names of the environment with what to put there. */
 export function environmentFile({ mount }: InitAnswers): string {
-  return `# Bitbucket > Workspace settings > OAuth clients > Create OAuth client
-BITBUCKET_CLIENT_ID=
-BITBUCKET_CLIENT_SECRET=
-# Register exactly this one there.
+  return `# Copy this file to .env and start the app with node --env-file=.env.
+# Development without Bitbucket: run npx passport-bitbucket-signin fake
+FAKE_BITBUCKET=http://127.0.0.1:3001
+BITBUCKET_CLIENT_ID=fake-client-id
+BITBUCKET_CLIENT_SECRET=fake-client-secret
+# With Bitbucket: remove FAKE_BITBUCKET, and take id and secret from
+# Workspace settings > OAuth clients > Create OAuth client. Register exactly this callback URL there.
 BITBUCKET_CALLBACK_URL=http://localhost:3000${mount}/callback
 # node -p "require('crypto').randomBytes(32).toString('base64url')"
 BITBUCKET_COOKIE_SECRET=

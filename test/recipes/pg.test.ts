@@ -31,6 +31,7 @@ test('passes every check in an app that verifies addresses, and leaves nothing b
     'user-name-as-address',
     'claim-two-holders',
     'claim-user-name',
+    'claim-tenant',
     'claim-one-verified',
     'before-sign-in',
     'tenants-apart',

@@ -71,6 +71,12 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
     },
   },
   {
+    name: 'claim-tenant',
+    title: 'claimAddress leaves accounts and changes of address in other tenants alone',
+    needs: ['hook:claimAddress', 'verified addresses', 'tenants', 'pendingChanges'],
+    run: claimsInsideTenant,
+  },
+  {
     name: 'claim-verified-meanwhile',
     title: 'claimAddress takes nothing from a holder who verified the address meanwhile',
     needs: ['hook:claimAddress', 'verified addresses', 'verifyAddress'],
@@ -242,4 +248,22 @@ async function raceClaims(trial: HookTrial<unknown>, count: number): Promise<voi
   if (outcome.results.length > 1) fail(`${outcome.results.length} accounts claimed one address.`, FROM_OWNER)
   await expectHolders(trial, address, outcome.results, HALF_CLAIMED)
   expectTaken(outcome, ['EmailTakenError'])
+}
+
+async function claimsInsideTenant(trial: HookTrial<unknown>): Promise<void> {
+  const theirs = trial.setup.tenants?.[1] ?? ''
+  const { address, holder, person } = await squatted(trial)
+  const bystander = await trial.account({ email: address, emailVerified: false, tenant: theirs })
+  await trial.database.pendingChanges?.add(bystander, address)
+  const user = await trial.claim([holder], person, address)
+  const crossed = {
+    effect: 'A claim in one tenant changes accounts of another.',
+    fix: 'Add WHERE tenant = context.tenant to every statement of `claimAddress`, and store `context.tenant` in the new account.',
+  }
+  const holders = (await trial.holdersOf(address, theirs)).map(({ id }) => id)
+  if (holders.length !== 1 || holders[0] !== trial.idOf(bystander))
+    fail(`The account of tenant ${theirs} does not hold its address alone after a claim elsewhere.`, crossed)
+  if (holders.includes(trial.idOf(user))) fail(`The new account belongs to tenant ${theirs}.`, crossed)
+  if (((await trial.database.pendingChanges?.count(address)) ?? 0) !== 1)
+    fail(`A change of address in tenant ${theirs} was deleted.`, crossed)
 }

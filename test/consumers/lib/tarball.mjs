@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import { run } from './run.mjs'
 
 const WANTED =
-  /^(?:package\.json|LICENSE|llms\.txt|[A-Z]+\.md|dist\/.+\.(?:js|mjs|d\.ts|d\.mts)|docs\/.+\.(?:md|png|svg)|examples\/.+\.(?:js|md)|recipes\/.+\.(?:md|ts|sql|prisma))$/
+  /^(?:package\.json|LICENSE|llms\.txt|[A-Z]+\.md|dist\/.+\.(?:js|mjs|d\.ts|d\.mts)|docs\/.+\.(?:md|png|svg)|examples\/.+\.(?:js|mjs|md)|recipes\/.+\.(?:md|ts|sql|prisma))$/
 const SECRET = /-----BEGIN [A-Z ]*PRIVATE KEY-----|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36}|npm_[A-Za-z0-9]{36}/
 
 /** Unpacks the tarball and checks each file: only the package, no secrets, no link to a file that is not shipped. */
