@@ -59,7 +59,7 @@ export type {
   SwitchPage,
 } from './contract/pages'
 export type { LinkPolicy, SignInPolicy } from './contract/policy'
-export { english, type PartialTexts, type Texts } from './contract/texts'
+export type { PartialTexts, Texts } from './contract/texts'
 export type { Tokens, WorkspaceMembership } from './contract/tokens'
 export type { ConnectionOverride } from './decisions/connection-levels'
 export type { EmailLevel } from './decisions/email-trust'
@@ -82,6 +82,7 @@ export {
 } from './options/connection-options'
 export { buttonStyle } from './pages/button'
 export { german } from './pages/texts-de'
+export { english } from './pages/texts-en'
 export { BitbucketStrategy, BitbucketStrategy as Strategy, type VerifyFunction } from './passport/bitbucket-strategy'
 export type { PassportProfile } from './passport/passport-profile'
 export type { BitbucketStrategyOptions } from './passport/strategy-options'

@@ -10,10 +10,7 @@ export interface ConnectionKey {
 }
 
 /** Why there is no connection. */
-export type Unavailable = 'disabled' | 'application-not-allowed' | 'no-credentials'
-
-/** The effective connection, or why there is none. */
-export type EffectiveConnection = { readonly connection: Connection } | { readonly unavailable: Unavailable }
+export type Unavailable = 'disabled' | 'application-not-allowed'
 
 /**
  * Merges the application level and a tenant, field by field; `null` when the result is not a complete connection.
@@ -39,18 +36,6 @@ export function mergeLevels(
   if (!clientID || !clientSecret || !callbackURL) return null
   const id = key.tenant === null ? (base?.id ?? 'default') : `tenant:${key.tenant}`
   return { ...merged, clientID, clientSecret, callbackURL, id, tenant: key.tenant, application: key.application }
-}
-
-/** The effective connection, or why there is none. */
-export function effectiveConnection(
-  base: Connection | null,
-  override: ConnectionOverride | null,
-  key: ConnectionKey,
-): EffectiveConnection {
-  const connection = mergeLevels(base, override, key)
-  if (!connection) return { unavailable: 'no-credentials' }
-  const unavailable = unavailability(connection)
-  return unavailable ? { unavailable } : { connection }
 }
 
 /** Whether a tenant's client differs from the application's, in id **or** secret. */

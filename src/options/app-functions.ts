@@ -3,7 +3,9 @@ import { type Brand, brandProblem } from '../contract/brand'
 import type { BitbucketSignInError } from '../contract/errors'
 import { type BitbucketSignInOptions, configurationError } from '../contract/options'
 import type { RenderPage } from '../contract/pages'
-import { english, mergeTexts, type Texts } from '../contract/texts'
+import type { Texts } from '../contract/texts'
+import { mergeTexts } from '../pages/merge-texts'
+import { english } from '../pages/texts-en'
 import { withDeadline } from '../time/deadline'
 
 /** What the app says about the looks and words of our pages, guarded. */

@@ -1,6 +1,5 @@
 import type { Texts } from '../contract/texts'
-import { bitbucketGlyph } from './glyph'
-import { html, safeHref, trustedHtml } from './html'
+import { bitbucketGlyph, html, safeHref, trustedHtml } from './html'
 
 /** Options of `renderButton`. */
 export interface ButtonOptions {

@@ -2,10 +2,10 @@ import type { Brand } from '../contract/brand'
 import type { ErrorCode } from '../contract/errors'
 import type { PageForm } from '../contract/pages'
 import { safePath } from '../contract/safe-path'
-import { fillText, type Texts } from '../contract/texts'
+import type { Texts } from '../contract/texts'
 import { accentStyle } from './accent'
-import { bitbucketGlyph } from './glyph'
-import { type Html, html, type Insert, trustedHtml } from './html'
+import { bitbucketGlyph, type Html, html, type Insert, trustedHtml } from './html'
+import { fillText } from './merge-texts'
 import { PAGE_STYLE } from './style'
 
 const HEAD = trustedHtml(

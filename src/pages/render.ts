@@ -27,8 +27,7 @@ import {
   renderLink,
   renderSubmit,
 } from './document'
-import { bitbucketGlyph } from './glyph'
-import { type Html, html, safeHref, trustedHtml } from './html'
+import { bitbucketGlyph, type Html, html, safeHref, trustedHtml } from './html'
 
 export { PAGE_STYLE_HASH } from './style'
 

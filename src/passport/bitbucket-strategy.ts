@@ -11,7 +11,7 @@ import {
 } from '../connections/authorization'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { english } from '../contract/texts'
+import { english } from '../pages/texts-en'
 import { startedState } from '../state/flow-state'
 import { memoryLimiter } from '../state/memory-limiter'
 import type { Transactions } from '../state/transaction'

@@ -146,7 +146,7 @@ export interface Leaving {
 type Carrying = Pick<Transaction, 'returnTo' | 'data'>
 
 /** A record of this sign-in, should it have to wait. */
-export function newPending<User>(
+function newPending<User>(
   { connection, origin }: Visit<User>,
   { identity, profile, email }: Subject,
   rest: Pick<Pending, 'returnTo' | 'login' | 'workspaces' | 'data'>,

@@ -17,11 +17,7 @@ export interface RecentSignInOptions extends GuardOptions {
 }
 
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
-export function signedInRecently<User>(
-  { services, req }: Asking<User>,
-  current: KnownUser<User>,
-  maxAgeMs?: number,
-): boolean {
+function signedInRecently<User>({ services, req }: Asking<User>, current: KnownUser<User>, maxAgeMs?: number): boolean {
   // Either is enough: the app knows about its own sign-ins, the stamp about ours.
   return [services.users.signedInAt?.(req), stampOf(req, current)].some((at) =>
     isRecent(at instanceof Date ? at : null, now(), maxAgeMs),

@@ -21,7 +21,7 @@ export function wantsJson(req: Request): boolean {
 const WITHOUT_FORMS: ReadonlySet<string> = new Set(['error', 'resume'])
 
 /** On all our responses: no caching, no `Referer` to the next site, no content sniffing. */
-export function setCommonHeaders(res: Response): void {
+function setCommonHeaders(res: Response): void {
   res.setHeader('Cache-Control', 'no-store')
   res.setHeader('Referrer-Policy', 'no-referrer')
   res.setHeader('X-Content-Type-Options', 'nosniff')

@@ -14,7 +14,6 @@ import { navigationOnly } from './navigation-only'
 import { showReauthenticatePage, startReauthentication } from './reauthenticate'
 import { sendError, sendOn } from './reply'
 import { goOnWithoutBitbucket, showMembershipPage } from './require-membership'
-import { checkSameOrigin } from './same-origin'
 import type { Services } from './services'
 import { showSignInAgainPage, signOutToSignInAgain } from './sign-in-again'
 import { startSignIn } from './start'
@@ -104,6 +103,28 @@ function guarded<User>(step: Step<User>): Step<User> {
     requireSession(visit.req)
     return step(visit)
   }
+}
+
+/**
+ * Only pages of this very origin may POST. `Sec-Fetch-Site` decides if the browser sends it, because under
+ * `no-referrer` genuine form posts carry `Origin: null`; otherwise `Origin` must be one of our origins and the one of this request.
+ */
+function checkSameOrigin<User>({ req, connection, origin }: Visit<User>): void {
+  const site = req.headers['sec-fetch-site']
+  if (site !== undefined) {
+    if (site === 'same-origin') return
+    throw crossSite()
+  }
+  const given = req.headers.origin
+  if (given === undefined || !connection.origins.includes(given)) throw crossSite()
+  if (connection.hasCustomDomains && given !== origin) throw crossSite()
+}
+
+function crossSite(): BitbucketSignInError {
+  return new BitbucketSignInError(
+    'cross_site_request',
+    'This request does not come from a page of this site. Clients other than browsers must send `Origin` with the origin of the callback URL.',
+  )
 }
 
 /** Runs a step for a request: refusals become responses, bugs go to the app's error handler. */

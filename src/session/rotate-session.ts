@@ -86,7 +86,7 @@ export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>):
 }
 
 /** Destroys the session that was just saved unless `assertEntitled` resolves. */
-export async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>): Promise<void> {
+async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>): Promise<void> {
   try {
     await assertEntitled()
   } catch (error) {

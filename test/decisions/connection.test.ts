@@ -3,7 +3,6 @@ import type { Connection } from '../../src/contract/options'
 import {
   type ConnectionOverride,
   definedFields,
-  effectiveConnection,
   isAdmitted,
   mergeLevels,
   unavailability,
@@ -27,9 +26,17 @@ const ENDPOINTS = {
 }
 const KEY = { tenant: 't1', application: null }
 
+/** What `connections()` makes of two levels. */
+function effectiveConnection(...levels: Parameters<typeof mergeLevels>) {
+  const connection = mergeLevels(...levels)
+  if (!connection) return { unavailable: 'no-credentials' }
+  const unavailable = unavailability(connection)
+  return unavailable ? { unavailable } : { connection }
+}
+
 function effective(override: ConnectionOverride | null, base: Connection | null = BASE, key = KEY): Connection {
   const found = effectiveConnection(base, override, key)
-  if (!('connection' in found)) throw new Error(`unavailable: ${found.unavailable}`)
+  if (!found.connection) throw new Error(`unavailable: ${found.unavailable}`)
   return found.connection
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { brandProblem } from '../../src/contract/brand'
-import { english } from '../../src/contract/texts'
 import { accentStyle, contrast } from '../../src/pages/accent'
 import { renderDefaultPage } from '../../src/pages/render'
+import { english } from '../../src/pages/texts-en'
 import { errorPage, sampleNames, samplePages } from './sample-pages'
 
 const rgb = (colour: string) =>

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { english } from '../../src/contract/texts'
 import { buttonStyle, renderButton } from '../../src/pages/button'
 import { german } from '../../src/pages/texts-de'
+import { english } from '../../src/pages/texts-en'
 
 it('is a link that carries its label and hides its mark from screen readers', () => {
   const button = renderButton({ href: '/auth/bitbucket', texts: english })

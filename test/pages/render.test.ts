@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { ERROR_STATUS, type ErrorCode } from '../../src/contract/errors'
-import { english } from '../../src/contract/texts'
 import { PAGE_STYLE_HASH, renderDefaultPage } from '../../src/pages/render'
 import { german } from '../../src/pages/texts-de'
+import { english } from '../../src/pages/texts-en'
 import { errorPage, plainStrings, type SampleName, type SampleStrings, sampleNames, samplePages } from './sample-pages'
 
 const CODES = Object.keys(ERROR_STATUS) as ErrorCode[]

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../src/contract/errors'
 import type { Page, PageForm } from '../../src/contract/pages'
-import { english, type Texts } from '../../src/contract/texts'
+import type { Texts } from '../../src/contract/texts'
+import { english } from '../../src/pages/texts-en'
 
 /** What strangers could have written into a page. */
 export interface SampleStrings {

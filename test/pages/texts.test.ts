@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { ERROR_STATUS, type ErrorCode } from '../../src/contract/errors'
-import { english, fillText, mergeTexts, type PartialTexts, placeholdersOf, type Texts } from '../../src/contract/texts'
+import type { PartialTexts, Texts } from '../../src/contract/texts'
 import { renderButton } from '../../src/pages/button'
+import { fillText, mergeTexts, placeholdersOf } from '../../src/pages/merge-texts'
 import { renderDefaultPage } from '../../src/pages/render'
 import { german } from '../../src/pages/texts-de'
+import { english } from '../../src/pages/texts-en'
 import { errorPage, samplePages } from './sample-pages'
 
 type Tree = { readonly [key: string]: string | Tree }
