@@ -213,9 +213,7 @@ describe('the folders', () => {
 })
 
 describe('purity', () => {
-  const pure = core
-    .map(({ name }) => name)
-    .filter((name) => /^decisions\/|^bitbucket\/(?:read-profile|read-answer)$/.test(name))
+  const pure = core.map(({ name }) => name).filter((name) => /^decisions\/|^bitbucket\/read-answer$/.test(name))
 
   test('the policies and the profile load nothing that does I/O, however far down', () => {
     expect(pure).toContain('decisions/sign-in')

@@ -1,7 +1,8 @@
 import type { BitbucketSignInError } from '../contract/errors'
 import type { AccountEmail, ProvenEmail } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
-import { type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
+import type { GuardedHooks, KnownUser } from './account-access'
+import { LostWrite } from './lost-write'
 
 /** A decided change of accounts. */
 export type Change<User> =

@@ -1,98 +1,11 @@
-import type { Request } from 'express'
-import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../contract/errors'
-import type {
-  AccountEmail,
-  AccountHooks,
-  AccountWithEmail,
-  HookInput,
-  ProvenEmail,
-  SignInHow,
-  StoredIdentity,
-  UserDescription,
-} from '../contract/hooks'
-import type { Identity, Profile } from '../contract/identity'
-import type { Tokens } from '../contract/tokens'
+import { BitbucketSignInError } from '../contract/errors'
+import type { AccountHooks, AccountWithEmail, HookInput, StoredIdentity, UserDescription } from '../contract/hooks'
+import type { Identity } from '../contract/identity'
 import { comparableAddress } from '../decisions/email-trust'
 import { now } from '../time/clock'
 import { DeadlineError, withDeadline } from '../time/deadline'
-
-/** A user with its id in the app. */
-export interface KnownUser<User> {
-  readonly user: User
-  readonly id: string
-}
-
-/** The owner of an identity. */
-export type FoundIdentity<User> =
-  | { readonly type: 'nobody' }
-  | { readonly type: 'orphaned' }
-  | ({ readonly type: 'user' } & KnownUser<User>)
-
-/** A write that failed, perhaps because another request was first. A class, so that no user object can be mistaken for one. */
-export class LostWrite {
-  /** `taken`: the hook says that a unique key refused. */
-  readonly how: 'taken' | 'failed'
-  readonly error: BitbucketSignInError
-
-  constructor(error: BitbucketSignInError) {
-    this.how = isTaken(error.cause) ? 'taken' : 'failed'
-    this.error = error
-  }
-}
-
-/** How users are identified, and read without `getUserById`. */
-export interface UserAccess<User> {
-  /** The id of a user, `null` for a guest. */
-  idOf(user: User): string | null
-  /** The user as Passport reads it at each request; `null` or `false` if it is gone. */
-  reread(user: User, req: Request): Promise<unknown>
-}
-
-/** The app's hooks with the safety around them. One object per request. */
-export interface GuardedHooks<User> {
-  findByIdentity(identity: Identity): Promise<FoundIdentity<User>>
-  /** The same user as it is now, `null` if it is gone. */
-  readAgain(known: KnownUser<User>): Promise<KnownUser<User> | null>
-  findByEmail(address: string): Promise<readonly (AccountWithEmail<User> & { readonly id: string })[]>
-  canSignIn(known: KnownUser<User>): Promise<boolean>
-  /** `null` if the app cannot tell. */
-  listIdentities(known: KnownUser<User>): Promise<readonly StoredIdentity[] | null>
-  describe(known: KnownUser<User>): Promise<UserDescription | null>
-  create(input: {
-    identity: Identity
-    profile: Profile
-    email: AccountEmail | null
-  }): Promise<KnownUser<User> | LostWrite>
-  link(input: {
-    known: KnownUser<User>
-    identity: Identity
-    profile: Profile
-    email: ProvenEmail | null
-  }): Promise<'linked' | LostWrite>
-  /** The new account; never one of the holders. */
-  claim(input: {
-    holders: readonly KnownUser<User>[]
-    identity: Identity
-    profile: Profile
-    email: ProvenEmail
-  }): Promise<KnownUser<User> | LostWrite>
-  unlink(input: {
-    known: KnownUser<User>
-    identity: Identity
-    remaining: readonly Identity[]
-  }): Promise<'unlinked' | 'last'>
-  storeTokens(input: { known: KnownUser<User>; identity: Identity; tokens: Tokens }): Promise<void>
-  updateProfile(input: {
-    known: KnownUser<User>
-    identity: Identity
-    profile: Profile
-    changes: StoredIdentity['profile'] & {}
-  }): Promise<void>
-  beforeSignIn(input: { known: KnownUser<User>; identity: Identity; profile: Profile; how: SignInHow }): Promise<void>
-  endOtherSessions(input: { known: KnownUser<User>; reason: 'linked' | 'unlinked' | 'claimed' }): Promise<void>
-  /** Which optional hooks are present. */
-  readonly has: Readonly<Record<'claim' | 'list' | 'describe' | 'unlink' | 'storeTokens' | 'updateProfile', boolean>>
-}
+import type { GuardedHooks, KnownUser, UserAccess } from './account-access'
+import { LostWrite } from './lost-write'
 
 const AWAY = 'store_unavailable'
 const HOOK_DEADLINE_MS = 15_000
@@ -309,15 +222,6 @@ function hookFailed(name: string, what: string): BitbucketSignInError {
   return new BitbucketSignInError('hook_failed', `accounts.${name} ${what}.`)
 }
 
-/** By name as well: an app may have two copies of this package, and a lost race must not look like a fault. */
-function isTaken(error: unknown): boolean {
-  return (
-    error instanceof IdentityTakenError ||
-    error instanceof EmailTakenError ||
-    (error instanceof Error && (error.name === 'IdentityTakenError' || error.name === 'EmailTakenError'))
-  )
-}
-
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
@@ -362,14 +266,4 @@ function copyOf(value: unknown): unknown {
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze)
   return Object.freeze(value)
-}
-
-/** The default `userId`: `user.id`, when it identifies. `[object Object]` and empty strings do not. */
-export function defaultUserId(user: unknown): string | null {
-  const id: unknown = (user as { id?: unknown } | null | undefined)?.id
-  if (typeof id === 'string') return id
-  if (typeof id === 'number' || typeof id === 'bigint') return String(id)
-  if (typeof id === 'object' && id !== null && id.toString !== Object.prototype.toString && !Array.isArray(id))
-    return String(id)
-  return ''
 }

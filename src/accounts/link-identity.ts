@@ -3,8 +3,9 @@ import type { Identity, Profile } from '../contract/identity'
 import type { LinkPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail } from '../decisions/email-trust'
 import { decideLink, type IdentityOwner, type LinkDecision, type LinkFacts } from '../decisions/linking'
+import type { FoundIdentity, GuardedHooks, KnownUser } from './account-access'
 import { type Accounts, settleLoss, writeChange } from './account-writer'
-import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
+import { LostWrite } from './lost-write'
 import { hasOtherIdentity } from './resolve-sign-in'
 
 /** An identity that a signed-in user wants to link, with the level of its address. */

@@ -11,8 +11,9 @@ import {
   type RefusalCode,
   type SignInFacts,
 } from '../decisions/sign-in'
+import type { FoundIdentity, GuardedHooks, KnownUser } from './account-access'
 import { type Accounts, type Change, settleLoss, writeChange } from './account-writer'
-import { type FoundIdentity, type GuardedHooks, type KnownUser, LostWrite } from './guarded-hooks'
+import { LostWrite } from './lost-write'
 
 /** The user who came back from Bitbucket, with the level of their address. */
 export interface Subject {

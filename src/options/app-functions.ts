@@ -98,3 +98,13 @@ export function atOnce<Asked extends unknown[], Answer>(
     )
   }
 }
+
+/** The default `userId`: `user.id`, when it identifies. `[object Object]` and empty strings do not. */
+export function defaultUserId(user: unknown): string | null {
+  const id: unknown = (user as { id?: unknown } | null | undefined)?.id
+  if (typeof id === 'string') return id
+  if (typeof id === 'number' || typeof id === 'bigint') return String(id)
+  if (typeof id === 'object' && id !== null && id.toString !== Object.prototype.toString && !Array.isArray(id))
+    return String(id)
+  return ''
+}

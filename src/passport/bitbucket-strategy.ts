@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { accessDenied, readCallback, stateInvalid } from '../bitbucket/callback-parameters'
-import { type Exchange, fetchPerson, openExchange } from '../bitbucket/exchange'
+import { type Exchange, openExchange } from '../bitbucket/exchange'
+import { fetchPerson } from '../bitbucket/fetch-person'
 import { createTransport } from '../bitbucket/transport'
 import type { ActiveConnection } from '../connections/active-connection'
 import {

@@ -6,7 +6,8 @@ import {
   readCallback,
   stateInvalid,
 } from '../bitbucket/callback-parameters'
-import { type IdentifiedPerson, openExchange, redeem, type SignInResult } from '../bitbucket/exchange'
+import { openExchange } from '../bitbucket/exchange'
+import { type IdentifiedPerson, redeem, type SignInResult } from '../bitbucket/fetch-person'
 import { deniedWithoutState, findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import type { Identity } from '../contract/identity'

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { SignInEventType, UpstreamTiming } from '../contract/events'

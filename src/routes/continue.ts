@@ -1,4 +1,4 @@
-import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import type { GuardedHooks, KnownUser } from '../accounts/account-access'
 import { linkProven } from '../accounts/link-identity'
 import { hasOtherIdentity, readHolders } from '../accounts/resolve-sign-in'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'

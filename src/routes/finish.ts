@@ -1,5 +1,5 @@
+import type { GuardedHooks, KnownUser } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
-import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
 import { BitbucketSignInError } from '../contract/errors'
 import type { SignInHow, StoredIdentity } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { parseReturnTo } from '../decisions/return-to'

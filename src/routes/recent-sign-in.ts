@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { isRecent } from '../decisions/linking'
 import { stampOf } from '../session/stamps'

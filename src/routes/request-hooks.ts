@@ -1,5 +1,6 @@
+import type { GuardedHooks } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
-import { frozen, type GuardedHooks, guardHooks } from '../accounts/guarded-hooks'
+import { frozen, guardHooks } from '../accounts/guarded-hooks'
 import type { HookContext, Intent } from '../contract/hooks'
 import type { SignInPolicy } from '../contract/policy'
 import type { WorkspaceMembership } from '../contract/tokens'

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import type { ActiveConnection } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'

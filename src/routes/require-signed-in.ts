@@ -1,4 +1,4 @@
-import type { GuardedHooks, KnownUser } from '../accounts/guarded-hooks'
+import type { GuardedHooks, KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { requireSession } from '../session/session-layer'
 import { bodyField } from './body'

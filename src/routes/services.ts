@@ -1,5 +1,5 @@
 import type { Request } from 'express'
-import type { UserAccess } from '../accounts/guarded-hooks'
+import type { UserAccess } from '../accounts/account-access'
 import type { Exchange } from '../bitbucket/exchange'
 import type { ConnectionSource } from '../connections/connection-source'
 import type { BitbucketSignInError } from '../contract/errors'

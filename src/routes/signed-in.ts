@@ -1,4 +1,4 @@
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { NOBODY } from '../session/signed-in-user'

@@ -1,5 +1,5 @@
 import type { Request } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import {

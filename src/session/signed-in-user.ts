@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Request } from 'express'
-import type { KnownUser } from '../accounts/guarded-hooks'
+import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { asApp, passportKey, userOf } from './session-layer'

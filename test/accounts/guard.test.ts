@@ -1,9 +1,12 @@
 import type { Request } from 'express'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { defaultUserId, frozen, type GuardedHooks, guardHooks, LostWrite } from '../../src/accounts/guarded-hooks'
+import type { GuardedHooks } from '../../src/accounts/account-access'
+import { frozen, guardHooks } from '../../src/accounts/guarded-hooks'
+import { LostWrite } from '../../src/accounts/lost-write'
 import { BitbucketSignInError, EmailTakenError, IdentityTakenError } from '../../src/contract/errors'
 import type { AccountHooks, HookContext } from '../../src/contract/hooks'
 import type { Identity, Profile } from '../../src/contract/identity'
+import { defaultUserId } from '../../src/options/app-functions'
 
 interface User {
   readonly id: string

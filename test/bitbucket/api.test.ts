@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type ApiClient, type Exchange, exchangeCode, fetchPerson, refreshTokens } from '../../src/bitbucket/exchange'
+import { type ApiClient, type Exchange, exchangeCode, refreshTokens } from '../../src/bitbucket/exchange'
+import { fetchPerson } from '../../src/bitbucket/fetch-person'
 import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/upstream-errors'
 import { BitbucketSignInError } from '../../src/contract/errors'
 import { Secret } from '../../src/contract/secret'

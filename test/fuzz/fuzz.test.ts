@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isJsonObject, readEmailPage, readMembership, readText, readTokenAnswer } from '../../src/bitbucket/read-answer'
-import { readProfile } from '../../src/bitbucket/read-profile'
+import {
+  isJsonObject,
+  readEmailPage,
+  readMembership,
+  readProfile,
+  readText,
+  readTokenAnswer,
+} from '../../src/bitbucket/read-answer'
 
 import { Secret } from '../../src/contract/secret'
 import { isAddress } from '../../src/decisions/email-trust'
