@@ -1,6 +1,6 @@
 import type { BitbucketEmail, Profile } from '../contract/identity'
-import { isLoopback } from '../contract/loopback'
 import type { WorkspaceMembership } from '../contract/tokens'
+import { isLoopback } from '../contract/urls'
 import { isAddress } from '../decisions/email-trust'
 
 /**

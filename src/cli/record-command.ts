@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { isLoopback } from '../contract/loopback'
 import { BITBUCKET_ENDPOINTS, type Endpoints } from '../contract/options'
+import { isLoopback } from '../contract/urls'
 import { openGuide } from '../record/guide'
 import type { Target } from '../record/observe'
 import { answersOf, behaviourOf } from '../record/questions'

@@ -1,7 +1,7 @@
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
-import { isLoopback } from '../contract/loopback'
 import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
+import { isLoopback } from '../contract/urls'
 import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
 import { isPrivateHost } from '../options/url-rules'
 import { withDeadline } from '../time/deadline'

@@ -1,4 +1,4 @@
-import { isLoopback } from '../contract/loopback'
+import { isLoopback } from '../contract/urls'
 import type { Zod } from './zod'
 
 /** One rule for a URL, and the message when it is broken. Rules are asked in order; the first broken one is reported. */

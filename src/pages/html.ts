@@ -1,4 +1,4 @@
-import { safePath } from '../contract/safe-path'
+import { safePath } from '../contract/urls'
 
 import escapeHtml = require('escape-html')
 

@@ -1,7 +1,7 @@
 import type { Request } from 'express'
 import { type ActiveConnection, forwardedHost } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
-import { isLoopback } from '../contract/loopback'
+import { isLoopback } from '../contract/urls'
 import { isPrivateHost } from '../options/url-rules'
 import { httpsAdvice } from '../session/proxy-advice'
 import type { Asking, Visit } from './context'

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import { safePath } from '../contract/safe-path'
+import { safePath } from '../contract/urls'
 import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
 import { type CookieJar, open, seal } from './sealed-cookie'

@@ -1,4 +1,4 @@
-import { isLoopback } from '../contract/loopback'
+import { isLoopback } from '../contract/urls'
 import { type Answer, type FakeRequest, htmlAnswer, redirectAnswer } from './answers'
 import type { Arrivals } from './arrivals'
 import type { Behaviour } from './behaviour'

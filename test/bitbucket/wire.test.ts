@@ -13,7 +13,7 @@ import {
   readUrl,
   readUuid,
 } from '../../src/bitbucket/read-answer'
-import { isLoopback } from '../../src/contract/loopback'
+import { isLoopback } from '../../src/contract/urls'
 import { cpuMs } from '../support/clock'
 
 const UUID = '{12345678-1234-4123-8123-123456789abc}'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { safePath } from '../../src/contract/safe-path'
+import { safePath } from '../../src/contract/urls'
 import { Html, html, safeHref, trustedHtml } from '../../src/pages/html'
 
 describe('the html tag', () => {
