@@ -1,10 +1,6 @@
 import type { Connection } from 'passport-bitbucket-signin'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Secret } from '../../src/contract/secret'
-import { openHandOver, sealHandOver } from '../../src/state/hand-over'
-import { deriveKeys } from '../../src/state/keys'
 import { formsOf } from '../support/browser'
-import { travel } from '../support/clock'
 import { clientAt, refusalOf, type Site, type SiteOptions, startSite, TestBrowser, tenantOfHost } from '../support/site'
 
 const STATE_INVALID = { status: 403, code: 'state_invalid' }
@@ -159,25 +155,6 @@ test('a foreign issuer is refused at the central callback, the right one passes'
   expect(passed.location).toContain('handover=')
 })
 
-test('two domains of one connection do not finish for each other, with or without a hand-over', async () => {
-  await site.close()
-  site = await startSite({
-    rows: (at, defaults) => ({ default: { ...defaults, origins: [at('acme'), at('globex')] } }),
-    more: { tenant: () => null },
-  })
-  const browser = new TestBrowser()
-  const central = await atCentral(browser)
-  const end = (await browser.get(central)).location
-  browser.cookies.set('globex.localhost', new Map(browser.jar(site.at('acme'))))
-  for (const [url, from] of [
-    [end, 'acme'],
-    [central, 'login'],
-  ] as const) {
-    await expectRefused(await browser.get(url.replace(site.at(from), site.at('globex'))), STATE_INVALID)
-  }
-  expect((await browser.get(end)).location).toBe('/')
-})
-
 test('a strict session cookie comes along at a custom domain, under the path of the router there', async () => {
   await site.close()
   const registered = '/oauth/return'
@@ -203,17 +180,6 @@ test('a strict session cookie comes along at a custom domain, under the path of 
   expect(await site.meAt(browser, 'acme')).toBe('u1')
 })
 
-test('a sealed hand-over opens for the origin it names, in time, and for no other', () => {
-  const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'hand-over')
-  const server = 'https://bitbucket.org'
-  const handOver = { state: '0'.padEnd(23, 'a'), origin: 'https://acme.example', server, code: 'c', error: null }
-  const sealed = sealHandOver(keys, handOver)
-  expect(openHandOver(keys, sealed, 'https://acme.example')).toEqual(handOver)
-  for (const origin of ['https://globex.example', 'http://acme.example', 'https://acme.example/', '']) {
-    expect(openHandOver(keys, sealed, origin)).toBeUndefined()
-  }
-})
-
 describe('an origin that is not configured', () => {
   test('starts nothing and gets a plain page', async () => {
     for (const name of ['globex.acme', 'acme.evil', 'other']) {
@@ -224,16 +190,6 @@ describe('an origin that is not configured', () => {
       expect(answer.text).toContain('not available at this web address')
       expect(answer.text).not.toContain(name)
       expect(await site.shownAt(name)).toEqual({ offered: false, button: '' })
-    }
-  })
-
-  test('no longer at the central callback is refused there', async () => {
-    for (const origins of [[], [site.at('other')]]) {
-      const browser = new TestBrowser()
-      site.rows.tenants.acme = { origins: [site.at('acme')] }
-      const central = await atCentral(browser)
-      site.rows.tenants.acme = { origins }
-      await expectRefused(await browser.get(central), REFUSED_ORIGIN)
     }
   })
 
@@ -289,75 +245,6 @@ describe('state', () => {
 })
 
 describe('a hand-over', () => {
-  test('in another browser is refused, and stays good in its own', async () => {
-    const browser = new TestBrowser()
-    const end = await atEnd(browser)
-    const thief = new TestBrowser()
-    await expectRefused(await thief.get(end), STATE_INVALID)
-    await site.startAt(thief, 'acme')
-    await expectRefused(await thief.get(end), STATE_INVALID)
-    expect((await browser.get(end)).location).toBe('/')
-  })
-
-  test('works once, also for a browser that brings its old cookies back', async () => {
-    const browser = new TestBrowser()
-    const central = await atCentral(browser)
-    const past = browser.copy()
-    const end = (await browser.get(central)).location
-    await browser.get(end)
-    const calls = site.accounts.calls.length
-    // Signed in, nothing is wrong: home, once a minute.
-    expect((await browser.get(end)).location).toBe('/')
-    for (const again of [browser, past]) {
-      expect(refusalOf(await again.get(end))).toEqual(STATE_INVALID)
-      const second = await again.get(central)
-      expect(refusalOf(await again.get(second.location))).toEqual(STATE_INVALID)
-    }
-    expect(site.fake.count('token')).toBe(1)
-    expect(site.accounts.calls).toHaveLength(calls)
-  })
-
-  test('is good for 60 seconds', async () => {
-    const [late, early] = [new TestBrowser(), new TestBrowser()]
-    const [lateEnd, earlyEnd] = [await atEnd(late), await atEnd(early)]
-    travel(59_000)
-    expect((await early.get(earlyEnd)).location).toBe('/')
-    const tokens = site.fake.count('token')
-    travel(2000)
-    expect(refusalOf(await late.get(lateEnd))).toEqual(STATE_INVALID)
-    expect(site.fake.count('token')).toBe(tokens)
-  })
-
-  test('is good at its own origin only, and nobody passes it on', async () => {
-    const browser = new TestBrowser()
-    const end = await atEnd(browser)
-    for (const name of ['globex', 'login']) {
-      const elsewhere = end.replace(site.at('acme'), site.at(name))
-      browser.cookies.set(`${name}.localhost`, new Map(browser.jar(site.at('acme'))))
-      await expectRefused(await browser.get(elsewhere), STATE_INVALID)
-    }
-    expect((await browser.get(end)).location).toBe('/')
-  })
-
-  test('that was changed is refused', async () => {
-    const browser = new TestBrowser()
-    const end = await atEnd(browser)
-    const sealed = new URL(end).searchParams.get('handover') ?? ''
-    const middle = Math.floor(sealed.length / 2)
-    const changed = `${sealed.slice(0, middle)}${sealed[middle] === 'A' ? 'B' : 'A'}${sealed.slice(middle + 1)}`
-    for (const altered of [
-      end.replace(sealed, changed),
-      end.replace(sealed, sealed.slice(0, -4)),
-      end.replace(sealed, ''),
-      end.replace(sealed, 'x'.repeat(5000)),
-      `${end}&handover=${sealed}`,
-      end.replace('handover=', 'handover[]='),
-    ]) {
-      await expectRefused(await browser.get(altered), STATE_INVALID)
-    }
-    expect((await browser.get(end)).location).toBe('/')
-  })
-
   test('takes nothing from what is added to it: no code, state, error or way back', async () => {
     const browser = new TestBrowser()
     const end = await atEnd(browser)

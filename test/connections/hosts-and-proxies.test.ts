@@ -1,4 +1,3 @@
-import { connect } from 'node:net'
 import type { Express } from 'express'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
@@ -198,70 +197,5 @@ describe('custom domains behind a trusted proxy that ends TLS', () => {
     expect(answer.location).toBe('/')
     expect(answer.setCookies.join()).toMatch(/connect\.sid=.*Secure/)
     expect(app.accounts.count('createUser')).toBe(1)
-  })
-})
-
-describe('request lines by hand', () => {
-  /** Sends it as it is and gives what comes back. */
-  function raw(lines: string[]): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(Number(new URL(app.url).port), '127.0.0.1', () =>
-        socket.end(`${lines.join('\r\n')}\r\n\r\n`),
-      )
-      let text = ''
-      socket.on('data', (chunk) => {
-        text += chunk
-      })
-      socket.on('error', reject)
-      socket.on('end', () => resolve(text))
-    })
-  }
-  const html = ['Accept: text/html', 'Connection: close']
-  const AUTHORIZE = /^location: http:\/\/127\.0\.0\.1:\d+\/site\/oauth2\/authorize\?/im
-
-  test.each([
-    ['absolute form', ['GET http://evil.example/auth/bitbucket HTTP/1.1', 'Host: acme.localhost'], 'started'],
-    [
-      'absolute form, foreign Host',
-      ['GET http://acme.localhost/auth/bitbucket HTTP/1.1', 'Host: evil.example'],
-      'refused',
-    ],
-    [
-      'two Host lines, a foreign one second',
-      ['GET /auth/bitbucket HTTP/1.1', 'Host: acme.localhost', 'Host: evil.example'],
-      'either',
-    ],
-    [
-      'two Host lines, a foreign one first',
-      ['GET /auth/bitbucket HTTP/1.1', 'Host: evil.example', 'Host: acme.localhost'],
-      'refused',
-    ],
-    ['HTTP/1.0 without Host', ['GET /auth/bitbucket HTTP/1.0'], 'refused'],
-    ['HTTP/1.1 without Host', ['GET /auth/bitbucket HTTP/1.1'], 'refused'],
-    ['two slashes', ['GET //evil.example/auth/bitbucket HTTP/1.1', 'Host: acme.localhost'], 'none'],
-  ])('%s', async (_, lines, outcome) => {
-    app = await startBehindProxy(false, {
-      connection: { callbackURL: 'http://login.localhost/auth/bitbucket/callback', origins: ['http://acme.localhost'] },
-    })
-    const answer = await raw([...lines, ...html])
-    expect(answer.replace(/^.*\r\n/, '')).not.toMatch(/evil/i)
-    const location = /^location: (.*)$/im.exec(answer)?.[1]?.trim()
-    if (outcome === 'started' || (outcome === 'either' && location)) {
-      expect(answer).toMatch(AUTHORIZE)
-      expect(new URL(location ?? '').searchParams.get('redirect_uri')).toBe(
-        'http://login.localhost/auth/bitbucket/callback',
-      )
-    } else {
-      expect(location).toBeUndefined()
-      if (outcome === 'refused') expect(answer).toMatch(/^HTTP\/1\.1 (?:403|400) /)
-    }
-  })
-
-  test('a mount under another mount leaves the configured callback alone', async () => {
-    app = await startTestApp({ behindSession: (express, bitbucket) => express.use('/x/y', bitbucket.router) })
-    for (const path of ['/x/y', '/x/y/', '/X/Y', '/auth/bitbucket/']) {
-      const answer = await new TestBrowser().get(`${app.url}${path}`)
-      expectStarted(answer, `${app.url}/auth/bitbucket/callback`)
-    }
   })
 })

@@ -1,23 +1,10 @@
 import type { NextFunction, Request, Response } from 'express'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
-import { FAKE_CLIENT, type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { startTestApp, type TestApp } from '../support/app'
-import { TestBrowser } from '../support/browser'
+import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
+import { describe, expect, test, vi } from 'vitest'
+import { app, browser, fake, openBrowser, open as startApp } from '../support/one-app'
 
 // `passport.authenticate` with the app's own callback, whose errors nothing else would catch.
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 type Done = (error: unknown, user: unknown, info?: unknown, status?: number) => unknown
 
@@ -29,8 +16,7 @@ async function open(
   route: object = {},
 ): Promise<void> {
   const name = strategy === 'alone' ? 'alone' : 'bitbucket'
-  app = await startTestApp({
-    fake,
+  await startApp({
     express,
     resolver: (defaults) => () => ({
       ...defaults,
@@ -58,7 +44,7 @@ async function open(
         done(null, { id: profile.id }),
     ),
   )
-  browser = new TestBrowser()
+  openBrowser()
   const alice = { issuer: new URL(fake.url).origin, id: fake.person('alice').uuid }
   app.accounts.add({ identities: [alice] })
 }

@@ -1,21 +1,8 @@
 import type { HookContext } from 'passport-bitbucket-signin'
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
-import { TestBrowser } from '../support/browser'
+import { describe, expect, test } from 'vitest'
+import { startTestApp, type TestAppOptions } from '../support/app'
+import { app, browser, fake, openBrowser, open as startApp } from '../support/one-app'
 import { enterCode, errorOf } from '../support/steps'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 /** The `context.data` of each call of a hook. */
 const dataOf = (name: string) =>
@@ -27,8 +14,7 @@ const INVITE = { invite: 'inv_123', plan: ['pro', 2, null] }
 const fromQuery = (req: { query: Record<string, unknown> }) => (req.query.invite ? INVITE : undefined)
 
 async function open(options: TestAppOptions = {}) {
-  app = await startTestApp({ fake, ...options, options: { data: fromQuery, ...options.options } })
-  browser = new TestBrowser()
+  await startApp({ ...options, options: { data: fromQuery, ...options.options } })
 }
 
 async function start(query = '?invite=1') {
@@ -46,7 +32,7 @@ describe('data', () => {
     await back((await start()).location)
     expect(dataOf('createUser')).toEqual([INVITE])
     expect(dataOf('beforeSignIn')).toEqual([INVITE])
-    browser = new TestBrowser()
+    openBrowser()
     await back((await start('')).location)
     expect(dataOf('beforeSignIn')).toEqual([INVITE, undefined])
   })
@@ -142,7 +128,7 @@ describe('paths.signedUp and outcomeParameter', () => {
   test('a new account lands on its own page, a known one where sign-ins end', async () => {
     await open({ options: { paths: { signedIn: '/home', signedUp: '/welcome' }, outcomeParameter: 'bitbucket' } })
     expect((await back((await start()).location)).location).toBe('/welcome?bitbucket=signed-up')
-    browser = new TestBrowser()
+    openBrowser()
     expect((await back((await start()).location)).location).toBe('/home')
   })
 

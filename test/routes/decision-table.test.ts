@@ -1,23 +1,11 @@
 import { type AccountHooks, type BitbucketSignInOptions, IdentityTakenError } from 'passport-bitbucket-signin'
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
+import { app, browser, fake, openBrowser, open as startApp } from '../support/one-app'
 import { choose, enterCode, errorOf, giveAddress } from '../support/steps'
 
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
 const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 type Policy = BitbucketSignInOptions<TestUser>['policy'] & {}
 interface Setting {
@@ -30,13 +18,11 @@ interface Setting {
 type Level = 'none' | 'asserted' | 'bitbucket' | 'code' | 'typed'
 
 async function open(level: Level, { policy = {}, without = [], signUp = true }: Setting = {}): Promise<void> {
-  app = await startTestApp({
-    fake,
+  await startApp({
     without,
     connection: { trustedProvider: level === 'bitbucket', signUp },
     options: { policy },
   })
-  browser = new TestBrowser()
 }
 
 /** Carries the sign-in to the point where its level is reached. The address is alice@example.com, where there is one. */
@@ -96,7 +82,7 @@ describe('rows 0 and 1: the identity is known', () => {
     const user = [...app.accounts.users.values()].at(-1) as TestUser
     app.accounts.calls.length = 0
     app.mails.length = 0
-    browser = new TestBrowser()
+    openBrowser()
     return user
   }
 

@@ -1,23 +1,11 @@
 import type { EmailCodeMessage } from 'passport-bitbucket-signin'
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { describe, expect, test } from 'vitest'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
 import { travel } from '../support/clock'
-import { askForCode, consented, enterCode, errorOf, giveAddress, handleOf, otherCode } from '../support/steps'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  vi.useRealTimers()
-  fake.reset()
-  await app.close()
-})
+import { app, browser, fake, open as startApp } from '../support/one-app'
+import { askForCode, enterCode, errorOf, giveAddress, handleOf, otherCode } from '../support/steps'
 
 const BASE = '/auth/bitbucket'
 const MINUTE = 60_000
@@ -27,8 +15,7 @@ const WAIT = /You can ask for a code in <bdi>\d\d<\/bdi> seconds/
 
 /** An app that does not trust Bitbucket, and Alice on the code page with her code in the mailbox. */
 async function open(options: TestAppOptions = {}, person = 'alice'): Promise<void> {
-  app = await startTestApp({ fake, connection: { trustedProvider: false }, ...options })
-  browser = new TestBrowser()
+  await startApp({ connection: { trustedProvider: false }, ...options })
   await app.signIn(browser, person)
 }
 
@@ -106,92 +93,15 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     expect(app.mails).toHaveLength(1)
     await expectSignedIn(await enterCode(app, browser))
   })
-
-  test('after five wrong codes the right one is refused too, and a new one works', async () => {
-    await open({ express })
-    for (let n = 0; n < 5; n++) await expectError(await enterCode(app, browser, otherCode(code())), 'code_wrong', 400)
-    await expectError(await enterCode(app, browser), 'code_exhausted', 429)
-    travel(MINUTE + 1000)
-    expect((await askForCode(app, browser)).status).toBe(303)
-    await expectSignedIn(await enterCode(app, browser))
-  })
-})
-
-describe('what counts as a code', () => {
-  test.each([
-    ['empty', ''],
-    ['too short', 'BCDF'],
-    ['too long', 'BCDF-GHJK-L'],
-    ['with letters no code has', 'AEIO-UYAE'],
-    ['in full width', 'ＢＣＤＦ-ＧＨＪＫ'],
-    ['the word undefined', 'undefined'],
-    ['a thousand characters', 'B'.repeat(1000)],
-  ])('one that is %s is wrong', async (_what, value) => {
-    await open()
-    await expectError(await enterCode(app, browser, value), 'code_wrong', 400)
-  })
-
-  test.each([
-    ['a list', { code: ['BCDF-GHJK'] }],
-    ['a number', { code: 12345678 }],
-    ['an object', { code: { $ne: 'x' } }],
-    ['absent', {}],
-  ])('JSON with a code that is %s is wrong, not a fault', async (_what, body) => {
-    await open()
-    const handle = handleOf((await page()).text)
-    const answer = await browser.post(
-      `${app.url}${BASE}/email/verify`,
-      {},
-      {
-        body: JSON.stringify({ pending: handle, ...body }),
-        headers: { 'content-type': 'application/json' },
-      },
-    )
-    await expectError(answer, 'code_wrong', 400)
-    expect(app.faults).toEqual([])
-  })
 })
 
 describe('time', () => {
-  test('a code is good for ten minutes', async () => {
-    await open()
-    travel(10 * MINUTE - 1000)
-    await expectSignedIn(await enterCode(app, browser))
-  })
-
-  test('a code is refused after ten minutes, and a new one may be asked for', async () => {
-    await open()
-    travel(10 * MINUTE + 1000)
-    await expectError(await enterCode(app, browser), 'code_expired', 400)
-    await askForCode(app, browser)
-    await expectSignedIn(await enterCode(app, browser))
-  })
-
-  test('setting the clock back does not revive a code', async () => {
-    await open()
-    const real = performance.now.bind(performance)
-    const later = vi.spyOn(performance, 'now').mockImplementation(() => real() + 11 * MINUTE)
-    const answer = await enterCode(app, browser)
-    later.mockRestore()
-    await expectError(answer, 'code_expired', 400)
-  })
-
   test('what waits ends after thirty minutes with a page that says so', async () => {
     await open()
     travel(30 * MINUTE + 1000)
     const answer = await page()
     expect([answer.status, errorOf(answer)]).toEqual([404, 'pending_missing'])
     expect(answer.text).toContain('href="/auth/bitbucket"')
-  })
-
-  test('asking for new codes does not make it wait longer than thirty minutes in all', async () => {
-    await open()
-    for (let n = 0; n < 3; n++) {
-      travel(9 * MINUTE)
-      expect((await askForCode(app, browser)).status).toBe(303)
-    }
-    travel(4 * MINUTE)
-    expect(errorOf(await page())).toBe('pending_missing')
   })
 })
 
@@ -204,17 +114,6 @@ describe('another code', () => {
     // As the answer to a double click it may come after that of the first, and must not undo its cookie.
     expect(refused.setCookies).toEqual([])
     expect(app.mails).toHaveLength(1)
-    await expectSignedIn(await enterCode(app, browser))
-  })
-
-  test('after sixty seconds one is mailed; the older one is wrong and counted, the newer one right', async () => {
-    await open()
-    travel(MINUTE + 1000)
-    expect((await page()).text).not.toContain('You can ask for a code in')
-    const answer = await askForCode(app, browser)
-    expect([answer.status, answer.location]).toEqual([303, `${BASE}/email`])
-    expect(app.mails).toHaveLength(2)
-    await expectError(await enterCode(app, browser, code(0)), 'code_wrong', 400)
     await expectSignedIn(await enterCode(app, browser))
   })
 
@@ -242,8 +141,7 @@ describe('another code', () => {
   test('coming back with a kept code, what Bitbucket says now is what hooks see: memberships, name and picture', async () => {
     const acme = (permission: 'owner' | 'member') => ({ slug: 'acme', permission, uuid: ACME }) as const
     const returning = async (later: Parameters<FakeBitbucket['updatePerson']>[1]) => {
-      app = await startTestApp({ fake, connection: { trustedProvider: false, workspaces: ['acme', 'globex'] } })
-      browser = new TestBrowser()
+      await startApp({ connection: { trustedProvider: false, workspaces: ['acme', 'globex'] } })
       fake.updatePerson('alice', { displayName: 'Alice', workspaces: [acme('owner')] })
       await app.signIn(browser, 'alice')
       fake.updatePerson('alice', later)
@@ -287,54 +185,11 @@ describe('another code', () => {
     await app.signIn(browser, 'alice')
     await expectError(await enterCode(app, browser), 'code_exhausted', 429)
   })
-
-  test('coming back as another user replaces the pending sign-in: the older form and code are void', async () => {
-    await open()
-    const older = handleOf((await page()).text)
-    await app.signIn(browser, 'carol')
-    const answer = await post(browser, older, code(0))
-    expect([answer.status, errorOf(answer)]).toEqual([409, 'pending_replaced'])
-    await expectError(await enterCode(app, browser, code(0)), 'code_wrong', 400)
-    await expectSignedIn(await enterCode(app, browser))
-    expect(app.accounts.users.get('u1')?.email).toBe('carol@example.com')
-  })
 })
 
 describe('a code is bound', () => {
-  test('to the browser that started: the same code elsewhere is wrong', async () => {
-    await open()
-    travel(MINUTE + 1000)
-    const thief = new TestBrowser()
-    await app.signIn(thief, 'alice')
-    expect(app.mails).toHaveLength(2)
-    expect((await enterCode(app, thief, code(0))).status).toBe(400)
-    expect(await app.me(thief)).toBeNull()
-    await expectSignedIn(await enterCode(app, browser, code(0)))
-  })
-
-  test('to nothing: a browser in which nothing waits gets pending_missing', async () => {
-    await open()
-    for (const fields of [{ code: code() }, { code: '' }, { pending: handleOf((await page()).text), code: code() }]) {
-      const answer = await new TestBrowser().post(`${app.url}${BASE}/email/verify`, fields as Record<string, string>)
-      expect([answer.status, errorOf(answer)]).toEqual([404, 'pending_missing'])
-    }
-  })
-
-  test('to the address: a changed address voids the code of the older one', async () => {
-    app = await startTestApp({ fake })
-    browser = new TestBrowser()
-    await app.signIn(browser, 'dave')
-    await giveAddress(app, browser, 'first@example.com')
-    await giveAddress(app, browser, 'second@example.com')
-    expect(app.mails.map(({ to }) => to)).toEqual(['first@example.com', 'second@example.com'])
-    await expectError(await enterCode(app, browser, code(0)), 'code_wrong', 400)
-    await expectSignedIn(await enterCode(app, browser))
-    expect(app.accounts.users.get('u1')?.email).toBe('second@example.com')
-  })
-
   test('to an address that can be one: what was mistyped stays in the field', async () => {
-    app = await startTestApp({ fake })
-    browser = new TestBrowser()
+    await startApp()
     await app.signIn(browser, 'dave')
     const answer = await giveAddress(app, browser, 'dave@example')
     expect(answer.status).toBe(400)
@@ -343,54 +198,9 @@ describe('a code is bound', () => {
     expect(app.mails).toEqual([])
     expect((await page()).text).not.toContain('dave@')
   })
-
-  test('to its address: a named one cannot be changed in the form', async () => {
-    await open()
-    const handle = handleOf((await page()).text)
-    const answer = await browser.post(`${app.url}${BASE}/email/address`, { pending: handle, address: 'e@example.com' })
-    expect(answer.status).toBe(400)
-    expect(app.mails).toHaveLength(1)
-  })
-
-  test('to the tenant: at another tenant of the same site it is refused', async () => {
-    await open({
-      resolver: (defaults) => (req) => ({
-        ...defaults,
-        trustedProvider: false,
-        id: `tenant:${req.get('x-tenant') ?? 'one'}`,
-        tenant: req.get('x-tenant') ?? 'one',
-      }),
-      options: { tenantClients: 'ours' },
-    })
-    const handle = handleOf((await page()).text)
-    const answer = await post(browser, handle, code(), { 'x-tenant': 'two' })
-    expect([answer.status, errorOf(answer)]).toEqual([404, 'pending_missing'])
-    await expectSignedIn(await enterCode(app, browser))
-  })
 })
 
 describe('a copy of the browser as it was before', () => {
-  test('is of no use after another code was mailed', async () => {
-    await open()
-    const past = browser.copy()
-    const handle = handleOf((await page()).text)
-    travel(MINUTE + 1000)
-    await askForCode(app, browser)
-    for (const value of [code(0), code(1)]) {
-      expect(errorOf(await post(past, handle, value))).toBe('pending_replaced')
-    }
-    expect(await app.me(past)).toBeNull()
-    await expectSignedIn(await enterCode(app, browser))
-  })
-
-  test('has no more tries than the browser had left', async () => {
-    await open()
-    const past = browser.copy()
-    for (let n = 0; n < 5; n++) await enterCode(app, browser, otherCode(code()))
-    const answer = await enterCode(app, past)
-    expect([answer.status, answer.text.includes(TEXT.code_exhausted)]).toEqual([429, true])
-  })
-
   test.each(['completed', 'cancelled'])('is of no use once the sign-in was %s', async (how) => {
     await open()
     const past = browser.copy()
@@ -399,42 +209,6 @@ describe('a copy of the browser as it was before', () => {
     else await app.submit(browser, `${BASE}/email`, '/cancel')
     expect(errorOf(await post(past, handle, code()))).toBe('pending_replaced')
     expect(await app.me(past)).toBeNull()
-  })
-})
-
-describe('at the same moment', () => {
-  test('of a hundred wrong codes at most five are compared', async () => {
-    await open()
-    const handle = handleOf((await page()).text)
-    const answers = await Promise.all(
-      Array.from({ length: 100 }, () => post(browser, handle, otherCode(code()), { accept: 'application/json' })),
-    )
-    const errors = answers.map(errorOf)
-    expect(errors.filter((error) => error === 'code_wrong')).toHaveLength(5)
-    expect(errors.filter((error) => error === 'code_exhausted')).toHaveLength(95)
-    await expectError(await enterCode(app, browser), 'code_exhausted', 429)
-  })
-
-  test('a right code among a hundred wrong ones in many copies of the cookie is at most one of five', async () => {
-    await open()
-    const handle = handleOf((await page()).text)
-    const copies = Array.from({ length: 100 }, () => browser.copy())
-    const answers = await Promise.all(
-      copies.map((copy, n) =>
-        post(copy, handle, n === 99 ? code() : otherCode(code()), { accept: 'application/json' }),
-      ),
-    )
-    expect(answers.filter((answer) => errorOf(answer) === 'code_wrong')).toHaveLength(5)
-    expect(app.accounts.users.size).toBe(0)
-  })
-
-  test('of ten right codes one signs up', async () => {
-    await open()
-    const handle = handleOf((await page()).text)
-    const copies = Array.from({ length: 10 }, () => browser.copy())
-    const answers = await Promise.all(copies.map((copy) => post(copy, handle, code())))
-    expect(answers.filter(({ status }) => status === 303)).toHaveLength(1)
-    expect(app.accounts.writes()).toEqual(['createUser'])
   })
 })
 
@@ -463,16 +237,6 @@ describe('caps', () => {
     expect((await enterCode(app, last)).status).toBe(303)
   })
 
-  test('an address that nobody confirmed gets five mails an hour, however many identities name it', async () => {
-    await open()
-    const before = app.mails.length
-    for (let n = 0; n < 7; n++) {
-      stranger(`stranger${n}`, 'victim@example.com')
-      await app.signIn(new TestBrowser(), `stranger${n}`)
-    }
-    expect(app.mails.length - before).toBe(5)
-  })
-
   test('a typed address counts as nobody confirmed', async () => {
     await open()
     for (let n = 0; n < 7; n++) {
@@ -484,20 +248,6 @@ describe('caps', () => {
     expect(app.mails.filter(({ to }) => to.toLowerCase() === 'victim@example.com')).toHaveLength(5)
   })
 
-  test('a stranger who burns the mails of an address does not lock its owner out', async () => {
-    await open({}, 'carol')
-    for (let n = 0; n < 7; n++) {
-      stranger(`burner${n}`, 'alice@example.com')
-      await app.signIn(new TestBrowser(), `burner${n}`)
-    }
-    const before = app.mails.length
-    const owner = new TestBrowser()
-    await app.signIn(owner, 'alice')
-    expect(app.mails.length - before).toBe(1)
-    expect((await enterCode(app, owner)).status).toBe(303)
-    expect(app.accounts.users.get('u1')?.email).toBe('alice@example.com')
-  })
-
   test('a stranger who burns wrong codes does not lock the owner of the address out', async () => {
     await open({}, 'carol')
     stranger('guesser', 'alice@example.com')
@@ -507,19 +257,6 @@ describe('caps', () => {
     const owner = new TestBrowser()
     await app.signIn(owner, 'alice')
     expect((await enterCode(app, owner)).status).toBe(303)
-  })
-
-  test('an identity has thirty wrong codes a day, then even the right one is not compared', async () => {
-    await open()
-    for (let round = 0; round < 6; round++) {
-      for (let n = 0; n < 5; n++) await enterCode(app, browser, otherCode(code()))
-      travel(MINUTE + 1000)
-      fake.updatePerson('alice', { emails: [{ address: `alice${round}@example.com`, primary: true }] })
-      await app.signIn(browser, 'alice')
-    }
-    const answer = await enterCode(app, browser)
-    expect([answer.status, answer.text.includes(TEXT.too_many_codes)]).toEqual([429, true])
-    expect(await app.me(browser)).toBeNull()
   })
 })
 
@@ -560,23 +297,6 @@ describe('a mailer that fails', () => {
     },
   )
 
-  test('one that hangs is given up after five seconds', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    app = await startTestApp({
-      fake,
-      connection: { trustedProvider: false },
-      options: { sendEmailCode: () => new Promise(() => {}) },
-    })
-    browser = new TestBrowser()
-    const callback = await consented(app, browser, 'alice')
-    const waiting = browser.get(callback)
-    await vi.waitFor(() => expect(app.accounts.count('getUserByIdentity')).toBe(1))
-    await vi.advanceTimersByTimeAsync(5001)
-    expect((await waiting).location).toBe(`${BASE}/email`)
-    expect(app.events.at(-1)).toMatchObject({ type: 'code_failed', code: 'code_not_sent' })
-    expect(app.errors).toMatchObject([{ code: 'code_not_sent' }])
-  })
-
   test('one that fails at the second mail ends the first code, and the second works if it arrives', async () => {
     const codes: string[] = []
     await open({ options: { sendEmailCode: ({ code }) => codes.push(code) < 2 } })
@@ -587,73 +307,7 @@ describe('a mailer that fails', () => {
   })
 })
 
-describe('nothing tells whether an account exists', () => {
-  const arrangements: Record<string, () => unknown> = {
-    unknown: () => {},
-    verified: () => app.accounts.add({ email: 'alice@example.com', emailVerified: true }),
-    unverified: () => app.accounts.add({ email: 'alice@example.com' }),
-    disabled: () => app.accounts.add({ email: 'alice@example.com', emailVerified: true, disabled: true }),
-    doubled: () => [1, 2].map(() => app.accounts.add({ email: 'alice@example.com', emailVerified: true })),
-  }
-
-  /** An answer without what differs between any two: date, handle, sealed values, seconds left. */
-  function comparable({ status, headers, text }: Answer): unknown {
-    const { date: _date, 'set-cookie': cookies, ...rest } = headers
-    return {
-      status,
-      headers: JSON.stringify({ ...rest, etag: undefined }).replaceAll(app.url, 'APP'),
-      cookies: cookies?.map((line) => [
-        line.split('=')[0]?.replace(/t[\da-f]$/, 'N'),
-        line.slice(line.indexOf(';')).replace(/Max-Age=[1-9]\d+/, 'Max-Age=SECONDS'),
-        line.length,
-      ]),
-      text: text.replaceAll(handleOf(text), 'HANDLE').replace(/<bdi>\d\d<\/bdi> seconds/, 'SECONDS'),
-    }
-  }
-
-  async function recorded(arrange: () => unknown): Promise<unknown[]> {
-    app = await startTestApp({ fake, connection: { trustedProvider: false } })
-    arrange()
-    browser = new TestBrowser()
-    const answers = [await app.signIn(browser, 'alice'), await page()]
-    answers.push(await askForCode(app, browser))
-    answers.push(await enterCode(app, browser, otherCode(code())))
-    travel(MINUTE + 1000)
-    answers.push(await askForCode(app, browser))
-    answers.push(await page())
-    for (let n = 0; n < 6; n++) answers.push(await enterCode(app, browser, otherCode(code())))
-    answers.push(await browser.get(`${app.url}${BASE}/continue`))
-    expect(app.accounts.count('getAccountsByEmail')).toBe(0)
-    vi.useRealTimers()
-    await app.close()
-    return answers.map(comparable)
-  }
-
-  test('every answer up to the right code is the same for known, unknown, unverified, disabled and doubled addresses', async () => {
-    const { unknown, ...others } = arrangements
-    const expected = await recorded(unknown ?? (() => {}))
-    for (const [name, arrange] of Object.entries(others)) {
-      expect([name, await recorded(arrange)]).toEqual([name, expected])
-    }
-    app = await startTestApp({ fake })
-  })
-})
-
 describe('loading pages', () => {
-  test('any number of GET and HEAD, with whatever query, uses nothing up and verifies nothing', async () => {
-    await open()
-    const handle = handleOf((await page()).text)
-    for (const path of ['/email', '/email/verify', '/email/code', '/continue', '/cancel', '/link']) {
-      for (const method of ['GET', 'HEAD']) {
-        const answer = await browser.get(`${app.url}${BASE}${path}?code=${code()}&pending=${handle}`, { method })
-        expect(answer.status).not.toBe(500)
-      }
-    }
-    expect(app.mails).toHaveLength(1)
-    expect(await app.me(browser)).toBeNull()
-    await expectSignedIn(await enterCode(app, browser))
-  })
-
   test('cancel drops what waits, leads to the sign-in page, and Back shows a page with a way on', async () => {
     await open()
     const handle = handleOf((await page()).text)

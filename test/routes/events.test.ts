@@ -183,23 +183,6 @@ describe('events', () => {
     ])
   })
 
-  test.each([
-    [
-      'throws',
-      () => {
-        throw new Error('log down')
-      },
-    ],
-    ['rejects', () => Promise.reject(new Error('log down'))],
-    ['hangs', () => new Promise(() => {})],
-  ])('a listener that %s changes nothing', async (_what, onEvent) => {
-    await open({ options: { onEvent, onError: onEvent } })
-    expect((await app.signIn(browser, 'alice')).status).toBe(302)
-    expect(await app.me(browser)).toBe('u1')
-    fake.script('token', { status: 500, text: '' })
-    expect((await app.signIn(browser, 'alice')).status).toBe(502)
-  })
-
   test('tenant and application are named', async () => {
     await open({
       resolver: (defaults) => () => ({ ...defaults, id: 'tenant:acme', tenant: 'acme', application: 'shop' }),

@@ -1,20 +1,8 @@
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
+import { app, browser, openBrowser, open as startApp } from '../support/one-app'
 
 const JSON_ONLY = { accept: 'application/json' }
 /** What `fetch('/api/orders')` of a page sends. */
@@ -22,9 +10,8 @@ const FETCH = { accept: '*/*', 'sec-fetch-dest': 'empty', 'sec-fetch-mode': 'cor
 
 /** An app whose own sign-in ends with `signedIn`, and with pages for signed-in users. */
 async function open(options: TestAppOptions = {}): Promise<void> {
-  browser = new TestBrowser()
-  app = await startTestApp({
-    fake,
+  openBrowser()
+  await startApp({
     ...options,
     routes: (express, bitbucket) => {
       express.post('/sign-in/:id', (req, res, next) => {
@@ -179,9 +166,9 @@ describe('attacks on the return URL', () => {
       },
     })
     await expectHarmless(await get('/odd'))
-    browser = new TestBrowser()
+    openBrowser()
     await expectHarmless(await get('/recent'))
-    browser = new TestBrowser()
+    openBrowser()
     const asData = await get('/odd', JSON_ONLY)
     await expectHarmless(asData, String(asData.json().next))
   })

@@ -1,29 +1,11 @@
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
-import { type Answer, TestBrowser } from '../support/browser'
+import type { Answer } from '../support/browser'
+import { app, browser, fake, open } from '../support/one-app'
 import { otherCode } from '../support/steps'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 const BASE = '/auth/bitbucket'
 const JSON_ONLY = { accept: 'application/json' }
-
-async function open(options: TestAppOptions = {}): Promise<void> {
-  app = await startTestApp({ fake, ...options })
-  browser = new TestBrowser()
-}
 
 const get = (path: string) => browser.get(`${app.url}${path}`, { headers: JSON_ONLY })
 

@@ -1,34 +1,21 @@
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
 import { travel } from '../support/clock'
+import { app, browser, fake, open as startApp } from '../support/one-app'
 import { errorOf, link } from '../support/steps'
 
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
 let user: TestUser
 const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  vi.useRealTimers()
-  fake.reset()
-  await app.close()
-})
 
 const BASE = '/auth/bitbucket'
 const issuer = () => new URL(fake.url).origin
 const identityOf = (person: string) => ({ issuer: issuer(), id: fake.person(person).uuid })
 
 async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}): Promise<void> {
-  app = await startTestApp({ fake, ...options })
+  await startApp({ ...options })
   user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true, ...more })
-  browser = new TestBrowser()
   await app.localSignIn(browser, user)
 }
 
@@ -143,25 +130,6 @@ describe('outcomes of linking', () => {
     await expectRefused(await link(app, browser, 'alice'), 'identity_linked_elsewhere', 409)
   })
 
-  test('a second Bitbucket identity is refused by default, and stored with identitiesPerUser: many', async () => {
-    await open({}, {})
-    user.identities.push(identityOf('bob'))
-    expect(formsOf((await browser.get(`${app.url}${BASE}/link`)).text).map(({ action }) => action)).not.toContain(
-      `${BASE}/link`,
-    )
-    const { location } = await post('/link')
-    await expectRefused(
-      await browser.get(await fake.signIn(location, { person: 'alice' })),
-      'another_identity_linked',
-      409,
-    )
-    await app.close()
-    await open({ options: { policy: { identitiesPerUser: 'many' } } })
-    user.identities.push(identityOf('bob'))
-    await link(app, browser, 'alice')
-    expect(user.identities).toHaveLength(2)
-  })
-
   test('the own identity again only refreshes: tokens and profile, no write', async () => {
     await open()
     await link(app, browser, 'alice')
@@ -173,43 +141,6 @@ describe('outcomes of linking', () => {
     expect(app.accounts.writes()).toEqual([])
     expect(app.accounts.count('storeTokens')).toBe(1)
     expect(user.identities[0]?.profile?.displayName).toBe('Alice Renamed')
-  })
-
-  test('an account whose address is not verified is refused before Bitbucket, unless the app verifies none', async () => {
-    await open({}, { emailVerified: false })
-    await expectRefused(await post('/link'), 'email_unverified', 403)
-    expect(fake.count()).toBe(0)
-    await app.close()
-    await open(
-      { without: ['claimAddress'], options: { policy: { localAddresses: 'unverified' } } },
-      { emailVerified: false },
-    )
-    await link(app, browser, 'alice')
-    expect(user.identities).toHaveLength(1)
-  })
-
-  test('an address that lost its proof while the person was at Bitbucket is refused at the callback', async () => {
-    await open()
-    const { location } = await post('/link')
-    user.emailVerified = false
-    await expectRefused(await browser.get(await fake.signIn(location, { person: 'alice' })), 'email_unverified', 403)
-  })
-
-  test('a user who was suspended while the person was at Bitbucket is refused at the callback', async () => {
-    await open()
-    const before = browser.copy()
-    const { location } = await post('/link')
-    user.disabled = true
-    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
-    await expectRefused(answer, 'account_disabled', 403)
-    expect(browser.jar(app.url).get('connect.sid')).toBe(before.jar(app.url).get('connect.sid'))
-  })
-
-  test('a sign-in of more than ten minutes ago has to be repeated', async () => {
-    await open()
-    travel(11 * 60_000)
-    await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
-    await expectRefused(await post('/unlink', { id: 'x' }), 'recent_sign_in_required', 403)
   })
 
   test('without signedInAt a local sign-in is never recent, and the operator is told once', async () => {
@@ -232,58 +163,6 @@ describe('outcomes of linking', () => {
       await expectRefused(await post(path, {}, nobody), 'not_signed_in', 401)
     }
     expect(fake.count()).toBe(0)
-  })
-
-  test('parameters that name another user are ignored', async () => {
-    await open()
-    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
-    const { location } = await post('/link?userId=u2', { user: other.id, userId: other.id, email: 'x@example.com' })
-    await browser.get(`${await fake.signIn(location, { person: 'alice' })}&userId=${other.id}`)
-    expect([user.identities.length, other.identities.length]).toEqual([1, 0])
-  })
-
-  test.each<[string, (callback: string) => Promise<Answer>, string, number]>([
-    [
-      'signed out',
-      async (callback) => {
-        await browser.post(`${app.url}/logout`, {}, { headers: { cookie: sessionOnly(browser) } })
-        return browser.get(callback)
-      },
-      'not_signed_in',
-      401,
-    ],
-    [
-      'signed in again',
-      async (callback) => {
-        await app.localSignIn(browser, user)
-        return browser.get(callback)
-      },
-      'session_changed',
-      409,
-    ],
-    [
-      'been replaced by somebody else',
-      async (callback) => {
-        await app.localSignIn(browser, app.accounts.add({ email: 'b@example.com', emailVerified: true }))
-        return browser.get(callback)
-      },
-      'session_changed',
-      409,
-    ],
-  ])('a person who has %s between start and callback links nothing', async (_what, between, code, status) => {
-    await open()
-    const { location } = await post('/link')
-    await expectRefused(await between(await fake.signIn(location, { person: 'alice' })), code, status)
-    expect([...app.accounts.users.values()].flatMap(({ identities }) => identities)).toEqual([])
-  })
-
-  test('a session that ends while Bitbucket answers links nothing and is not written back', async () => {
-    await open()
-    const { location } = await post('/link')
-    fake.script('user', () => new Promise((resolve) => app.store.clear(() => resolve(null))))
-    const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
-    await expectRefused(answer, 'session_changed', 409)
-    expect(await app.me(browser)).toBeNull()
   })
 
   test('a link started here does not sign in elsewhere, nor a sign-in link', async () => {
@@ -312,24 +191,12 @@ describe('outcomes of linking', () => {
     expect(await app.me(browser)).toBe(user.id)
   })
 
-  test('two users linking one identity at the same moment: one wins, the other is refused', async () => {
-    await open()
-    const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
-    const second = new TestBrowser()
-    await app.localSignIn(second, other)
-    const answers = await Promise.all([link(app, browser, 'alice'), link(app, second, 'alice')])
-    expect(answers.map(({ status }) => status).sort()).toEqual([302, 409])
-    expect(user.identities.length + other.identities.length).toBe(1)
-  })
-
   test('without describeUser and listIdentities linking says how to fix the setup', async () => {
     await open({ without: ['describeUser'] })
     await expectRefused(await post('/link'), 'configuration_invalid', 500)
     expect(app.errors.at(-1)?.message).toContain('describeUser')
   })
 })
-
-const sessionOnly = (from: TestBrowser) => `connect.sid=${from.jar(app.url).get('connect.sid')}`
 
 describe('unlinking', () => {
   test('the last way in stays', async () => {
@@ -341,20 +208,6 @@ describe('unlinking', () => {
     expect([answer.status, errorOf(answer)]).toEqual([409, 'last_sign_in_method'])
     expect(alice.identities).toHaveLength(1)
     expect(app.accounts.endedSessions).toEqual([])
-  })
-
-  test("another user's identity and one that does not exist get the same answer", async () => {
-    await open()
-    await app.signIn(new TestBrowser(), 'alice')
-    app.accounts.calls.length = 0
-    const theirs = await post('/unlink', { id: identityOf('alice').id })
-    const none = await post('/unlink', { id: '{00000000-0000-4000-8000-000000000000}' })
-    await expectRefused(theirs, 'identity_not_found', 404)
-    expect([theirs.status, theirs.text]).toEqual([none.status, none.text])
-    for (const id of ['', '__proto__', 'toString'])
-      expect(errorOf(await post('/unlink', { id }))).toBe('identity_not_found')
-    expect(errorOf(await post('/unlink'))).toBe('identity_not_found')
-    expect(app.accounts.byIdentity(identityOf('alice'))).toBeDefined()
   })
 
   test('a user who may no longer sign in is refused', async () => {
@@ -384,18 +237,6 @@ describe('unlinking', () => {
 })
 
 describe('re-authentication', () => {
-  test.each(['bob', 'alice'])("an identity that is not one's own is a mismatch (%s)", async (person) => {
-    await open()
-    await app.signIn(new TestBrowser(), 'alice')
-    user.identities.push(identityOf('carol'))
-    app.accounts.calls.length = 0
-    const { location } = await post('/reauthenticate')
-    const answer = await browser.get(await fake.signIn(location, { person }))
-    await expectRefused(answer, 'reauthentication_mismatch', 403)
-    expect(answer.text.match(/href="\/[^"]*"/g)).toEqual([`href="${BASE}/reauthenticate"`, 'href="/"'])
-    expect(await app.me(browser)).toBe(user.id)
-  })
-
   test('a user who may no longer sign in is refused', async () => {
     await open()
     user.identities.push(identityOf('alice'))
@@ -452,19 +293,5 @@ describe('requireRecentSignIn', () => {
     expect([posted.status, errorOf(posted)]).toEqual([401, 'not_signed_in'])
     const json = await browser.get(`${app.url}/secret`, { headers: { accept: 'application/json' } })
     expect([json.status, json.json().error]).toEqual([403, 'recent_sign_in_required'])
-  })
-
-  test('the stamp of one user is worth nothing for another in the same session', async () => {
-    await open(guarded)
-    const alice = new TestBrowser()
-    await app.signIn(alice, 'alice')
-    const manager = (app.passport as unknown as { _sm: { logIn: unknown } })._sm
-    manager.logIn = (req: { session: Record<string, unknown> }, next: TestUser, ...rest: unknown[]) => {
-      req.session.passport = { user: next.id }
-      ;(rest.at(-1) as () => void)()
-    }
-    await app.localSignIn(alice, user)
-    expect(await app.me(alice)).toBe(user.id)
-    expect((await secret('/secret', alice)).status).toBe(302)
   })
 })

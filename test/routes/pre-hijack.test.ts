@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { TestBrowser } from '../support/browser'
-import { consented, enterCode, errorOf, giveAddress, link } from '../support/steps'
+import { enterCode, errorOf, giveAddress, link } from '../support/steps'
 
 let fake: FakeBitbucket
 let app: TestApp
@@ -48,15 +48,6 @@ const trap = () => app.accounts.add({ name: 'Trap', email: ADDRESS, password: "t
 const own = () => app.accounts.add({ name: 'Own', email: ADDRESS, emailVerified: true })
 
 describe('classic-federated merge: an account with a password and the address of the victim', () => {
-  test('keeps its password and loses the address: the victim gets a new account', async () => {
-    await open()
-    const account = trap()
-    await app.signIn(victim, 'alice')
-    expect(await app.me(victim)).toBe('u2')
-    expect(account).toMatchObject({ email: null, emailVerified: false, identities: [] })
-    expect(app.accounts.users.get('u2')).toMatchObject({ email: ADDRESS, emailVerified: true, password: null })
-  })
-
   test('is not entered where the app cannot empty it: the victim would have to sign in to it, and cannot', async () => {
     await open({ without: ['claimAddress'] })
     const account = trap()
@@ -64,43 +55,9 @@ describe('classic-federated merge: an account with a password and the address of
     expect(await app.me(victim)).toBeNull()
     expect(account.identities).toEqual([])
   })
-
-  test('the attacker who confirms in their own browser finds nothing to confirm', async () => {
-    await open({ without: ['claimAddress'] })
-    const account = trap()
-    await app.signIn(victim, 'alice')
-    await app.localSignIn(attacker, account)
-    expect(errorOf(await attacker.get(`${app.url}/auth/bitbucket/continue`))).toBe('pending_missing')
-    expect(account.identities).toEqual([])
-  })
-
-  test('control: an account whose owner proved the address is linked with its password', async () => {
-    await open()
-    const account = own()
-    await app.signIn(victim, 'alice')
-    expect(await app.me(victim)).toBe(account.id)
-    expect(account.password).toBe('secret')
-  })
 })
 
 describe('unexpired session: the attacker stays signed in to the account', () => {
-  test('ends with the claim, and so does everything that was open in it', async () => {
-    await open()
-    const account = trap()
-    account.emailVerified = true
-    await app.localSignIn(attacker, account)
-    const { location } = await app.submit(attacker, '/auth/bitbucket/link', '/link')
-    account.emailVerified = false
-    const linking = await fake.signIn(location, { person: 'mallory' })
-    await app.signIn(victim, 'alice')
-    const owner = app.accounts.users.get((await app.me(victim)) ?? '')
-    expect(owner?.id).not.toBe(account.id)
-    expect(await app.me(attacker)).toBeNull()
-    expect(errorOf(await attacker.get(linking))).toBe('not_signed_in')
-    expect(account.identities).toEqual([])
-    expect(owner?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
-  })
-
   test('ends with a link by address as well', async () => {
     await open()
     const account = own()
@@ -121,15 +78,6 @@ describe('unexpired session: the attacker stays signed in to the account', () =>
 })
 
 describe("trojan identifier: the attacker's own Bitbucket identity on the account", () => {
-  test('cannot be linked to an account whose address nobody proved', async () => {
-    await open()
-    const account = trap()
-    await app.localSignIn(attacker, account)
-    const answer = await attacker.post(`${app.url}/auth/bitbucket/link`, {})
-    expect(errorOf(answer)).toBe('email_unverified')
-    expect(account.identities).toEqual([])
-  })
-
   test('stays behind on the account of the attacker when the address is claimed', async () => {
     await open()
     const account = trap()
@@ -180,18 +128,6 @@ describe('unexpired email change: the attacker has the address of the victim hal
     expect(account?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
   })
 
-  test('a change of address at Bitbucket after the sign-up changes nothing here', async () => {
-    await open()
-    await app.signIn(attacker, 'mallory')
-    const mallory = await app.me(attacker)
-    fake.updatePerson('mallory', { emails: [{ address: ADDRESS, primary: true }] })
-    await app.signIn(attacker, 'mallory')
-    await app.signIn(victim, 'alice')
-    expect(await app.me(attacker)).toBe(mallory)
-    expect(await app.me(victim)).not.toBe(mallory)
-    expect(app.accounts.users.get(mallory ?? '')?.email).toBe('mallory@example.net')
-  })
-
   test('control: the typed address of no other user signs its person up', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })
@@ -199,47 +135,5 @@ describe('unexpired email change: the attacker has the address of the victim hal
     await giveAddress(app, attacker, 'mallory@example.net')
     await enterCode(app, attacker)
     expect(await app.me(attacker)).not.toBeNull()
-  })
-})
-
-describe('non-verifying provider: Bitbucket shows the address of the victim, unconfirmed', () => {
-  const claimant = () =>
-    fake.updatePerson('mallory', { emails: [{ address: ADDRESS, primary: true, confirmed: false }] })
-
-  test.each([true, false])(
-    'the account of the victim is not entered (trusted provider: %s)',
-    async (trustedProvider) => {
-      await open({ connection: { trustedProvider } })
-      claimant()
-      const account = own()
-      const answer = await app.signIn(attacker, 'mallory')
-      expect(answer.location).toBe('/auth/bitbucket/email')
-      expect(app.mails.map(({ to }) => to)).toEqual([ADDRESS])
-      expect(app.accounts.count('getAccountsByEmail')).toBe(0)
-      expect(await app.me(attacker)).toBeNull()
-      expect(account.identities).toEqual([])
-    },
-  )
-
-  test('no user with the address marked verified is made, so the victim signs up unhindered', async () => {
-    await open({ options: { policy: { untrustedEmail: 'unverified' } } })
-    claimant()
-    await app.signIn(attacker, 'mallory')
-    const prepared = app.accounts.users.get((await app.me(attacker)) ?? '')
-    expect(prepared?.emailVerified).toBe(false)
-    await app.signIn(victim, 'alice')
-    expect(prepared?.email).toBeNull()
-    const owner = app.accounts.users.get((await app.me(victim)) ?? '')
-    expect(owner?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
-    const again = new TestBrowser()
-    await app.signIn(again, 'mallory')
-    expect(await app.me(again)).toBe(prepared?.id)
-  })
-
-  test('control: the same address confirmed, by a trusted provider, opens its account', async () => {
-    await open()
-    const account = own()
-    await victim.get(await consented(app, victim, 'alice'))
-    expect(await app.me(victim)).toBe(account.id)
   })
 })

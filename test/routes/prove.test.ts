@@ -1,24 +1,12 @@
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
 import { travel } from '../support/clock'
+import { app, browser, fake, open as startApp } from '../support/one-app'
 import { choose, consented, enterCode, errorOf, giveAddress, handleOf } from '../support/steps'
 
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
 let owner: TestUser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  vi.useRealTimers()
-  fake.reset()
-  await app.close()
-})
 
 const BASE = '/auth/bitbucket'
 const page = (from = browser) => from.get(`${app.url}${BASE}/continue`)
@@ -27,9 +15,8 @@ const confirm = (handle: string, from = browser) =>
 
 /** Alice's address belongs to a local account, and she has to prove it. */
 async function open(options: TestAppOptions = {}): Promise<Answer> {
-  app = await startTestApp({ fake, options: { policy: { matchingAccount: 'prove' } }, ...options })
+  await startApp({ options: { policy: { matchingAccount: 'prove' } }, ...options })
   owner = app.accounts.add({ name: 'Owner of the account', email: 'alice@example.com', emailVerified: true })
-  browser = new TestBrowser()
   return app.signIn(browser, 'alice', { returnTo: '/there' })
 }
 
@@ -278,9 +265,8 @@ test.each<[string, string, TestAppOptions, boolean]>([
 ])(
   'an account that is to be proved by %s is linked after its own sign-in, as it is',
   async (_row, person, options, verified) => {
-    app = await startTestApp({ fake, ...options })
+    await startApp({ ...options })
     owner = app.accounts.add({ email: 'alice@example.com', emailVerified: verified })
-    browser = new TestBrowser()
     expect((await app.signIn(browser, person)).location).toBe(`${BASE}/continue`)
     await app.localSignIn(browser, owner)
     expect((await choose(app, browser, 'confirm')).status).toBe(303)
@@ -290,9 +276,8 @@ test.each<[string, string, TestAppOptions, boolean]>([
 )
 
 test('a typed address leads to the proof of its account, and then it is linked', async () => {
-  app = await startTestApp({ fake })
+  await startApp()
   owner = app.accounts.add({ email: 'typed@example.com', emailVerified: true })
-  browser = new TestBrowser()
   await app.signIn(browser, 'dave')
   await giveAddress(app, browser, 'typed@example.com')
   expect((await enterCode(app, browser)).location).toBe(`${BASE}/continue`)

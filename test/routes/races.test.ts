@@ -1,28 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { EmailTakenError, IdentityTakenError } from 'passport-bitbucket-signin'
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
 import { TestBrowser } from '../support/browser'
+import { app, browser, fake, open, openBrowser } from '../support/one-app'
 import { choose, consented, enterCode, errorOf } from '../support/steps'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
-
-async function open(options: TestAppOptions = {}): Promise<void> {
-  app = await startTestApp({ fake, ...options })
-  browser = new TestBrowser()
-}
 
 const identity = (person = 'alice') => ({ issuer: new URL(fake.url).origin, id: fake.person(person).uuid })
 
@@ -92,7 +74,7 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
   test('to nothing that can be seen: refused, not tried again', async () => {
     await start()
     for (const error of [new EmailTakenError(), new IdentityTakenError()]) {
-      browser = new TestBrowser()
+      openBrowser()
       justBefore('createUser', () => error)
       const answer = how === 'callback' ? await untilWrite(how) : null
       if (answer) expect(errorOf(answer)).toBe('account_exists')
@@ -163,16 +145,6 @@ describe('a race that is lost elsewhere', () => {
     }
   })
 
-  test('between mail and code: the accounts are read again in the request that writes', async () => {
-    await open({ connection: { trustedProvider: false } })
-    await app.signIn(browser, 'alice')
-    const owner = holder()
-    const answer = await enterCode(app, browser)
-    expect(answer.location).toBe('/auth/bitbucket/continue')
-    expect(await app.me(browser)).toBeNull()
-    expect(owner.identities).toEqual([])
-  })
-
   test('a hook that throws a taken error where none belongs fails', async () => {
     await open()
     justBefore('getAccountsByEmail', () => new EmailTakenError())
@@ -212,29 +184,5 @@ describe('at the same moment', () => {
       expect(one).not.toBeNull()
       expect(two).toBe(one)
     }
-  })
-
-  test('one person signs up in twenty browsers at once: one user', async () => {
-    await open()
-    slowly()
-    const browsers = Array.from({ length: 20 }, () => new TestBrowser())
-    const callbacks = await Promise.all(browsers.map((each) => consented(app, each, 'alice')))
-    await Promise.all(browsers.map((each, n) => each.get(callbacks[n] ?? '')))
-    expect(app.accounts.users.size).toBe(1)
-    for (const each of browsers) expect(await app.me(each)).toBe('u1')
-  })
-
-  test('two people with one address sign up at once: one gets it, the other is refused or asked', async () => {
-    await open()
-    slowly()
-    fake.addPerson({ key: 'twin', emails: [{ address: 'alice@example.com', primary: true }] })
-    const browsers = [new TestBrowser(), new TestBrowser()]
-    const callbacks = await Promise.all(
-      ['alice', 'twin'].map((who, n) => consented(app, browsers[n] as TestBrowser, who)),
-    )
-    const answers = await Promise.all(browsers.map((each, n) => each.get(callbacks[n] ?? '')))
-    expect(answers.map(({ status }) => status).sort()).toEqual([302, 409])
-    expect(app.accounts.users.size).toBe(1)
-    expect([...app.accounts.users.values()][0]?.identities).toHaveLength(1)
   })
 })

@@ -1,22 +1,11 @@
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
+import { app, browser, fake, open as startApp } from '../support/one-app'
 import { choose, consented, enterCode, errorOf, handleOf } from '../support/steps'
 
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
 let user: TestUser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 const BASE = '/auth/bitbucket'
 const page = (from = browser) => from.get(`${app.url}${BASE}/continue`)
@@ -24,8 +13,7 @@ const sessions = () => Object.values((app.store as unknown as { sessions: Record
 
 /** A browser in which somebody is signed in by the app's own method, with something in the session. */
 async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}): Promise<void> {
-  app = await startTestApp({
-    fake,
+  await startApp({
     ...options,
     behindSession: (express, bitbucket) => {
       express.post('/shop', (req, res) => {
@@ -36,7 +24,6 @@ async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}):
     },
   })
   user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true, ...more })
-  browser = new TestBrowser()
   await app.localSignIn(browser, user)
   await browser.post(`${app.url}/shop`, {})
 }
@@ -303,11 +290,9 @@ describe('what may refuse', () => {
 })
 
 test('a guest, for whom userId says null, is nobody: the sign-in goes through, and only the kept keys cross over', async () => {
-  app = await startTestApp({
-    fake,
+  await startApp({
     options: { userId: ({ id, password }) => (password === 'guest' ? null : id) },
   })
-  browser = new TestBrowser()
   await app.localSignIn(browser, app.accounts.add({ password: 'guest' }))
   await browser.get(await consented(app, browser, 'alice'))
   expect(await app.me(browser)).toBe('u2')
@@ -315,8 +300,7 @@ test('a guest, for whom userId says null, is nobody: the sign-in goes through, a
 
 test('a guest whom the app puts on the request, and userId takes for a user: the fault names userId', async () => {
   const guest = { id: 'guest' }
-  app = await startTestApp({
-    fake,
+  await startApp({
     behindSession: (behind) => {
       behind.use((req, _res, next) => {
         req.user ??= guest
@@ -324,7 +308,6 @@ test('a guest whom the app puts on the request, and userId takes for a user: the
       })
     },
   })
-  browser = new TestBrowser()
   expect((await app.signIn(browser, 'alice')).location).toBe(`${BASE}/continue`)
   expect(errorOf(await page())).toBe('configuration_invalid')
   expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('`userId` return null') })])

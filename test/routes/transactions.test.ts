@@ -83,12 +83,3 @@ test('case 15: fifty starts at the same moment with data leave less than 16 kB o
   expect(await app.me(browser)).toBe(user.id)
 })
 const DATA = { note: 'n'.repeat(500) }
-
-test('a plain sign-in that was started adds at most 220 bytes to each request', async () => {
-  app = await startTestApp()
-  const browser = new TestBrowser()
-  await browser.get(`${app.url}/auth/bitbucket`)
-  // Over https the name is longer by its prefix.
-  const added = `; __Host-${cookieHeader(browser)}`.length
-  expect(added).toBeLessThanOrEqual(220)
-})

@@ -2,23 +2,11 @@ import type { RequestHandler } from 'express'
 
 import session = require('express-session')
 
-import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
+import { describe, expect, test } from 'vitest'
+import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
+import { app, browser, fake, open as startApp } from '../support/one-app'
 import { errorOf } from '../support/steps'
-
-let fake: FakeBitbucket
-let app: TestApp
-let browser: TestBrowser
-beforeAll(async () => {
-  fake = await startFakeBitbucket()
-})
-afterAll(() => fake.close())
-afterEach(async () => {
-  fake.reset()
-  await app.close()
-})
 
 type Data = session.SessionData & Record<string, unknown>
 type Done = (error?: unknown) => void
@@ -119,8 +107,7 @@ class GeneratingStore extends MinimalStore {
 }
 
 async function open(store: MinimalStore, options: Partial<session.SessionOptions> = {}, more: TestAppOptions = {}) {
-  app = await startTestApp({
-    fake,
+  await startApp({
     session: { store, ...options },
     options: { session: { keep: ['cart'] } },
     behindSession: (express) => {
@@ -131,7 +118,6 @@ async function open(store: MinimalStore, options: Partial<session.SessionOptions
     },
     ...more,
   })
-  browser = new TestBrowser()
 }
 
 const sessionId = (from = browser) => /s%3A(.*)\./.exec(from.jar(app.url).get('connect.sid') ?? '')?.[1] ?? ''
@@ -391,8 +377,7 @@ describe('a session that cannot be rotated', () => {
     ['an id as well', shim({ reload, id: 'fixed' })],
     ['an empty id', shim({ reload, id: '' })],
   ])('is refused before anything is sent or spent: cookie-session with %s', async (_what, sessionMiddleware) => {
-    app = await startTestApp({ fake, sessionMiddleware })
-    browser = new TestBrowser()
+    await startApp({ sessionMiddleware })
     const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
     const answer = await browser.get(callback)
     expect([answer.status, errorOf(answer)]).toEqual([500, 'session_missing'])

@@ -347,13 +347,6 @@ describe('the code verifier', () => {
 })
 
 describe('the cookie', () => {
-  test('of a plain sign-in adds at most 220 bytes to each request', () => {
-    const cookies = new Cookies()
-    begin(cookies, { returnTo: null })
-    const [[name = '', value = ''] = []] = [...cookies.values]
-    expect(`; ${name}=${value}`.length).toBeLessThanOrEqual(220)
-  })
-
   test('brings everything back that it was given', () => {
     const cookies = new Cookies()
     const start: Start = {
