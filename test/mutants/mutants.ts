@@ -746,13 +746,7 @@ export const MUTANTS: readonly Mutant[] = [
     "    if (!('change' in settled)) return settled\n    const twice = await writeChange(settled.change, subject, accounts)\n    return twice instanceof LostWrite ? null : { type: 'signed-in' as const, ...twice }\n",
     'races',
   ),
-  mutant(
-    'email: typed addresses claim accounts',
-    'decideSquatters()',
-    "if (policy.canClaim && level !== 'typed')",
-    'if (policy.canClaim)',
-    OTP,
-  ),
+  mutant('email: typed addresses claim accounts', 'decideSquatters()', " && level !== 'typed'", '', OTP),
   mutant(
     'email: disabled owners are entered',
     'decideOwner()',
@@ -763,8 +757,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'email: a holder that may not sign in blocks the owner',
     'decideSquatters()',
-    "  if (policy.canClaim && level !== 'typed')",
-    "  if (holders.some(({ canSignIn }) => !canSignIn)) return { type: 'refuse', row: 9, code: 'account_disabled' }\n  if (policy.canClaim && level !== 'typed')",
+    '  if (canClaim) return',
+    "  if (holders.some(({ canSignIn }) => !canSignIn)) return { type: 'refuse', row: 9, code: 'account_disabled' }\n  if (canClaim) return",
     'email-trust',
   ),
   mutant(

@@ -420,7 +420,7 @@ describe('sign-up is closed', () => {
     unverified()
     await expectProve(await arrive('bitbucket'))
     unverified()
-    browser = new TestBrowser()
+    openBrowser()
     expect(errorOf(await arrive('bitbucket'))).toBe('account_exists_unverified')
     expect(app.accounts.writes()).toEqual([])
   })
