@@ -107,10 +107,13 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     endpoints: fake.endpoints,
     ...options.connection,
   }
+  const connection = options.resolver ? options.resolver(defaults) : defaults
   const bitbucket = bitbucketSignIn<TestUser>({
     passport,
     secrets: ['test-secret-test-secret-test-secret'],
-    connection: options.resolver ? options.resolver(defaults) : defaults,
+    connection,
+    // A function of the test's own must say whose its clients are.
+    ...(typeof connection === 'function' && !('lookUp' in connection) && { tenantClients: 'ours' as const }),
     accounts: accounts.hooks(...(options.without ?? [])),
     sendEmailCode: (message) => {
       mails.push(message)
