@@ -60,6 +60,7 @@ export type {
   RecentSignInOptions,
   RefusalCode,
   RenderPage,
+  RenderPageContext,
   ResumePage,
   SignedInOptions,
   SignInAgainPage,

@@ -54,6 +54,7 @@ export type {
   ProvePage,
   ReauthenticatePage,
   RenderPage,
+  RenderPageContext,
   ResumePage,
   SignInAgainPage,
   SwitchPage,

@@ -12,12 +12,14 @@ import { sendPage } from './views/layout.js'
 import { accountRoutes } from './web/account.js'
 import { adminRoutes } from './web/admin.js'
 import { boardRoutes } from './web/board.js'
+import { companyRoutes } from './web/company.js'
 import { deviceName } from './web/device.js'
 import { onError } from './web/errors.js'
-import { findPlace, requireRecentSignIn, requireUser, sameOrigin } from './web/guards.js'
+import { findPlace, requireRecentSignIn, sameOrigin } from './web/guards.js'
 import { healthRoutes } from './web/health.js'
+import { invitationRoutes } from './web/invitations.js'
 import { languageRoutes } from './web/language.js'
-import { mailboxLink, mailboxRoutes } from './web/mailbox.js'
+import { mailboxRoutes } from './web/mailbox.js'
 import { type Demo, scenarioRoutes } from './web/scenarios.js'
 import { securityHeaders } from './web/security-headers.js'
 import type { Services } from './web/services.js'
@@ -68,14 +70,18 @@ export function createApp(services: Services, demo: Demo | null): Express {
     next()
   })
 
-  app.use(['/auth/bitbucket/link', '/auth/bitbucket/unlink'], requireUser, requireRecentSignIn(bitbucket))
-  if (config.hasMailbox) app.use('/auth/bitbucket/email', mailboxLink)
+  app.use(
+    ['/auth/bitbucket/link', '/auth/bitbucket/unlink'],
+    bitbucket.requireSignedIn(),
+    requireRecentSignIn(bitbucket),
+  )
   app.use('/auth/bitbucket', bitbucket.router)
 
   app.use(sameOrigin(config))
   app.use(express.urlencoded({ extended: false, limit: '16kb' }))
   app.use(languageRoutes())
   app.use(boardRoutes(services), signInRoutes(services), signUpRoutes(services), accountRoutes(services))
+  app.use(invitationRoutes(services), companyRoutes(services, demo))
   if (demo) app.use(scenarioRoutes(services, demo))
   if (config.hasMailbox) app.use(mailboxRoutes(services))
   app.use(adminRoutes(services))

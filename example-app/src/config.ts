@@ -77,6 +77,11 @@ const schema = z.object({
   BITBUCKET_CLIENT_SECRET: z.string().optional(),
   FAKE_BITBUCKET_PORT: port.default(3001),
   FAKE_BITBUCKET_URL: url('http:').optional(),
+  MEMBERSHIP_SECONDS: z
+    .string()
+    .regex(/^\d{1,8},\d{1,8}$/, { error: 'must be two numbers of seconds, like 28800,14400' })
+    .transform((value) => value.split(',').map(Number))
+    .optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
 })
 
@@ -99,8 +104,11 @@ function readConfig(environment: NodeJS.ProcessEnv) {
   const hasClient = env.BITBUCKET_CLIENT_ID !== undefined
   const secure = baseURL.protocol === 'https:'
   const fake = env.FAKE_BITBUCKET_URL !== undefined || !hasClient
+  // The demo is short, so that a newcomer sees it happen.
+  const [maxAge = 0, grace = 0] = env.MEMBERSHIP_SECONDS ?? (fake ? [15, 45] : [8 * 3600, 4 * 3600])
   const tenants = env.TENANTS ?? (production ? [] : ['acme', 'globex'])
 
+  refuse(maxAge === 0, 'MEMBERSHIP_SECONDS must begin with a number above 0')
   refuse(
     (env.BITBUCKET_CLIENT_SECRET !== undefined) !== hasClient,
     'BITBUCKET_CLIENT_ID and BITBUCKET_CLIENT_SECRET belong together',
@@ -149,6 +157,8 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     trustProxy: env.TRUST_PROXY,
     client: hasClient ? { id: env.BITBUCKET_CLIENT_ID ?? '', secret: env.BITBUCKET_CLIENT_SECRET ?? '' } : null,
     fake: { port: env.FAKE_BITBUCKET_PORT, url: env.FAKE_BITBUCKET_URL },
+    /** How old Bitbucket's word about a membership may be, and how much longer it holds while Bitbucket is down. */
+    membership: { maxAgeMs: maxAge * 1000, graceMs: grace * 1000 },
     logLevel: env.LOG_LEVEL,
   }
 }

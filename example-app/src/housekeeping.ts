@@ -11,6 +11,7 @@ export function housekeeping(db: Db, log: Log): () => void {
     const iso = (ms: number) => new Date(ms).toISOString()
     await db.deleteFrom('sessions').where('expires_at', '<', iso(now)).execute()
     await db.deleteFrom('codes').where('expires_at', '<', iso(now)).execute()
+    await db.deleteFrom('invitations').where('expires_at', '<', iso(now)).execute()
     await db
       .deleteFrom('mails')
       .where('at', '<', iso(now - DAY))

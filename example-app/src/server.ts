@@ -7,7 +7,7 @@ import { setUpBitbucket } from './bitbucket/plugin.js'
 import { ConnectionSettings } from './bitbucket/settings.js'
 import { type Config, ConfigError, DEMO_ADMIN, DEMO_PASSWORD, loadConfig } from './config.js'
 import { openDatabase } from './database/database.js'
-import { DEMO_CLIENT, furnish, startFake } from './demo/demo.js'
+import { DEMO_CLIENT, demoOf, furnish, startFake } from './demo/demo.js'
 import { housekeeping } from './housekeeping.js'
 import { counterFactory, Limits, resettable } from './limits.js'
 import { createLog, type Log } from './log.js'
@@ -47,7 +47,7 @@ async function start(config: Config): Promise<void> {
       authorizeOrigin: fakeURL ?? 'https://bitbucket.org',
       isOpen: () => open,
     },
-    fake && { bitbucket: fake, resetLimits: () => demoLimits?.reset() },
+    fake && demoOf(fake, db, () => demoLimits?.reset()),
   )
   const server = app.listen({ host: config.host, port: config.port }, (error?: Error) => {
     if (error) fail(error)

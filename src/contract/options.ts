@@ -129,9 +129,10 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   readonly accounts: AccountHooks<User, Data>
   /**
    * Emails a one-time code; awaited for at most 5 seconds. Required unless the policy never asks for a code
-   * (`untrustedEmail` not `verify` and `missingEmail` not `ask`).
+   * (`untrustedEmail` not `verify` and `missingEmail` not `ask`). `req` is for the language or the tenant's sender; the
+   * message alone may go into a queue.
    */
-  readonly sendEmailCode?: (message: EmailCodeMessage) => unknown
+  readonly sendEmailCode?: (message: EmailCodeMessage, req: Request) => unknown
   /** Who gets in, and how addresses are proven. Default: an address is proven by an emailed code. See docs/concepts.md. */
   readonly policy?: Partial<
     Pick<SignInPolicy, 'untrustedEmail' | 'missingEmail' | 'matchingAccount' | 'codeOpensAccount'> & LinkPolicy

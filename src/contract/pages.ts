@@ -1,3 +1,4 @@
+import type { Request } from 'express'
 import type { Brand } from './brand'
 import type { ErrorCode } from './errors'
 import type { Texts } from './texts'
@@ -180,8 +181,23 @@ export type Page =
 /** Names of the pages. */
 export type PageName = Page['name']
 
+/** What `renderPage` gets besides the page. */
+export interface RenderPageContext {
+  readonly req: Request
+  /** Returns the built-in page as a whole document, to add something to it. */
+  readonly builtIn: () => string
+}
+
 /**
  * Replaces pages. Return the HTML of a whole document, or `undefined` to keep the built-in page of that name.
  * Escape everything you insert: strangers choose their display names.
+ *
+ * @example
+ * renderPage: (name, page, { builtIn }) =>
+ *   name === 'email-code' ? builtIn().replace('</main>', '<p><a href="/help">Help</a></p></main>') : undefined
  */
-export type RenderPage = (name: PageName, page: Page) => string | undefined | Promise<string | undefined>
+export type RenderPage = (
+  name: PageName,
+  page: Page,
+  context: RenderPageContext,
+) => string | undefined | Promise<string | undefined>

@@ -75,8 +75,8 @@ const PAGE_DEADLINE_MS = 15_000
 
 /** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
 function checkedPages(renderPage: RenderPage): RenderPage {
-  return async (name, page) => {
-    const given = Promise.resolve(renderPage(name, page))
+  return async (name, page, context) => {
+    const given = Promise.resolve(renderPage(name, page, context))
     const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
     if (typeof html === 'string') return html
     if (html === undefined || html === null) return undefined

@@ -24,7 +24,9 @@ export function renderEmailCodePage(page: EmailCodePage): string {
   const { texts, brand, error, delivery } = page
   const own = texts.emailCode
   const values = { displayName: page.displayName, address: page.maskedAddress }
-  const intro = { sent: own.intro, unsure: own.unsureIntro, none: own.notSentIntro }[delivery]
+  // Right after the attempt, the alert says that sending failed; the page says it once.
+  const told = error === 'code_not_sent' ? 'none' : delivery
+  const intro = { sent: own.intro, unsure: own.unsureIntro, none: own.notSentIntro }[told]
   const enter = codeForm(page)
   const send = html`${whyNotSent(page)}${sendForm(page)}`
   // Without a code, sending one comes first; the field stays for a code of an earlier try.

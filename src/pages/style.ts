@@ -11,7 +11,7 @@ main{width:100%;max-width:27rem;padding:clamp(1.25rem,6vw,2.25rem);background:va
 .mark{display:block;margin:0 0 1.25rem;color:var(--link)}
 .brand{display:flex;align-items:center;gap:.625rem;margin:0 0 1.25rem;color:var(--quiet)}
 .brand img{display:block;height:2rem;max-width:8rem;object-fit:contain}
-h1{margin:0 0 .75rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:balance}
+h1{margin:0 0 1rem;font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.01em;text-wrap:pretty}
 h2{margin:1.5rem 0 .25rem;font-size:1rem;font-weight:600}
 p{margin:0 0 1rem}
 bdi{font-weight:600}
@@ -29,9 +29,9 @@ label{display:block;margin:0 0 .25rem;font-weight:600}
 input{display:block;width:100%;min-height:2.75rem;margin:0 0 1rem;padding:.5rem .75rem;background:var(--card);color:inherit;font:inherit;border:1px solid var(--field);border-radius:.5rem}
 input[aria-invalid]{border-color:var(--bad);box-shadow:inset 0 0 0 1px var(--bad)}
 .code{font:600 1.25rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;letter-spacing:.15em;text-transform:uppercase}
-.button{display:flex;align-items:center;justify-content:center;gap:.625rem;width:100%;min-height:2.75rem;padding:.5rem 1rem;background:none;color:var(--text);font:inherit;font-weight:600;line-height:1.35;text-align:center;text-decoration:none;border:1px solid var(--field);border-radius:.5rem;cursor:pointer}
+.button{display:block;width:100%;min-height:2.75rem;padding:.6375rem 1rem;background:none;color:var(--text);font:inherit;font-weight:600;line-height:1.35;text-align:center;text-wrap:balance;text-decoration:none;border:1px solid var(--field);border-radius:.5rem;cursor:pointer}
 .button:hover{background:var(--over)}
-.button svg{flex:none}
+.button svg{margin-right:.625rem;vertical-align:-.1875em}
 .main{background:var(--main);color:#fff;border-color:var(--main-line)}
 .main:hover{background:var(--main-over)}
 .plain{color:var(--link);border-color:transparent}

@@ -1,6 +1,6 @@
 import type { Texts } from '../contract/texts'
 
-/** The texts in German. The hyphen of “E‑Mail” is U+2011, at which no line breaks. */
+/** The texts in German. The hyphens of “E‑Mail‑Adresse” and “XXXX‑XXXX” are U+2011, at which no line breaks. */
 export const german: Texts = {
   lang: 'de',
   signInButton: 'Mit Bitbucket anmelden',
@@ -40,17 +40,17 @@ export const german: Texts = {
     sign_up_disabled:
       'Sie haben hier noch kein Konto, und auf diesem Weg lässt sich keines anlegen. Bitte wenden Sie sich an den Support dieser Website.',
     email_required:
-      'Bitbucket hat uns keine E‑Mail-Adresse von Ihnen mitgeteilt, wir brauchen aber eine. Tragen Sie in Ihrem Bitbucket-Konto eine Adresse ein und versuchen Sie es noch einmal.',
+      'Bitbucket hat uns keine E‑Mail‑Adresse von Ihnen mitgeteilt, wir brauchen aber eine. Tragen Sie in Ihrem Bitbucket-Konto eine Adresse ein und versuchen Sie es noch einmal.',
     email_unverified:
-      'Ihre E‑Mail-Adresse wurde hier noch nicht bestätigt. Bitte bestätigen Sie sie zuerst oder melden Sie sich auf einem anderen Weg an.',
+      'Ihre E‑Mail‑Adresse wurde hier noch nicht bestätigt. Bitte bestätigen Sie sie zuerst oder melden Sie sich auf einem anderen Weg an.',
     email_invalid:
-      'Diese E‑Mail-Adresse können wir nicht verwenden. Bitte prüfen Sie sie; sie sollte aussehen wie name@example.com.',
+      'Diese E‑Mail‑Adresse können wir nicht verwenden. Bitte prüfen Sie sie; sie sollte aussehen wie name@example.com.',
     email_ambiguous:
-      'Mehrere Konten verwenden hier Ihre E‑Mail-Adresse, daher wissen wir nicht, welches wir öffnen sollen. Bitte melden Sie sich auf einem anderen Weg an.',
+      'Mehrere Konten verwenden hier Ihre E‑Mail‑Adresse, daher wissen wir nicht, welches wir öffnen sollen. Bitte melden Sie sich auf einem anderen Weg an.',
     account_exists:
-      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto. Bitte melden Sie sich dort so an, wie Sie es sonst auch tun.',
+      'Zu Ihrer E‑Mail‑Adresse gibt es schon ein Konto. Bitte melden Sie sich dort so an, wie Sie es sonst auch tun.',
     account_exists_unverified:
-      'Zu Ihrer E‑Mail-Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Support dieser Website um Hilfe.',
+      'Zu Ihrer E‑Mail‑Adresse gibt es schon ein Konto, in dem die Adresse aber nie bestätigt wurde. Melden Sie sich dort auf einem anderen Weg an und bestätigen Sie die Adresse, oder bitten Sie den Support dieser Website um Hilfe.',
     account_disabled:
       'Dieses Konto kann zurzeit nicht verwendet werden. Bitte wenden Sie sich an den Support dieser Website.',
     identity_linked_elsewhere:
@@ -63,7 +63,7 @@ export const german: Texts = {
     session_changed:
       'Sie haben sich in der Zwischenzeit an- oder abgemeldet, daher haben wir hier angehalten. Bitte beginnen Sie neu.',
     pending_missing:
-      'Hier ist nichts abzuschließen; vielleicht ist es schon erledigt, oder es hat zu lange gedauert. Falls Sie nicht angemeldet sind, beginnen Sie bitte neu.',
+      'Hier gibt es nichts abzuschließen; vielleicht ist es schon erledigt, oder es hat zu lange gedauert. Falls Sie nicht angemeldet sind, beginnen Sie bitte neu.',
     pending_replaced:
       'Diese Seite gehört zu einer Anmeldung, die schon abgeschlossen oder durch eine neuere ersetzt wurde. Falls Sie nicht angemeldet sind, machen Sie bei der neuesten weiter oder beginnen Sie neu.',
     recent_sign_in_required:
@@ -84,7 +84,7 @@ export const german: Texts = {
     too_many_codes:
       'Für einen weiteren Code ist es noch zu früh. Bitte warten Sie etwas und versuchen Sie es dann noch einmal.',
     code_not_sent:
-      'Das Senden der E‑Mail dauert oder ist fehlgeschlagen. Kommt sie an, gilt ihr Code; sonst fordern Sie in einer Minute einen neuen an.',
+      'Das Senden der E‑Mail dauert länger als sonst oder ist fehlgeschlagen. Kommt sie an, gilt ihr Code; sonst fordern Sie in einer Minute einen neuen an.',
     cross_site_request:
       'Diese Anfrage kam nicht von einer Seite dieser Website, daher haben wir sie zu Ihrem Schutz angehalten. Bitte gehen Sie zurück und versuchen Sie es noch einmal.',
     hook_failed: 'Bei uns ist etwas schiefgegangen. Bitte versuchen Sie es in ein paar Minuten noch einmal.',
@@ -104,19 +104,19 @@ export const german: Texts = {
     state_invalid: 'Diese Anmeldung ist nicht mehr offen',
     state_expired: 'Diese Anmeldung ist abgelaufen',
     access_denied: 'Anmeldung abgebrochen',
-    scope_missing: 'Bitbucket hat zu wenig mitgeteilt',
+    scope_missing: 'Angaben von Bitbucket fehlen',
     client_rejected: 'Bitbucket lehnt diese Website ab',
-    upstream_failed: 'Bitbucket ist gerade gestört',
+    upstream_failed: 'Bei Bitbucket gibt es gerade eine Störung',
     upstream_timeout: 'Bitbucket hat zu lange gebraucht',
     rate_limited: 'Bitbucket ist ausgelastet',
-    profile_invalid: 'Bitbucket hat Sie nicht genannt',
+    profile_invalid: 'Bitbucket hat nicht mitgeteilt, wer Sie sind',
     connection_unavailable: 'Hier nicht verfügbar',
     origin_not_allowed: 'Unter dieser Adresse nicht verfügbar',
     workspace_required: 'Nur für Mitglieder',
     sign_up_disabled: 'Sie haben hier kein Konto',
-    email_required: 'Eine E‑Mail-Adresse ist nötig',
-    email_unverified: 'Ihre E‑Mail-Adresse ist nicht bestätigt',
-    email_invalid: 'Diese E‑Mail-Adresse geht nicht',
+    email_required: 'Eine E‑Mail‑Adresse ist nötig',
+    email_unverified: 'Ihre E‑Mail‑Adresse ist nicht bestätigt',
+    email_invalid: 'Diese E‑Mail‑Adresse ist nicht verwendbar',
     email_ambiguous: 'Mehr als ein Konto',
     account_exists: 'Sie haben schon ein Konto',
     account_exists_unverified: 'Diese Adresse ist schon vergeben',
@@ -126,7 +126,7 @@ export const german: Texts = {
     another_identity_linked: 'Schon mit Bitbucket verbunden',
     not_signed_in: 'Sie sind nicht angemeldet',
     session_changed: 'Sie haben sich an- oder abgemeldet',
-    pending_missing: 'Hier ist nichts abzuschließen',
+    pending_missing: 'Hier gibt es nichts abzuschließen',
     pending_replaced: 'Diese Seite ist veraltet',
     recent_sign_in_required: 'Bestätigen Sie, dass Sie es sind',
     membership_unconfirmed: 'Sind Sie noch Mitglied?',
@@ -141,7 +141,7 @@ export const german: Texts = {
     cross_site_request: 'Diese Anfrage wurde angehalten',
     hook_failed: 'Etwas ist schiefgegangen',
     store_unavailable: 'Anmelden ist gerade nicht möglich',
-    reauthorization_required: 'Die Erlaubnis ist erloschen',
+    reauthorization_required: 'Die Erlaubnis ist abgelaufen',
     refresh_refused: 'Bitbucket antwortet nicht eindeutig',
   },
   common: {
@@ -157,25 +157,25 @@ export const german: Texts = {
     code: 'Fehlercode: {code}',
   },
   emailAddress: {
-    heading: 'Wie lautet Ihre E‑Mail-Adresse?',
+    heading: 'Wie lautet Ihre E‑Mail‑Adresse?',
     intro:
-      'Hallo {displayName}, Bitbucket hat uns Ihre E‑Mail-Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir senden Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
-    label: 'E‑Mail-Adresse',
+      'Hallo {displayName}, Bitbucket hat uns Ihre E‑Mail‑Adresse nicht mitgeteilt. Geben Sie sie hier ein. Wir senden Ihnen dann einen Code, mit dem Sie bestätigen, dass sie Ihnen gehört.',
+    label: 'E‑Mail‑Adresse',
     submit: 'Code senden',
   },
   emailCode: {
     heading: 'Prüfen Sie Ihr Postfach',
     intro:
       'Hallo {displayName}, wir haben einen Code an {address} gesendet. Geben Sie ihn hier ein, um die Anmeldung abzuschließen.',
-    notSentHeading: 'Bestätigen Sie Ihre E‑Mail-Adresse',
+    notSentHeading: 'Bestätigen Sie Ihre E‑Mail‑Adresse',
     notSentIntro:
       'Hallo {displayName}, um die Anmeldung abzuschließen, brauchen Sie einen Code, den wir an {address} senden.',
     unsureIntro:
-      'Hallo {displayName}, wir senden einen Code an {address}, aber das dauert oder ist fehlgeschlagen. Kommt die E‑Mail an, geben Sie hier ihren Code ein.',
+      'Hallo {displayName}, wir senden einen Code an {address}, aber das dauert länger als sonst oder ist fehlgeschlagen. Kommt die E‑Mail an, geben Sie hier ihren Code ein.',
     pausedReason: 'Ein Code für diese Adresse wurde gerade in einem anderen Versuch angefordert und gilt nur dort.',
     limitedReason: 'In letzter Zeit wurden zu viele Codes angefordert.',
     label: 'Code aus der E‑Mail',
-    hint: 'Acht Buchstaben in der Form XXXX-XXXX. Groß- oder Kleinschreibung ist egal.',
+    hint: 'Acht Buchstaben in der Form XXXX‑XXXX. Groß- oder Kleinschreibung ist egal.',
     submit: 'Weiter',
     send: 'Code senden',
     resend: 'Neuen Code senden',
@@ -183,7 +183,7 @@ export const german: Texts = {
     waitMinutes: 'In {minutes} Minuten können Sie einen Code anfordern.',
     waitHours: 'In {hours} Stunden können Sie einen Code anfordern.',
     changeAddress: 'Andere Adresse verwenden',
-    addressLabel: 'Neue E‑Mail-Adresse',
+    addressLabel: 'Neue E‑Mail‑Adresse',
     changeSubmit: 'Code an diese Adresse senden',
   },
   prove: {
@@ -192,7 +192,7 @@ export const german: Texts = {
       'Hallo {displayName}, es gibt schon ein Konto mit der Adresse {address}. Melden Sie sich dort so an, wie Sie es sonst auch tun; danach können Sie es mit Bitbucket verbinden.',
     otherAccount:
       'Sie sind bei einem anderen Konto angemeldet. Bitte melden Sie sich stattdessen bei dem Konto mit der Adresse {address} an.',
-    signIn: 'Beim Konto anmelden',
+    signIn: 'Bei Ihrem Konto anmelden',
   },
   confirmLink: {
     heading: 'Mit Bitbucket verbinden?',
@@ -203,9 +203,9 @@ export const german: Texts = {
   choose: {
     heading: 'Sie sind schon angemeldet',
     intro:
-      'Dieses Bitbucket-Konto ist hier neu. Sie können es mit dem Konto verbinden, bei dem Sie angemeldet sind, oder dieses Konto verlassen und sich mit Bitbucket anmelden.',
+      'Dieses Bitbucket-Konto ist hier neu. Sie können es mit dem Konto verbinden, bei dem Sie angemeldet sind, oder sich dort abmelden und mit Bitbucket anmelden.',
     introWithoutLink:
-      'Dieses Bitbucket-Konto gehört nicht zu dem Konto, bei dem Sie angemeldet sind. Sie können dieses Konto verlassen und sich mit Bitbucket anmelden.',
+      'Dieses Bitbucket-Konto gehört nicht zu dem Konto, bei dem Sie angemeldet sind. Sie können sich dort abmelden und mit Bitbucket anmelden.',
     link: 'Mit {account} verbinden',
     switch: 'Stattdessen mit Bitbucket anmelden',
     stay: 'Nichts ändern',
@@ -219,7 +219,7 @@ export const german: Texts = {
   },
   link: {
     heading: 'Ihre Verbindung zu Bitbucket',
-    signedInAs: 'Sie sind angemeldet als {account}.',
+    signedInAs: 'Sie sind als {account} angemeldet.',
     linked: 'Verbundene Bitbucket-Konten',
     none: 'Noch ist kein Bitbucket-Konto verbunden. Verbinden Sie eines, dann können Sie sich damit anmelden.',
     submit: 'Bitbucket-Konto verbinden',
@@ -228,14 +228,14 @@ export const german: Texts = {
   reauthenticate: {
     heading: 'Sind Sie es wirklich?',
     intro:
-      'Sie sind angemeldet als {account}. Zum Schutz Ihres Kontos bestätigen Sie das bitte mit Bitbucket, bevor es weitergeht.',
+      'Sie sind als {account} angemeldet. Zum Schutz Ihres Kontos bestätigen Sie das bitte mit Bitbucket, bevor es weitergeht.',
     submit: 'Mit Bitbucket bestätigen',
-    other: 'Anders bestätigen',
+    other: 'Auf anderem Weg bestätigen',
   },
   membership: {
     heading: 'Sind Sie noch Mitglied?',
     intro:
-      'Sie sind angemeldet als {account}. Diese Seite ist nur für Mitglieder unseres Bitbucket-Workspace. Bitte bestätigen Sie mit Bitbucket, dass Sie noch Mitglied sind.',
+      'Sie sind als {account} angemeldet. Diese Seite ist nur für Mitglieder unseres Bitbucket-Workspace. Bitte bestätigen Sie mit Bitbucket, dass Sie noch Mitglied sind.',
     submit: 'Mit Bitbucket bestätigen',
     goOnHint: 'Ist Bitbucket nicht erreichbar? Sie können vorerst weitermachen und später bestätigen.',
     goOn: 'Ohne Bestätigung fortfahren',
@@ -243,7 +243,7 @@ export const german: Texts = {
   signInAgain: {
     heading: 'Bitte melden Sie sich noch einmal an',
     intro:
-      'Sie sind angemeldet als {account}. Zum Schutz Ihres Kontos melden Sie sich bitte ab und wieder an; danach geht es hier weiter.',
+      'Sie sind als {account} angemeldet. Zum Schutz Ihres Kontos melden Sie sich bitte ab und wieder an; danach geht es hier weiter.',
     submit: 'Abmelden und neu anmelden',
   },
   resume: {

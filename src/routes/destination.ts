@@ -10,13 +10,19 @@ export function returnToOf<User>({ services, connection }: Visit<User>, value: u
 /** The outcome of a flow, for the page that it ends on. */
 export type FlowEnd = SignInHow | 'unlinked' | 'reauthenticated'
 
-const SHOWN: Partial<Record<FlowEnd, string>> = { signed_up: 'signed-up', linked: 'linked', unlinked: 'unlinked' }
+const SHOWN: Partial<Record<FlowEnd, string>> = {
+  signed_up: 'signed-up',
+  // A claim creates a new account as well.
+  claimed: 'signed-up',
+  linked: 'linked',
+  unlinked: 'unlinked',
+}
 
 /** Where a flow ends: its return URL, checked again, otherwise the app's page. */
 export function destinationOf<User>(visit: Visit<User>, returnTo: string | null, end: FlowEnd): string {
   const { paths, outcomeParameter } = visit.services
-  const path = returnToOf(visit, returnTo) ?? (end === 'signed_up' ? paths.signedUp : paths.signedIn)
   const shown = SHOWN[end]
+  const path = returnToOf(visit, returnTo) ?? (shown === 'signed-up' ? paths.signedUp : paths.signedIn)
   return outcomeParameter === undefined || shown === undefined ? path : withParameter(path, outcomeParameter, shown)
 }
 

@@ -157,16 +157,16 @@ async function deliver<User>(
 ): Promise<boolean> {
   const { services } = visit
   try {
-    const sending = (async () =>
-      services.sendEmailCode?.({
-        to,
-        code,
-        expiresAt: new Date(sentAt + CODE_LIFETIME_MS),
-        purpose: 'verify-address',
-        maskedIdentity: maskIdentity(pending),
-        // The app's data is for its hooks; the mailer does not need it.
-        context: hookContextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
-      }))()
+    const message = {
+      to,
+      code,
+      expiresAt: new Date(sentAt + CODE_LIFETIME_MS),
+      purpose: 'verify-address' as const,
+      maskedIdentity: maskIdentity(pending),
+      // The app's data is for its hooks; the mailer does not need it.
+      context: hookContextOf(visit, 'sign-in', { workspaces: pending.workspaces }),
+    }
+    const sending = (async () => services.sendEmailCode?.(message, visit.req))()
     return (await withDeadline(sending, MAIL_DEADLINE_MS, 'sendEmailCode')) !== false
   } catch (cause) {
     const error = new BitbucketSignInError('code_not_sent', '`sendEmailCode` failed; see `cause`.', { cause })

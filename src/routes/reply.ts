@@ -86,7 +86,8 @@ export async function sendPage<User>(context: RequestContext<User>, data: PageDa
   if (!WITHOUT_FORMS.has(data.name)) res.setHeader('Referrer-Policy', 'same-origin')
   const brand = services.pages.brand(req)
   const page = { ...data, texts: services.pages.texts(req), brand } as Page
-  const html = (await services.pages.renderPage?.(page.name, page)) ?? renderDefaultPage(page)
+  const builtIn = () => renderDefaultPage(page)
+  const html = (await services.pages.renderPage?.(page.name, page, { req, builtIn })) ?? builtIn()
   res.setHeader('Content-Security-Policy', contentSecurityPolicy(styleSources(brand), connection))
   res.setHeader('X-Frame-Options', 'DENY')
   res.setHeader('Cross-Origin-Opener-Policy', 'same-origin')

@@ -19,7 +19,7 @@ export interface Services<User> {
     readonly hooks: AccountHooks<User>
     readonly signedInAt: ((req: Request) => Date | null) | undefined
   }
-  readonly sendEmailCode: ((message: EmailCodeMessage) => unknown) | undefined
+  readonly sendEmailCode: ((message: EmailCodeMessage, req: Request) => unknown) | undefined
   /** The policy while the connection does not close sign-up. */
   readonly policy: SignInPolicy & LinkPolicy
   readonly paths: {

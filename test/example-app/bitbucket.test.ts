@@ -30,7 +30,7 @@ test('the sign-in page offers Bitbucket, and the button leads to the consent pag
 test('trusted: signed in at once, and the same user again in another browser', async () => {
   const { visitor, consent } = await play('trusted')
   const page = await visitor.decide(consent, 'alice')
-  expect(page.url).toBe(`${app.url}/account`)
+  expect(page.url).toBe(`${app.url}/account?bitbucket=signed-up`)
   const alice = await visitor.me()
   expect(alice).toEqual({
     id: expect.any(String),
@@ -55,7 +55,7 @@ test('not trusted: a code is mailed, and with it the account is made', async () 
   const page = await visitor.decide(consent, 'alice')
   expect(await visitor.me()).toBeNull()
   const end = await visitor.submit(page, '/auth/bitbucket/email/verify', { code: await app.code('alice@example.com') })
-  expect(end.url).toBe(`${app.url}/account`)
+  expect(end.url).toBe(`${app.url}/account?bitbucket=signed-up`)
   expect(await visitor.me()).toMatchObject({ email: 'alice@example.com', emailVerified: true, identities: [ALICE] })
 })
 
@@ -147,7 +147,7 @@ test('link from the account page, unlink, and never the last way in', async () =
   const consent = await visitor.submit(linkPage, '/auth/bitbucket/link')
   const account = await visitor.decide(consent, 'frank')
   expect(await visitor.me()).toMatchObject({ email: 'lena@example.net', identities: [{ nickname: 'frank' }] })
-  expect(account.url).toBe(`${app.url}/account`)
+  expect(account.url).toBe(`${app.url}/account?bitbucket=linked`)
 
   await visitor.submit(account, '/auth/bitbucket/unlink')
   expect(await visitor.me()).toMatchObject({ identities: [] })
@@ -203,7 +203,7 @@ test('tenants: acme inherits and is handed over to, globex has its own client an
   const at = (host: string) => app.url.replace('localhost', host)
   const visitor = new Visitor(app.url)
   const acme = await visitor.signInWithBitbucket('alice', { at: at('acme.localhost') })
-  expect(acme.url).toBe(`${at('acme.localhost')}/`)
+  expect(acme.url).toBe(`${at('acme.localhost')}/?bitbucket=signed-up`)
   expect(await visitor.me(at('acme.localhost'))).toMatchObject({ identities: [ALICE] })
   expect(await visitor.me()).toBeNull()
 

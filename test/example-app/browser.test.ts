@@ -58,7 +58,7 @@ test.each([
   'every page, %s and %i pixels wide: no axe finding, nothing cut off, nothing blocked',
   async (scheme, width) => {
     const { page, look, complaints, close } = await open(scheme, width)
-    for (const path of ['sign-in', 'sign-up', 'reset', 'scenarios', 'dev/mailbox', 'nowhere']) {
+    for (const path of ['sign-in', 'sign-up', 'reset', 'scenarios', 'dev/mailbox', 'invitation/token', 'nowhere']) {
       await page.goto(`${app.url}/${path}`)
       await look(path.replace('/', '-'))
     }
@@ -77,6 +77,8 @@ test.each([
     await page.getByRole('button', { name: 'Pin it' }).click()
     await page.getByText('And string.').first().waitFor()
     await look('board')
+    await page.getByRole('link', { name: 'Company' }).click()
+    await look('company-off')
     await page.getByRole('button', { name: 'Sign out' }).click()
     await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
     await page.getByRole('link', { name: 'Administration' }).click()
@@ -97,6 +99,17 @@ test.each([
     await look('admin-test')
     await page.getByRole('link', { name: 'All activity' }).click()
     await look('admin-activity')
+    await page.goto(app.url)
+    await look('board-admin')
+    await page.goto(`${app.url}/scenarios`)
+    await page.getByRole('button', { name: 'Try: A member leaves the workspace' }).click()
+    await page.getByRole('button', { name: 'Allow' }).click()
+    await page.getByRole('heading', { name: 'Company' }).waitFor()
+    await look('company')
+    // Any other scenario admits everyone again.
+    await page.goto(`${app.url}/scenarios`)
+    await page.getByRole('button', { name: 'Try: A first sign-in, Bitbucket trusted' }).click()
+    await page.getByRole('button', { name: 'Allow' }).waitFor()
     // A page that does not exist is told by the browser itself.
     const expected = (line: string) => line.includes('/nowhere') || line.includes('status of 400')
     expect(complaints.filter((line) => !expected(line))).toEqual([])
@@ -166,7 +179,7 @@ test('the button, the consent, signed in; a note; signed out', async () => {
   await page.getByRole('button', { name: 'Try: A first sign-in, Bitbucket trusted' }).click()
   await page.getByLabel('Alice Archer').check()
   await page.getByRole('button', { name: 'Allow' }).click()
-  await page.waitForURL(`${app.url}/account`)
+  await page.waitForURL(`${app.url}/account?bitbucket=signed-up`)
   expect(await page.getByText('verified', { exact: true }).isVisible()).toBe(true)
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.waitForURL(`${app.url}/`)
@@ -197,7 +210,7 @@ test('an account exists: code, password, confirmation, linked; then unlinked', a
   await page.getByRole('button', { name: 'Sign in', exact: true }).click()
   await page.waitForURL('**/auth/bitbucket/continue')
   await page.locator('form[action$="/continue"] button').first().click()
-  await page.waitForURL(`${app.url}/account`)
+  await page.waitForURL(`${app.url}/account?bitbucket=linked`)
   expect(await page.getByRole('button', { name: 'Disconnect' }).isVisible()).toBe(true)
   await page.getByRole('button', { name: 'Disconnect' }).click()
   await page.getByRole('link', { name: 'Connect Bitbucket' }).waitFor()

@@ -34,7 +34,7 @@ test('told to stop, it finishes a sign-in that is under way, takes no other, and
   const stopped = app.stop()
   await new Promise((resolve) => setTimeout(resolve, 100))
   await expect(new Visitor(app.url).send('/')).rejects.toThrow('ECONNREFUSED')
-  expect(await callback).toMatchObject({ status: 302, headers: { location: '/' } })
+  expect(await callback).toMatchObject({ status: 302, headers: { location: '/account?bitbucket=signed-up' } })
   expect(await stopped).toBe(0)
 })
 

@@ -288,7 +288,7 @@ test('a scenario selects its person, resets the limits and counts as tried', asy
     const page = await visitor.decide(consent, 'grace')
     expect(page.text).toContain('href="/dev/mailbox"')
     const end = await visitor.submit(page, '/email/verify', { code: await app.code('grace@example.com') })
-    expect(end.url).toBe(`${app.url}/account`)
+    expect(end.url).toBe(`${app.url}/account?bitbucket=signed-up`)
   }
-  expect((await visitor.send('/scenarios')).text).toContain('1 of 12 tried')
+  expect((await visitor.send('/scenarios')).text).toContain('1 of 15 tried')
 })

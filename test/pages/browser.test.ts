@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { AxeBuilder } from '@axe-core/playwright'
@@ -22,8 +21,6 @@ const longStrings: SampleStrings = {
   identityLabel: 'x'.repeat(120),
   accountLabel: `${'a'.repeat(64)}@${'b'.repeat(60)}.example`,
 }
-
-const SHOTS = process.env.PAGE_SCREENSHOTS
 
 // What the browser offers to the functions that run in it.
 declare const getComputedStyle: (element: unknown) => { readonly [property: string]: string }
@@ -106,7 +103,6 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     expect(await violationsOf(tab)).toEqual([])
     expect(await overflow(tab)).toBeLessThanOrEqual(0)
     expect(complaints).toEqual([])
-    await shoot(tab, `${name} ${scheme} ${width}`)
   })
 
   it.each(sampleNames)('%s still fits in German and with very long names', async (name) => {
@@ -114,7 +110,6 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
       serve(`/long/${encodeURIComponent(name)}`, renderDefaultPage(samplePages(german, longStrings)[name])),
     )
     expect(await overflow(tab)).toBeLessThanOrEqual(0)
-    await shoot(tab, `long ${name} ${scheme} ${width}`)
   })
 
   it.each(['inline', 'class'] as const)('the button with looks "%s" is accessible and tall enough', async (looks) => {
@@ -124,7 +119,6 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     expect((await button.boundingBox())?.height).toBeGreaterThanOrEqual(44)
     await tab.keyboard.press('Tab')
     expect(await button.evaluate((link) => getComputedStyle(link).outlineStyle)).not.toBe('none')
-    await shoot(tab, `button ${looks} ${scheme} ${width}`)
   })
 
   it('the look finds what is wrong with a page that is', async () => {
@@ -232,11 +226,4 @@ function hostPage(looks: 'inline' | 'class'): string {
 
 function overflow(tab: Tab): Promise<number> {
   return tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-}
-
-/** For a look with one's own eyes: `PAGE_SCREENSHOTS=folder npx vitest run test/pages/browser.test.ts`. */
-async function shoot(tab: Tab, name: string): Promise<void> {
-  if (SHOTS === undefined) return
-  await mkdir(SHOTS, { recursive: true })
-  await tab.screenshot({ path: `${SHOTS}/${name.replaceAll(' ', '-')}.png`, fullPage: true })
 }

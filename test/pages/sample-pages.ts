@@ -71,8 +71,14 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     'email-address refused': { ...address, error: 'email_invalid', typedAddress },
     'email-code': { ...code, resendInSeconds: 42 },
     'email-code wrong': { ...code, error: 'code_wrong', changeAddress: form },
-    'email-code not sent': { ...code, delivery: 'none', codeSent: false, error: 'code_not_sent', resendInSeconds: 300 },
-    'email-code unsure': { ...code, delivery: 'unsure', codeSent: false, error: 'code_not_sent' },
+    'email-code not sent': {
+      ...code,
+      delivery: 'unsure',
+      codeSent: false,
+      error: 'code_not_sent',
+      resendInSeconds: 60,
+    },
+    'email-code unsure': { ...code, delivery: 'unsure', codeSent: false },
     'email-code paused': { ...code, delivery: 'none', codeSent: false, notSentReason: 'paused', resendInSeconds: 30 },
     'email-code limited': {
       ...code,

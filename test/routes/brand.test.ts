@@ -28,6 +28,35 @@ async function refusalPage(brand: BrandOption, express: 4 | 5 = 5) {
   return answer
 }
 
+describe('renderPage and sendEmailCode', () => {
+  test.each([4, 5] as const)(
+    'get the request, and renderPage the built-in page to add to (Express %i)',
+    async (express) => {
+      const languages: unknown[] = []
+      app = await startTestApp({
+        fake,
+        express,
+        connection: { trustedProvider: false },
+        options: {
+          sendEmailCode: (_message, { headers }) => void languages.push(headers['accept-language']),
+          renderPage: (name, page, { req, builtIn }) =>
+            name === 'email-code'
+              ? builtIn().replace('</main>', () => `<p>${req.headers['accept-language']} ${page.name}</p></main>`)
+              : undefined,
+        },
+      })
+      const browser = new TestBrowser()
+      const headers = { 'accept-language': 'de' }
+      const { location } = await browser.get(`${app.url}/auth/bitbucket`)
+      await browser.get(await fake.signIn(location, { person: 'alice' }), { headers })
+      const { text } = await browser.get(`${app.url}/auth/bitbucket/email`, { headers })
+      expect(languages).toEqual(['de'])
+      expect(text).toContain('<p>de email-code</p></main>')
+      expect(text).toContain('action="/auth/bitbucket/email/verify"')
+    },
+  )
+})
+
 describe('brand', () => {
   test.each([4, 5] as const)(
     'names the app on our pages, and the policy admits its style by hash (Express %i)',

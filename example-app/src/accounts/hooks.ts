@@ -8,6 +8,8 @@ import {
 } from 'passport-bitbucket-signin'
 import { type Db, refusedBy } from '../database/database.js'
 import type { Sealer } from '../seal.js'
+import { grant } from './entitlements.js'
+import type { Invited } from './invitations.js'
 import { confirmAddress } from './proven-address.js'
 import { endSessions } from './session-store.js'
 import { findUser, identitiesOf, insertUser, lockUser, releaseAddress, toUser, type User } from './users.js'
@@ -16,7 +18,7 @@ import { findUser, identitiesOf, insertUser, lockUser, releaseAddress, toUser, t
  * How `passport-bitbucket-signin` reads and changes our accounts. The package decides what may happen; here it is
  * carried out, each change in one transaction.
  */
-export function accountHooks(db: Db, sealer: Sealer): Required<Omit<AccountHooks<User>, 'beforeSignIn'>> {
+export function accountHooks(db: Db, sealer: Sealer): Required<AccountHooks<User, Invited>> {
   return {
     async getUserByIdentity({ identity }) {
       const row = await db
@@ -125,6 +127,8 @@ export function accountHooks(db: Db, sealer: Sealer): Required<Omit<AccountHooks
         .where('provider_user_id', '=', identity.id)
         .execute()
     },
+
+    beforeSignIn: ({ user, context }) => grant(db, user, context),
 
     canSignIn: ({ user }) => user.status === 'active' || user.status,
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Selectable } from 'kysely'
 import type { Db } from '../database/database.js'
-import type { IdentitiesTable, UsersTable } from '../database/schema.js'
+import type { IdentitiesTable, Role, UsersTable } from '../database/schema.js'
 
 /** A person who has an account here; what `req.user` is. */
 export interface User {
@@ -11,6 +11,10 @@ export interface User {
   readonly emailVerified: boolean
   readonly hasPassword: boolean
   readonly status: 'active' | 'suspended'
+  /** What the workspace says, `null` = no workspace was asked for. */
+  readonly role: Role | null
+  /** May remove every note. */
+  readonly tidies: boolean
 }
 
 export function toUser(row: Selectable<UsersTable>): User {
@@ -21,6 +25,8 @@ export function toUser(row: Selectable<UsersTable>): User {
     emailVerified: row.email_verified === 1,
     hasPassword: row.password_hash !== null,
     status: row.status,
+    role: row.role,
+    tidies: row.tidies === 1,
   }
 }
 
@@ -52,6 +58,8 @@ export async function insertUser(db: Db, user: NewUser): Promise<User> {
     password_hash: user.passwordHash ?? null,
     status: 'active',
     auto_link: 1,
+    role: null,
+    tidies: 0,
     created_at: new Date().toISOString(),
   }
   await db.insertInto('users').values(row).execute()

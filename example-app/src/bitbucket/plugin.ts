@@ -8,6 +8,7 @@ import {
 } from 'passport-bitbucket-signin'
 import type { Activity } from '../accounts/activity.js'
 import { accountHooks } from '../accounts/hooks.js'
+import { type Invited, invitationOf } from '../accounts/invitations.js'
 import { signedInAt } from '../accounts/signed-in-at.js'
 import type { User } from '../accounts/users.js'
 import type { Config } from '../config.js'
@@ -15,7 +16,10 @@ import type { Db } from '../database/database.js'
 import type { Log } from '../log.js'
 import type { Mailer } from '../mail.js'
 import type { Sealer } from '../seal.js'
+import { OUTCOME } from '../views/outcome.js'
 import { languageOf } from '../web/language.js'
+import { withMailboxLink } from '../web/mailbox.js'
+import { codeMail } from './code-mail.js'
 import { placeOf } from './places.js'
 import type { ConnectionSettings } from './settings.js'
 import { sayUnreachable } from './unreachable.js'
@@ -50,7 +54,7 @@ export function setUpBitbucket({
     default: () => settings.default(),
     tenants: (tenant: string) => settings.tenant(tenant),
   })
-  return bitbucketSignIn<User>({
+  return bitbucketSignIn<User, Invited>({
     passport,
     secrets: config.secrets,
     connection: connections({
@@ -63,14 +67,12 @@ export function setUpBitbucket({
     // Only this app's administrators can set a tenant's client; tenants have no settings page of their own.
     tenantClients: 'ours',
     accounts: config.keepTokens ? { ...accounts, storeTokens } : accounts,
-    sendEmailCode: ({ to, code, maskedIdentity }) =>
-      mailer.send({
-        to,
-        subject: 'Your code for Corkboard',
-        text: `${code}\n\nType this code where you signed in to Corkboard with the Bitbucket account ${maskedIdentity}. It works for 10 minutes.\n\nIf that was not you, ignore this mail. Give the code to nobody: with it they could pass this address off as their own.`,
-      }),
+    sendEmailCode: (message, req) => mailer.send(codeMail(message, languageOf(req))),
     signedInAt,
-    paths: { signedIn: '/', signIn: '/sign-in', confirm: '/sign-in' },
+    paths: { signedIn: '/', signedUp: '/account', signIn: '/sign-in', confirm: '/sign-in' },
+    data: invitationOf,
+    // `/account?bitbucket=linked`: the layout says what happened.
+    outcomeParameter: OUTCOME,
     // Confirming with Bitbucket must not lose what an administrator entered.
     session: { keep: ['connectionDraft'] },
     texts: (req) => (languageOf(req) === 'de' ? german : {}),
@@ -78,6 +80,7 @@ export function setUpBitbucket({
       const tenant = placeOf(req, config)?.tenant
       return { name: tenant ? `Corkboard for ${tenant}` : 'Corkboard', logo: '/icon.svg', accent: '#9c431e' }
     },
+    ...(config.hasMailbox && { renderPage: withMailboxLink }),
     ...(counters && { limiter: counters }),
     onError: (error) => log.error({ errorCode: error.code, err: error }, 'sign-in with Bitbucket'),
     onEvent: (event) => {

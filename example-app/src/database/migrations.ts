@@ -123,6 +123,20 @@ const steps: Record<string, (db: Db) => Promise<void>> = {
     await db.schema.createIndex('activity_time').on('activity').column('at').execute()
     await db.schema.createIndex('activity_tenant').on('activity').columns(['tenant', 'at']).execute()
   },
+
+  async '005-roles-and-invitations'(db) {
+    await db.schema.alterTable('users').addColumn('role', 'text').execute()
+    await db.schema
+      .alterTable('users')
+      .addColumn('tidies', 'integer', (column) => column.notNull().defaultTo(0))
+      .execute()
+    await db.schema
+      .createTable('invitations')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('email_lower', 'text', (column) => column.notNull())
+      .addColumn('expires_at', 'text', (column) => column.notNull())
+      .execute()
+  },
 }
 
 /**

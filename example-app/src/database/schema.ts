@@ -12,6 +12,7 @@ export interface Tables {
   activity: ActivityTable
   notes: NotesTable
   mails: MailsTable
+  invitations: InvitationsTable
   /** Which migrations have been applied. */
   migrations: { name: string }
 }
@@ -27,8 +28,15 @@ export interface UsersTable {
   status: 'active' | 'suspended'
   /** 0 after an unlink: never link to this account by address alone again. */
   auto_link: number
+  /** From the workspace, as the last sign-in with Bitbucket found it. */
+  role: Role | null
+  /** Granted by hand: may remove every note. */
+  tidies: number
   created_at: string
 }
+
+/** What a member of the company may do, from the least to the greatest. */
+export type Role = 'viewer' | 'editor' | 'admin'
 
 /** Primary key (issuer, provider_user_id): one Bitbucket person, one account. Unique (user_id, issuer). */
 export interface IdentitiesTable {
@@ -87,6 +95,14 @@ export interface ActivityTable {
   detail: string
   /** How often within the hour, for what is counted. */
   count: number
+}
+
+/** An invitation to tidy the board, for one address. */
+export interface InvitationsTable {
+  /** SHA-256 of the token in the link: anyone who reads this table cannot use what it holds. */
+  id: string
+  email_lower: string
+  expires_at: string
 }
 
 export interface NotesTable {

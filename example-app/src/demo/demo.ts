@@ -1,9 +1,10 @@
 import { type FakeBitbucket, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { hashPassword } from '../accounts/passwords.js'
-import { findRowByEmail, insertUser } from '../accounts/users.js'
+import { findRowByEmail, identitiesOf, insertUser } from '../accounts/users.js'
 import type { ConnectionSettings } from '../bitbucket/settings.js'
 import { type Config, DEMO_ADMIN, DEMO_PASSWORD } from '../config.js'
 import { type Db, refusedBy } from '../database/database.js'
+import type { Demo } from '../web/scenarios.js'
 
 /** The app's client at the fake Bitbucket. Its secret is public: it opens nothing but the fake. */
 export const DEMO_CLIENT = { clientID: 'corkboard-demo', clientSecret: 'corkboard-demo-secret' }
@@ -26,6 +27,26 @@ export function startFake(config: Config): Promise<FakeBitbucket> {
       },
     ],
   })
+}
+
+/** What the demo changes at the fake Bitbucket. */
+export function demoOf(bitbucket: FakeBitbucket, db: Db, resetLimits: () => void): Demo {
+  let down = false
+  return {
+    bitbucket,
+    resetLimits,
+    isDown: () => down,
+    setDown(next) {
+      down = next
+      if (down) bitbucket.script('token', { status: 503, html: '<h1>Bitbucket is down</h1>' })
+      else bitbucket.clearScripts('token')
+    },
+    async leaveWorkspaces(userId) {
+      const identities = await identitiesOf(db, userId)
+      const mine = bitbucket.people.filter(({ uuid }) => identities.some((each) => each.provider_user_id === uuid))
+      for (const { key } of mine) bitbucket.updatePerson(key, { workspaces: [] })
+    },
+  }
 }
 
 /** What is there when a newcomer looks around for the first time. Processes that start together do it once. */

@@ -1,9 +1,10 @@
-import type { FakeBitbucket } from 'passport-bitbucket-signin/testing'
+import { invite } from '../accounts/invitations.js'
 import { hashPassword } from '../accounts/passwords.js'
 import { insertUser } from '../accounts/users.js'
 import type { ConnectionSettings, Settings } from '../bitbucket/settings.js'
 import { DEMO_PASSWORD } from '../config.js'
 import type { Db } from '../database/database.js'
+import type { Demo } from '../web/scenarios.js'
 
 /** One case of the decision table: how things stand before, who signs in, what should come of it. */
 export interface Scenario {
@@ -17,6 +18,10 @@ export interface Scenario {
   /** An account that already holds the user's address. */
   readonly account?: 'verified' | 'unverified'
   readonly bitbucketDown?: boolean
+  /** The browser opened an invitation for the user's address. */
+  readonly invited?: boolean
+  /** Where the sign-in ends. Default: the account page. */
+  readonly to?: string
 }
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -110,6 +115,37 @@ export const SCENARIOS: readonly Scenario[] = [
     settings: { trustedProvider: true, signUp: false },
   },
   {
+    id: 'leaves',
+    title: 'A member leaves the workspace',
+    person: 'alice',
+    choose:
+      'Alice is chosen: allow. On the page Company press “Leave the workspace”, wait, reload, and confirm with Bitbucket.',
+    expect:
+      'The page asks again whether she is a member. Bitbucket says no: the page stays closed, and her session ends.',
+    settings: { trustedProvider: true, workspaces: ['acme'] },
+    to: '/company',
+  },
+  {
+    id: 'outage',
+    title: 'Bitbucket is down while members work',
+    person: 'alice',
+    choose: 'Alice is chosen: allow. On the page Company press “Bitbucket goes down”, wait, and reload.',
+    expect:
+      'For a while “Go on without confirming” keeps the page open; then it is closed until Bitbucket is back. Alice stays signed in.',
+    settings: { trustedProvider: true, workspaces: ['acme'] },
+    to: '/company',
+  },
+  {
+    id: 'invited',
+    title: 'An invitation travels with the sign-in',
+    person: 'alice',
+    choose: 'An invitation for Alice’s address is open in this browser. Alice is chosen: allow, and enter the code.',
+    expect:
+      'She proved the invited address, so she may tidy: the board lets her remove every note. Anyone else may not.',
+    invited: true,
+    to: '/',
+  },
+  {
     id: 'down',
     title: 'Bitbucket is down',
     person: 'alice',
@@ -119,13 +155,14 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ]
 
-/** Sets everything up for the scenario. The user's earlier data is deleted. */
+/** Sets everything up for the scenario, and returns its invitation. The user's earlier data is deleted. */
 export async function prepare(
   scenario: Scenario,
   db: Db,
   settings: ConnectionSettings,
-  fake: FakeBitbucket,
-): Promise<void> {
+  demo: Demo,
+): Promise<string | null> {
+  const fake = demo.bitbucket
   const { displayName, emails, uuid } = fake.person(scenario.person)
   const addresses = emails.map(({ address }) => address.toLowerCase())
   const byIdentity = db.selectFrom('identities').select('user_id').where('provider_user_id', '=', uuid)
@@ -144,10 +181,11 @@ export async function prepare(
   }
   await settings.save('default', { trustedProvider: false, ...scenario.settings })
   fake.reset()
+  demo.setDown(scenario.bitbucketDown === true)
   // The consent page offers people in this order and selects the first.
   for (const { avatarUrl, ...each } of fake.people.filter(({ key }) => key !== scenario.person)) {
     fake.removePerson(each.key)
     fake.addPerson({ ...each, ...(avatarUrl !== undefined && { avatarUrl }) })
   }
-  if (scenario.bitbucketDown) fake.script('token', { status: 503, html: '<h1>Bitbucket is down</h1>' })
+  return scenario.invited && primary ? invite(db, primary.address) : null
 }

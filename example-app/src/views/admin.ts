@@ -163,7 +163,7 @@ function choice(name: string, label: string, chosen: string, above: boolean, [on
   const option = (value: string, text: string) =>
     html`<option value="${value}"${value === chosen && html` selected`}>${text}</option>`
   return html`<label for="${name}">${label}${chosen !== '' && html` <span class="badge plain">Set here</span>`}</label><select id="${name}" name="${name}">
-${option('', `Inherit (${above ? on : off})`)}${option('true', on)}${option('false', off)}</select>`
+${option('', `Inherit: ${above ? on : off}`)}${option('true', on)}${option('false', off)}</select>`
 }
 
 const radio = (name: string, value: string, text: string, checked: boolean) =>
@@ -178,7 +178,7 @@ function listChoice(
 ): Html {
   const isOwn = view.form[`${name}Choice`] === 'own'
   return html`<fieldset id="${name}"${marked(view, name)}><legend>${label}${isOwn && html` <span class="badge plain">Set here</span>`}</legend>
-${radio(`${name}Choice`, '', `Inherit (${inherited})`, !isOwn)}${radio(`${name}Choice`, 'own', 'These:', isOwn)}
+${radio(`${name}Choice`, '', `Inherit: ${inherited}`, !isOwn)}${radio(`${name}Choice`, 'own', 'These:', isOwn)}
 ${input}</fieldset>`
 }
 

@@ -3,12 +3,14 @@ import { isAdmin } from '../web/guards.js'
 import { languageOf } from '../web/language.js'
 import type { Services } from '../web/services.js'
 import { type Html, html } from './html.js'
+import { outcomeOf } from './outcome.js'
 
 /** Sends one of our pages: header, what there is to say, the body. */
 export function sendPage(services: Services, req: Request, res: Response, title: string, body: Html): void {
   const notice = req.session?.notice
   if (notice !== undefined) delete req.session.notice
   const user = req.user
+  const outcome = outcomeOf(req)
   const here = req.path
   const link = (href: string, label: string) =>
     html`<a href="${href}"${here === href && html` aria-current="page"`}>${label}</a>`
@@ -32,6 +34,7 @@ ${services.config.demo && demoBar(services)}
 ${req.place?.tenant && html`<span class="tenant">${req.place.tenant}</span>`}
 <nav aria-label="Main">
 ${link('/', 'Board')}
+${user && link('/company', 'Company')}
 ${services.config.demo && link('/scenarios', 'Scenarios')}
 ${isAdmin(user, services.config) && html`<a href="/admin/connections"${here.startsWith('/admin') && html` aria-current="page"`}>Administration</a>`}
 ${
@@ -44,6 +47,7 @@ ${
 </header>
 <main id="main" tabindex="-1">
 ${notice && (notice.isProblem ? html`<p class="problem" role="alert">${notice.text}</p>` : html`<p class="notice" role="status">${notice.text}</p>`)}
+${outcome !== undefined && html`<p class="notice" role="status">${outcome}</p>`}
 ${body}
 </main>
 <footer class="foot"><form method="post" action="/language" class="inline"><span>Bitbucket sign-in pages in</span>

@@ -5,7 +5,7 @@ import { endSessions, rowId } from '../accounts/session-store.js'
 import { deleteUser, identitiesOf, type User } from '../accounts/users.js'
 import { accountView } from '../views/account.js'
 import { sendPage } from '../views/layout.js'
-import { requireRecentSignIn, requireUser } from './guards.js'
+import { requireRecentSignIn } from './guards.js'
 import type { Services } from './services.js'
 import { signInByPassword } from './sign-in.js'
 
@@ -16,6 +16,8 @@ export function accountRoutes(services: Services): Router {
   const { db, activity, bitbucket } = services
   const router = Router()
   const recently = requireRecentSignIn(bitbucket)
+  // A form whose session ended leads back to the page it was on.
+  const requireUser = bitbucket.requireSignedIn()
   const record = (req: Request, type: string, userId: string, detail: string) =>
     activity.record(type, userId, req.place?.tenant ?? null, detail)
 

@@ -14,7 +14,7 @@ export function adminRoutes(services: Services): Router {
   const { settings, config, activity, bitbucket, sealer } = services
   const router = Router()
   const levels = ['default', ...config.tenants]
-  router.use('/admin', requireAdmin(config))
+  router.use('/admin', requireAdmin(config, bitbucket))
 
   router.get('/admin', (_req, res) => res.redirect('/admin/connections'))
 

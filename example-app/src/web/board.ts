@@ -3,15 +3,16 @@ import { type Request, type Response, Router } from 'express'
 import { z } from 'zod'
 import { boardView } from '../views/board.js'
 import { sendPage } from '../views/layout.js'
-import { requireUser } from './guards.js'
+import { isAdmin } from './guards.js'
 import type { Services } from './services.js'
 
 const note = z.object({ body: z.string().trim().min(1).max(500) })
 
 /** The product itself: one board of notes per tenant. */
 export function boardRoutes(services: Services): Router {
-  const { db } = services
+  const { db, config, bitbucket } = services
   const router = Router()
+  const requireUser = bitbucket.requireSignedIn({ returnTo: () => '/' })
   const tenantOf = (req: Request) => req.place?.tenant ?? ''
 
   const showBoard = async (req: Request, res: Response) => {
@@ -23,7 +24,13 @@ export function boardRoutes(services: Services): Router {
       .orderBy('notes.created_at', 'desc')
       .limit(60)
       .execute()
-    sendPage(services, req, res, 'Board', boardView(notes, req.user, await services.bitbucket.offered(req)))
+    sendPage(
+      services,
+      req,
+      res,
+      'Board',
+      boardView(notes, { user: req.user, offered: await bitbucket.offered(req), invites: isAdmin(req.user, config) }),
+    )
   }
 
   router.get('/', showBoard)
@@ -41,11 +48,8 @@ export function boardRoutes(services: Services): Router {
   })
 
   router.post('/notes/:id/delete', requireUser, async (req, res) => {
-    const mine = db
-      .deleteFrom('notes')
-      .where('id', '=', String(req.params.id))
-      .where('user_id', '=', req.user?.id ?? '')
-    await mine.execute()
+    const note = db.deleteFrom('notes').where('id', '=', String(req.params.id)).where('tenant', '=', tenantOf(req))
+    await (req.user?.tidies ? note : note.where('user_id', '=', req.user?.id ?? '')).execute()
     res.redirect(303, '/')
   })
 

@@ -34,11 +34,6 @@ export function sameOrigin(config: Config): RequestHandler {
   }
 }
 
-export const requireUser: RequestHandler = (req, res, next) => {
-  if (req.user) return next()
-  res.redirect(303, `/sign-in?returnTo=${encodeURIComponent(req.originalUrl)}`)
-}
-
 /**
  * Requires a sign-in of the last ten minutes, against a thief with an unlocked laptop. Users with a password are asked
  * for it, all others confirm with Bitbucket. A form that must survive this is kept by its own route.
@@ -60,7 +55,8 @@ export function isAdmin(user: User | undefined, config: Config): boolean {
   return user.emailVerified && user.email.toLowerCase() === config.adminEmail
 }
 
-export function requireAdmin(config: Config): RequestHandler {
+export function requireAdmin(config: Config, bitbucket: BitbucketSignIn): RequestHandler {
+  const requireUser = bitbucket.requireSignedIn()
   return (req, res, next) => {
     if (!req.user) return requireUser(req, res, next)
     if (isAdmin(req.user, config)) return next()

@@ -1,7 +1,9 @@
 import { type Request, Router } from 'express'
 
+export type Language = 'en' | 'de'
+
 /** The language of the pages that the package brings along; the app's own are English. */
-export function languageOf(req: Request): 'en' | 'de' {
+export function languageOf(req: Request): Language {
   return /(?:^|; )language=de(?:;|$)/.test(req.headers.cookie ?? '') ? 'de' : 'en'
 }
 

@@ -1,15 +1,19 @@
-import { type RequestHandler, type Response, Router } from 'express'
+import { Router } from 'express'
+import type { RenderPage } from 'passport-bitbucket-signin'
 import { html } from '../views/html.js'
 import { sendPage, when } from '../views/layout.js'
+import { languageOf } from './language.js'
 import type { Services } from './services.js'
 
-/** Adds a way to the mailbox to the package's pages that ask for a code. */
-export const mailboxLink: RequestHandler = (_req, res, next) => {
-  const end = res.end.bind(res) as (body?: unknown) => Response
-  const link = html`<p>In development, email goes to the <a href="/dev/mailbox" target="_blank">mailbox</a>.</p>`
-  res.end = ((body?: unknown) =>
-    end(typeof body === 'string' ? body.replace('</main>', () => `${link.text}</main>`) : body)) as typeof res.end
-  next()
+/** Adds a link to the mailbox to the package's page that asks for a code. */
+export const withMailboxLink: RenderPage = (name, _page, { req, builtIn }) => {
+  if (name !== 'email-code') return undefined
+  const mailbox = html`<a href="/dev/mailbox" target="_blank">`
+  const link =
+    languageOf(req) === 'de'
+      ? html`<p class="quiet">In der Entwicklung wird nichts versandt: Der Code liegt im ${mailbox}Postfach</a>.</p>`
+      : html`<p class="quiet">No email is sent in development: the code is in the ${mailbox}mailbox</a>.</p>`
+  return builtIn().replace('</main>', () => `${link.text}</main>`)
 }
 
 /** Unsent emails: a page for users, JSON for tests (`?to=` narrows both). Never mounted in production. */

@@ -81,8 +81,9 @@ export const OWN_STAMP = { recent: false }
 
 /** Where to go after the sign-in: only pages of this list, so there is nothing to get wrong about foreign URLs. */
 export function ownPage(value: unknown): string {
-  const isOurs = /^\/(account|scenarios|admin|admin\/(activity|bitbucket|connections))(\?level=[a-z0-9-]+)?$/.test(
-    String(value),
-  )
+  const isOurs =
+    /^\/(account|company|scenarios|admin|admin\/(activity|bitbucket|connections))(\?level=[a-z0-9-]+)?$/.test(
+      String(value),
+    )
   return isOurs ? String(value) : '/'
 }

@@ -6,7 +6,6 @@ import { findRowByEmail, type User } from '../accounts/users.js'
 import { networkOf } from '../limits.js'
 import { sendPage } from '../views/layout.js'
 import { codeView, resetView, type SignUpView, signUpView } from '../views/sign-up.js'
-import { requireUser } from './guards.js'
 import type { Services } from './services.js'
 import { OWN_STAMP, signInByPassword } from './sign-in.js'
 
@@ -27,6 +26,7 @@ const WRONG_CODE: Record<'wrong' | 'gone', string> = {
 export function signUpRoutes(services: Services): Router {
   const { db, codes, mailer, limits, activity } = services
   const router = Router()
+  const requireUser = services.bitbucket.requireSignedIn({ returnTo: () => '/account' })
   type Purpose = 'sign-up' | 'verify' | 'reset'
 
   const mayMail = (req: Request, address: string) =>
