@@ -26,11 +26,11 @@ export interface IdentifiedPerson extends Person {
   readonly emails: EmailsAhead
 }
 
-/** Addresses that are read ahead of need. The promises do not reject: whether a failure matters depends on the user. */
+/** Addresses that are read in advance. The promises do not reject: whether a failure matters depends on the user. */
 export interface EmailsAhead {
   /** Settles when they happen to arrive. Under load their request is not sent before they are {@link needed}. */
   readonly read: Promise<EmailList>
-  /** Waits for them: their request no longer gives way to those of other sign-ins. */
+  /** Waits for them: from now on, their request has the priority of any other. */
   needed(): Promise<EmailList>
 }
 

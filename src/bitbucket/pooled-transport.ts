@@ -37,7 +37,7 @@ interface Place {
   readonly path: string
 }
 
-/** Our own connections to each host, kept open between sign-ins and opened ahead of need. */
+/** Our own connections to each host, kept open between sign-ins and opened in advance. */
 export function pooledTransport(preconnect: boolean, timeoutMs: number): Transport {
   const hosts = new Map<string, Host>()
   // Parsed once per URL object; a connection's URL objects last as long as it does.
@@ -78,7 +78,7 @@ export function pooledTransport(preconnect: boolean, timeoutMs: number): Transpo
 
 /**
  * Loaded by the first start, not with the app, because it takes as long to load as everything else. Only the pool: the
- * entry of undici takes twice as long, and puts a dispatcher of its own under the app's `fetch`.
+ * entry of undici takes twice as long, and registers a global dispatcher that the app's `fetch` would use.
  */
 function loadPool(): typeof Pool {
   try {
@@ -214,7 +214,7 @@ class Call implements Dispatcher.DispatchHandler {
 /** Where a host lists a request. */
 type List = 'needed' | 'aheadOfNeed' | 'connecting' | 'running'
 
-/** One host: its pool, the requests to it, and connections that were opened ahead of need. */
+/** One host: its pool, the requests to it, and connections opened in advance. */
 class Host {
   readonly pool: Pool
   /** Requests that wait for their turn. */

@@ -42,8 +42,8 @@ export class Line {
   }
 
   /**
-   * Hands it over once it is open, or gives up after `timeoutMs`; never before this returns, which undici would not
-   * notice. By then its request is over as well, so no connection outlives the outage in which it was begun.
+   * Hands the connection over once it is open, or gives up after `timeoutMs`; never before this returns, because undici
+   * would not notice. By then its request has ended too, so no connection outlives the outage in which it was begun.
    */
   take(taker: Taker, timeoutMs: number): void {
     this.#taker = taker

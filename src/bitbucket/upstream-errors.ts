@@ -13,11 +13,11 @@ export interface UpstreamRequest {
   readonly body?: string
   /** Ends the request: the deadline of the whole exchange, or the browser that went away. */
   readonly deadline: Pick<ExchangeDeadline, 'reason' | 'add' | 'remove'>
-  /** Set if the answer may turn out not to be needed: such a request gives way to the others. */
+  /** Set if the response may not be needed: such a request has lower priority. */
   readonly need?: Need
 }
 
-/** Whether a request that was made ahead of need is needed by now. */
+/** Whether a request that was made in advance is needed by now. */
 export class Need {
   #exists = false
   #onNeed: (() => void) | null = null
@@ -26,7 +26,7 @@ export class Need {
     return this.#exists
   }
 
-  /** The answer is awaited from now on: its request no longer gives way. */
+  /** The response is awaited from now on: its request has the priority of any other. */
   begin(): void {
     this.#exists = true
     this.#onNeed?.()
@@ -49,7 +49,7 @@ export interface UpstreamAnswer {
 export interface Transport {
   /** Rejects with `upstream_timeout` or `upstream_failed`; every complete answer resolves, whatever its status. */
   request(request: UpstreamRequest): Promise<UpstreamAnswer>
-  /** Opens up to `count` connections to this origin ahead of need. Sends nothing. */
+  /** Opens up to `count` connections to this origin in advance. Sends nothing. */
   preconnect(url: URL, count: number): void
   /** Closes all connections; requests under way fail. */
   close(): void
@@ -58,18 +58,18 @@ export interface Transport {
 /** More than any of Bitbucket's answers has. */
 export const MAX_BODY_BYTES: number = 1024 * 1024
 
-/** How many requests to one host may be under way concurrently; the others wait, within their deadline. */
+/** The number of concurrent requests to one host; the others wait, within their deadline. */
 export const MAX_SOCKETS_PER_HOST = 50
 
 /**
- * With how many under way a request ahead of need may still begin. Under load the addresses of known users are never
- * requested, and the places are for the requests that users wait for.
+ * The number of running requests up to which a request in advance may still begin. Under load the addresses of known
+ * users are never requested, which leaves the places to requests that users wait for.
  */
 export const MAX_AHEAD_OF_NEED = 25
 
 /**
  * How long one address of a host may take to accept a connection before the next one is tried, in milliseconds. After
- * Node's own 250 ms an IPv4 address that needs a second would be given up for an IPv6 address that is dead.
+ * Node's own 250 ms, an IPv4 address that needs a second would be abandoned for an IPv6 address that is dead.
  */
 export const ATTEMPT_MS = 2000
 
@@ -93,7 +93,7 @@ export function setCookiesOf({ headers }: UpstreamAnswer): readonly string[] {
   return [headers['set-cookie'] ?? []].flat()
 }
 
-/** Whole body at once, so a character split across two packets stays whole; anything but one JSON object is nothing. */
+/** Decodes the whole body in one step, so that a character split across two packets stays whole. Only a JSON object counts. */
 function parseObject(chunks: readonly Buffer[]): JsonObject | undefined {
   const [only, ...more] = chunks
   const body = only && more.length === 0 ? only : Buffer.concat(chunks)

@@ -17,7 +17,7 @@ export function faultAt(name: RequestName, code: ErrorCode, message: string, cau
   return new BitbucketSignInError(code, `${name} request: ${message}`, cause === undefined ? {} : { cause })
 }
 
-/** The answer is complete, but not what is documented for the request. */
+/** The response is complete, but not what is documented for the request. */
 export function unexpected(name: RequestName, what: string): BitbucketSignInError {
   return faultAt(
     name,
@@ -68,7 +68,7 @@ export function refreshRefusal(answer: UpstreamAnswer): BitbucketSignInError {
     return faultAt(
       'refresh',
       'refresh_refused',
-      'Bitbucket refused, which does not say whether the token or the client is meant. Keep the token and wait 15 minutes. If it is refused again although another token of this client was accepted meanwhile, the token is dead; if every token is refused, check the client ID (Key) and secret.',
+      'Bitbucket refused without saying whether the token or the client is the problem. Keep the token and wait 15 minutes. If it is refused again although another token of this client was accepted meanwhile, the token is dead; if every token is refused, check the client ID (Key) and secret.',
     )
   }
   return tokenRefusal('refresh', answer)

@@ -50,10 +50,10 @@ function readArguments(args: readonly string[]): { path: string; json: boolean }
     options: { 'test-database': { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
   })
   const [path, ...more] = positionals
-  if (path === undefined || more.length > 0) throw new UsageError('check-hooks takes one module.')
+  if (path === undefined || more.length > 0) throw new UsageError('check-hooks expects one module.')
   if (!values['test-database']) {
     throw new UsageError(
-      'The checks add, change and delete accounts. Make sure the module uses a test database, and say so: --test-database.',
+      'The checks add, change and delete accounts. Confirm with --test-database that the module uses a test database.',
     )
   }
   if (!existsSync(path)) throw new UsageError(`There is no file ${path}.`)
@@ -67,7 +67,7 @@ interface Loaded {
 
 async function load(path: string): Promise<Loaded> {
   const module = await import(pathToFileURL(resolve(path)).href)
-  // A CommonJS module that was compiled from ESM has its default export one level further down.
+  // A CommonJS module compiled from ESM has its default export one level deeper.
   const exported = module.default?.default ?? module.default
   const setup = typeof exported === 'function' ? await exported() : exported
   if (!setup?.accounts || !setup.database) {
@@ -76,7 +76,7 @@ async function load(path: string): Promise<Loaded> {
   return { setup, close: module.close ?? module.default?.close }
 }
 
-/** Errors carry values of the database, and JSON would show them without their message. */
+/** Errors contain values of the database, and JSON would omit their message. */
 function withoutErrors(key: string, value: unknown): unknown {
   return key === 'error' ? undefined : value
 }

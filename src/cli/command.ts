@@ -1,10 +1,10 @@
-/** Where a command writes to, and how it learns that it should end. */
+/** Where a command writes, and how it learns that it should stop. */
 export interface Terminal {
-  /** For what the command is there to say. */
+  /** Writes results. */
   write(text: string): void
-  /** For what went wrong. */
+  /** Writes errors. */
   writeError(text: string): void
-  /** Settles when the user presses Ctrl+C, or the system asks the process to end. */
+  /** Resolves when the user presses Ctrl+C or the system asks the process to stop. */
   untilStopped(): Promise<void>
   /** Asks a question; with `hidden` the answer is not echoed. `null`, or no such method, without a terminal. */
   ask?(question: string, options?: { readonly hidden?: boolean }): Promise<string | null>
@@ -13,7 +13,7 @@ export interface Terminal {
 /** One command of the command line. */
 export interface Command {
   readonly name: string
-  /** What `--help` prints. */
+  /** The text of `--help`. */
   readonly usage: string
   /** Returns the exit code: 0 = fine, 1 = it failed. Throw a {@link UsageError} for wrong arguments. */
   run(args: readonly string[], terminal: Terminal): Promise<number>

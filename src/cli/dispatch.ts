@@ -17,7 +17,7 @@ interface Listed {
 const COMMANDS: readonly Listed[] = [
   {
     name: 'init',
-    summary: 'Write the first setup into your app: connection, hooks, test.',
+    summary: 'Write a first setup into your app: connection, hooks, test.',
     load: async () => (require('./init-command') as typeof import('./init-command')).init,
   },
   {
@@ -37,7 +37,7 @@ const COMMANDS: readonly Listed[] = [
   },
   {
     name: 'record',
-    summary: 'Record how Bitbucket treats your OAuth client, without anything secret.',
+    summary: 'Record how Bitbucket treats your OAuth client, without secrets.',
     load: async () => (require('./record-command') as typeof import('./record-command')).record,
   },
 ]
@@ -89,7 +89,7 @@ async function runCommand(command: Command, args: readonly string[], terminal: T
   }
 }
 
-/** Our own, or one of `parseArgs`, whose messages already say what to do. */
+/** Our own error, or one of `parseArgs`, whose messages already name the fix. */
 function isUsageError(error: unknown): error is Error {
   if (error instanceof UsageError) return true
   return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_')

@@ -11,8 +11,8 @@ import { type Command, UsageError } from './command'
 
 const USAGE = `Usage: passport-bitbucket-signin doctor [options]
 
-Looks for mistakes in a setup and says how to fix each. Without options it looks at
-Node and at the packages in this folder. Exit code: 0 = no problem, 1 = problems,
+Finds mistakes in a setup and says how to fix each. Without options it checks Node and
+the packages in this folder. Exit code: 0 = no problem, 1 = problems,
 2 = wrong arguments.
 
 Options:
@@ -24,14 +24,14 @@ Options:
                            sends. Its secret is read from BITBUCKET_CLIENT_SECRET.
   --callback-url <url>     The callback URL registered at Bitbucket. Default: what the
                            site sends.
-  --bitbucket <address>    A stand-in for bitbucket.org, such as the fake Bitbucket. The
-                           secret is sent there.
+  --bitbucket <address>    Address of the fake Bitbucket, or of another server that stands
+                           in for bitbucket.org. The secret is sent there.
   --json                   Print the findings as JSON.
 
-From inside the app more can be seen: await bitbucket.doctor(app).
+Inside the app the doctor sees more: await bitbucket.doctor(app).
 `
 
-/** `doctor`: looks at an installation, a running site and an OAuth client. */
+/** `doctor`: checks an installation, a running site and an OAuth client. */
 export const doctor: Command = {
   name: 'doctor',
   usage: USAGE,
@@ -91,7 +91,7 @@ export function originOf(option: string, text: string): string {
   throw new UsageError(`${option} must be an address such as https://app.example.com, not "${text}".`)
 }
 
-/** The three addresses of a stand-in for Bitbucket. */
+/** The three endpoints of a server that stands in for Bitbucket. */
 export function endpointsAt(origin: string): Endpoints {
   return {
     authorizationURL: `${origin}/site/oauth2/authorize`,
@@ -119,7 +119,7 @@ async function findings(options: Options): Promise<readonly DoctorFinding[]> {
   }
 }
 
-/** The client to ask about: as given, else as the site sends it. */
+/** The client to check: from the arguments, otherwise what the site sends. */
 function clientOf({ clientID, callbackURL, endpoints, site }: Options, sent: SentToBitbucket | null) {
   const id = clientID ?? sent?.clientID
   if (id === undefined) return null
@@ -143,7 +143,7 @@ function checked(given: {
   }
 }
 
-/** What was said on the command line against what the site does. */
+/** Compares the arguments with what the site does. */
 function differences({ clientID, callbackURL }: Options, sent: SentToBitbucket | null): DoctorFinding[] {
   const found: DoctorFinding[] = []
   if (sent && clientID !== undefined && clientID !== sent.clientID) {
@@ -159,7 +159,7 @@ function differences({ clientID, callbackURL }: Options, sent: SentToBitbucket |
     found.push(
       problem(
         'callback-url',
-        `The site sends the callback URL ${sent.callbackURL}; registered is ${callbackURL}. Bitbucket compares them exactly.`,
+        `The site sends the callback URL ${sent.callbackURL}; ${callbackURL} is registered. Bitbucket compares them exactly.`,
         `Set \`callbackURL\` of the connection to ${callbackURL}, or register ${sent.callbackURL}.`,
       ),
     )

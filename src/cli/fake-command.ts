@@ -8,8 +8,8 @@ import { type Command, type Terminal, UsageError } from './command'
 
 const USAGE = `Usage: passport-bitbucket-signin fake [options]
 
-Starts a stand-in for Bitbucket on this machine, so that an app can be developed and
-tried without a Bitbucket account. Ctrl+C stops it; it keeps nothing.
+Starts a fake Bitbucket on this machine, so that you can develop and try an app without
+a Bitbucket account. Ctrl+C stops it; nothing is kept.
 
 Options:
   --port <number>         Port to listen on, 0 for any free one. Default 3001.
@@ -17,13 +17,13 @@ Options:
                           cover the usual and the unusual cases.
   --client-id <key>       Key of the OAuth client. Default ${FAKE_CLIENT.clientID}.
   --client-secret <text>  Its secret. Default ${FAKE_CLIENT.clientSecret}.
-  --callback-url <url>    Its callback URL, matched as strictly as Bitbucket does.
+  --callback-url <url>    Its callback URL, compared as strictly as Bitbucket does.
                           Default: any URL on loopback.
   --latency <ms>          Time added to each answer. Default 0.
-  --profile <name>        How Bitbucket's open questions turn out: bitbucket (default),
-                          platform or legacy.
-  --record <file>         Answer as a server that the command record has recorded.
-  --remember-consent      Send a browser that has allowed the app straight back, as
+  --profile <name>        How it behaves where Bitbucket is not documented: bitbucket
+                          (default), platform or legacy.
+  --record <file>         Behave as recorded by the command record.
+  --remember-consent      Redirect a browser that has allowed the app straight back, as
                           Bitbucket does. The fake's front page signs out.
   --host <address>        Address to listen on. Default 127.0.0.1. Anyone who reaches the
                           fake can sign in as any user.
@@ -99,7 +99,7 @@ function readNumber(option: string, text: string): number {
   throw new UsageError(`${option} must be a number, not "${text}".`)
 }
 
-/** The people of the file, tried out here so that a mistake is reported with the file's name. */
+/** The people of the file, validated here so that an error can name the file. */
 async function readPeople(file: string): Promise<readonly FakePersonOptions[]> {
   const people = parsePeople(file, await readText(file))
   try {

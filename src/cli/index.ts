@@ -12,7 +12,7 @@ const terminal = {
   ask,
 }
 
-/** Lines that came together with the answer to an earlier question, as from a pipe. */
+/** Lines that arrived together with an earlier answer, as from a pipe. */
 const typedAhead: string[] = []
 
 async function ask(question: string, { hidden = false } = {}): Promise<string | null> {
@@ -24,7 +24,7 @@ async function ask(question: string, { hidden = false } = {}): Promise<string | 
 
 async function readLine(hidden: boolean): Promise<string | null> {
   const { createInterface } = require('node:readline') as typeof import('node:readline')
-  // A reader echoes what is typed to its output: into nothing if the answer is hidden.
+  // A reader echoes input to its output: nowhere if the answer is hidden.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const lines = createInterface({
     input: process.stdin,
@@ -46,7 +46,7 @@ async function readLine(hidden: boolean): Promise<string | null> {
 dispatch(process.argv.slice(2), terminal).then(
   (code) => {
     process.exitCode = code
-    // A module that `check-hooks` loaded may have left connections open.
+    // A module loaded by `check-hooks` may have left connections open.
     setTimeout(() => process.exit(), 1000).unref()
   },
   (error: unknown) => {

@@ -98,7 +98,7 @@ function describe(app: AppInspection): string {
   database: ${app.recipe ?? 'not recognised'}   session store: ${app.sessionStore ?? 'not recognised'}   tests: ${app.testRunner === 'node' ? 'node:test' : app.testRunner}\n\n`
 }
 
-/** Ends with the defaults where the terminal ends: an unanswered question of readline would never settle. */
+/** Uses the defaults at the end of input: an unanswered question of readline would never settle. */
 async function ask(defaults: InitAnswers): Promise<InitAnswers> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))

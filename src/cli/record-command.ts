@@ -32,7 +32,7 @@ Options:
 startFakeBitbucket({ record: 'bitbucket-record.json' }) plays the record back.
 `
 
-/** `record`: sees how Bitbucket treats a client and writes it down. */
+/** `record`: records how Bitbucket treats a client. */
 export const record: Command = {
   name: 'record',
   usage: USAGE,
@@ -46,13 +46,13 @@ export const record: Command = {
       done: async () => {
         await writeRecord(output, recording)
         isWritten = true
-        terminal.write(`Recorded in ${output}. Ctrl+C ends the recorder.\n`)
+        terminal.write(`Recorded in ${output}. Ctrl+C stops the recorder.\n`)
       },
     })
-    terminal.write(`Open ${guide.url} in your browser. Ctrl+C ends the recorder.\n`)
+    terminal.write(`Open ${guide.url} in your browser. Ctrl+C stops the recorder.\n`)
     await terminal.untilStopped()
     await guide.close()
-    if (!isWritten) terminal.writeError('Nothing was recorded: the last step was not reached.\n')
+    if (!isWritten) terminal.writeError('Nothing was recorded, because the last step was not reached.\n')
     return isWritten ? 0 : 1
   },
 }

@@ -54,7 +54,7 @@ export interface Activation {
   readonly basePath: BasePath
   /** Names what has to be fixed, when that is not `connection`. */
   readonly givenTo?: string
-  /** The issuer of its identities, given the server. Default: the server itself. */
+  /** Returns the issuer of its identities for the server. Default: the server itself. */
   readonly issuerAt?: (server: string) => string
 }
 
@@ -106,8 +106,8 @@ function digestOf(resolved: ResolvedConnection, issuer: string): string {
 }
 
 /**
- * Custom endpoints are another server, even if only one of them differs: the operator of that server has a say in
- * who the person is, and must not be able to speak for Bitbucket's people. All three servers are in the name, or a
+ * Custom endpoints are another server, even if only one of them differs: the operator of that server decides
+ * who a user is, and must not be able to decide that for users of Bitbucket. All three servers are in the name, or a
  * tenant could borrow the name of another one's gateway by pointing one endpoint at it and the others at itself.
  *
  * On Bitbucket's own hosts the whole URL counts. They also serve what anyone pushes: a file called `user` in a

@@ -62,7 +62,7 @@ function belongsHere(
 
 /**
  * The transactions that a denial without `state` can mean: those open here. Any link can make such a callback, so
- * nothing may be used up or dropped for it. Empty for every other callback.
+ * nothing may be consumed or dropped for it. Empty for every other callback.
  */
 export function deniedWithoutState(
   transactions: Transactions,

@@ -43,7 +43,7 @@ export interface KeyedResolver extends ConnectionResolver {
   readonly registered: (tenant: string | null) => Promise<Connection | null>
   /** @internal The registered connection of every level that can be listed. */
   readonly list: () => Promise<readonly ListedLevel[]>
-  /** @internal The tenants that were given as values, over an application level that was. */
+  /** @internal The tenants that are values, if the application level is one too. */
   readonly fixed: readonly Connection[]
 }
 
@@ -186,8 +186,8 @@ function ownerOf({ clientID, tenant = null }: Connection, answer: TenantClients 
 }
 
 /**
- * Administrators of a tenant must not make this server ask inside its own network: a token endpoint on loopback would be
- * any service of this machine. On a developer's machine, where the callback is on loopback too, it may.
+ * Administrators of a tenant must not make this server send requests into its own network: a token endpoint on loopback
+ * would be any service of this machine. If the callback is on loopback too, as on a developer's machine, it is allowed.
  */
 function checkReach({ endpoints, callbackURL, tenant = null }: Connection): void {
   if (!endpoints || isInside(callbackURL)) return

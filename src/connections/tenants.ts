@@ -127,7 +127,7 @@ function mergeMarked(base: Connection | null, override: ConnectionOverride | nul
   return connection
 }
 
-/** The tenants that can be checked at construction: both levels were given as values. */
+/** The tenants that can be checked at construction, because both levels are values. */
 function fixedLevels({ default: base = null, tenants }: ConnectionsOptions): readonly Connection[] {
   if (typeof base === 'function' || typeof tenants === 'function') return []
   return Object.entries(tenants ?? {}).flatMap(

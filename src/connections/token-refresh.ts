@@ -43,7 +43,8 @@ export function tokenRefresh({ name, basePath, source, transport, timeoutMs }: R
 async function registeredClient(source: ConnectionSource, tenant: string | null): Promise<ActiveConnection> {
   const client = await source.registered(tenant)
   if (client) return client
-  if (client === undefined) throw configurationError('refreshTokens: give the `connection` the tokens belong to.')
+  if (client === undefined)
+    throw configurationError('refreshTokens: `connection` is missing. Pass the connection that the tokens belong to.')
   throw new BitbucketSignInError(
     'connection_unavailable',
     'refreshTokens: this tenant has no connection. Disconnect its tokens, or restore the connection.',

@@ -9,7 +9,7 @@ export interface AppExpectation {
   /** Path at which the router is mounted. */
   readonly mount: string
   readonly hasCustomDomains: boolean
-  /** Whether the site of the callback passes sign-ins on to other origins, and may be nobody's own. */
+  /** Whether the site of the callback hands sign-ins over to other origins, and may serve no users itself. */
   readonly passesOn: boolean
   readonly production: boolean
 }
@@ -35,14 +35,14 @@ export function appFindings(seen: AppSighting, expected: AppExpectation): readon
 function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }: AppExpectation): DoctorFinding {
   const path = mount || '/'
   if ('fault' in answer) {
-    return problem('mount', `A request to ${path} was not answered: ${answer.fault}.`, 'See the log of the app.')
+    return problem('mount', `A request to ${path} got no response: ${answer.fault}.`, "See the app's log.")
   }
   const { status, location } = answer
   if (status >= 300 && status < 400) {
     return problem(
       'mount',
       `A request to ${path} is redirected${location === null ? '' : ` to ${location.split(/[?#]/, 1)[0]}`} before it reaches the router.`,
-      'Let requests to the router pass the guard that redirects; users are not signed in yet at that point.',
+      'Exempt the path of the router from the guard that redirects: users are not signed in yet at that point.',
     )
   }
   if (status !== 404) {
@@ -50,21 +50,21 @@ function mountMissing({ answer, elsewhere }: AppSighting, { mount, callbackURL }
       'mount',
       `A request to ${path} is answered with status ${status} before it reaches the router.`,
       status >= 500
-        ? 'See the error in the log of the app. Most often passport.session() found no req.session: express-session is missing, comes later, or its cookie.path does not cover the router.'
-        : 'Look at what is mounted before the router; it answers first.',
+        ? "See the error in the app's log. Most often passport.session() found no req.session: express-session is missing, is mounted later, or its cookie.path does not cover the router."
+        : 'Check the middleware before the router; it responds first.',
     )
   }
   if (elsewhere !== null) {
     const found = elsewhere || '/'
     return problem(
       'mount',
-      `The router answers at ${found}, and not at ${path}, where the callback URL ${callbackURL} points.`,
+      `The router is mounted at ${found}, not at ${path}, the path of the callback URL ${callbackURL}.`,
       `Mount it there: app.use('${path}', bitbucket.router). If a proxy strips ${mount.slice(0, mount.length - elsewhere.length)}, the mount is correct: call doctor(app, { mountedAt: '${found}' }).`,
     )
   }
   return problem(
     'mount',
-    `The router does not answer at ${path}, where the callback URL ${callbackURL} points.`,
+    `The router is not mounted at ${path}, the path of the callback URL ${callbackURL}.`,
     `Mount it there: app.use('${path}', bitbucket.router), or set \`callbackURL\` (or \`basePath\`) to its mount path.`,
   )
 }
@@ -92,7 +92,7 @@ function connectionFindings(
     return [
       unknown(
         'connection',
-        `No connection is offered at ${origin} itself, which passes sign-ins on to other origins. Whether one is offered there cannot be seen from here.`,
+        `No connection is offered at ${origin} itself, which hands sign-ins over to other origins. Whether one is offered there cannot be seen from here.`,
       ),
     ]
   }
@@ -101,19 +101,19 @@ function connectionFindings(
       problem(
         'connection',
         `No connection is offered for a request to ${origin}.`,
-        'Let the connection function answer for this host and path; check `enabled`, `applications` and that the tenant is known.',
+        'Return a connection for this host and path; check `enabled`, `applications` and that the tenant is known.',
       ),
     ]
   }
   if (connection === 'origin-not-allowed' && trustsOthers) {
-    return [unknown('connection', 'Whether one is offered depends on what Express believes of your proxy.')]
+    return [unknown('connection', 'Whether one is offered depends on whether Express trusts your proxy.')]
   }
   if (connection === 'origin-not-allowed') {
     return [
       problem(
         'connection',
         `Express sees a request to ${origin} as another origin, so it is refused (origin_not_allowed).`,
-        'Set app.set("trust proxy", 1) behind a proxy, so that Express believes its X-Forwarded-Host and X-Forwarded-Proto.',
+        'Set app.set("trust proxy", 1) behind a proxy, so that Express trusts its X-Forwarded-Host and X-Forwarded-Proto.',
       ),
     ]
   }
@@ -131,7 +131,7 @@ function queryFinding({ readsQuery }: RequestSighting): DoctorFinding {
     ? ok('query', 'Express reads query parameters.')
     : problem(
         'query',
-        'req.query is empty although the URL has a query, so the callback would never see its code.',
+        'req.query is empty although the URL has a query, so the callback would never receive its code.',
         "Remove app.set('query parser', false), or set it to 'simple'.",
       )
 }
@@ -139,7 +139,7 @@ function queryFinding({ readsQuery }: RequestSighting): DoctorFinding {
 function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }: AppExpectation): DoctorFinding {
   const isSecure = new URL(callbackURL).protocol === 'https:'
   if (first.trustProxy === true) {
-    const message = 'trust proxy is `true`: anyone who reaches the app can name their own address, scheme and host.'
+    const message = 'trust proxy is `true`: any client can forge its address, scheme and host.'
     const fix =
       'Set it to the number of proxies before the app, as in app.set("trust proxy", 1), or to their addresses.'
     return hasCustomDomains ? problem('trust-proxy', message, fix) : warning('trust-proxy', message, fix)
@@ -147,15 +147,15 @@ function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }:
   if (isSecure && !first.secure && first.trustsOthers) {
     return unknown(
       'trust-proxy',
-      'trust proxy names addresses, and none of this machine, so whether it covers your proxy cannot be seen from here. `npx passport-bitbucket-signin doctor --url` comes through the proxy.',
+      'trust proxy lists addresses, none of them of this machine, so whether it covers your proxy cannot be seen from here. `npx passport-bitbucket-signin doctor --url` goes through the proxy.',
     )
   }
   if (isSecure && !first.secure) {
     return problem(
       'trust-proxy',
-      'Express takes a request that came over https through a proxy for plain http.',
+      'Express believes that a request is plain http although it came over https through a proxy.',
       first.trustProxy
-        ? 'trust proxy is set, so the app itself changes X-Forwarded-Proto, or trust proxy is a function that says no. Every proxy in front must pass `X-Forwarded-Proto: https`, and nothing may overwrite it.'
+        ? 'trust proxy is set, so the app itself changes X-Forwarded-Proto, or trust proxy is a function that returns false. Every proxy must forward `X-Forwarded-Proto: https`, and none may overwrite it.'
         : 'Set app.set("trust proxy", 1) when a proxy ends TLS. When this process ends TLS itself, call doctor(app, { tlsAt: "app" }).',
     )
   }
@@ -170,7 +170,7 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
       return problem(
         'session',
         'There is no req.session at the router.',
-        'Put app.use(session({ … })) of express-session before app.use(…, bitbucket.router), without a cookie.path that leaves the router out.',
+        'Mount app.use(session({ … })) of express-session before app.use(…, bitbucket.router), with a cookie.path that covers the router.',
       )
     case 'mounted-later':
       return problem(
@@ -188,19 +188,19 @@ function sessionFinding({ session }: RequestSighting): DoctorFinding {
 }
 
 function passportFinding({ passport, session }: RequestSighting, reads: boolean | null): DoctorFinding {
-  const mount = 'Put app.use(passport.session()) after express-session and before the router.'
+  const mount = 'Mount passport.session() after express-session and before the router.'
   if (passport === 'too-old') {
     return problem(
       'passport-session',
       'This Passport does not rotate the session at sign-in; it is 0.5 or older.',
-      'Install passport 0.7, and look for a second copy with `npm ls passport`.',
+      'Install passport 0.7, and check for a second copy with `npm ls passport`.',
     )
   }
   if (passport === 'another-instance') {
     return problem(
       'passport-session',
-      'passport.session() of another Passport instance than the `passport` option ran for this request.',
-      'Pass the instance whose session() is mounted to bitbucketSignIn; look for a second copy with `npm ls passport`.',
+      'The passport.session() that ran for this request belongs to another Passport instance than the `passport` option.',
+      'Pass the instance whose session() is mounted to bitbucketSignIn; check for a second copy with `npm ls passport`.',
     )
   }
   if (passport === 'missing') {
@@ -214,7 +214,7 @@ function passportFinding({ passport, session }: RequestSighting, reads: boolean 
     )
   }
   return reads === null && session === 'usable'
-    ? unknown('passport-session', 'Passport is there; whether it reads the session could not be tried.')
+    ? unknown('passport-session', 'Passport is mounted; whether it reads the session could not be tried.')
     : ok('passport-session', 'passport.session() comes before the router and reads the session.')
 }
 
@@ -227,7 +227,7 @@ function cookieFindings(first: RequestSighting, expected: AppExpectation): Docto
     found.push(
       problem(
         'session-cookie',
-        'The session cookie is `secure`, and the callback URL is http: the browser does not get the cookie.',
+        'The session cookie is `secure`, but the callback URL is http: the browser does not get the cookie.',
         "Set cookie.secure to 'auto', or to true in production only.",
       ),
     )
@@ -236,7 +236,7 @@ function cookieFindings(first: RequestSighting, expected: AppExpectation): Docto
     found.push(
       problem(
         'session-cookie',
-        'The session cookie is not `secure` although the site is https: it also travels over http, where it can be read.',
+        'The session cookie is not `secure` although the site is https: browsers also send it over http, where it can be read.',
         'Set cookie: { secure: true } (behind a proxy together with `trust proxy`).',
       ),
     )
@@ -260,7 +260,7 @@ function cookieFindings(first: RequestSighting, expected: AppExpectation): Docto
       ),
     )
   }
-  if (found.length === 0) found.push(ok('session-cookie', 'Its flags fit the callback URL.'))
+  if (found.length === 0) found.push(ok('session-cookie', 'Its flags work with the callback URL.'))
   return [...found, sameSiteFinding(cookie.sameSite)]
 }
 
@@ -274,19 +274,19 @@ function sameSiteFinding(value: unknown): DoctorFinding {
   if (sameSite === 'strict') {
     return warning(
       'same-site',
-      'The session cookie is SameSite=Strict, so it stays away when Bitbucket sends the browser back; each sign-in shows an extra page for a moment.',
-      "Set cookie: { sameSite: 'lax' }, unless strict is meant.",
+      'The session cookie is SameSite=Strict, so the browser does not send it when Bitbucket redirects back; each sign-in shows one more page for a moment.',
+      "Set cookie: { sameSite: 'lax' }, unless you want strict.",
     )
   }
   if (sameSite === 'none') {
     return warning(
       'same-site',
-      'The session cookie is SameSite=None: it travels with requests that other sites cause.',
-      "Set cookie: { sameSite: 'lax' }, unless the app lives in a frame of another site.",
+      'The session cookie is SameSite=None: browsers send it with requests from other sites.',
+      "Set cookie: { sameSite: 'lax' }, unless the app is shown in a frame of another site.",
     )
   }
   // Without the attribute browsers use Lax, some with an exception of two minutes.
-  return ok('same-site', 'The session cookie comes along when Bitbucket sends the browser back.')
+  return ok('same-site', 'The browser sends the session cookie when Bitbucket redirects back.')
 }
 
 function storeFindings(
@@ -300,7 +300,7 @@ function storeFindings(
       problem(
         'session-store',
         `The session store failed while a session was saved and rotated: ${trial.fault.slice(0, 200)}`,
-        'Fix the store first: check that it is running, its address, credentials and table.',
+        'Fix the store first: check that it is running, and its address, credentials and table.',
       ),
     ]
   }
@@ -309,7 +309,7 @@ function storeFindings(
     found.push(
       problem(
         'session-store',
-        'req.session.regenerate() left the session id as it was; something replaced it, so sessions cannot be rotated.',
+        'req.session.regenerate() did not change the session id: something replaced the function, so sessions cannot be rotated.',
         'Remove the middleware that sets req.session.regenerate to an empty function; use express-session with a store.',
       ),
     )
@@ -317,7 +317,7 @@ function storeFindings(
     found.push(
       problem(
         'session-store',
-        'After a rotation the old session is still in the store, so a fixed session id stays good.',
+        'After a rotation the old session is still in the store, so a fixed session id stays valid.',
         "The store's destroy() does nothing. Use or write a store that deletes.",
       ),
     )
@@ -326,7 +326,7 @@ function storeFindings(
     found.push(
       problem(
         'session-store',
-        'A session that was saved was not there at the next request.',
+        'A saved session was missing at the next request.',
         "The store's get() does not find what set() wrote: check its table, key prefix and lifetime.",
       ),
     )
@@ -335,8 +335,8 @@ function storeFindings(
     found.push(
       warning(
         'passport-rotation',
-        'The Passport at work does not rotate the session in req.logIn: a patch, a wrapper around req.logIn, or a second, older copy.',
-        'Run `npm ls passport` and remove the older copy or the patch. Our routes rotate on their own; the app’s own req.logIn does not.',
+        'Passport does not rotate the session in req.logIn: it is patched, req.logIn is wrapped, or a second, older copy is in use.',
+        'Run `npm ls passport` and remove the older copy or the patch. Our routes rotate the session themselves; the app’s own req.logIn does not.',
       ),
     )
   }
@@ -344,7 +344,7 @@ function storeFindings(
     found.push(
       warning(
         'session-store',
-        'Sessions are in MemoryStore: they end with the process, are not shared and leak memory.',
+        'Sessions are in MemoryStore: they are lost when the process ends, are not shared, and leak memory.',
         'Give express-session a store, for example connect-pg-simple or connect-redis.',
       ),
     )
@@ -353,7 +353,7 @@ function storeFindings(
 }
 
 function storesUnasked({ isWritten }: RequestSighting): DoctorFinding {
-  const message = 'Every visitor, bots included, gets a stored session and a cookie'
+  const message = 'Every visitor, including bots, gets a stored session and a cookie'
   return isWritten
     ? warning(
         'session-unasked',

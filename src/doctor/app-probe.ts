@@ -13,9 +13,9 @@ import { connectionSeen, type RequestSighting, sightingOf } from './sighting'
 /** How the public reaches the app: through a proxy that ends TLS, or at the app itself. */
 export type TlsAt = 'proxy' | 'app'
 
-/** All that was seen of an app. */
+/** Everything that was observed of an app. */
 export interface AppSighting {
-  /** What answered the first request. */
+  /** The response to the first request. */
   readonly answer: { readonly status: number; readonly location: string | null } | { readonly fault: string }
   /** `null` = the router was not reached. */
   readonly first: RequestSighting | null
@@ -32,15 +32,15 @@ export interface AppSighting {
   readonly passportReads: boolean | null
 }
 
-/** What the probe works with. */
+/** The dependencies of the probe. */
 export interface ProbeParts {
   readonly app: RequestListener
   readonly router: Router
   readonly passport: object
   readonly source: ConnectionSource
-  /** The callback whose site is played. */
+  /** The callback URL; requests claim to be for its site. */
   readonly connection: ActiveConnection
-  /** Path at which the router ought to be mounted, without a slash at its end. */
+  /** Path at which the router should be mounted, without a trailing slash. */
   readonly mount: string
   /** Path of the callback as the app sees it; `null` = only a proxy knows. */
   readonly callbackPath: string | null
@@ -55,8 +55,8 @@ const probes = new WeakMap<Router, Map<string, Look>>()
 const DEADLINE_MS = 10_000
 
 /**
- * Sends a few requests through the whole app on a loopback port, as a proxy would pass them on, and reports what the app
- * has done to each by the time it reaches the router. Leaves no session, connection or listener behind.
+ * Sends a few requests through the whole app on a loopback port, as a proxy would forward them, and reports what the
+ * app has done to each by the time it reaches the router. Leaves no session, connection or listener behind.
  */
 export async function probeApp(parts: ProbeParts): Promise<AppSighting> {
   const marker = `doctor-${randomBytes(16).toString('hex')}`
@@ -94,8 +94,8 @@ const NOTHING = {
 
 interface Site {
   /**
-   * Sends a request to the probe's route and looks at it there; `at` instead of where the router ought to be, or
-   * `callback` instead of the probe's route.
+   * Sends a request to the probe's route and inspects it there. `at` replaces the expected mount path, `callback` the
+   * probe's route.
    */
   ask(
     look: Look,
@@ -106,11 +106,11 @@ interface Site {
 
 async function openSite({ app, router, connection, mount, tlsAt }: ProbeParts): Promise<Site> {
   const server = createServer(app)
-  // Not the plugin's own transport: its agent may lead through a proxy, which knows none of our loopback ports.
+  // Not the plugin's own transport: its agent may use a proxy, which cannot reach our loopback ports.
   const transport = createTransport({ preconnect: false })
   const isSecure = new URL(connection.callbackURL).protocol === 'https:'
   if (isSecure && tlsAt === 'app') {
-    // As a connection that this process decrypted looks to Express.
+    // As Express sees a connection that this process decrypted.
     server.on('connection', (socket: Socket & { encrypted?: boolean }) => {
       socket.encrypted = true
     })
@@ -168,7 +168,7 @@ function probesOf(router: Router): Map<string, Look> {
     look(req, res).then((outcome) => (outcome === 'answered' ? res.status(204).end() : next()), next)
   }
   router.get('/doctor/:key', (req, res, next) => lookAt(req.params.key, req, res, next))
-  // Ahead of the route, which would take the request for a sign-in that fails.
+  // Before the route, which would treat the request as a failed sign-in.
   const walk = router as Router & { handle: RequestHandler }
   const { handle } = walk
   walk.handle = (req, res, next) =>
@@ -190,7 +190,7 @@ async function tryCallback(site: Site, path: string | null): Promise<AppSighting
   return reached ? 'reached' : { path, answer: 'fault' in answer ? answer.fault : `status ${answer.status}` }
 }
 
-/** The first request changes nothing. Where there is no session, it passes on, to see whether one comes too late. */
+/** The first request changes nothing. Without a session it continues, to see whether one is mounted too late. */
 async function lookAround(
   site: Site,
   { source, passport }: ProbeParts,
@@ -210,7 +210,7 @@ async function lookAround(
   return { first: seen.first, passportRan: seen.passportRan, answer }
 }
 
-/** Leaves the beginning of the path off, one part more at a time. */
+/** Strips the beginning of the path, one more segment at a time. */
 async function findElsewhere(site: Site, mount: string): Promise<string | null> {
   for (let at = mount; at !== ''; ) {
     at = at.replace(/^\/[^/]*/, '')
@@ -264,7 +264,7 @@ async function comeBack(site: Site, marker: string, cookie: string): Promise<boo
   return found
 }
 
-/** The session cookie among the answer's, as a browser would send it back. */
+/** The session cookie of the response, as a browser would send it back. */
 function cookieFor(id: string, answer: UpstreamAnswer): string | undefined {
   const pairs = setCookiesOf(answer).map((line) => line.split(';', 1)[0] ?? '')
   return pairs.find((pair) => pair.includes(encodeURIComponent(id)))

@@ -12,20 +12,19 @@ import { upstreamFindings } from './upstream-findings'
 
 /** Options of `bitbucket.doctor`. */
 export interface DoctorOptions {
-  /** The connection to look at, where `connection` is a function whose answers cannot be listed. Default: all that can. */
+  /** The connection to check, if `connection` is a function whose results cannot be listed. Default: all that can be listed. */
   readonly connection?: Connection
-  /** Who ends TLS when the callback URL is https: a `proxy` in front (default), or the `app` itself. */
+  /** Who terminates TLS if the callback URL is https: a `proxy` (default), or the `app` itself. */
   readonly tlsAt?: TlsAt
   /**
-   * Where the router is mounted in the app, when a proxy in front takes a part of the public path off. Default: the
-   * public path itself.
+   * Path at which the app mounts the router, if a proxy strips a part of the public path. Default: the public path.
    */
   readonly mountedAt?: string
-  /** Whether to ask Bitbucket about callback URL, credentials, permissions and time. Default `true`. */
+  /** Whether to check callback URL, credentials, permissions and clock at Bitbucket. Default `true`. */
   readonly bitbucket?: boolean
 }
 
-/** What the doctor examines. */
+/** The parts that the doctor examines. */
 export interface DoctorTarget<User> {
   readonly options: BitbucketSignInOptions<User>
   readonly services: Services<User>
@@ -35,7 +34,7 @@ export interface DoctorTarget<User> {
 
 const MOST_CLIENTS = 10
 
-/** Looks at an app from inside: what it does to requests, how it was set up, and what Bitbucket says of its client. */
+/** Checks an app from inside: what it does to requests, how it is set up, and what Bitbucket says about its client. */
 export async function examine<User>(
   { options, services, router, strategy }: DoctorTarget<User>,
   app: RequestListener | undefined,
@@ -53,7 +52,7 @@ export async function examine<User>(
   ]
   const [first] = connections
   if (typeof app !== 'function') {
-    findings.push(unknown('app', 'No app was given, so its middleware was not checked; call doctor(app).'))
+    findings.push(unknown('app', 'No app was passed, so its middleware was not checked; call doctor(app).'))
   } else if (first) {
     const { passport } = options
     const mount = (mountedAt ?? first.basePath).replace(/\/+$/, '')
@@ -77,17 +76,17 @@ export async function examine<User>(
   return reportOf(findings)
 }
 
-/** One tenant whose level is invalid or waits for a decision; the others were examined all the same. */
+/** A tenant whose settings are invalid or incomplete; the others are examined anyway. */
 function tenantFinding(tenant: string | null, error: unknown): DoctorFinding {
   const message = error instanceof Error ? error.message.slice(0, 500) : 'no reason given'
   return problem(
     'tenant',
     `Tenant "${tenant}" cannot sign in: ${message}`,
-    'Correct its row, or answer `tenantClients` if it brings its own client.',
+    'Correct its row, or set `tenantClients` if it brings its own client.',
   )
 }
 
-/** Path of the callback as the app sees it. `isMoved`: a proxy changes paths; `null` where only the proxy knows. */
+/** Path of the callback as the app sees it. `isMoved`: a proxy changes paths; `null` if only the proxy knows. */
 function callbackPathOf({ callbackURL, basePath }: ActiveConnection, mount: string, isMoved: boolean): string | null {
   const { pathname } = new URL(callbackURL)
   if (!isMoved) return pathname

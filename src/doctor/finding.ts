@@ -1,20 +1,20 @@
-/** How bad it is: `problem` = sign-in fails or is unsafe, `warning` = it works and should not stay so, `unknown` = it cannot be seen from here. */
+/** The severity: `problem` = sign-in fails or is unsafe, `warning` = it works but should be changed, `unknown` = it cannot be seen from here. */
 export type DoctorVerdict = 'ok' | 'warning' | 'problem' | 'unknown'
 
-/** What one check found. */
+/** The result of one check. */
 export interface DoctorFinding {
   /** Name of the check, stable, for scripts: `session-store`. */
   readonly check: string
   readonly verdict: DoctorVerdict
-  /** What was seen, in a sentence. */
+  /** What was found, in one sentence. */
   readonly message: string
   /** How to fix it; `null` if there is nothing to fix. */
   readonly fix: string | null
 }
 
-/** What the doctor found, worst first. */
+/** The findings of the doctor, worst first. `String(report)` is the text for a terminal. */
 export interface DoctorReport {
-  /** No finding is a `problem`. */
+  /** Whether no finding is a `problem`. */
   readonly ok: boolean
   readonly findings: readonly DoctorFinding[]
   /** The same as plain text for a terminal. */
@@ -31,7 +31,7 @@ export function unknown(check: string, message: string): DoctorFinding {
   return { check, verdict: 'unknown', message, fix: null }
 }
 
-/** It works, and should not stay so. */
+/** It works but should be changed. */
 export function warning(check: string, message: string, fix: string): DoctorFinding {
   return { check, verdict: 'warning', message, fix }
 }
@@ -43,14 +43,14 @@ export function problem(check: string, message: string, fix: string): DoctorFind
 
 const WORST_FIRST: readonly DoctorVerdict[] = ['problem', 'warning', 'unknown', 'ok']
 
-/** Puts findings into order. */
+/** Sorts findings, worst first. */
 export function reportOf(findings: readonly DoctorFinding[]): DoctorReport {
   const sorted = WORST_FIRST.flatMap((verdict) => findings.filter((each) => each.verdict === verdict))
   const report = {
     ok: !sorted.some(({ verdict }) => verdict === 'problem'),
     findings: Object.freeze(sorted.map((each) => Object.freeze(each))),
   }
-  // Not enumerable, so that JSON and equality see the findings alone.
+  // Not enumerable, so that JSON and equality ignore it.
   return Object.defineProperty(report, 'toString', { value: () => asText(sorted) })
 }
 

@@ -5,7 +5,7 @@ import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 
 const OLD_PACKAGES = ['passport-bitbucket', 'passport-bitbucket-oauth2', 'passport-bitbucket-oauth20']
 
-/** Looks at Node and at the packages that an app in this folder would load. */
+/** Checks Node and the packages that an app in this folder would load. */
 export function installationFindings(folder: string, nodeVersion: string = process.versions.node): DoctorFinding[] {
   const load = createRequire(join(folder, 'package.json'))
   return [
@@ -31,7 +31,7 @@ function packageFinding(name: string, version: string | null, least: readonly [n
     name === 'passport'
       ? `passport ${version} is installed; it does not rotate the session at sign-in (session fixation).`
       : `${name} ${version} is installed.`,
-    `npm install ${name}@${name === 'passport' ? '0.7' : '5'} (${least.join('.')} is the least).`,
+    `npm install ${name}@${name === 'passport' ? '0.7' : '5'} (${least.join('.')} is the minimum).`,
   )
 }
 
@@ -42,7 +42,7 @@ function leftovers(load: NodeJS.Require): DoctorFinding[] {
     warning(
       'old-packages',
       `${found.join(' and ')} ${found.length > 1 ? 'are' : 'is'} still installed; abandoned since 2018.`,
-      `npm uninstall ${found.join(' ')}; the guide "Moving from the old packages" says how to move.`,
+      `npm uninstall ${found.join(' ')}; see docs/migrate.md.`,
     ),
   ]
 }

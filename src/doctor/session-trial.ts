@@ -11,7 +11,7 @@ interface ProbedSession {
   [key: string]: unknown
 }
 
-/** What express-session and Passport put on a request. */
+/** What express-session and Passport add to a request. */
 export interface ProbedRequest {
   session?: ProbedSession | null
   sessionStore?: {
@@ -23,7 +23,7 @@ export interface ProbedRequest {
   _passport?: { readonly instance?: unknown }
 }
 
-/** A request with what express-session and Passport put on it. */
+/** A request with what express-session and Passport add to it. */
 export const probed = (req: Request) => req as unknown as ProbedRequest
 /** The session of a request, whatever made it. */
 export const sessionOf = (req: Request) => probed(req).session
@@ -37,7 +37,7 @@ export interface SessionTrial {
   readonly passportRotates: boolean
 }
 
-/** Our key in a session that is tried. */
+/** Our key in the trial session. */
 export const MARK = 'bitbucketDoctor'
 
 /**
@@ -91,8 +91,8 @@ async function isGone(store: ProbedRequest['sessionStore'], id: string): Promise
 }
 
 /**
- * Sees for which requests `passport.session()` runs. The strategy behind it is replaced by a copy that takes note and
- * does the same; requests of users that run meanwhile are served as before.
+ * Observes for which requests `passport.session()` runs. Its strategy is replaced by a copy that takes a note and does
+ * the same; users' requests are served as before meanwhile.
  */
 export function watchPassport(passport: object) {
   type SessionStrategy = { authenticate(...given: unknown[]): unknown }
@@ -125,7 +125,7 @@ export function settled(work: (done: (error?: unknown) => void) => unknown): Pro
   return withDeadline(done, 5000, 'The session store')
 }
 
-/** What an error says. */
+/** The message of an error. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

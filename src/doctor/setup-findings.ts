@@ -9,14 +9,14 @@ type Options = Pick<
   'passport' | 'secrets' | 'limiter' | 'connection' | 'sendEmailCode' | 'name'
 > & { readonly accounts: object }
 
-/** The part of Passport that tells how it was set up; other versions may lack it. */
+/** The part of Passport that shows its setup; other versions may lack it. */
 interface PassportInside {
   readonly _serializers?: unknown
   readonly _deserializers?: unknown
   readonly _strategies?: Readonly<Record<string, unknown>>
 }
 
-/** Looks at the options and the Passport instance, without a request. */
+/** Checks the options and the Passport instance, without a request. */
 export async function setUpFindings(
   options: Options,
   limits: Limits,
@@ -35,7 +35,7 @@ export async function setUpFindings(
 
 function serializerFinding({ _serializers, _deserializers }: PassportInside): DoctorFinding {
   if (!Array.isArray(_serializers) || !Array.isArray(_deserializers)) {
-    return unknown('serializers', 'This Passport does not show its serializers.')
+    return unknown('serializers', 'This version of Passport does not expose its serializers.')
   }
   const missing = [
     ...(_serializers.length === 0 ? ['serializeUser'] : []),
@@ -45,7 +45,7 @@ function serializerFinding({ _serializers, _deserializers }: PassportInside): Do
   return problem(
     'serializers',
     `passport.${missing.join(' and passport.')} ${missing.length > 1 ? 'are' : 'is'} not set, so no user can be kept in a session.`,
-    'Call passport.serializeUser((user, done) => done(null, user.id)) and passport.deserializeUser((id, done) => …) on the instance that is given to bitbucketSignIn.',
+    'Call passport.serializeUser((user, done) => done(null, user.id)) and passport.deserializeUser((id, done) => …) on the instance that is passed to bitbucketSignIn.',
   )
 }
 
@@ -56,8 +56,8 @@ function strategyFinding({ _strategies }: PassportInside, name: string, own: obj
   }
   return warning(
     'strategy-name',
-    `Another Passport strategy is registered as "${name}": passport.authenticate('${name}') runs that one.`,
-    `Remove its passport.use(…) if it is left over from an older package, or give one of the two another \`name\`.`,
+    `Another Passport strategy is registered as "${name}", and passport.authenticate('${name}') runs that one.`,
+    `Remove its passport.use(…) if it is left over from an older package, or set another \`name\` for one of the two.`,
   )
 }
 
@@ -71,7 +71,7 @@ function secretFindings(
       problem(
         'secrets',
         'One of `secrets` is the client secret of a connection; anyone who administers that connection could forge our cookies.',
-        'Use a secret of its own: node -p "crypto.randomBytes(32).toString(\'base64url\')".',
+        'Use a separate secret: node -p "crypto.randomBytes(32).toString(\'base64url\')".',
       ),
     )
   }
@@ -79,21 +79,21 @@ function secretFindings(
     found.push(
       warning(
         'secrets',
-        'One of `secrets` has fewer than ten different characters; it does not look random.',
+        'One of `secrets` has fewer than ten different characters, so it does not look random.',
         'Make one with node -p "crypto.randomBytes(32).toString(\'base64url\')".',
       ),
     )
   }
-  return found.length > 0 ? found : [ok('secrets', 'They look random and belong to nobody else.')]
+  return found.length > 0 ? found : [ok('secrets', 'They look random and are used for nothing else.')]
 }
 
 function hooksFinding(accounts: object): DoctorFinding {
   const hooks = accounts as Readonly<Record<string, unknown>>
   const missing = ['listIdentities', 'describeUser'].filter((name) => typeof hooks[name] !== 'function')
-  if (missing.length === 0) return ok('hooks', 'All hooks for linking are there.')
+  if (missing.length === 0) return ok('hooks', 'All hooks for linking are provided.')
   return warning(
     'hooks',
-    `accounts.${missing.join(' and accounts.')} ${missing.length > 1 ? 'are' : 'is'} missing: people whose address belongs to an account here are refused (account_exists).`,
+    `accounts.${missing.join(' and accounts.')} ${missing.length > 1 ? 'are' : 'is'} missing: users whose address belongs to an account here are refused (account_exists).`,
     'Add both; see docs/reference/hooks.md.',
   )
 }
@@ -105,7 +105,7 @@ async function limiterFindings(limiter: Options['limiter'], limits: Limits): Pro
     return [
       problem(
         'limiter',
-        `The limiter counts in memory, and ${several}: each process would count by itself, so codes and callbacks could be used once in each.`,
+        `The limiter counts in memory, and ${several}: each process would count alone, so codes and callbacks could be used once in each.`,
         'Set `limiter` on PostgreSQL or Redis; see docs/production.md.',
       ),
     ]
@@ -114,33 +114,33 @@ async function limiterFindings(limiter: Options['limiter'], limits: Limits): Pro
   try {
     const first = await limits.consume('taken', key)
     const second = await limits.consume('taken', key)
-    if (first && !second) return [ok('limiter', 'The store of the limits counts.')]
+    if (first && !second) return [ok('limiter', 'The store of the limiter counts.')]
   } catch (error) {
     const { cause } = error as Error
     return [
       problem(
         'limiter',
-        `The store of the limits failed: ${cause instanceof Error ? cause.message.slice(0, 200) : 'no reason given'}`,
-        'Check that its database is running and that its table exists; while it fails, nobody can sign in (store_unavailable).',
+        `The store of the limiter failed: ${cause instanceof Error ? cause.message.slice(0, 200) : 'no reason given'}`,
+        'Check that its database is running and that its table exists; while it fails, no user can sign in (store_unavailable).',
       ),
     ]
   }
   return [
     problem(
       'limiter',
-      'The limiter does not keep to its points: what must work once would work again.',
-      'Hand the options on to the limiter: (options) => new RateLimiterPostgres({ storeClient, ...options }).',
+      'The limiter does not enforce its points: what may work only once would work again.',
+      'Pass the options to the limiter: (options) => new RateLimiterPostgres({ storeClient, ...options }).',
     ),
   ]
 }
 
-/** Why this looks like one of several processes, `null` when it does not. Hosts that hide it cannot be seen through. */
+/** Why this looks like one of several processes; `null` if it does not. Some hosts hide it. */
 function severalProcesses(): string | null {
   const { isWorker } = require('node:cluster') as typeof import('node:cluster').default
   const { pm_id, WEB_CONCURRENCY, KUBERNETES_SERVICE_HOST, NODE_APP_INSTANCE } = process.env
   if (isWorker) return 'this is a cluster worker'
   if (pm_id !== undefined || NODE_APP_INSTANCE !== undefined) return 'PM2 started this process'
   if (Number(WEB_CONCURRENCY) > 1) return `WEB_CONCURRENCY is ${Number(WEB_CONCURRENCY)}`
-  if (KUBERNETES_SERVICE_HOST !== undefined) return 'this runs in Kubernetes, where a rollout alone means two'
+  if (KUBERNETES_SERVICE_HOST !== undefined) return 'this runs in Kubernetes, where every rollout runs two'
   return null
 }

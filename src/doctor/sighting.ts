@@ -3,7 +3,7 @@ import { requestOrigin } from '../connections/active-connection'
 import type { ConnectionSource } from '../connections/connection-source'
 import { messageOf, type ProbedRequest, probed } from './session-trial'
 
-/** What the router sees of the session layer before anything is changed. */
+/** The session layer as the router sees it, before anything is changed. */
 export interface RequestSighting {
   readonly session: 'missing' | 'mounted-later' | 'cannot-rotate' | 'usable'
   readonly cookie: {
@@ -18,13 +18,13 @@ export interface RequestSighting {
   readonly passport: 'missing' | 'too-old' | 'another-instance' | 'present'
   readonly secure: boolean
   readonly trustProxy: unknown
-  /** Whether `trust proxy` names addresses, and the doctor's is none of them. */
+  /** Whether `trust proxy` lists addresses, none of them the doctor's. */
   readonly trustsOthers: boolean
   readonly readsQuery: boolean
   readonly connection: 'offered' | 'none' | 'origin-not-allowed' | { readonly fault: string }
 }
 
-/** What can be told by looking at a request. */
+/** What a request shows without being changed. */
 export function sightingOf(
   req: Request,
   passport: object,

@@ -8,7 +8,7 @@ export interface Site {
   readonly origin: string
   /** Public path of the router. */
   readonly path: string
-  /** Where Bitbucket is, to notice a site that sends people elsewhere. */
+  /** The URL of Bitbucket, to detect a site that redirects users elsewhere. */
   readonly bitbucketOrigin: string
 }
 
@@ -19,7 +19,7 @@ export interface SentToBitbucket {
   readonly scope: string | undefined
 }
 
-/** What was found, and what the site sends, `null` when it does not start. */
+/** The findings, and what the site sends; `null` if no sign-in starts. */
 export interface SiteReading {
   readonly findings: readonly DoctorFinding[]
   readonly sent: SentToBitbucket | null
@@ -28,8 +28,8 @@ export interface SiteReading {
 const DEADLINE_MS = 10_000
 
 /**
- * Starts a sign-in at a running site and comes straight back with a refusal, as a person who cancels at Bitbucket does.
- * That passes proxy, cookies, session layer and counters, and signs nobody in.
+ * Starts a sign-in at a running site and returns with a denial, as a user who cancels at Bitbucket does. This exercises
+ * proxy, cookies, session layer and counters, and signs no user in.
  */
 export async function readSite(transport: Transport, site: Site): Promise<SiteReading> {
   try {
@@ -90,29 +90,29 @@ function startFailed({ status, body, headers }: UpstreamAnswer, { path }: Site):
     return problem(
       'mount',
       `${path} redirects${headers.location ? ` to ${headers.location.split(/[?#]/, 1)[0]}` : ''}, not to Bitbucket.`,
-      'Give the public https address with --url and the path with --path; let requests to the router pass a sign-in guard.',
+      'Pass the public https address with --url and the path with --path; exempt the path of the router from sign-in guards.',
     )
   }
   if (status >= 500) {
     return problem(
       'mount',
-      `${path} answers with status ${status}, not with the start of a sign-in.`,
-      'See the error in the log of the app. Most often passport.session() found no req.session: express-session is missing or comes later.',
+      `${path} returns status ${status}, not the start of a sign-in.`,
+      "See the error in the app's log. Most often passport.session() found no req.session: express-session is missing or mounted later.",
     )
   }
   return problem(
     'mount',
-    `${path} answers with status ${status}, not with the start of a sign-in.`,
-    'Give the path of the router with --path, and see that it is mounted there.',
+    `${path} returns status ${status}, not the start of a sign-in.`,
+    'Pass the path of the router with --path, and make sure that it is mounted there.',
   )
 }
 
 function bitbucketFinding(asked: URL, { bitbucketOrigin }: Site): DoctorFinding {
-  if (asked.origin === bitbucketOrigin) return ok('bitbucket', `People are sent to ${asked.origin}.`)
+  if (asked.origin === bitbucketOrigin) return ok('bitbucket', `Users are redirected to ${asked.origin}.`)
   return problem(
     'bitbucket',
-    `People are sent to ${asked.origin}, not to ${bitbucketOrigin}.`,
-    `Remove \`endpoints\` from the connection. If ${asked.origin} is a stand-in on purpose, give --bitbucket ${asked.origin}.`,
+    `Users are redirected to ${asked.origin}, not to ${bitbucketOrigin}.`,
+    `Remove \`endpoints\` from the connection. If this is a fake on purpose, pass --bitbucket ${asked.origin}.`,
   )
 }
 
@@ -123,8 +123,8 @@ function callbackFinding({ callbackURL }: SentToBitbucket, { origin, path }: Sit
   }
   return warning(
     'callback-url',
-    `The site is ${origin}${path}, and its callback URL is ${callbackURL}.`,
-    'Set `callbackURL` to this site, unless a central callback for several domains is meant (`origins`).',
+    `The site is at ${origin}${path}, but its callback URL is ${callbackURL}.`,
+    'Set `callbackURL` to this site, unless it is the central callback of several domains (`origins`).',
   )
 }
 
@@ -148,8 +148,8 @@ function cookieFindings(cookie: FlowCookie | undefined, { origin }: Site): Docto
     return [
       problem(
         'flow-cookie',
-        'The start sets none of our cookies, so no callback can be accepted.',
-        'Look for a proxy or a CDN that removes Set-Cookie, or that answers the start from its cache.',
+        'The start sets no cookie of the package, so no callback can be accepted.',
+        'Check for a proxy or a CDN that removes Set-Cookie, or that serves the start from its cache.',
       ),
     ]
   }
@@ -158,8 +158,8 @@ function cookieFindings(cookie: FlowCookie | undefined, { origin }: Site): Docto
     return [
       problem(
         'flow-cookie',
-        'The site is https, and the cookie of a started sign-in is not `Secure`.',
-        'Give `callbackURL` with https, as it is registered.',
+        'The site is https, but the cookie of a started sign-in is not `Secure`.',
+        'Set `callbackURL` with https, as registered.',
       ),
     ]
   }
@@ -192,21 +192,21 @@ async function comeBack(
   }
   return problem(
     'callback-route',
-    `A callback ends in ${body?.error ? code : `status ${status}`} where access_denied was due.`,
-    CAUSES[code] ?? `Send ${back.pathname} to the app, with its query and cookies.`,
+    `A callback returned ${body?.error ? code : `status ${status}`} instead of access_denied.`,
+    CAUSES[code] ?? `Forward ${back.pathname} to the app, with its query and cookies.`,
   )
 }
 
 /** The fix for a refusal that the setup causes. */
 const CAUSES: Readonly<Record<string, string>> = {
   configuration_invalid:
-    'The log of the app names the option. Most often: cookie.secure behind a proxy, without app.set("trust proxy", 1) or with a proxy that does not pass `X-Forwarded-Proto: https`.',
-  session_missing: 'Put express-session, then passport.session(), before the router.',
+    "The app's log names the option. Most often: cookie.secure behind a proxy, without app.set('trust proxy', 1) or with a proxy that does not forward `X-Forwarded-Proto: https`.",
+  session_missing: 'Mount express-session, then passport.session(), before the router.',
   connection_unavailable: 'No connection is offered at this address: check `enabled`, the tenant and the application.',
   origin_not_allowed:
-    'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy pass `X-Forwarded-Proto: https` and the host; the log of the app names the origin that was seen.',
+    'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy forward `X-Forwarded-Proto: https` and the host. The log of the app names the origin of the request.',
   state_invalid:
-    'The cookie or the query did not come back: look at proxies, and see that all processes have the same `secrets`, `name` and connection.',
-  store_unavailable: 'The store of `limiter` or of the sessions does not answer.',
-  hook_failed: 'A function of yours failed or did not answer in time; see the log of the app.',
+    'The cookie or the query did not arrive: check the proxies, and that all processes have the same `secrets`, `name` and connection.',
+  store_unavailable: 'The store of `limiter` or of the sessions does not respond.',
+  hook_failed: 'One of your hooks failed or took too long; see the log of the app.',
 }

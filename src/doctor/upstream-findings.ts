@@ -6,19 +6,19 @@ import { BitbucketSignInError } from '../contract/errors'
 import { ExchangeDeadline } from '../time/deadline'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 
-/** The OAuth client to look at; without a secret only what needs none is looked at. */
+/** The OAuth client to check. Without a secret, only what needs none is checked. */
 export interface UpstreamClient extends ApiClient {
   readonly authorizationURL: URL
   readonly scope: string | undefined
 }
 
-/** For all questions together. */
+/** For all requests together. */
 const DEADLINE_MS = 10_000
 const CONSOLE = 'workspace settings, OAuth clients'
 
 /**
- * Asks Bitbucket about an OAuth client, without a person. The answers are read for what they surely mean and no
- * further: nothing here signs anybody in, and a token that is issued is dropped at once.
+ * Asks Bitbucket about an OAuth client, without a user. Only unambiguous answers are interpreted. No user is signed in,
+ * and a token that is issued is dropped immediately.
  */
 export async function upstreamFindings(
   transport: Transport,
@@ -43,7 +43,7 @@ export async function upstreamFindings(
       problem(
         'bitbucket',
         `${client.tokenURL.origin} did not answer this machine (${error.code}).`,
-        'Check name resolution, firewall and proxy; give `http.agent` when requests must leave through a proxy.',
+        'Check name resolution, firewall and proxy; set `http.agent` if requests must go through a proxy.',
       ),
     ]
   } finally {
@@ -67,13 +67,13 @@ function askConsent({ transport, deadline }: Exchange, client: UpstreamClient): 
   })
 }
 
-/** What the first step told. */
+/** The result of the first step. */
 interface ConsentReading {
   readonly findings: readonly DoctorFinding[]
   readonly scopes: 'accepted' | 'refused' | 'unknown'
 }
 
-/** An error page, a way back with an error, a consent page, or a sign-in page that tells nothing yet. */
+/** An error page, a redirect back with an error, a consent page, or a sign-in page that shows nothing yet. */
 function readConsent(
   { status, headers }: UpstreamAnswer,
   { callbackURL, clientID, scope }: UpstreamClient,
@@ -85,8 +85,8 @@ function readConsent(
   if (error) {
     const finding = problem(
       'callback',
-      'Bitbucket sends people straight back with an error instead of asking them.',
-      `Open the OAuth client in Bitbucket (${CONSOLE}) and see that "Authorization code" is ticked.`,
+      'Bitbucket redirects users straight back with an error instead of asking for consent.',
+      `Open the OAuth client in Bitbucket (${CONSOLE}) and make sure that "Authorization code" is ticked.`,
     )
     return { findings: [finding], scopes: 'unknown' }
   }
@@ -94,7 +94,7 @@ function readConsent(
     const finding = problem(
       'callback',
       `Bitbucket shows an error page for client ID ${clientID} and callback URL ${callbackURL}.`,
-      `Register exactly ${callbackURL} as the one callback URL of this OAuth client (${CONSOLE}): same scheme, host, port, path and slash; and check the client ID (Key).`,
+      `Register exactly ${callbackURL} as the callback URL of this OAuth client (${CONSOLE}), with the same scheme, host, port, path and slash, and check the client ID (Key).`,
     )
     return { findings: [finding], scopes: 'unknown' }
   }
@@ -103,7 +103,7 @@ function readConsent(
   }
   const finding = unknown(
     'callback',
-    `Bitbucket asks for its own sign-in first, so it did not tell whether ${callbackURL} is the registered callback URL. Compare it by eye.`,
+    `Bitbucket asks for its own sign-in first, so it does not show whether ${callbackURL} is the registered callback URL. Compare them by eye.`,
   )
   return { findings: [finding], scopes: 'unknown' }
 }
@@ -112,7 +112,7 @@ function callbackKnown(callbackURL: string): DoctorFinding {
   return ok('callback', `Bitbucket did not refuse ${callbackURL}.`)
 }
 
-/** A code that cannot exist: with right credentials it is the code that is refused, with wrong ones it is the client. */
+/** A code that cannot exist: with valid credentials the code is refused, with wrong ones the client. */
 async function askCredentials(
   exchange: Exchange,
   client: UpstreamClient,
@@ -127,7 +127,7 @@ async function askCredentials(
       problem(
         'credentials',
         `Bitbucket refuses client ID ${client.clientID} with this secret.`,
-        `Copy Key and Secret again from the OAuth client (${CONSOLE}); look for a missing character, a line break or quotes.`,
+        `Copy Key and Secret again from the OAuth client (${CONSOLE}); check for a missing character, a line break or quotes.`,
       ),
     ]
   }
@@ -140,10 +140,10 @@ async function askCredentials(
       ),
     ]
   }
-  return [unknown('credentials', `Bitbucket's token endpoint answered with status ${answer.status}; try again later.`)]
+  return [unknown('credentials', `Bitbucket's token endpoint returned status ${answer.status}; try again later.`)]
 }
 
-/** Only a private client is told its own permissions. The token is read for its scopes and dropped. */
+/** Only a private client can read its own permissions. The token is read for its scopes and dropped. */
 async function askScopes(
   exchange: Exchange,
   client: UpstreamClient,
@@ -170,10 +170,10 @@ function scopeFinding(
     )
   }
   if (granted || consent === 'accepted') return ok('scopes', `The OAuth client has ${needed.join(', ')}.`)
-  return unknown('scopes', `Whether ${needed.join(', ')} are ticked shows at the first sign-in only (scope_missing).`)
+  return unknown('scopes', `Only the first sign-in shows whether ${needed.join(', ')} are ticked (scope_missing).`)
 }
 
-/** Codes and cookies are good for minutes, and machines may differ by one. */
+/** Codes and cookies are valid for minutes, so clocks may differ by one. */
 function clockFindings(dates: readonly string[]): DoctorFinding[] {
   const [date] = dates
   if (date === undefined || Number.isNaN(Date.parse(date))) return []
@@ -183,7 +183,7 @@ function clockFindings(dates: readonly string[]): DoctorFinding[] {
     warning(
       'clock',
       `This machine's clock is ${Math.abs(seconds)} s ${seconds > 0 ? 'ahead of' : 'behind'} Bitbucket's.`,
-      'Set it by NTP. Cookies and codes that another process issued may be refused or live too long.',
+      'Set it by NTP. Cookies and codes of another process may be refused or stay valid too long.',
     ),
   ]
 }

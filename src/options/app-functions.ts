@@ -73,18 +73,18 @@ function brandOf(brand: Given['brand'], report: Report): AppPages['brand'] {
 
 const PAGE_DEADLINE_MS = 15_000
 
-/** A page is text and comes in time: anything else would fail behind the answer, where nobody catches it. */
+/** A page must be a string and arrive in time: anything else would fail after the response, as an unhandled error. */
 function checkedPages(renderPage: RenderPage): RenderPage {
   return async (name, page, context) => {
     const given = Promise.resolve(renderPage(name, page, context))
     const html: unknown = await withDeadline(given, PAGE_DEADLINE_MS, 'renderPage')
     if (typeof html === 'string') return html
     if (html === undefined || html === null) return undefined
-    throw configurationError('renderPage: it must give HTML as text, or undefined to leave the page as it is.')
+    throw configurationError('`renderPage` must return a string of HTML, or undefined for our page.')
   }
 }
 
-/** These are asked at once. A promise would pass for "never signed in", "no fields", "no texts"; one that rejects would end the process. */
+/** These are called synchronously. A promise would mean "never signed in", "no fields" or "no texts"; one that rejects would end the process. */
 export function atOnce<Asked extends unknown[], Answer>(
   name: string,
   given: (...asked: Asked) => Answer,
@@ -94,7 +94,7 @@ export function atOnce<Asked extends unknown[], Answer>(
     if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
     Promise.resolve(answer).catch(() => {})
     throw configurationError(
-      `${name}: it must answer at once and gave a promise. Have ready what it needs, for example on \`req.user\`.`,
+      `\`${name}\` must be synchronous; it returned a promise. Load its data before the router, for example into \`req.user\`.`,
     )
   }
 }

@@ -2,7 +2,7 @@ import type { AnyZodObject, ZodIssue } from 'zod/v3'
 import { configurationError } from '../contract/options'
 import { adviceOn } from './option-advice'
 
-/** One problem of one field, as a sentence that can stand below an input. */
+/** One problem of one field, as a sentence to show below an input. */
 export interface Problem {
   readonly field: string
   readonly message: string

@@ -54,7 +54,7 @@ export function noApplication() {
   )
 }
 
-/** Checks the options of `connections()` and the levels that are given as values. */
+/** Checks the options of `connections()` and the levels that are values. */
 export function parseConnectionsOptions<Options extends { readonly default?: unknown; readonly tenants?: unknown }>(
   options: Options,
 ): Options & { readonly cacheMs: number } {

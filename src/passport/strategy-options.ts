@@ -9,7 +9,7 @@ export interface BitbucketStrategyOptions
   readonly name?: string
   /** Whether `verify` gets the request first. Default `false`. */
   readonly passReqToCallback?: boolean
-  /** Do not read the person; `verify` gets no profile. A function decides for each sign-in. Default `false`. */
+  /** Skips the profile: `verify` gets none. A function decides for each sign-in. Default `false`. */
   readonly skipUserProfile?:
     | boolean
     | (() => boolean)
@@ -82,7 +82,7 @@ function endpointsOf(options: BitbucketStrategyOptions): Endpoints | undefined {
   const old = OLD_URLS.filter((name) => options[name] !== undefined)
   if (old.length === 0) return options.endpoints
   if (options.endpoints) {
-    throw configurationError(`BitbucketStrategy: give \`endpoints\` or ${old.join(', ')}, not both.`)
+    throw configurationError(`BitbucketStrategy: set \`endpoints\` or ${old.join(', ')}, not both.`)
   }
   const { authorizationURL, tokenURL, userProfileURL, userEmailsURL } = options
   const apiURL = userProfileURL === undefined ? apiOfEmails(userEmailsURL) : apiOfProfile(userProfileURL)

@@ -53,8 +53,8 @@ export async function runLeg(run: PassportActions, req: Request, options: Strate
 }
 
 /**
- * A strategy given by name was cloned by Passport; an instance was not, and Passport has just written this request's
- * actions onto it. They are copied, or two users' requests would end with each other's user.
+ * Passport clones a strategy that is passed by name, but not an instance: it writes this request's actions onto it. They
+ * are copied; otherwise two concurrent requests could end with each other's user.
  */
 export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy & PassportActions {
   if (!Object.hasOwn(strategy, 'name')) return strategy as Strategy & PassportActions
@@ -63,8 +63,8 @@ export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy 
 }
 
 /**
- * Errors thrown by the callback of `passport.authenticate` go to Express. They can come out of a promise of
- * ours or of the app's database, where it would be unhandled and end the process.
+ * Passes errors thrown by the callback of `passport.authenticate` to Express. They can occur in one of our promises or
+ * one of the app's database, where they would be unhandled and end the process.
  */
 function guardActions(run: PassportActions, req: Request): void {
   for (const name of ['success', 'fail', 'redirect', 'error'] as const) {

@@ -16,7 +16,7 @@ dt { font-weight: 600; margin-top: .75rem }
 dd { margin: 0 }
 `
 
-/** Headers of every page of the guide. Its forms only post to itself; only links lead to Bitbucket. */
+/** Headers of every page of the guide. Forms post to the guide only; only links lead to Bitbucket. */
 export const GUIDE_HEADERS = {
   'content-type': 'text/html; charset=utf-8',
   'content-security-policy': `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
@@ -41,7 +41,7 @@ export function visitPage(visit: Visit, position: number, attempts: number, key:
   )
 }
 
-/** Between the visits and the end: time must pass, or the operator does not wait. */
+/** After the visits: time must pass, unless the operator does not want to wait. */
 export function waitPage(readyAt: Date, isReady: boolean, key: string): string {
   const time = readyAt.toISOString().slice(11, 16)
   return page(
@@ -49,7 +49,7 @@ export function waitPage(readyAt: Date, isReady: boolean, key: string): string {
     `<h1>Wait, if you can</h1>
 <p>Whether a used refresh token and an old code still work can be seen at ${time} UTC. The page need not stay open; the
 command must keep running.</p>
-<p>${isReady ? button('check', 'Check now and finish', key) : '<a class="go" href="/">Look again</a>'}${button('finish', 'Finish without it', key)}</p>`,
+<p>${isReady ? button('check', 'Check now and finish', key) : '<a class="go" href="/">Check again</a>'}${button('finish', 'Finish without it', key)}</p>`,
   )
 }
 
@@ -67,11 +67,11 @@ export function endPage(answers: readonly Answer[], file: string): string {
   )
 }
 
-/** A request that belongs to no step. */
+/** A request that belongs to no current step. */
 export function strayPage(): string {
   return page(
     'Not this step',
-    '<h1>This belongs to no step that is under way</h1><p><a class="go" href="/">Back to the steps</a></p>',
+    '<h1>This does not belong to a current step</h1><p><a class="go" href="/">Back to the steps</a></p>',
   )
 }
 

@@ -12,7 +12,7 @@ export interface GuideOptions {
   readonly recording: Recording
   /** File that the last page names. */
   readonly file: string
-  /** Called once, when everything was seen. */
+  /** Called once, at the end. */
   readonly done: (recording: Recording) => Promise<void>
   readonly waitMs?: number
   readonly now?: () => number
@@ -24,12 +24,12 @@ export interface Guide {
 }
 
 /**
- * The page that leads the operator through the steps. It listens where the callback URL points to, which must be
- * loopback; buttons need a key that only its own pages know.
+ * The pages that guide the operator through the steps. They are served at the callback URL, which must be on loopback;
+ * buttons need a key that only these pages have.
  */
 export async function openGuide(options: GuideOptions): Promise<Guide> {
   const { hostname, port, protocol } = new URL(options.recording.target.callbackURL)
-  if (protocol !== 'http:') throw new TypeError('The recorder speaks http, on loopback only.')
+  if (protocol !== 'http:') throw new TypeError('The recorder supports http on loopback only.')
   const steps = new Steps(options)
   const server = http.createServer((request, response) => {
     steps.answer(request, response).catch((error: unknown) => {
@@ -65,10 +65,10 @@ class Steps {
   }
 
   async answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    // Another site that had its name point to loopback would come with that name.
+    // A request of another site whose name points to loopback would have that name.
     if (request.headers.host !== this.#callback.host) return send(response, 403, strayPage())
     const url = new URL(request.url ?? '/', this.#callback)
-    // One at a time: a double click must not take a step twice.
+    // One at a time: a double click must not run a step twice.
     const turn = this.#busy.then(() => this.#route(request, url, response))
     this.#busy = turn.catch(() => undefined)
     await turn
@@ -108,7 +108,7 @@ class Steps {
     return waitPage(new Date(readyAt), now() >= readyAt, this.#key)
   }
 
-  /** The variations that are tried lead below the callback's path, or to another case of it. */
+  /** The tried variations are below the callback's path, or in another case. */
   #isCallback({ pathname }: URL): boolean {
     return pathname.toLowerCase().startsWith(this.#callback.pathname.toLowerCase())
   }

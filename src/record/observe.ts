@@ -1,6 +1,6 @@
 import { errorCode, headerWord, plainText, type Shape, scopeWords, shapeOf } from './redact'
 
-/** What may be written down of an HTTP answer. */
+/** The part of an HTTP response that may be recorded. */
 export interface SeenAnswer {
   /** `null` = no answer. */
   readonly status: number | null
@@ -17,7 +17,7 @@ export interface SeenAnswer {
   readonly description: string | null
 }
 
-/** What may be written down of a callback. */
+/** The part of a callback that may be recorded. */
 export interface SeenCallback {
   /** Length of each known parameter. */
   readonly parameters: Readonly<Record<string, number>>
@@ -32,7 +32,7 @@ export interface Reply {
   readonly json: Readonly<Record<string, unknown>>
 }
 
-/** Where the OAuth server is, and the client to try it with. */
+/** The OAuth server, and the client to try it with. */
 export interface Target {
   readonly authorizationURL: string
   readonly tokenURL: string
@@ -44,7 +44,7 @@ export interface Target {
 
 const TIMEOUT_MS = 20_000
 
-/** How the client proves itself to the token endpoint. */
+/** How the client authenticates at the token endpoint. */
 export type Credentials = 'basic' | 'body' | 'wrong-secret'
 
 /** A request to the token endpoint: the one place where the recorder attaches the secret. */

@@ -17,21 +17,21 @@ const OPEN: Finding = ['Not tried.', false]
 
 const QUESTIONS: readonly (readonly [string, (seen: Observations) => Finding])[] = [
   ['How does a denial come back, and is it remembered?', denial],
-  ['What do used and expired codes get, and how long does a code last?', codes],
+  ['What is the answer to used and expired codes, and how long does a code last?', codes],
   ['Is PKCE verified once it is sent?', pkce],
   ['Is redirect_uri compared exactly: path, slash, query, case?', redirects],
   ['Do client credentials in the body work?', bodyCredentials],
-  ['Does the scope account alone open the email addresses?', accountAlone],
-  ['Which fields does the token answer have?', tokenFields],
+  ['Does the scope account alone allow reading the email addresses?', accountAlone],
+  ['Which fields does the token response have?', tokenFields],
   ['Does a used refresh token still work, and does its reuse revoke its family?', refreshing],
   ['What does a rate limit look like?', rateLimit],
   ['Can an unconfirmed address be primary?', primaryAddress],
   ['Which X-Credential-Type and WWW-Authenticate does the API send?', headers],
-  ['Which forms of an access token are still accepted?', tokenForms],
+  ['In which forms is an access token still accepted?', tokenForms],
   ['Is there an endpoint that revokes a token?', revocation],
 ]
 
-/** The questions in order, each with what was seen. */
+/** The questions in order, each with the answer. */
 export function answersOf(seen: Observations): Answer[] {
   return QUESTIONS.map(([question, find], index) => {
     const [answer, settled] = find(seen)
@@ -213,7 +213,7 @@ function familyOf({ replies }: Observations): 'revoked' | 'kept' | 'not tried' {
   const { oldRefreshToken: old, siblingRefreshToken: sibling, otherRefreshToken: other } = replies
   if (!old || isOk(old) || !sibling) return 'not tried'
   if (isOk(sibling)) return 'kept'
-  // If tokens of another consent are refused too, the client is locked out, which says nothing of the family.
+  // If tokens of another consent are refused too, the client is locked out, which says nothing about the family.
   return isOk(other) ? 'revoked' : 'not tried'
 }
 
@@ -237,7 +237,7 @@ function isOk(answer: SeenAnswer | undefined): boolean {
   return answer?.status === 200
 }
 
-/** A refusal that the fake can repeat; `undefined` if it was none in OAuth's form. */
+/** A refusal that the fake can repeat; `undefined` if it is not in OAuth's form. */
 function refusalOf(answer: SeenAnswer | undefined): FakeRefusal | undefined {
   if (!answer || answer.status === null || isOk(answer) || answer.error === null) return undefined
   return { status: answer.status, error: answer.error, description: answer.description }

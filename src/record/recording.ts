@@ -9,12 +9,12 @@ import {
   type Target,
 } from './observe'
 
-/** One way to Bitbucket and back, and what the operator does there. */
+/** One visit to Bitbucket, and what the operator does there. */
 export interface Visit {
   readonly id: VisitId
   readonly title: string
   readonly instruction: string
-  /** Changes to the authorization request; `null` takes a parameter away. */
+  /** Changes to the authorization request; `null` removes a parameter. */
   readonly change?: (callbackURL: string) => Readonly<Record<string, string | null>>
 }
 
@@ -32,7 +32,7 @@ export type VisitId =
   | 'redirect-query'
   | 'redirect-case'
 
-const ALLOW = 'Press Allow if Bitbucket asks; it may send you straight back.'
+const ALLOW = 'Press Allow if Bitbucket asks; it may redirect you straight back.'
 const LOOK = 'If Bitbucket shows an error page, come back here and say so below. If it asks, press Allow.'
 
 /** In this order: a denial can only be seen before the client was allowed. */
@@ -101,7 +101,7 @@ export type ReplyId =
   | 'revoke'
   | 'userAfterRevoke'
 
-/** Everything that was seen, and nothing that is secret: it is written to the record as it stands. */
+/** Everything observed, without secrets: it is written to the record unchanged. */
 export interface Observations {
   readonly visits: Partial<Record<VisitId, readonly Arrival[]>>
   readonly replies: Partial<Record<ReplyId, SeenAnswer>>
@@ -123,7 +123,7 @@ interface Addresses {
   readonly unconfirmedPrimary: number
 }
 
-/** What must not be written: kept in memory while the recorder runs. */
+/** Secrets, kept in memory while the recorder runs and never written. */
 interface Held {
   token?: string
   firstRefresh?: string
@@ -134,7 +134,7 @@ interface Held {
   lockedAt?: number
 }
 
-/** A visit that is under way. */
+/** A visit in progress. */
 interface Started {
   readonly visit: Visit
   readonly state: string
@@ -164,7 +164,7 @@ export class Recording {
     return this.#seen
   }
 
-  /** The visit that comes next; `undefined` when all are over. */
+  /** The next visit; `undefined` after the last. */
   get visit(): Visit | undefined {
     return VISITS[this.#next]
   }
@@ -201,7 +201,7 @@ export class Recording {
     return url.href
   }
 
-  /** Takes a callback; `false` if it belongs to no visit that is under way. */
+  /** Handles a callback; `false` if it does not belong to the visit in progress. */
   async arrive(query: URLSearchParams): Promise<boolean> {
     const started = this.#started
     if (!started) return false
@@ -212,7 +212,7 @@ export class Recording {
     this.#note(started.visit.id, seen)
     const code = query.get('code')
     if (code !== null) await this.#useCode(started, code)
-    // Without a consent nothing that follows can be seen: it is asked for until it is given, or skipped.
+    // Nothing can be tried without consent: this visit repeats until the operator allows or skips it.
     if (started.visit.id !== 'consent' || code !== null) this.#next += 1
     return true
   }
@@ -227,8 +227,8 @@ export class Recording {
   }
 
   /**
-   * What needs time: the held code, the old refresh token, and its family. `false` = a dead token made the server refuse
-   * every token of the client, so the family has to be tried again later.
+   * Tries what needs time: the held code, the old refresh token, and its family. `false` = a dead token made the server
+   * refuse every token of the client, so the family has to be tried again later.
    */
   async afterWaiting(): Promise<boolean> {
     const { lockedAt, firstRefresh, code, rotatedAt } = this.#held
@@ -256,7 +256,7 @@ export class Recording {
     return sibling.seen.status !== 200 && other.seen.status !== 200
   }
 
-  /** The last requests, which may end the tokens or lock the client out. */
+  /** The last requests, which may revoke the tokens or lock the client out. */
   async finish(): Promise<void> {
     await this.#tryUnknownRefreshToken()
     const form = { grant_type: 'authorization_code', code: 'none', redirect_uri: this.target.callbackURL }
@@ -325,7 +325,7 @@ export class Recording {
     this.#seen = { ...this.#seen, ...(Array.isArray(emails.json.values) && { addresses: flagsOf(emails.json.values) }) }
     this.#keep('lowerCaseBearer', await getResource(this.target, '/user', token, 'bearer'))
     this.#keep('badToken', await getResource(this.target, '/user', 'not-a-token'))
-    // A token of a stand-in must not reach Bitbucket.
+    // A token of another server must not reach Bitbucket.
     if (new URL(this.target.apiURL).origin === 'https://api.bitbucket.org') {
       this.#keep('formerApiHost', await getResource({ ...this.target, apiURL: FORMER_API }, '/user', token))
     }

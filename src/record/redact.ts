@@ -1,12 +1,12 @@
 /**
- * What may be written down of an answer: shapes, lengths, statuses, header names and the words of the protocol. Nothing is
- * blacked out afterwards; whatever is not on one of these lists is never copied.
+ * The part of a response that may be recorded: shapes, lengths, statuses, header names and the words of the protocol.
+ * Nothing is redacted afterwards: anything that is not on one of these lists is never copied.
  */
 
 /** The shape of a JSON value: `string(43)`, `number`, `array(2) of …`, or an object by key. */
 export type Shape = string | { readonly [key: string]: Shape }
 
-/** Keys that documents of Bitbucket or of OAuth name. Another key is counted and not written: it could be a name. */
+/** Keys documented by Bitbucket or OAuth. Other keys are counted but not written: they could be names. */
 const KNOWN_KEYS: ReadonlySet<string> = new Set(
   `access_token account_id account_status announcement_url api_requested_status avatar created_on data detail display_name
   email error error_description error_uri expires_in fields granted has_2fa_enabled hooks href html id id_token is_confirmed
@@ -50,7 +50,7 @@ export function errorCode(value: unknown): string | null {
   return typeof value === 'string' && ERROR_CODE.test(value) ? value : null
 }
 
-/** Words that descriptions of OAuth errors are made of. Others become `…`: a description could quote a name or a token. */
+/** Words of OAuth error descriptions. Others become `…`, because a description could quote a name or a token. */
 const TEXT_WORDS: ReadonlySet<string> = new Set(
   `a access account already an and app application are as at authenticated authentication authorization authorize
   authorized bad be been beyond body by call callback can cannot challenge client client_id client_secret code

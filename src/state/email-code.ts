@@ -13,7 +13,7 @@ export const CODE_LIFETIME_MS: number = 10 * 60 * 1000
 
 /** Everything a code is bound to. A change of any field invalidates the code. */
 export interface CodeBinding {
-  /** Of the pending sign-in, and so of the browser. */
+  /** Handle of the pending sign-in, and so of the browser. */
   readonly handle: string
   /** The number of the email; a newer email invalidates older codes. */
   readonly generation: number

@@ -2,16 +2,16 @@ import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
 import { open, seal } from './sealed-cookie'
 
-/** What the central callback passes to the origin where the sign-in started. */
+/** The data that the central callback passes to the origin where the sign-in started. */
 export interface HandOver {
   /** The first part of `state`, which finds the transaction. */
   readonly state: string
   /** The only origin that may use it. */
   readonly origin: string
   /**
-   * The server whose answers the central callback takes. Not the issuer: a tenant's own client has another one of the
-   * same server, and comes back through the central callback as well. Bitbucket names no issuer in its answer, so a server that was asked in
-   * its place could send the browser on to Bitbucket and have the code that comes back traded at its own token endpoint.
+   * The server whose answers the central callback accepts. Not the issuer: a tenant's own client has another issuer at the
+   * same server, and returns through the central callback as well. Bitbucket sends no issuer, so another server could
+   * redirect the browser to Bitbucket, and the code that comes back would be sent to that server's token endpoint.
    */
   readonly server: string
   readonly code: string | null

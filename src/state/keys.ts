@@ -23,8 +23,8 @@ export interface Key {
 export type KeyRing = readonly [Key, ...Key[]]
 
 /**
- * Incremented when what was sealed before must no longer open. 2: version 0.1 knew no tenants in issuers, so what it
- * sealed for a tenant's own client would open the accounts of everybody.
+ * Incremented when values sealed by an earlier version must not be opened. 2: version 0.1 had no tenants in issuers, so
+ * values that it sealed for a tenant's own client would open any user's account.
  */
 const FORMAT = 2
 

@@ -12,7 +12,7 @@ const DAY = 24 * HOUR
 const COUNTERS = {
   /** A transaction's handle was used. */
   taken: { points: 1, duration: 16 * MINUTE },
-  /** A pending sign-in was completed or given up. */
+  /** A pending sign-in was completed or abandoned. */
   done: { points: 1, duration: 66 * MINUTE },
   /** Tries of one code. */
   tries: { points: 5, duration: 66 * MINUTE },
@@ -29,7 +29,7 @@ const COUNTERS = {
   turnedAway: { points: 1, duration: 50 * MINUTE },
   /** The number of such periods in which it was refused. */
   timesTurnedAway: { points: 1_000_000, duration: DAY },
-  /** Mails to an address beyond its limits, for identities that came back, and how many of them one identity gets. */
+  /** Emails to an address beyond its limits, for identities that came back, and how many of them one identity gets. */
   reservedMailsPerHour: { points: 2, duration: HOUR },
   reservedMailsOfPair: { points: 1, duration: DAY },
 } as const
@@ -70,7 +70,7 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
   const inTime = <T>(answer: Promise<T>) =>
     factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
 
-  /** The count that the store answers, `null` = over the points. Anything else is a failure of the store. */
+  /** The count from the store, `null` = over the points. Anything else is a failure of the store. */
   async function ask(call: () => ReturnType<Limiter['get']>): Promise<{ count: number | null; waitMs: unknown }> {
     let answer: Awaited<ReturnType<Limiter['get']>>
     try {
@@ -118,7 +118,7 @@ function unavailable(cause: Error): BitbucketSignInError {
   return new BitbucketSignInError('store_unavailable', 'The store of the limits failed; see `cause`.', { cause })
 }
 
-/** Without a count there is no limit, so a missing count must not pass for "within the points". */
+/** Without a count there is no limit, so a missing count must not count as "within the points". */
 function uncounted(): BitbucketSignInError {
   return unavailable(new TypeError('The limiter must resolve with its count, `{ consumedPoints: number }`.'))
 }

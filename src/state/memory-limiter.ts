@@ -3,14 +3,14 @@ import { configurationError } from '../contract/options'
 import { now } from '../time/clock'
 
 /**
- * In one process memory counts well; in several, each would count by itself, and a handle could be used once in each.
+ * Memory is enough for one process. With several, each would count alone, and a handle could be used once in each.
  * Cluster workers and PM2 are recognised; other ways of starting several cannot be seen from here.
  */
 export function chooseLimiter(limiter: LimiterFactory | 'memory' | undefined): LimiterFactory {
   if (typeof limiter === 'function') return limiter
   if (limiter === undefined && (isClusterWorker() || process.env.pm_id !== undefined)) {
     throw configurationError(
-      "bitbucketSignIn: this is one of several processes (cluster or PM2), and `limiter` is not given. Give one on PostgreSQL or Redis, or `limiter: 'memory'` if only one process serves this site.",
+      "bitbucketSignIn: `limiter` is missing, and this is one of several processes (cluster or PM2). Set it to PostgreSQL or Redis, or to 'memory' if only one process serves this site.",
     )
   }
   return memoryLimiter

@@ -16,7 +16,7 @@ import type { Grant, World } from './world'
 interface ApiCall {
   readonly request: FakeRequest
   readonly world: World
-  /** What the token allows, already found good for this endpoint. */
+  /** The grant of the token, already accepted for this endpoint. */
   readonly grant: Grant
   /** The part of the path that the endpoint's pattern caught, decoded. */
   readonly part: string
@@ -251,7 +251,7 @@ function paginate({ request, world }: ApiCall, values: readonly object[], defaul
   })
 }
 
-/** Bitbucket gives 10 to 100 a page, whatever was asked. */
+/** Bitbucket returns 10 to 100 per page, regardless of the request. */
 function askedPagelen(query: URLSearchParams): number | undefined {
   const asked = Number.parseInt(query.get('pagelen') ?? '', 10)
   return Number.isNaN(asked) ? undefined : Math.min(100, Math.max(10, asked))

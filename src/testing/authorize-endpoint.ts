@@ -84,8 +84,8 @@ function readAuthorizeURL(authorizeURL: string | URL, world: World): URL {
   const url = URL.canParse(given) ? new URL(given) : undefined
   if (url && url.origin + url.pathname === expected) return url
   throw new TypeError(
-    `signIn() takes the URL to which the app redirects, ${expected}?…, but got "${given}". ` +
-      "Pass the Location header of the app's answer, and give the connection this fake's endpoints.",
+    `signIn() expects the URL to which the app redirects, ${expected}?…, but got "${given}". ` +
+      "Pass the Location header of the app's response, and set the connection's `endpoints` to those of this fake.",
   )
 }
 
@@ -232,7 +232,7 @@ function unknownClient(query: URLSearchParams, world: World): AuthorizeCheck {
 function noCallback(client: FakeClient, why?: string): AuthorizeCheck {
   const reason =
     client.callbackURL === '*'
-      ? `Client "${client.clientID}" takes any callback on loopback, so the request must name one in redirect_uri.`
+      ? `Client "${client.clientID}" accepts any callback on loopback, so the request must have one in redirect_uri.`
       : `No callback URL is registered for client "${client.clientID}".`
   return { outcome: 'refuse', title: 'Invalid redirect_uri', reason: why ?? reason }
 }
@@ -240,7 +240,7 @@ function noCallback(client: FakeClient, why?: string): AuthorizeCheck {
 function wrongCallback(client: FakeClient, redirectUri: string): AuthorizeCheck {
   const registered =
     client.callbackURL === '*'
-      ? 'only callbacks on loopback: give the fake a client with your callbackURL'
+      ? 'only callbacks on loopback: start the fake with a client that has your callbackURL'
       : (client.callbackURL ?? 'none')
   return {
     outcome: 'refuse',

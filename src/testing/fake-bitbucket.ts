@@ -27,11 +27,11 @@ export interface FakeBitbucketOptions {
    * new OAuth clients behave like clients of Atlassian's platform. `legacy`: what consumers got before May 2026.
    */
   readonly profile?: FakeProfile
-  /** File that `passport-bitbucket-signin record` wrote: the fake then answers as the recorded server did. */
+  /** File written by `passport-bitbucket-signin record`: the fake behaves as the recorded server did. */
   readonly record?: string
   /** Switches on top of profile and record; see each. */
   readonly behaviour?: FakeBehaviour
-  /** The clock that codes and tokens live by, in milliseconds since the epoch. Default `Date.now`. */
+  /** The clock for the lifetime of codes and tokens, in milliseconds since the epoch. Default `Date.now`. */
   readonly now?: () => number
 }
 
@@ -44,7 +44,7 @@ export interface FakeEndpoints {
 
 /** A code without a consent, for tests that play an attacker. */
 export interface IssueCodeOptions {
-  /** Key of the person the code stands for. */
+  /** Key of the person that the code is for. */
   readonly person: string
   /** Client ID. Default: the first registered client. */
   readonly client?: string
@@ -115,8 +115,8 @@ export interface FakeBitbucket {
   setBehaviour(changes: FakeBehaviour): void
 
   /**
-   * Back to how it was started, on the same port: people, clients and switches as given, no scripts, requests, codes,
-   * tokens or remembered consents. For an `afterEach`.
+   * Restores the initial state, on the same port: the people, clients and switches it was started with, and no scripts,
+   * requests, codes, tokens or remembered consents. For an `afterEach`.
    */
   reset(): void
   /** Stops immediately and ends open requests. */
@@ -126,8 +126,14 @@ export interface FakeBitbucket {
 const OPTION_KEYS = ['people', 'clients', 'port', 'host', 'tls', 'latencyMs', 'profile', 'record', 'behaviour', 'now']
 
 /**
- * Starts a stand-in for Bitbucket Cloud on loopback: the consent page, the token endpoint and the API that a sign-in
- * calls, for tests and for development without an account.
+ * Starts a fake Bitbucket Cloud on loopback, for tests and for development without an account: the consent page, the token
+ * endpoint and the API calls of a sign-in. Anyone who reaches it can sign in as any user.
+ *
+ * @example
+ * const fake = await startFakeBitbucket()
+ * const connection = { ...fake.clients[0], callbackURL, endpoints: fake.endpoints }
+ * // … start a sign-in in the app, and act as the user:
+ * const callback = await fake.signIn(response.headers.location, { person: 'alice' })
  */
 export async function startFakeBitbucket(options: FakeBitbucketOptions = {}): Promise<FakeBitbucket> {
   refuseUnknownKeys('startFakeBitbucket()', options, OPTION_KEYS)

@@ -75,7 +75,7 @@ export function consentPage(
     `Allow ${client.name}?`,
     `<h1>Allow <q>${escapeHtml(client.name)}</q> to use your Bitbucket account?</h1>
 <p>It asks for: ${scopes.map((scope) => `<code>${escapeHtml(scope)}</code>`).join(', ')}.
-<span class="note">You will be sent to ${escapeHtml(new URL(callback).origin)}.</span></p>
+<span class="note">You will be redirected to ${escapeHtml(new URL(callback).origin)}.</span></p>
 <form method="post">
 <fieldset><legend>Sign in as</legend>
 ${people.map((person) => personChoice(person, person === chosen)).join('\n') || '<p>There is no one to choose.</p>'}

@@ -100,7 +100,7 @@ function readRequest(message: http.IncomingMessage, url: URL, body: string): Fak
 const MAX_BODY = 256 * 1024
 
 /**
- * The body as text, `undefined` when it is longer than anything a sign-in sends. It is read to its end all the same:
+ * The body as text, `undefined` if it is longer than anything a sign-in sends. It is read to its end anyway:
  * a server that hangs up in the middle never gets its refusal across.
  */
 async function readBody(message: http.IncomingMessage): Promise<string | undefined> {

@@ -38,14 +38,14 @@ export type FakeProblem =
 export type FakeDelivery = 'stall' | 'stall-in-body' | 'truncate' | 'reset' | 'reset-in-body' | 'byte-by-byte'
 
 /**
- * A scripted answer: what is said, and how it travels. At most one of `json`, `text`, `html`, `bytes`, `redirect`,
+ * A scripted response: its content and its delivery. At most one of `json`, `text`, `html`, `bytes`, `redirect`,
  * `problem`, `hugeBytes` and `edit`. With one of them except `edit`, or with a `status`, the endpoint itself does not
- * run, so a code stays unspent; without, it runs and its own answer is delivered, late or broken.
+ * run, so a code is not consumed; without, it runs and its own response is delivered, late or broken.
  */
 export interface FakeFault {
-  /** HTTP status. Default: 302 with `redirect`, else 200. */
+  /** HTTP status. Default: 302 with `redirect`, otherwise 200. */
   readonly status?: number
-  /** Headers on top of the answer's own. */
+  /** Headers in addition to those of the response. */
   readonly headers?: Readonly<Record<string, string>>
   /** Body, sent as JSON. */
   readonly json?: unknown
@@ -53,7 +53,7 @@ export interface FakeFault {
   readonly text?: string
   /** Body, sent as HTML. */
   readonly html?: string
-  /** Body, sent as JSON whatever it holds. */
+  /** Body, sent as JSON whatever it contains. */
   readonly bytes?: Uint8Array
   /** Redirects to this URL. */
   readonly redirect?: string

@@ -6,7 +6,7 @@ export interface FakeEmail {
   readonly address: string
   /** Whether it is the account's main address. Default `false`; none or two primaries are allowed, as they occur. */
   readonly primary?: boolean
-  /** Whether the person proved to control it. Default `true`. */
+  /** Whether the address is confirmed. Default `true`. */
   readonly confirmed?: boolean
 }
 
@@ -16,7 +16,7 @@ export interface FakeMembership {
   readonly slug: string
   /** Default `member`. */
   readonly permission?: 'owner' | 'create-project' | 'member'
-  /** With braces, lower case. Default: derived from the slug, so it is the same for everybody and after a restart. */
+  /** With braces, lower case. Default: derived from the slug, so it is the same for all members and after a restart. */
   readonly uuid?: string
 }
 
@@ -48,7 +48,7 @@ export interface FakePersonOptions {
 export interface FakePerson extends Required<Omit<FakePersonOptions, 'avatarUrl' | 'emails' | 'workspaces'>> {
   readonly emails: readonly Required<FakeEmail>[]
   readonly workspaces: readonly Required<FakeMembership>[]
-  /** As given; `undefined` = the fake's own drawing. */
+  /** As set; `undefined` = a picture drawn by the fake. */
   readonly avatarUrl: string | null | undefined
 }
 
@@ -58,14 +58,14 @@ const EMAILS_BEFORE_THE_PRIMARY = Array.from({ length: 11 }, (_, index) => ({
 }))
 
 /**
- * The people who are there unless `people` says otherwise. Between them they cover what a sign-in must cope with:
+ * The default people. Together they cover what a sign-in must handle:
  *
  * - `alice`: one address, primary and confirmed; owns the workspace `acme`
  * - `bob`: one address, primary, **not** confirmed; member of `acme`
- * - `carol`: several addresses, a name beyond ASCII
- * - `dave`: no address at all
+ * - `carol`: several addresses, a name with non-ASCII letters
+ * - `dave`: no address
  * - `erin`: twelve addresses, the primary one on the second page
- * - `frank`: an unconfirmed primary beside a confirmed second address
+ * - `frank`: an unconfirmed primary address and a confirmed second one
  * - `grace`: no username and no picture
  */
 export const FAKE_PEOPLE: readonly FakePersonOptions[] = Object.freeze([

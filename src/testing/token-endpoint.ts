@@ -7,7 +7,7 @@ import type { FakeClient, Grant, PendingCode, World } from './world'
 export function answerToken(request: FakeRequest, world: World): Answer {
   const grantType = request.form.get('grant_type') ?? 'None'
   const grant = GRANTS.get(grantType)
-  // Bitbucket looks at the grant type first: a JSON body is told this even when its credentials are right.
+  // Bitbucket checks the grant type first: a JSON body gets this even with valid credentials.
   if (!grant) return oauthError(invalid(400, 'invalid_grant', `Unsupported grant type: ${grantType}`))
   const client = authenticateClient(request, world)
   return 'status' in client ? client : grant(request.form, client, world)

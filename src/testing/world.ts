@@ -141,7 +141,7 @@ function keyOf(person: string, clientID: string): string {
   return `${person} ${clientID}`
 }
 
-/** What a token stands for: a person by key, or the client itself (client_credentials). */
+/** The subject of a token: a person by key, or the client itself (client_credentials). */
 export type Subject = { readonly person: string } | { readonly appUser: string }
 
 /** A code that waits for its exchange. */

@@ -2,7 +2,7 @@ const startedAt = Date.now() - performance.now()
 
 /**
  * Milliseconds since 1970, never behind what a monotonic clock says: setting the system clock back does not make an
- * expired code or cookie live again.
+ * expired code or cookie valid again.
  */
 export function now(): number {
   return Math.max(Date.now(), Math.floor(startedAt + performance.now()))
@@ -11,7 +11,7 @@ export function now(): number {
 /** How far two machines' clocks may differ. */
 export const CLOCK_SKEW_MS = 60_000
 
-/** Whether something issued then is still good: not older than its lifetime, and not from the future. */
+/** Whether something issued then is still valid: not older than its lifetime, and not from the future. */
 export function isAlive(issuedAt: number, lifetimeMs: number): boolean {
   const age = now() - issuedAt
   return age <= lifetimeMs && age >= -CLOCK_SKEW_MS

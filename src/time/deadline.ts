@@ -28,7 +28,7 @@ export type Cancel = (reason: BitbucketSignInError) => void
  * away. Does what an `AbortSignal` does at a tenth of the work: each sign-in makes one, and three requests listen to it.
  */
 export class ExchangeDeadline {
-  /** What ends each running request, and what is called when its response is complete without it. */
+  /** For each running request, the function that ends it and the one to call when the response completes without it. */
   readonly #cancels = new Map<Cancel, (() => void) | undefined>()
   readonly #timer: NodeJS.Timeout
   readonly #res: Response | undefined

@@ -175,7 +175,7 @@ describe('refreshTokens', () => {
   test('a resolver function of the own needs to be told the connection', async () => {
     app = await startTestApp({ resolver: (defaults) => () => defaults })
     const { refreshToken } = await storedTokens()
-    await expect(app.bitbucket.refreshTokens({ refreshToken })).rejects.toThrow('give the `connection`')
+    await expect(app.bitbucket.refreshTokens({ refreshToken })).rejects.toThrow('`connection` is missing')
     const connection = {
       clientID: 'fake-client-id',
       clientSecret: 'fake-client-secret',

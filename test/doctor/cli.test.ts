@@ -100,7 +100,7 @@ describe('doctor on the command line', () => {
       ...['--url', await start(), '--callback-url', registered, '--client-id', 'other', '--bitbucket', fake.url],
     )
     expect(code).toBe(1)
-    expect(output).toContain(`registered is ${registered}`)
+    expect(output).toContain(`${registered} is registered`)
     expect(output).toContain('The site sends the client ID fake-client-id, not other.')
   })
 
@@ -134,13 +134,13 @@ describe('doctor on the command line', () => {
       },
     })
     const { report } = await run('--url', url, '--bitbucket', fake.url, '--json')
-    expect(problems(report()).join()).toContain('flow-cookie: Look for a proxy or a CDN')
+    expect(problems(report()).join()).toContain('flow-cookie: Check for a proxy or a CDN')
   })
 
   it('finds that the path is another one, that a guard redirects, that nobody is there', async () => {
     const url = await start()
     const elsewhere = await run('--url', url, '--path', '/login/bitbucket', '--json')
-    expect(problems(elsewhere.report()).join()).toContain('mount: Give the path of the router with --path')
+    expect(problems(elsewhere.report()).join()).toContain('mount: Pass the path of the router with --path')
     const guarded = await serve((_req, res) => res.writeHead(302, { location: '/login?x=1' }).end())
     expect((await run('--url', guarded)).output).toContain('redirects to /login, not to Bitbucket')
     expect((await run('--url', 'http://127.0.0.1:9')).output).toContain('http://127.0.0.1:9 did not answer')

@@ -31,7 +31,7 @@ describe('installationFindings', () => {
     install('passport-bitbucket-oauth20', '1.1.0')
     expect(verdictOf('passport-version')).toMatchObject({
       verdict: 'problem',
-      fix: 'npm install passport@0.7 (0.6 is the least).',
+      fix: 'npm install passport@0.7 (0.6 is the minimum).',
     })
     expect(verdictOf('express-version')).toMatchObject({ verdict: 'problem' })
     expect(verdictOf('old-packages')).toMatchObject({

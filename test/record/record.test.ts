@@ -348,7 +348,7 @@ describe('the command', () => {
       ['Client ID (Key): ', false],
       ['Secret (is not shown): ', true],
     ])
-    expect([code, errors]).toEqual([1, 'Nothing was recorded: the last step was not reached.\n'])
+    expect([code, errors]).toEqual([1, 'Nothing was recorded, because the last step was not reached.\n'])
   })
 
   test('takes the client from the environment, and no secret from its arguments', async () => {

@@ -73,7 +73,7 @@ describe('redirect_uri', () => {
 
   it.each([
     ['none is registered', null, 'No callback URL is registered'],
-    ['the client takes any on loopback', '*', 'the request must name one'],
+    ['the client takes any on loopback', '*', 'the request must have one'],
   ])('that is missing everywhere ends in a 400 page: %s', async (_what, callbackURL, text) => {
     fake.addClient({ ...FAKE_CLIENT, callbackURL })
     const page = await send(authorizeURL(fake, { redirect_uri: undefined }))

@@ -65,7 +65,7 @@ describe('check-hooks', () => {
 
   test.each([
     [['nothing-here.mjs', '--test-database'], 'There is no file nothing-here.mjs.'],
-    [['--test-database'], 'takes one module'],
+    [['--test-database'], 'expects one module'],
     [[MODULE, '--test-database', '--jsom'], "Unknown option '--jsom'"],
     [[join(__dirname, 'client.ts'), '--test-database'], 'the default export must have'],
   ])('refuses %j', async (args, message) => {

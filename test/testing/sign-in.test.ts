@@ -54,12 +54,12 @@ describe('signIn()', () => {
     )
     await expect(
       fake.signIn(authorizeURL(fake, { redirect_uri: 'https://app.example.com/cb' }), { person: 'alice' }),
-    ).rejects.toThrow('give the fake a client with your callbackURL')
+    ).rejects.toThrow('start the fake with a client that has your callbackURL')
   })
 
   it('rejects a URL that is not its own authorize URL, and says what to pass', async () => {
     for (const wrong of ['https://bitbucket.org/site/oauth2/authorize?x=1', '/login', `${fake.url}/other`]) {
-      await expect(fake.signIn(wrong, { person: 'alice' })).rejects.toThrow("the connection this fake's endpoints")
+      await expect(fake.signIn(wrong, { person: 'alice' })).rejects.toThrow("the connection's `endpoints` to those of this fake")
     }
     await expect(fake.signIn(undefined as never, { person: 'alice' })).rejects.toThrow('Location header')
   })
