@@ -16,6 +16,7 @@ import { proveSignIn } from './lib/sign-in.mjs'
 import { startApp, startProvider } from './lib/surroundings.mjs'
 import { measureGrowth } from './measures/growth.mjs'
 import { measureImports } from './measures/imports.mjs'
+import { measureLoad } from './measures/load.mjs'
 import { measureOutage } from './measures/outage.mjs'
 import { measurePackages } from './measures/packages.mjs'
 import { measureRoundTrips } from './measures/round-trips.mjs'
@@ -33,6 +34,7 @@ const PLAN = args.quick
       roundTrips: { rounds: 1, warmUp: 3 },
       imports: { rounds: 1 },
       outage: { callbacks: 8, hangsMs: 500, afterMs: 500 },
+      load: { processes: 2, warmUp: 50, rounds: 1, ms: 1000, concurrencies: [32, 256] },
       slowProvider: { answersMs: 300, concurrency: 8, ms: 1000 },
       growth: { rounds: 2, ms: 150 },
       schemes: ['https'],
@@ -44,6 +46,7 @@ const PLAN = args.quick
       roundTrips: { rounds: 6, warmUp: 30 },
       imports: { rounds: 9 },
       outage: { callbacks: 60, hangsMs: 12_000, afterMs: 20_000 },
+      load: { processes: 4, warmUp: 1500, rounds: 5, ms: 8000, concurrencies: [32, 256] },
       slowProvider: { answersMs: 3000, concurrency: 32, ms: 40_000 },
       growth: { rounds: 7, ms: 500 },
       schemes: ['http', 'https'],
@@ -51,6 +54,9 @@ const PLAN = args.quick
 
 /** An outage takes half a minute each. */
 const OUTAGE = ['baseline', 'ours', 'passport-bitbucket-oauth20']
+
+/** Each of these is a site of several processes. */
+const LOAD = ['baseline', 'ours']
 
 /** The baseline is always in: without it there is no ratio. */
 const chosen = args.contenders?.split(',')
@@ -108,6 +114,26 @@ const SECTIONS = {
     for (const app of apps) found[app.contender.id] = await measureOutage(app, provider, PLAN.outage)
     await stopApps(apps)
     return found
+  },
+  async load() {
+    const database = await startPostgres(folder)
+    if ('unavailable' in database) return database
+    try {
+      const sites = []
+      for (const contender of contenders.filter(({ id }) => LOAD.includes(id))) {
+        const apps = []
+        for (let instance = 0; instance < PLAN.load.processes; instance++) {
+          const where = { databaseUrl: database.url, instance, options: { sharedCounters: true } }
+          apps.push(await startApp(contender, provider, where))
+        }
+        sites.push({ contender, apps })
+      }
+      const samples = await measureLoad(sites, provider, PLAN.load)
+      for (const { apps } of sites) await stopApps(apps)
+      return { samples }
+    } finally {
+      await database.stop()
+    }
   },
   async slowProvider() {
     const database = await startPostgres(folder)

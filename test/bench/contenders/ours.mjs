@@ -2,13 +2,17 @@ import { CLIENT, createBaseApp, SECRET } from './base-app.mjs'
 
 /**
  * This package. With `startAhead` the start is mounted ahead of express-session; with `tenants` there are so many
- * connections, told apart by host name.
+ * connections, told apart by host name; with `sharedCounters` used callbacks are counted in PostgreSQL, as a site of
+ * several processes needs it.
  *
  * @param {typeof import('../../../dist/index.mjs')} ourModule
- * @param {import('./base-app.mjs').Surroundings & { startAhead?: boolean, tenants?: number }} surroundings
+ * @param {import('./base-app.mjs').Surroundings & { startAhead?: boolean, tenants?: number, sharedCounters?: boolean }} surroundings
  */
-export function createApp({ bitbucketSignIn, connections }, { startAhead = false, tenants, ...surroundings }) {
-  const { provider, origin } = surroundings
+export function createApp(
+  { bitbucketSignIn, connections },
+  { startAhead = false, tenants, sharedCounters = false, ...surroundings },
+) {
+  const { provider, origin, store } = surroundings
   const connection = {
     ...CLIENT,
     callbackURL: `${origin}/auth/bitbucket/callback`,
@@ -23,7 +27,7 @@ export function createApp({ bitbucketSignIn, connections }, { startAhead = false
       connection: tenants === undefined ? connection : connections(tenantOptions(connection, tenants)),
       accounts: accountHooks(users),
       sendEmailCode: () => {},
-      limiter: 'memory',
+      limiter: sharedCounters ? postgresLimiter(store.pool) : 'memory',
     })
     return bitbucket
   }
@@ -36,6 +40,28 @@ export function createApp({ bitbucketSignIn, connections }, { startAhead = false
     },
   })
 }
+
+/** One statement for each count. */
+function postgresLimiter(pool) {
+  const table = pool.query('create table if not exists counts (key text primary key, count int, ends timestamptz)')
+  return ({ keyPrefix, points, duration }) => ({
+    async consume(key) {
+      await table
+      const { rows } = await pool.query(COUNT, [`${keyPrefix}:${key}`, duration])
+      const answer = { consumedPoints: rows[0].count, msBeforeNext: rows[0].ends - Date.now() }
+      if (answer.consumedPoints > points) throw answer
+      return answer
+    },
+    get: async () => null,
+  })
+}
+
+const COUNT = `
+  insert into counts values ($1, 1, now() + $2 * interval '1 second')
+  on conflict (key) do update set
+    count = case when counts.ends < now() then 1 else counts.count + 1 end,
+    ends = case when counts.ends < now() then excluded.ends else counts.ends end
+  returning count, ends`
 
 function accountHooks(users) {
   return {

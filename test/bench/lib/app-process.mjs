@@ -8,8 +8,8 @@ import { openStore } from './store.mjs'
 const warn = console.warn
 console.warn = (text, ...more) => String(text).includes('connect.session() MemoryStore') || warn(text, ...more)
 
-const { contenderId, provider, databaseUrl, options } = JSON.parse(process.env.BENCH_APP)
-const store = await openStore(databaseUrl, `bench_${contenderId.replaceAll('-', '_')}`)
+const { contenderId, provider, databaseUrl, instance, options } = JSON.parse(process.env.BENCH_APP)
+const store = await openStore(databaseUrl, `bench_${contenderId.replaceAll('-', '_')}_${instance}`)
 const server = http.createServer()
 server.keepAliveTimeout = 120_000
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -32,7 +32,9 @@ const commands = {
   /** How late the event loop came, in milliseconds, since `watchDelay`. */
   delay() {
     delay.disable()
-    return { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 }
+    const late = { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 }
+    delay.reset()
+    return late
   },
   storeBytes: () => store.bytes(),
   clearStore: () => store.clear(),

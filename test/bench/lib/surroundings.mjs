@@ -32,12 +32,12 @@ export async function startProvider(folder) {
  *
  * @param {import('../contenders/index.mjs').Contender} contender
  * @param {Awaited<ReturnType<typeof startProvider>>} provider
- * @param {{ scheme?: 'http' | 'https', latency?: 'direct' | 'delayed', databaseUrl?: string, options?: object, execArgv?: string[], env?: object }} [where]
+ * @param {{ scheme?: 'http' | 'https', latency?: 'direct' | 'delayed', databaseUrl?: string, instance?: number, options?: object, execArgv?: string[], env?: object }} [where]
  */
 export async function startApp(
   contender,
   provider,
-  { scheme = 'http', latency = 'direct', databaseUrl, options, execArgv, env } = {},
+  { scheme = 'http', latency = 'direct', databaseUrl, instance = 0, options, execArgv, env } = {},
 ) {
   const app = await startChild(
     'app-process.mjs',
@@ -49,6 +49,7 @@ export async function startApp(
         contenderId: contender.id,
         provider: provider.endpoints[scheme][latency],
         databaseUrl,
+        instance,
         options,
       }),
     },

@@ -7,23 +7,23 @@ const PROBE = fileURLToPath(new URL('import-probe.mjs', import.meta.url))
 
 /**
  * CPU to load a contender into a process that already has express, passport and express-session, and to have its app
- * ready. Each sample is a process of its own.
+ * ready; under `express` the app without any of them. Each sample is a process of its own.
  *
- * @param {import('../contenders/index.mjs').Contender[]} contenders
+ * @param {{ id: string }[]} contenders
  * @param {{ rounds: number }} plan
  */
 export async function measureImports(contenders, { rounds }) {
   const samples = { imported: [], ready: [] }
   // The first round only fills the file cache.
   for (let round = -1; round < rounds; round++) {
-    for (const contender of rotated(contenders, Math.max(round, 0))) {
-      const { stdout } = await promisify(execFile)(process.execPath, [PROBE, contender.id], {
+    for (const { id } of rotated([...contenders, { id: 'express' }], Math.max(round, 0))) {
+      const { stdout } = await promisify(execFile)(process.execPath, [PROBE, id], {
         env: { ...process.env, NODE_ENV: 'production' },
       })
       const probe = JSON.parse(stdout)
       if (round === -1) continue
       for (const [series, value] of Object.entries(probe)) {
-        samples[series][round] = { ...samples[series][round], [contender.id]: value }
+        samples[series][round] = { ...samples[series][round], [id]: value }
       }
     }
   }
