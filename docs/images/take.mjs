@@ -1,4 +1,5 @@
 // Takes the screenshots of the README: build first, then `node docs/images/take.mjs`. CHROMIUM_PATH names a browser.
+// They are shipped: make them small afterwards, with `pngquant --ext .png --force --strip 256 docs/images/*.png`.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
