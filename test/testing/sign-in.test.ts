@@ -59,7 +59,9 @@ describe('signIn()', () => {
 
   it('rejects a URL that is not its own authorize URL, and says what to pass', async () => {
     for (const wrong of ['https://bitbucket.org/site/oauth2/authorize?x=1', '/login', `${fake.url}/other`]) {
-      await expect(fake.signIn(wrong, { person: 'alice' })).rejects.toThrow("the connection's `endpoints` to those of this fake")
+      await expect(fake.signIn(wrong, { person: 'alice' })).rejects.toThrow(
+        "the connection's `endpoints` to those of this fake",
+      )
     }
     await expect(fake.signIn(undefined as never, { person: 'alice' })).rejects.toThrow('Location header')
   })
