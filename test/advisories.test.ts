@@ -49,21 +49,21 @@ const PACKAGES = [
 ]
 const judged = (report: unknown, packages: unknown = PACKAGES) => verdict(packages, readAudit(JSON.stringify(report)))
 
-test('a report without advisories is clean, and lists each package with version and licence', () => {
+test('reports a clean audit with version and licence of each package', () => {
   const { result, lines } = judged(CLEAN)
   expect([result, RESULTS[result]]).toEqual(['clean', 0])
   expect(lines).toContain('  minimist 1.2.0, MIT')
   expect(lines).toContain('  odd 2.0.0, no licence stated')
 })
 
-test('an advisory on one of the packages is found once, with its address', () => {
+test('reports an advisory on an installed package once, with its URL', () => {
   const { result, lines } = judged(FOUND)
   expect([result, RESULTS[result]]).toEqual(['found', 1])
   expect(lines.filter((line) => line.includes('GHSA-xvch-5gv4-984h'))).toHaveLength(1)
   expect(lines).toContain('1 published for them:')
 })
 
-test('an advisory on what the app brings itself is told and is not ours', () => {
+test("reports an advisory on the app's own packages separately", () => {
   const { result, lines } = judged(FOUND, [{ name: 'zod', version: '4.0.0', licence: 'MIT' }])
   expect(result).toBe('clean')
   expect(lines.join('\n')).toContain('GHSA-xvch-5gv4-984h')
@@ -76,7 +76,7 @@ test.each([
   ['nothing', '', 'no JSON'],
   ['null', 'null', 'no report'],
   ['a page of a proxy', '<html>Forbidden</html>', 'no JSON'],
-])('%s is no result, and never passes for a clean one', (_what, text, reason) => {
+])('does not report a clean audit for %s', (_what, text, reason) => {
   const { result, lines } = verdict(PACKAGES, readAudit(text))
   expect([result, RESULTS[result]]).toEqual(['not checked', 2])
   expect(lines.join('\n')).toContain('NOT CHECKED')

@@ -137,7 +137,7 @@ function closureOf(name: string, seen = new Set<string>()): ReadonlySet<string> 
   return seen
 }
 
-test('the reader of imports sees all kinds, and passes over types', () => {
+test('the import reader finds every kind of import and ignores types', () => {
   const code = withoutComments(
     `
     import { a } from './a'
@@ -170,8 +170,8 @@ test('the reader of imports sees all kinds, and passes over types', () => {
   expect(modules.get('bitbucket-sign-in')?.imports).toContain('routes/router')
 })
 
-describe('the folders', () => {
-  test('nobody imports upwards, types included, and neighbours do not know each other', () => {
+describe('modules', () => {
+  test('import downwards only, types included, and never their neighbours', () => {
     const breaches = core.flatMap(({ name, mentions }) =>
       mentions
         .filter((each) => moduleOf(each) !== moduleOf(name) && layerOf(moduleOf(each)) >= layerOf(moduleOf(name)))
@@ -180,21 +180,21 @@ describe('the folders', () => {
     expect(breaches).toEqual([])
   })
 
-  test('a file name stands once in src', () => {
+  test('have unique file names', () => {
     const names = [...modules.keys()]
       .map((name) => name.slice(name.lastIndexOf('/') + 1))
       .filter((each) => each !== 'index')
     expect(names.filter((each, at) => names.indexOf(each) !== at)).toEqual([])
   })
 
-  test('no module leads back to itself', () => {
+  test('have no import cycles', () => {
     const cycles = [...modules.values()].filter(({ name, imports }) =>
       imports.some((each) => closureOf(each).has(name)),
     )
     expect(cycles.map(({ name }) => name)).toEqual([])
   })
 
-  test('the fake Bitbucket needs nothing but contract/, and only the command line knows of it', () => {
+  test('contain a fake Bitbucket that needs contract/ only and is loaded by the command line only', () => {
     for (const { name, imports } of modules.values()) {
       const isFake = moduleOf(name) === 'testing'
       for (const each of imports) {
@@ -204,7 +204,7 @@ describe('the folders', () => {
     }
   })
 
-  test('pages know nothing of the flow they are shown in', () => {
+  test('keep pages independent of the flow', () => {
     for (const { name } of core.filter((each) => moduleOf(each.name) === 'pages')) {
       const others = [...closureOf(name)].filter((each) => moduleOf(each) !== 'pages')
       expect({ name, others: others.filter((each) => !each.startsWith('contract/')) }).toEqual({ name, others: [] })
@@ -215,7 +215,7 @@ describe('the folders', () => {
 describe('purity', () => {
   const pure = core.map(({ name }) => name).filter((name) => /^decisions\/|^bitbucket\/read-answer$/.test(name))
 
-  test('the policies and the profile load nothing that does I/O, however far down', () => {
+  test('decisions and the profile reader load nothing that does I/O, directly or indirectly', () => {
     expect(pure).toContain('decisions/sign-in')
     for (const name of pure) {
       for (const each of closureOf(name)) {
@@ -224,7 +224,7 @@ describe('purity', () => {
     }
   })
 
-  test('they ask neither clock nor chance nor surroundings', () => {
+  test('decisions and the profile reader use no clock, no randomness and no environment', () => {
     const impure =
       /\b(?:Date\.now|new Date\(\)|performance|Math\.random|crypto|process|(?<!sec-)fetch|console|set(?:Timeout|Interval|Immediate)|globalThis)\b/
     for (const name of pure)
@@ -232,8 +232,8 @@ describe('purity', () => {
   })
 })
 
-describe('what is not ours', () => {
-  test('is loaded where it is meant to be, and nowhere else', () => {
+describe('packages and built-in modules', () => {
+  test('are loaded by the listed modules only', () => {
     const users = new Map<string, string[]>()
     for (const { name, packages } of core) {
       for (const each of packages) users.set(each, [...(users.get(each) ?? []), name])
@@ -245,7 +245,7 @@ describe('what is not ours', () => {
     expect(others).toEqual([])
   })
 
-  test('the network is reached through the transport alone', () => {
+  test('reach the network through the transport only', () => {
     for (const { name, code, packages } of core) {
       expect({ name, fetches: /\b(?:fetch|XMLHttpRequest|WebSocket)\s*\(/.test(code) }).toEqual({
         name,
@@ -257,7 +257,7 @@ describe('what is not ours', () => {
     }
   })
 
-  test('a secret is revealed to make keys, to the token endpoint, and to compare two of them', () => {
+  test('read a secret only to derive keys, to call the token endpoint and to compare clients', () => {
     const revealing = core.filter(({ code }) => code.includes('.reveal()')).map(({ name }) => name)
     expect(revealing.sort()).toEqual(['bitbucket/exchange', 'doctor/setup-findings', 'state/keys'])
   })

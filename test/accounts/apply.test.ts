@@ -56,8 +56,8 @@ function resolve(
   return resolveSignIn(subject, work, { ...POLICY, ...policy })
 }
 
-describe('what is read', () => {
-  test('a stored identity needs no look-up by address', async () => {
+describe('applySignIn reads', () => {
+  test('reads no accounts by address for a stored identity', async () => {
     const accounts = new TestAccounts()
     const user = accounts.add({ identities: [IDENTITY] })
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'signed_in', user, id: user.id })
@@ -65,14 +65,14 @@ describe('what is read', () => {
     expect(accounts.writes()).toEqual([])
   })
 
-  test('an asserted address is not looked up by default', async () => {
+  test('reads no accounts by an asserted address by default', async () => {
     const accounts = new TestAccounts()
     accounts.add({ email: ADDRESS, emailVerified: true })
     expect(await resolve(accounts, 'asserted')).toEqual({ type: 'wait', step: 'code' })
     expect(accounts.calls.map(({ name }) => name)).toEqual(['getUserByIdentity'])
   })
 
-  test('a user found twice of whom one row says "never link by address" is never linked by address', async () => {
+  test("never links by address if one of a user's two rows forbids it", async () => {
     const accounts = new TestAccounts()
     const user = accounts.add({ email: ADDRESS, emailVerified: true })
     for (const autoLinks of [
@@ -93,7 +93,7 @@ describe('what is read', () => {
     }
   })
 
-  test('a user found twice, by address and by name, is one holder, and its verified address counts', async () => {
+  test('counts a user found by address and by name as one holder with a verified address', async () => {
     const user = { id: 'u1' } as TestUser
     const both = [
       { user, email: ADDRESS, emailVerified: false },
@@ -106,7 +106,7 @@ describe('what is read', () => {
     }
   })
 
-  test('the account that verified an address counts, however many squatters precede it', async () => {
+  test('finds the account that verified an address among any number of squatters', async () => {
     const accounts = new TestAccounts()
     for (let count = 0; count < 50; count++) accounts.add({ email: ADDRESS })
     const owner = accounts.add({ email: ADDRESS, emailVerified: true })
@@ -116,7 +116,7 @@ describe('what is read', () => {
     expect(accounts.count('canSignIn')).toBe(21)
   })
 
-  test('two accounts that verified it are ambiguous, however many squatters stand between them', async () => {
+  test('refuses two accounts that verified an address as ambiguous, with squatters between them', async () => {
     const accounts = new TestAccounts()
     accounts.add({ email: ADDRESS, emailVerified: true })
     for (let count = 0; count < 50; count++) accounts.add({ email: ADDRESS })
@@ -124,7 +124,7 @@ describe('what is read', () => {
     expect(await resolve(accounts)).toEqual({ type: 'refused', code: 'email_ambiguous' })
   })
 
-  test('an identity of another issuer is no second Bitbucket identity', async () => {
+  test('does not count an identity of another issuer as a second Bitbucket identity', async () => {
     const accounts = new TestAccounts()
     const identities = [{ issuer: 'https://own.example', id: IDENTITY.id }]
     accounts.add({ email: ADDRESS, emailVerified: true, identities })
@@ -132,8 +132,8 @@ describe('what is read', () => {
   })
 })
 
-describe('what is written', () => {
-  test('a new user gets the address with its proof', async () => {
+describe('applySignIn writes', () => {
+  test('stores the address of a new user with its proof', async () => {
     const accounts = new TestAccounts()
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'signed_up' })
     expect(accounts.calls.at(-1)?.input.email).toEqual({ address: ADDRESS, verified: true, verifiedBy: 'bitbucket' })
@@ -148,14 +148,14 @@ describe('what is written', () => {
     expect(omitted.calls.at(-1)?.input.email).toBeNull()
   })
 
-  test('a link ends the other sessions of the account', async () => {
+  test('ends the other sessions of an account that it links', async () => {
     const accounts = new TestAccounts()
     const owner = accounts.add({ email: ADDRESS, emailVerified: true })
     await resolve(accounts)
     expect(accounts.endedSessions).toEqual([{ userId: owner.id, reason: 'linked' }])
   })
 
-  test('a claim names every holder, gives the address to a new account and ends the sessions of all', async () => {
+  test('passes every holder to a claim, gives the address to a new account and ends all their sessions', async () => {
     const accounts = new TestAccounts()
     const holders = [accounts.add({ email: ADDRESS }), accounts.add({ email: ADDRESS })]
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'claimed', id: 'u3' })
@@ -163,7 +163,7 @@ describe('what is written', () => {
     expect(accounts.endedSessions).toEqual(['u1', 'u2', 'u3'].map((userId) => ({ userId, reason: 'claimed' })))
   })
 
-  test('twenty squatters are claimed together; with one more none is, for the rest would keep the address', async () => {
+  test('claims twenty squatters together, and none of twenty-one', async () => {
     const accounts = new TestAccounts()
     const squatters = Array.from({ length: 20 }, () => accounts.add({ email: ADDRESS }))
     const last = accounts.add({ email: ADDRESS })
@@ -176,7 +176,7 @@ describe('what is written', () => {
     expect(accounts.calls.find(({ name }) => name === 'claimAddress')?.input.holders).toEqual(squatters)
   })
 
-  test('a question and a refusal write nothing', async () => {
+  test('writes nothing for a question or a refusal', async () => {
     const accounts = new TestAccounts()
     accounts.add({ email: ADDRESS, emailVerified: true })
     expect(await resolve(accounts, 'code')).toEqual({ type: 'wait', step: 'prove' })
@@ -189,7 +189,7 @@ describe('what is written', () => {
 })
 
 describe('after a lost race', () => {
-  test('the person signs in by identity, where the other request stored it', async () => {
+  test('signs in by the identity that the other request stored', async () => {
     const accounts = new TestAccounts()
     accounts.intercept = (name) => {
       if (name !== 'createUser' || accounts.byIdentity(IDENTITY)) return
@@ -202,7 +202,7 @@ describe('after a lost race', () => {
   test.each([
     ['link', () => ({ email: ADDRESS, emailVerified: true })],
     ['claim', () => ({ email: ADDRESS })],
-  ])('nobody gets in by %s: a lost race is no reason to enter the account', async (_how, winner) => {
+  ])('enters no account by %s after a lost race', async (_how, winner) => {
     const accounts = new TestAccounts()
     accounts.intercept = (name) => {
       if (name !== 'createUser') return
@@ -213,7 +213,7 @@ describe('after a lost race', () => {
     expect(accounts.writes()).toEqual(['createUser'])
   })
 
-  test('a question may follow', async () => {
+  test('may ask a question', async () => {
     const accounts = new TestAccounts()
     accounts.intercept = (name) => {
       if (name !== 'createUser') return
@@ -224,7 +224,7 @@ describe('after a lost race', () => {
     expect(accounts.writes()).toEqual(['createUser'])
   })
 
-  test('a store that always says taken ends in a refusal, after one try', async () => {
+  test('refuses after one retry if the store always reports a lost race', async () => {
     const accounts = new TestAccounts()
     accounts.intercept = (name) => {
       if (name === 'createUser') throw new IdentityTakenError()

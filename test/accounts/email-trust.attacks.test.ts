@@ -20,7 +20,7 @@ function verified(lab: Awaited<ReturnType<typeof startLab>>): unknown[] {
     .map(({ input }) => (input.email as { verified?: boolean } | null)?.verified ?? null)
 }
 
-test('EML-01: an address that is not confirmed at Bitbucket is never accepted as verified, whatever the trust', async () => {
+test('EML-01: never accepts an unconfirmed address as verified, whatever the trust', async () => {
   for (const trustedProvider of [true, false]) {
     const lab = await startLab({ connection: { trustedProvider } })
     lab.fake.updatePerson('bob', one('bob@example.com', false))
@@ -35,7 +35,7 @@ test('EML-01: an address that is not confirmed at Bitbucket is never accepted as
   expect(verified(lab)).toEqual([true])
 })
 
-test('EML-01: only the value true confirms', async () => {
+test('EML-01: treats only the value true as confirmation', async () => {
   for (const is_confirmed of ['true', 1, {}, [], 'yes', null, undefined]) {
     const lab = await startLab()
     lab.fake.script('emails', {
@@ -50,7 +50,7 @@ test('EML-01: only the value true confirms', async () => {
   }
 })
 
-test('EML-05: trust in the provider is no licence for its unconfirmed addresses to enter an account', async () => {
+test('EML-05: opens no account by an unconfirmed address of a trusted provider', async () => {
   const lab = await startLab({ connection: { trustedProvider: true } })
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   lab.fake.updatePerson('bob', one('alice@example.com', false))
@@ -62,7 +62,7 @@ test('EML-05: trust in the provider is no licence for its unconfirmed addresses 
   expect(await lab.me(victim)).toBe(owner.id)
 })
 
-test('EML-05: of several addresses a confirmed one counts, not the unconfirmed primary', async () => {
+test('EML-05: uses a confirmed address before an unconfirmed primary one', async () => {
   const lab = await startLab()
   const squat = lab.accounts.add({ email: 'frank@example.com', emailVerified: true })
   const { victim } = browsers()
@@ -71,7 +71,7 @@ test('EML-05: of several addresses a confirmed one counts, not the unconfirmed p
   expect(lab.accounts.users.get('u2')).toMatchObject({ email: 'frank.second@example.org', emailVerified: true })
 })
 
-test('EML-07: strange strings are no addresses, a strange list is not read, and a list of ten thousand ends', async () => {
+test('EML-07: drops strings that are not addresses, and reads neither malformed nor endless lists', async () => {
   const good = { type: 'email', email: 'alice@example.com', is_primary: true, is_confirmed: true }
   const unreadable: unknown[] = [null, {}, 'alice@example.com', 5, [null], [1], ['x'], [[]], [{}]]
   unreadable.push([{ is_primary: true, is_confirmed: true }], [{ ...good, email: ['alice@example.com'] }])
@@ -106,7 +106,7 @@ test('EML-07: strange strings are no addresses, a strange list is not read, and 
   expect(lab.accounts.users.get('u1')?.email).toBe('alice@example.com')
 })
 
-test('EML-09: addresses and flags inside the profile are not read', async () => {
+test('EML-09: ignores addresses and flags inside the profile', async () => {
   const lab = await startLab()
   lab.fake.updatePerson('dave', {
     user: {
@@ -126,7 +126,7 @@ test('EML-09: addresses and flags inside the profile are not read', async () => 
   expect((await lab.pendingCode(new TestBrowser(), 'dave')).to).toBe('victim@example.com')
 })
 
-test('EML-11: a trust that is not exactly true or false is refused when the plugin is made', async () => {
+test('EML-11: refuses a trust flag that is not a boolean at construction', async () => {
   for (const trustedProvider of ['false', 'true', 1, 0, {}, [], 'yes', null]) {
     await expect(startLab({ connection: { trustedProvider: trustedProvider as never } })).rejects.toThrow(
       /trustedProvider.*must be a boolean/,
@@ -147,7 +147,7 @@ test('EML-11: a trust that is not exactly true or false is refused when the plug
   expect(await trusting.me(victim)).toBe('u1')
 })
 
-test('EML-12: a user without an address does not match accounts whose address is empty', async () => {
+test('EML-12: does not match a user without an address with accounts whose address is empty', async () => {
   for (const missingEmail of ['ask', 'allow', 'reject'] as const) {
     const lab = await startLab({ options: { policy: { missingEmail } } })
     lab.accounts.add({ email: '', emailVerified: true })
@@ -161,7 +161,7 @@ test('EML-12: a user without an address does not match accounts whose address is
   }
 })
 
-test('EML-13: without the permission for addresses there is none, and the sign-in asks for one', async () => {
+test('EML-13: asks for an address when the permission to read addresses is missing', async () => {
   const lab = await startLab()
   lab.fake.setBehaviour({ accountGivesEmails: false })
   lab.fake.script('emails', { problem: 'missing-scope' })
@@ -176,7 +176,7 @@ test('EML-13: without the permission for addresses there is none, and the sign-i
   await lab.refused(attacker, () => attacker.get(url), { code: 'upstream_failed' })
 })
 
-test('EML-14: two accounts that proved the same address are a refusal, not a choice', async () => {
+test('EML-14: refuses an address that two accounts have proven', async () => {
   const lab = await startLab()
   lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const second = lab.accounts.add({ email: 'ALICE@example.com', emailVerified: true })
@@ -188,7 +188,7 @@ test('EML-14: two accounts that proved the same address are a refusal, not a cho
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('EML-15: an account that has a Bitbucket identity keeps it when another one shows its address', async () => {
+test('EML-15: keeps the Bitbucket identity of an account when another identity shows its address', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   await lab.signIn(victim, 'alice')
@@ -200,7 +200,7 @@ test('EML-15: an account that has a Bitbucket identity keeps it when another one
   expect(owner?.identities).toEqual([identity])
 })
 
-test('EML-15: an account that may not sign in is never entered by its address', async () => {
+test('EML-15: never enters an account by its address if it may not sign in', async () => {
   const lab = await startLab()
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true, disabled: true })
   const { attacker } = browsers()
@@ -212,7 +212,7 @@ test('EML-15: an account that may not sign in is never entered by its address', 
   expect(await lab.me(attacker)).toBe(owner.id)
 })
 
-test('EML-15: case 7: a holder that may not sign in and never proved the address does not stop its owner', async () => {
+test('EML-15: case 7: lets the owner claim an address from a holder that never proved it and may not sign in', async () => {
   for (const claims of [true, false]) {
     const lab = await startLab(claims ? {} : { without: ['claimAddress'] })
     const squatter = lab.accounts.add({ email: 'alice@example.com', disabled: true })
@@ -225,7 +225,7 @@ test('EML-15: case 7: a holder that may not sign in and never proved the address
   }
 })
 
-test('EML-16: no combination of policies lets an unproven address into an account', async () => {
+test('EML-16: enters no account by an unproven address under any combination of policies', async () => {
   for (const untrustedEmail of ['verify', 'unverified', 'omit', 'reject'] as const) {
     for (const matchingAccount of ['link', 'prove', 'reject'] as const) {
       for (const codeOpensAccount of [true, false]) {
@@ -245,7 +245,7 @@ test('EML-16: no combination of policies lets an unproven address into an accoun
   }
 })
 
-test('EML-18: addresses are handed on as written and compared without folding dots, tags or anything beyond ASCII case', async () => {
+test('EML-18: passes addresses on as written, and compares them without folding more than ASCII case', async () => {
   const lab = await startLab()
   const plain = lab.accounts.add({ email: 'vim@example.com', emailVerified: true })
   const others = ['v.im@example.com', 'vim+tag@example.com', 'vim@exa-mple.com', 'vim@example.com.test']
@@ -278,7 +278,7 @@ test('EML-18: addresses are handed on as written and compared without folding do
   expect(await lab.me(control)).toBe(plain.id)
 })
 
-test('EML-18: a person of raw bytes keeps the address byte for byte', async () => {
+test('EML-18: keeps an address byte for byte', async () => {
   const raw = await startRawLab((path, socket) => {
     if (path.startsWith('/2.0/user/emails')) {
       socket.write(

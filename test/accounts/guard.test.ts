@@ -99,7 +99,7 @@ const WRITES = ['createUser', 'linkIdentity', 'claimAddress', 'unlinkIdentity'] 
 describe.each(NAMES)('%s', (name) => {
   const call = CALLS[name]
 
-  test('is called once, on the app’s own object, with request and context', async () => {
+  test("is called once, on the app's own object, with request and context", async () => {
     const hook = vi.fn(CONTENT[name] as () => unknown)
     await call(guarded({ [name]: hook }))
     expect(hook).toHaveBeenCalledTimes(1)
@@ -115,17 +115,17 @@ describe.each(NAMES)('%s', (name) => {
         throw new Error('of the database')
       },
     ],
-  ])('that %s is hook_failed, the cause apart from the message', async (_how, hook) => {
+  ])('fails with hook_failed and a separate cause when it %s', async (_how, hook) => {
     const error = await failed(call(guarded({ [name]: hook })))
     expect(error.message).toBe(`accounts.${name} failed; see \`cause\`.`)
     expect(error.cause).toMatchObject({ message: 'of the database' })
   })
 
-  test.each([undefined, null, 'text', 0])('that throws %j is hook_failed', async (thrown) => {
+  test.each([undefined, null, 'text', 0])('fails with hook_failed when it throws %j', async (thrown) => {
     await failed(call(guarded({ [name]: () => Promise.reject(thrown) })))
   })
 
-  test('that never settles is hook_failed after 15 seconds', async () => {
+  test('fails with hook_failed if it has not settled after 15 seconds', async () => {
     vi.useFakeTimers()
     let outcome: unknown
     call(guarded({ [name]: () => new Promise(() => {}) })).catch((error: unknown) => {
@@ -138,7 +138,7 @@ describe.each(NAMES)('%s', (name) => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('may say that its store is away', async () => {
+  test('may report that its store is unavailable', async () => {
     const away = new BitbucketSignInError('store_unavailable', 'no database')
     await expect(call(guarded({ [name]: () => Promise.reject(away) }))).rejects.toBe(away)
   })
@@ -149,15 +149,18 @@ describe.each(NAMES)('%s', (name) => {
   })
 })
 
-describe('wrong answers', () => {
+describe('a hook that returns a wrong value', () => {
   const noUser = [undefined, false, true, 0, '', 'u1', [], [ALICE], {}, { id: '' }, { id: null }]
 
-  test.each([...noUser, 'Orphaned', { id: ['u1'] }])('getUserByIdentity: %j is hook_failed', async (answer) => {
-    const idOf = ({ id }: User) => (typeof id === 'string' ? id : null)
-    await failed(guarded({ getUserByIdentity: () => answer }, idOf).findByIdentity(IDENTITY))
-  })
+  test.each([...noUser, 'Orphaned', { id: ['u1'] }])(
+    'getUserByIdentity: fails with hook_failed for %j',
+    async (answer) => {
+      const idOf = ({ id }: User) => (typeof id === 'string' ? id : null)
+      await failed(guarded({ getUserByIdentity: () => answer }, idOf).findByIdentity(IDENTITY))
+    },
+  )
 
-  test('getUserByIdentity: null is nobody, and an orphan has no user', async () => {
+  test('getUserByIdentity: treats null as no user, and an orphan as an identity without a user', async () => {
     expect(await guarded({ getUserByIdentity: () => null }).findByIdentity(IDENTITY)).toEqual({ type: 'nobody' })
     expect(await guarded({ getUserByIdentity: () => 'orphaned' }).findByIdentity(IDENTITY)).toEqual({
       type: 'orphaned',
@@ -165,7 +168,7 @@ describe('wrong answers', () => {
     expect(await guarded().findByIdentity(IDENTITY)).toEqual({ type: 'user', user: ALICE, id: 'u1' })
   })
 
-  test('getUserByIdentity: what a database library gives for "no row" is told apart from a user without an id', async () => {
+  test('getUserByIdentity: tells "no row" of a database library from a user without an id', async () => {
     const message = async (answer: unknown) =>
       (await failed(guarded({ getUserByIdentity: () => answer }).findByIdentity(IDENTITY))).message
     expect(await message(undefined)).toBe(
@@ -177,12 +180,12 @@ describe('wrong answers', () => {
     )
   })
 
-  test.each([...noUser, null])('createUser: %j is hook_failed', async (answer) => {
+  test.each([...noUser, null])('createUser: fails with hook_failed for %j', async (answer) => {
     await failed(CALLS.createUser(guarded({ createUser: () => answer })))
   })
 
   test.each([undefined, null, true, ALICE, {}, { user: null }, { user: 'u1' }, { user: [] }, { user: {} }])(
-    'claimAddress: %j is hook_failed',
+    'claimAddress: fails with hook_failed for %j',
     async (answer) => {
       await failed(CALLS.claimAddress(guarded({ claimAddress: () => answer })))
     },
@@ -208,19 +211,19 @@ describe('wrong answers', () => {
     [{ ...account, autoLink: null }],
     [{ ...account, autoLink: 0 }],
     [account, null],
-  ])('getAccountsByEmail: %j is hook_failed', async (answer) => {
+  ])('getAccountsByEmail: fails with hook_failed for %j', async (answer) => {
     await failed(CALLS.getAccountsByEmail(guarded({ getAccountsByEmail: () => answer })))
   })
 
   test.each([false, null, undefined, 'suspended', '', 1, 'true', {}, []])(
-    'canSignIn: %j is no, and only true is yes',
+    'canSignIn: treats %j as no; only true is yes',
     async (answer) => {
       expect(await guarded({ canSignIn: () => answer }).canSignIn(KNOWN)).toBe(false)
     },
   )
 
   test.each([undefined, null, {}, 'text', [null], ['{id}'], [{ issuer: 'x' }], [{ issuer: 1, id: 'x' }]])(
-    'listIdentities: %j is hook_failed',
+    'listIdentities: fails with hook_failed for %j',
     async (answer) => {
       await failed(CALLS.listIdentities(guarded({ listIdentities: () => answer })))
     },
@@ -234,32 +237,32 @@ describe('wrong answers', () => {
     { label: 'Alice' },
     { label: 1, emailVerified: true },
     { emailVerified: true },
-  ])('describeUser: %j is hook_failed', async (answer) => {
+  ])('describeUser: fails with hook_failed for %j', async (answer) => {
     await failed(CALLS.describeUser(guarded({ describeUser: () => answer })))
   })
 
   test.each([undefined, null, true, false, 'done', {}, ['unlinked']])(
-    'unlinkIdentity: %j is hook_failed',
+    'unlinkIdentity: fails with hook_failed for %j',
     async (answer) => {
       await failed(CALLS.unlinkIdentity(guarded({ unlinkIdentity: () => answer })))
     },
   )
 
-  test('unlinkIdentity: the two words it may say', async () => {
+  test('unlinkIdentity: accepts its two outcomes', async () => {
     expect(await CALLS.unlinkIdentity(guarded())).toBe('unlinked')
     expect(await CALLS.unlinkIdentity(guarded({ unlinkIdentity: () => 'last' }))).toBe('last')
   })
 
-  test.each([null, '', undefined, 7, {}])('a userId that gives %j is hook_failed', async (id) => {
+  test.each([null, '', undefined, 7, {}])('fails with hook_failed if userId returns %j', async (id) => {
     await failed(guarded({}, () => id as string).findByIdentity(IDENTITY))
   })
 })
 
-describe('hooks that are not given', () => {
+describe('optional hooks that are missing', () => {
   const without = (...names: (keyof AccountHooks<User>)[]) =>
     guarded(Object.fromEntries(names.map((name) => [name, undefined])))
 
-  test('are known as such', () => {
+  test('are reported as missing', () => {
     expect(guarded().has).toEqual({
       claim: true,
       list: true,
@@ -280,7 +283,7 @@ describe('hooks that are not given', () => {
     })
   })
 
-  test('answer that the app cannot tell, let in, or do nothing', async () => {
+  test('return the answer that lets nobody in and changes nothing', async () => {
     const hooks = without(
       'listIdentities',
       'describeUser',
@@ -298,20 +301,20 @@ describe('hooks that are not given', () => {
   })
 
   test.each(['claimAddress', 'unlinkIdentity'] as const)(
-    '%s is hook_failed when it is needed all the same',
+    '%s fails with hook_failed when it is needed all the same',
     async (name) => {
       await failed(CALLS[name](without(name)))
     },
   )
 })
 
-describe('addresses', () => {
+describe('addresses of accounts', () => {
   const found = async (email: string, asked = 'alice@example.com') => {
     const hooks = guarded({ getAccountsByEmail: () => [{ user: ALICE, email, emailVerified: true }] })
     return (await hooks.findByEmail(asked)).length
   }
 
-  test('are compared here: ASCII case apart they must be the same', async () => {
+  test('must equal the address asked for, apart from ASCII case', async () => {
     expect(await found('ALICE@example.COM')).toBe(1)
     expect(await found('alice@example.com', 'Alice@Example.com')).toBe(1)
   })
@@ -326,13 +329,13 @@ describe('addresses', () => {
     ['a space', 'alice@example.com', 'alice@example.com '],
     ['a tag', 'alice@example.com', 'alice+x@example.com'],
     ['another address altogether', 'alice@example.com', 'mallory@example.com'],
-  ])('that a loose collation finds by %s are left out', async (_what, asked, stored) => {
+  ])('are left out if a loose collation finds them by %s', async (_what, asked, stored) => {
     expect(await found(stored, asked)).toBe(0)
   })
 })
 
-describe('what hooks are given', () => {
-  test('are frozen copies: what was decided is what is stored', async () => {
+describe('the input of hooks', () => {
+  test('is a frozen copy, so what was decided is what is stored', async () => {
     const identity = { ...IDENTITY }
     const profile = structuredClone(PROFILE)
     const seen: Record<string, unknown>[] = []
@@ -354,7 +357,7 @@ describe('what hooks are given', () => {
     expect(() => Object.assign(input.identity, { id: 'other' })).toThrow(TypeError)
   })
 
-  test('holders of a claim are the app’s own users, in a list that cannot grow', async () => {
+  test("contains the holders of a claim as the app's own users, in a frozen list", async () => {
     const claimAddress = vi.fn((_input: { holders: readonly User[] }) => ({ user: CAROL }))
     const bob = { id: 'u2' }
     await guarded({ claimAddress }).claim({
@@ -370,7 +373,7 @@ describe('what hooks are given', () => {
     expect(Object.isFrozen(bob)).toBe(false)
   })
 
-  test('no hook but storeTokens sees a token', async () => {
+  test('contains a token for storeTokens only', async () => {
     const inputs: unknown[] = []
     const spies = Object.fromEntries(
       NAMES.filter((name) => name !== 'storeTokens').map((name) => [
@@ -387,7 +390,7 @@ describe('what hooks are given', () => {
     expect(inputs).toHaveLength(NAMES.length)
   })
 
-  test('describeUser gets the user that getUserById returns, because a session may hold less', async () => {
+  test('contains the user that getUserById returns, because a session may hold less', async () => {
     const stored = { id: 'u1', name: 'Alice' }
     const describeUser = vi.fn(CONTENT.describeUser as () => unknown)
     await guarded({ getUserById: () => stored, describeUser }).describe(KNOWN)
@@ -397,7 +400,7 @@ describe('what hooks are given', () => {
     expect(users).toEqual([stored, ALICE, ALICE])
   })
 
-  test('frozen freezes to the bottom', () => {
+  test('is frozen at every depth', () => {
     const value = { a: { b: [{ c: 1 }] }, text: 'x', nothing: null }
     const copy = frozen(value)
     expect(copy).toEqual(value)
@@ -413,7 +416,7 @@ describe('lost races', () => {
   const taken = [new IdentityTakenError(), new EmailTakenError(), new IdentityTakenOfAnotherCopy()]
 
   test.each(WRITES.filter((name) => name !== 'unlinkIdentity'))(
-    '%s may say that a unique key refused',
+    '%s may report that a unique key refused the write',
     async (name) => {
       for (const error of taken) {
         const lost = await CALLS[name](guarded({ [name]: () => Promise.reject(error) }))
@@ -422,22 +425,22 @@ describe('lost races', () => {
     },
   )
 
-  test('an error that only looks like one is a failure whose cause is kept', async () => {
+  test('keeps the cause of an error that only looks like one', async () => {
     for (const error of [{ name: 'IdentityTakenError' }, 'IdentityTakenError', new Error('IdentityTakenError')]) {
       const lost = await CALLS.createUser(guarded({ createUser: () => Promise.reject(error) }))
       expect(lost).toMatchObject({ how: 'failed', error: { code: 'hook_failed', cause: error } })
     }
   })
 
-  test('a hook that changes nothing cannot have lost one', async () => {
+  test('is never reported by a hook that changes nothing', async () => {
     for (const name of NAMES.filter((each) => !(WRITES as readonly string[]).includes(each))) {
       await failed(CALLS[name](guarded({ [name]: () => Promise.reject(new IdentityTakenError()) })))
     }
   })
 })
 
-describe('one change of accounts in one request', () => {
-  test.each(WRITES)('after %s no other is made', async (first) => {
+describe('account changes of one request', () => {
+  test.each(WRITES)('are refused after %s', async (first) => {
     for (const second of WRITES) {
       const hook = vi.fn(CONTENT[second] as () => unknown)
       const hooks = guarded(first === second ? {} : { [second]: hook })
@@ -448,20 +451,20 @@ describe('one change of accounts in one request', () => {
     }
   })
 
-  test('one that a unique key refused was none', async () => {
+  test('do not include one that a unique key refused', async () => {
     const hooks = guarded({ createUser: () => Promise.reject(new EmailTakenError()) })
     expect(await CALLS.createUser(hooks)).toMatchObject({ how: 'taken' })
     expect(await CALLS.linkIdentity(hooks)).toBe('linked')
   })
 
-  test('reading, tokens, names and sessions are no such change', async () => {
+  test('do not include reading, tokens, names and sessions', async () => {
     const hooks = guarded()
     await CALLS.createUser(hooks)
     for (const name of NAMES.filter((each) => !(WRITES as readonly string[]).includes(each))) await CALLS[name](hooks)
   })
 })
 
-test('all hooks of one request together have 30 seconds', async () => {
+test('end with all other hooks after 30 seconds', async () => {
   vi.useFakeTimers()
   const slow = () => new Promise((resolve) => setTimeout(() => resolve(true), 12_000))
   const hooks = guarded({ canSignIn: slow })
@@ -488,7 +491,7 @@ describe('defaultUserId', () => {
     [{ id: 0 }, '0'],
     [{ id: 7n }, '7'],
     [{ id: { toString: () => '507f1f77bcf86cd799439011' } }, '507f1f77bcf86cd799439011'],
-  ])('an id that identifies', (user, id) => {
+  ])('returns an id that identifies a user', (user, id) => {
     expect(defaultUserId(user)).toBe(id)
   })
 
@@ -503,7 +506,7 @@ describe('defaultUserId', () => {
     { id: [] },
     { id: ['u1'] },
     { id: '' },
-  ])('none in %j', (user) => {
+  ])('returns none for %j', (user) => {
     expect(defaultUserId(user)).toBe('')
   })
 })

@@ -11,7 +11,7 @@ async function signInAs(lab: Awaited<ReturnType<typeof startLab>>, edit: (user: 
   return { answer, me: await lab.me(browser) }
 }
 
-test('IDK-01: a username or nickname with another uuid is another identity', async () => {
+test('IDK-01: treats a username or nickname with another uuid as another identity', async () => {
   const lab = await startLab()
   lab.fake.updatePerson('bob', { username: 'alice', nickname: 'alice', displayName: 'Alice Archer' })
   await lab.signIn(new TestBrowser(), 'alice')
@@ -22,7 +22,7 @@ test('IDK-01: a username or nickname with another uuid is another identity', asy
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('IDK-02: the same uuid with everything else changed is the same user', async () => {
+test('IDK-02: signs the same uuid in as the same user, whatever else has changed', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.updatePerson('alice', {
@@ -38,7 +38,7 @@ test('IDK-02: the same uuid with everything else changed is the same user', asyn
   expect(lab.accounts.users.size).toBe(1)
 })
 
-test('IDK-04: one spelling of the id is accepted; others are refused and not repaired', async () => {
+test('IDK-04: accepts one spelling of the id, and refuses others instead of repairing them', async () => {
   const lab = await startLab()
   const { uuid } = lab.fake.person('alice')
   await lab.signIn(new TestBrowser(), 'alice')
@@ -63,7 +63,7 @@ test('IDK-04: one spelling of the id is accepted; others are refused and not rep
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("IDK-05: the uuid decides, also with another user's account id next to it", async () => {
+test("IDK-05: identifies by the uuid, also next to another user's account id", async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'carol')
   const { account_id } = { account_id: lab.fake.person('carol').accountId }
@@ -72,7 +72,7 @@ test("IDK-05: the uuid decides, also with another user's account id next to it",
   expect(lab.accounts.users.get('u2')?.identities[0]?.id).toBe(lab.fake.person('alice').uuid)
 })
 
-test('IDK-07: teams, workspaces, app users and error objects are refused', async () => {
+test('IDK-07: refuses teams, workspaces, app users and error objects', async () => {
   const lab = await startLab()
   for (const type of ['team', 'workspace', 'error', 'app_user', 'User', '', null, undefined, ['user']]) {
     const { attacker } = browsers()
@@ -89,7 +89,7 @@ test('IDK-07: teams, workspaces, app users and error objects are refused', async
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('IDK-09: plus tags and dots make different addresses', async () => {
+test('IDK-09: treats addresses that differ by plus tags or dots as different', async () => {
   const lab = await startLab()
   for (const address of ['vic.tim@example.com', 'victim@example.com', 'victim+1@example.com']) {
     const browser = new TestBrowser()
@@ -113,7 +113,7 @@ test('IDK-09: plus tags and dots make different addresses', async () => {
   }
 })
 
-test('IDK-10: domains are compared in ASCII lower case; Unicode forms are no addresses', async () => {
+test('IDK-10: compares domains in ASCII lower case, and accepts no Unicode addresses', async () => {
   const lab = await startLab()
   const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
   const odd = [
@@ -136,7 +136,7 @@ test('IDK-10: domains are compared in ASCII lower case; Unicode forms are no add
   expect(await lab.me(victim)).toBe(owner.id)
 })
 
-test('IDK-11: prototype keys in the account object pollute nothing', async () => {
+test('IDK-11: pollutes nothing with prototype keys in the account object', async () => {
   const raw = await startRawLab((path, socket) => {
     const user = JSON.stringify(GOOD_USER).slice(0, -1)
     if (path === '/token') socket.write(jsonBytes(GOOD_TOKEN))
@@ -161,7 +161,7 @@ test('IDK-11: prototype keys in the account object pollute nothing', async () =>
   }
 })
 
-test('IDK-12: ids and addresses of any length end before the hooks see them', async () => {
+test('IDK-12: bounds ids and addresses before hooks see them', async () => {
   const lab = await startLab()
   const long = 'a'.repeat(200_000)
   const { attacker } = browsers()
@@ -177,7 +177,7 @@ test('IDK-12: ids and addresses of any length end before the hooks see them', as
   expect(profile?.nickname?.length).toBe(256)
 })
 
-test('IDK-14: an id that comes with the request of the browser is ignored', async () => {
+test('IDK-14: ignores an id that the browser sends', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'carol')
   const carol = lab.fake.person('carol').uuid
@@ -191,7 +191,7 @@ test('IDK-14: an id that comes with the request of the browser is ignored', asyn
   expect(await lab.me(attacker)).toBe('u2')
 })
 
-test('IDK-16: the same id from another issuer is another identity', async () => {
+test('IDK-16: treats the same id from another issuer as another identity', async () => {
   const lab = await startLab()
   const { uuid } = lab.fake.person('alice')
   const other = lab.accounts.add({

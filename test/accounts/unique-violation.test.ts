@@ -185,11 +185,11 @@ describe('uniqueViolation', () => {
         meta: { driverAdapterError: { cause: { originalCode: '23502', kind: 'NullConstraintViolation' } } },
       }),
     ],
-  ])('is null for %s', (_what, thrown) => {
+  ])('returns null for %s', (_what, thrown) => {
     expect(uniqueViolation(thrown)).toBeNull()
   })
 
-  test('ends with errors that contain themselves', () => {
+  test('returns for errors that contain themselves', () => {
     const circle = error('a') as Error & { cause?: unknown }
     circle.cause = error('b', { cause: circle })
     expect(uniqueViolation(circle)).toBeNull()
@@ -208,7 +208,7 @@ const ROWS = {
   missing: "INSERT INTO users VALUES ('3', 'b@example.com', NULL)",
 }
 
-test('SQLite itself: columns, or the name of an index on an expression', () => {
+test('reads columns, or the name of an index on an expression, from SQLite', () => {
   const db = new DatabaseSync(':memory:')
   for (const sql of [...TABLES, ROWS.email, ROWS.identity]) db.exec(sql)
   const refused = (sql: string) => {
@@ -228,14 +228,14 @@ test('SQLite itself: columns, or the name of an index on an expression', () => {
   db.close()
 })
 
-describe('PostgreSQL itself', () => {
+describe('PostgreSQL', () => {
   let postgres: TestPostgres
   beforeAll(async () => {
     postgres = await startPostgres()
   })
   afterAll(() => postgres?.stop())
 
-  test('names the constraint and its columns', async () => {
+  test('reports the constraint and its columns', async () => {
     const { Client } = require('pg') as { Client: new (url: string) => PgClient }
     const client = new Client(postgres.url)
     await client.connect()

@@ -59,7 +59,7 @@ describe('exchangeCode', () => {
     return { work: exchangeCode(given, CLIENT, 'c0de', params), requests }
   }
 
-  test('posts one form, with the secret in Basic and nowhere else', async () => {
+  test('posts one form, with the secret in the Basic header only', async () => {
     const { work, requests } = redeem({ body: TOKEN }, { grant_type: 'authorization_code', code_verifier: 'v&1' })
     expect(await work).toMatchObject({ accessToken: 'T0ken', refreshToken: 'R3fresh', scopes: null })
     expect(requests).toHaveLength(1)
@@ -73,13 +73,13 @@ describe('exchangeCode', () => {
     expect(request?.body).toBe('grant_type=authorization_code&code_verifier=v%261&code=c0de')
   })
 
-  test('a parameter called code does not replace the code', async () => {
+  test('does not let a parameter named code replace the code', async () => {
     const { work, requests } = redeem({ body: TOKEN }, { code: 'other' })
     await work
     expect(requests[0]?.body).toBe('code=c0de')
   })
 
-  test('tells when the token ends', async () => {
+  test('returns when the token expires', async () => {
     const { work } = redeem({ body: TOKEN })
     expect(Math.abs(((await work).expiresAt?.getTime() ?? 0) - Date.now() - 7_200_000)).toBeLessThan(2000)
     const { expires_in: _, ...without } = TOKEN
@@ -103,19 +103,19 @@ describe('exchangeCode', () => {
     [200, { error: 'invalid_grant' }, 'upstream_failed'],
     [200, { ...TOKEN, access_token: { a: 1 } }, 'upstream_failed'],
     [200, { ...TOKEN, access_token: 'a\r\nb' }, 'upstream_failed'],
-  ])('status %i with %j is %s', async (status, body, code) => {
+  ])('maps status %i with %j to %s', async (status, body, code) => {
     const { work, requests } = redeem({ status, body })
     expect((await refused(work)).code).toBe(code)
     expect(requests).toHaveLength(1)
   })
 
-  test('a fault is handed on, and not tried again', async () => {
+  test('passes a fault on without retrying', async () => {
     const { work, requests } = redeem(new BitbucketSignInError('upstream_timeout', 'late'))
     expect((await refused(work)).code).toBe('upstream_timeout')
     expect(requests).toHaveLength(1)
   })
 
-  test('no word of the answer, no code and no secret is in an error', async () => {
+  test('reveals no word of the answer, no code and no secret in an error', async () => {
     const body = { error: 'invalid_grant', error_description: 'client-s3cret c0de upstream-words' }
     for (const status of [400, 401, 429, 500]) {
       const error = await refused(redeem({ status, body }).work)
@@ -127,7 +127,7 @@ describe('exchangeCode', () => {
 describe('refreshTokens', () => {
   const refresh = (reply: Reply) => refreshTokens(exchange(() => reply).given, CLIENT, 'R3fresh')
 
-  test('trades the refresh token', async () => {
+  test('exchanges the refresh token', async () => {
     const { given, requests } = exchange(() => ({ body: { ...TOKEN, refresh_token: 'next' } }))
     expect((await refreshTokens(given, CLIENT, 'R3fresh')).refreshToken).toBe('next')
     expect(requests[0]?.body).toBe('grant_type=refresh_token&refresh_token=R3fresh')
@@ -142,12 +142,12 @@ describe('refreshTokens', () => {
     [403, 'invalid_grant', 'Invalid authorization code'],
     [400, 'invalid_request', INVALID],
     [400, 'invalid_request', 'Invalid refresh token.'],
-  ])('case 20: %i %s %j can only mean a dead token', async (status, error, error_description) => {
+  ])('case 20: treats %i %s %j as a dead token', async (status, error, error_description) => {
     const body = { error, error_description }
     expect((await refused(refresh({ status, body }))).code).toBe('reauthorization_required')
   })
 
-  test.each([400, 401, 403])('case 20: %i unauthorized_client says nothing about the token', async (status) => {
+  test.each([400, 401, 403])('case 20: treats %i unauthorized_client as no verdict on the token', async (status) => {
     const error = await refused(
       refresh({
         status,
@@ -176,11 +176,11 @@ describe('refreshTokens', () => {
     [429, { error: 'unauthorized_client' }, 'rate_limited'],
     [500, { error: 'invalid_grant', error_description: INVALID }, 'upstream_failed'],
     [200, { error: 'invalid_grant', error_description: INVALID }, 'upstream_failed'],
-  ])('case 20: %i %j is no word about the token', async (status, body, code) => {
+  ])('case 20: treats %i %j as no verdict on the token', async (status, body, code) => {
     expect((await refused(refresh({ status, body }))).code).toBe(code)
   })
 
-  test('other refusals keep their meaning', async () => {
+  test('keeps the meaning of other refusals', async () => {
     expect((await refused(refresh({ status: 429 }))).code).toBe('rate_limited')
     expect((await refused(refresh({ status: 500 }))).code).toBe('upstream_failed')
     expect((await refused(refresh({ status: 401, body: { error: 'invalid_client' } }))).code).toBe('client_rejected')
@@ -199,7 +199,7 @@ describe('fetchPerson', () => {
     return { ...used, work: fetchPerson(used.given, { ...CLIENT, ...client }, 'T0ken') }
   }
 
-  test('asks for everything at once, with the token in the header alone', async () => {
+  test('sends all requests concurrently, with the token in the header only', async () => {
     const waiting: (() => void)[] = []
     const { given, requests } = exchange(async (request) => {
       await new Promise<void>((resolve) => waiting.push(resolve))
@@ -226,7 +226,7 @@ describe('fetchPerson', () => {
     }
   })
 
-  test('the identity is issuer and uuid, whatever names the profile claims', async () => {
+  test('identifies by issuer and uuid, whatever names the profile contains', async () => {
     const { work } = person({ user: () => ({ body: { ...USER, username: 'admin', issuer: 'https://evil.example' } }) })
     expect((await work).identity).toEqual({ issuer: 'https://bitbucket.org', id: ID })
   })
@@ -236,7 +236,7 @@ describe('fetchPerson', () => {
     [{ ...USER, uuid: undefined }, 'profile_invalid'],
     [{}, 'profile_invalid'],
     [undefined, 'profile_invalid'],
-  ])('status 200 with %j is %s', async (body, code) => {
+  ])('maps status 200 with %j to %s', async (body, code) => {
     expect((await refused(person({ user: () => ({ body }) }).work)).code).toBe(code)
   })
 
@@ -247,7 +247,7 @@ describe('fetchPerson', () => {
     [429, 'rate_limited'],
     [500, 'upstream_failed'],
     [302, 'upstream_failed'],
-  ])('status %i with a person in it is %s', async (status, code) => {
+  ])('maps status %i with a person in the body to %s', async (status, code) => {
     expect((await refused(person({ user: () => ({ status, body: USER }) }).work)).code).toBe(code)
   })
 
@@ -255,13 +255,16 @@ describe('fetchPerson', () => {
     [403, 'scope_missing'],
     [429, 'rate_limited'],
     [500, 'upstream_failed'],
-  ])('addresses that fail with %i are a value: it depends on who it is whether they matter', async (status, code) => {
-    const found = await person({ 'user/emails': () => ({ status, body: { values: [emailOf('a@x.co')] } }) }).work
-    expect(found.emailsFailed?.code).toBe(code)
-    expect(found.profile.emails).toBeNull()
-  })
+  ])(
+    'returns a failure of the addresses with %i as a value, because not every sign-in needs them',
+    async (status, code) => {
+      const found = await person({ 'user/emails': () => ({ status, body: { values: [emailOf('a@x.co')] } }) }).work
+      expect(found.emailsFailed?.code).toBe(code)
+      expect(found.profile.emails).toBeNull()
+    },
+  )
 
-  test('addresses come from every page, and from none when one page fails', async () => {
+  test('reads addresses from all pages, or from none if one page fails', async () => {
     const page = ({ url }: UpstreamRequest): Reply => {
       const number = Number(url.searchParams.get('page') ?? 1)
       const next = number < 3 ? { next: `${API}/user/emails?page=${number + 1}` } : {}
@@ -276,7 +279,7 @@ describe('fetchPerson', () => {
     expect((await failing.work).emailsFailed?.code).toBe('upstream_failed')
   })
 
-  test('case 22: ten pages are read; a longer list could not be read', async () => {
+  test('case 22: reads ten pages, and treats a longer list as unreadable', async () => {
     const pages = (last: number) =>
       person({
         'user/emails': ({ url }) => {
@@ -307,14 +310,14 @@ describe('fetchPerson', () => {
     true,
     {},
     [`${API}/user/emails?page=2`],
-  ])('case 22: a next page at %j gets no token, and the list could not be read', async (next) => {
+  ])('case 22: sends no token to a next page at %j, and treats the list as unreadable', async (next) => {
     const { work, requests } = person({ 'user/emails': () => ({ body: { values: [emailOf('a@x.co')], next } }) })
     expect(await work).toMatchObject({ profile: { emails: null }, emailsFailed: { code: 'upstream_failed' } })
     expect(requests).toHaveLength(2)
   })
 
   test.each([{}, { values: {} }, { values: [null] }, { type: 'error', error: {} }, undefined])(
-    'case 22: a second page that is %j makes the list unreadable',
+    'case 22: treats a list with %j as second page as unreadable',
     async (second) => {
       const first = { values: [{ ...emailOf('a@x.co'), is_confirmed: true }], next: `${API}/user/emails?page=2` }
       const { work } = person({ 'user/emails': ({ url }) => ({ body: url.search === '' ? first : second }) })
@@ -329,7 +332,7 @@ describe('fetchPerson', () => {
       person({ [`user/workspaces/${encodeURIComponent(workspaces[0] ?? '')}/permission`]: () => reply }, { workspaces })
         .work
 
-    test('one of the person’s own counts', async () => {
+    test("accepts the user's own membership", async () => {
       expect((await asked({ body: membership })).workspaces).toEqual([{ ...workspace, permission: 'owner' }])
       expect((await asked({ body: membership }, [workspace.uuid])).workspaces).toHaveLength(1)
       expect((await asked({ body: { ...membership, user: undefined } })).workspaces).toHaveLength(1)
@@ -349,7 +352,7 @@ describe('fetchPerson', () => {
       ['403 that names scopes which were granted', scopes(['account'], ['account', 'email'])],
       ['404', { status: 404 }],
       ['404 with a membership', { status: 404, body: membership }],
-    ])('case 19: %s is the word for "no member"', async (_what, reply) => {
+    ])('case 19: treats %s as "not a member"', async (_what, reply) => {
       expect((await asked(reply)).workspaces).toEqual([])
     })
 
@@ -370,14 +373,14 @@ describe('fetchPerson', () => {
       ['a timeout', new BitbucketSignInError('upstream_timeout', 'late'), 'upstream_timeout'],
     ]
 
-    test.each(FAULTS)('case 19: %s is a fault', async (_what, reply, code) => {
+    test.each(FAULTS)('case 19: treats %s as a fault', async (_what, reply, code) => {
       const error = await refused(asked(reply))
       expect(error.code).toBe(code)
       expect(error.message).toMatch(/^workspace request: /)
     })
 
     test.each(FAULTS)(
-      'case 19: %s beside a refusal is a fault, beside a membership it is none',
+      'case 19: treats %s as a fault next to a refusal, and ignores it next to a membership',
       async (_w, reply, code) => {
         const path = (each: string) => `user/workspaces/${each}/permission`
         const workspaces = ['broken', 'acme']
@@ -389,7 +392,7 @@ describe('fetchPerson', () => {
     )
   })
 
-  test('each request is timed, with its status, those that failed too', async () => {
+  test('reports the duration and status of each request, failed ones included', async () => {
     const { work, timings } = person({ 'user/emails': () => new BitbucketSignInError('upstream_failed', 'no') })
     await work
     expect(timings).toEqual([

@@ -16,7 +16,7 @@ function codeOf(act: () => unknown): string | undefined {
 }
 
 describe('readCallback', () => {
-  test('five parameters are read, the others are not looked at', () => {
+  test('reads five parameters and ignores all others', () => {
     const query = { state: 's', code: 'c', error: 'e', iss: 'i', handover: 'h', access_token: 'T', token_type: ['x'] }
     expect(read(query)).toEqual({ state: 's', code: 'c', error: 'e', iss: 'i', handover: 'h' })
     expect(read({})).toEqual({
@@ -34,14 +34,14 @@ describe('readCallback', () => {
     ['error', 256],
     ['iss', 512],
     ['handover', 4096],
-  ] as const)('%s is a single string of 1 to %i characters', (name, most) => {
+  ] as const)('requires %s to be a single string of 1 to %i characters', (name, most) => {
     expect(read({ [name]: 'x'.repeat(most) })[name]).toHaveLength(most)
     for (const odd of ['', 'x'.repeat(most + 1), ['a', 'b'], ['a'], { a: 'b' }, null, 1, true, 'x'.repeat(100_000)]) {
       expect({ odd, code: codeOf(() => read({ [name]: odd })) }).toEqual({ odd, code: 'state_invalid' })
     }
   })
 
-  test('a parameter that only a prototype has is not there', () => {
+  test('ignores inherited parameters', () => {
     expect(read(Object.create({ code: 'c' })).code).toBeUndefined()
     expect(read(JSON.parse('{"__proto__":{"code":"c"}}')).code).toBeUndefined()
     expect(read(Object.assign(Object.create(null), { code: 'c' })).code).toBe('c')
@@ -51,7 +51,7 @@ describe('readCallback', () => {
 describe('checkIssuer', () => {
   const authorize = new URL('https://bitbucket.org/site/oauth2/authorize')
 
-  test('none and the right one pass', () => {
+  test("accepts the issuer's own name and none", () => {
     expect(codeOf(() => checkIssuer(undefined, authorize))).toBeUndefined()
     expect(codeOf(() => checkIssuer('https://bitbucket.org', authorize))).toBeUndefined()
   })
@@ -63,7 +63,7 @@ describe('checkIssuer', () => {
     'https://BITBUCKET.org',
     'https://bitbucket.org.evil.example',
     'https://bitbucket.org@evil.example',
-  ])('%s does not', (iss) => {
+  ])('refuses %s', (iss) => {
     expect(codeOf(() => checkIssuer(iss, authorize))).toBe('state_invalid')
   })
 })
@@ -71,11 +71,11 @@ describe('checkIssuer', () => {
 describe('authorizationCode', () => {
   const decide = (code?: string, error?: string) => codeOf(() => authorizationCode({ code, error }))
 
-  test('a code alone is the code', () => {
+  test('returns the code of a callback without an error', () => {
     expect(authorizationCode({ code: 'c', error: undefined })).toBe('c')
   })
 
-  test('both and neither are refused', () => {
+  test('refuses a callback with both, and with neither', () => {
     expect(decide('c', 'access_denied')).toBe('state_invalid')
     expect(decide()).toBe('state_invalid')
   })
@@ -90,11 +90,11 @@ describe('authorizationCode', () => {
     ['temporarily_unavailable', 'upstream_failed'],
     ['<script>alert(1)</script>', 'upstream_failed'],
     ['__proto__', 'upstream_failed'],
-  ])('%s becomes %s', (error, ours) => {
+  ])('maps %s to %s', (error, ours) => {
     expect(decide(undefined, error)).toBe(ours)
   })
 
-  test('no word of Bitbucket’s is in the message', () => {
+  test('reveals no word of Bitbucket in the message', () => {
     for (const error of ['access_denied', 'invalid_scope', 'invalid_request', 'own words of Bitbucket']) {
       try {
         authorizationCode({ code: undefined, error })

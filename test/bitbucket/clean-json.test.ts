@@ -18,7 +18,7 @@ function* walk(value: unknown): Generator<[string, unknown]> {
 }
 
 describe('cleanJson', () => {
-  test('case 22: leaves what is clean as it is', () => {
+  test('case 22: leaves clean JSON as it is', () => {
     const body = parsed(
       '{"type":"user","links":{"self":[{"href":"https://x"}]},"n":1.5,"b":false,"z":null,"name":"Zoë 👩"}',
     )
@@ -47,7 +47,7 @@ describe('cleanJson', () => {
     expect(cleanJson({ id: text })).toEqual({ id: 'a\ufffdb' })
   })
 
-  test('case 22: bounds strings and depth, so that it can be written as JSON again', () => {
+  test('case 22: bounds strings and depth, so that the result can be serialized', () => {
     const long = cleanJson({ text: `${'x'.repeat(11_999)}👩👩` }).text as string
     expect(long).toHaveLength(12_000)
     expect(isWellFormed(long)).toBe(true)
@@ -57,7 +57,7 @@ describe('cleanJson', () => {
     expect(JSON.stringify(cleanJson(nested)).length).toBeLessThan(200)
   })
 
-  test('case 22: whatever comes, what goes on is clean and can be copied', () => {
+  test('case 22: returns clean, copyable JSON for any input', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.constantFrom('__proto__', 'constructor', 'prototype', 'a\ud800', '\u202e', '\r\n'),

@@ -55,7 +55,7 @@ const WAYS = {
 }
 
 describe.each(Object.entries(WAYS))('through %s', (_way, optionsOf) => {
-  test.each(Object.entries(OUTAGES))('case 18: %s: nothing outlives the deadline', async (_name, outage) => {
+  test.each(Object.entries(OUTAGES))('case 18: %s: leaves nothing open after the deadline', async (_name, outage) => {
     let faults: typeof outage = {}
     const hanging = new Set<Socket>()
     const { lab, bitbucket } = await startRawLab(

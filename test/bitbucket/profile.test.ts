@@ -24,7 +24,7 @@ const read = (changes: object) => readProfile({ ...BODY, ...changes }, EMAILS)
 const parsed = (text: string) => JSON.parse(text) as JsonObject
 
 describe('readProfile', () => {
-  test('a person, and nothing that was not asked for', () => {
+  test('reads a person with the documented fields only', () => {
     expect(readProfile(BODY, EMAILS)).toEqual({
       id: ID,
       accountId: BODY.account_id,
@@ -37,7 +37,7 @@ describe('readProfile', () => {
     })
   })
 
-  test('the least that is a person', () => {
+  test('reads the minimal person', () => {
     expect(readProfile({ type: 'user', uuid: ID }, [])).toEqual({
       id: ID,
       accountId: null,
@@ -50,13 +50,13 @@ describe('readProfile', () => {
     })
   })
 
-  test('without a full name the handle stands in, then the username', () => {
+  test('falls back to nickname, then username, if the full name is missing', () => {
     expect(read({ display_name: '' })?.displayName).toBe('ally')
     expect(read({ display_name: null, nickname: '\u200b' })?.displayName).toBe('alice')
   })
 
   test.each(['team', 'app_user', 'error', 'User', '', null, undefined, ['user'], { a: 1 }, 1])(
-    'type %j is nobody',
+    'refuses type %j',
     (type) => {
       expect(read({ type })).toBeUndefined()
     },
@@ -73,11 +73,11 @@ describe('readProfile', () => {
     7,
     '__proto__',
     'x'.repeat(1_000_000),
-  ])('uuid %.50j is nobody', (uuid) => {
+  ])('refuses uuid %.50j', (uuid) => {
     expect(read({ uuid })).toBeUndefined()
   })
 
-  test.each([null, [], {}, 1, true, [['x']], 'x'.repeat(1_000_000)])('other fields may be %.30j', (odd) => {
+  test.each([null, [], {}, 1, true, [['x']], 'x'.repeat(1_000_000)])('accepts %.30j in other fields', (odd) => {
     const profile = read({ account_id: odd, username: odd, nickname: odd, display_name: odd, links: odd })
     expect(profile?.id).toBe(ID)
     expect(profile?.displayName.length).toBeLessThanOrEqual(256)
@@ -85,14 +85,14 @@ describe('readProfile', () => {
     expect(profile?.avatarUrl).toBeNull()
   })
 
-  test('a person that only a prototype has is nobody, and nothing is polluted', () => {
+  test('refuses inherited fields, and pollutes nothing', () => {
     expect(readProfile(parsed(`{"__proto__":{"type":"user","uuid":"${ID}"}}`), [])).toBeUndefined()
     const profile = readProfile(parsed(`{"type":"user","uuid":"${ID}","__proto__":{"username":"admin"}}`), [])
     expect(profile?.username).toBeNull()
     expect(({} as Record<string, unknown>).username).toBeUndefined()
   })
 
-  test('hostile text is harmless text', () => {
+  test('reads hostile text as harmless text', () => {
     const profile = read({
       display_name: '\u202e<img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\u0000',
       links: { avatar: { href: 'javascript:alert(1)' }, html: { href: 'http://evil.example/' } },
@@ -101,7 +101,7 @@ describe('readProfile', () => {
     expect(profile).toMatchObject({ avatarUrl: null, profileUrl: null })
   })
 
-  test('whatever the answer is, it is a profile with sound fields or nobody', () => {
+  test('returns a valid profile or none for any input', () => {
     const keys = fc.constantFrom(...Object.keys(BODY), '__proto__', 'constructor', 'toString')
     const anything = fc.dictionary(keys, fc.oneof(fc.jsonValue(), fc.constant(ID), fc.constant('user')))
     let people = 0
@@ -126,7 +126,7 @@ describe('toPassportProfile', () => {
   const profile = readProfile(BODY, EMAILS)
   if (!profile) throw new Error('no profile')
 
-  test('is what Passport documents, keyed on the uuid', () => {
+  test('returns the fields that Passport documents, with the uuid as id', () => {
     expect(toPassportProfile(profile, BODY)).toEqual({
       provider: 'bitbucket',
       id: ID,
@@ -140,7 +140,7 @@ describe('toPassportProfile', () => {
     })
   })
 
-  test('leaves out what is not there', () => {
+  test('leaves missing fields out', () => {
     const least = readProfile({ type: 'user', uuid: ID }, [])
     if (!least) throw new Error('no profile')
     expect(toPassportProfile(least, { uuid: ID })).toEqual({
@@ -154,7 +154,7 @@ describe('toPassportProfile', () => {
     })
   })
 
-  test.each([null, [], 'text', 1])('a body that is %j is shown as an empty one', (json) => {
+  test.each([null, [], 'text', 1])('shows a body of %j as an empty one', (json) => {
     expect(toPassportProfile(profile, json)._json).toEqual({})
   })
 })

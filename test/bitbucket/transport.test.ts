@@ -101,7 +101,7 @@ describe.each(WAYS)('through %s, an answer', (_way, options) => {
     expect(await send(server)).toMatchObject({ status: 200, body: { ok: true } })
   })
 
-  test('of any other status is an answer too', async () => {
+  test('may have any other status', async () => {
     for (const status of ['201 Created', '400 Bad', '401 No', '403 No', '404 No', '429 Slow', '500 Oops', '503 Busy']) {
       const server = await serverOf((socket) => socket.write(answerOf('{"error":"x"}', {}, status)))
       expect(await send(server)).toMatchObject({ status: Number(status.slice(0, 3)), body: { error: 'x' } })
@@ -120,12 +120,12 @@ describe.each(WAYS)('through %s, an answer', (_way, options) => {
     ['a form', 'access_token=evil&token_type=bearer'],
     ['a byte order mark in front', '\ufeff{"ok":true}'],
     ['a depth of 100,000', '['.repeat(100_000)],
-  ])('that is %s has no body', async (_what, text) => {
+  ])('has no body if it is %s', async (_what, text) => {
     const server = await serverOf((socket) => socket.write(answerOf(text)))
     expect(await send(server)).toMatchObject({ status: 200, body: undefined })
   })
 
-  test('that is no UTF-8 has no body: a replaced character would be another name', async () => {
+  test('has no body if it is not UTF-8, because a replaced character would be another name', async () => {
     const bytes = Buffer.concat([Buffer.from('{"email":"a'), Buffer.from([0xff]), Buffer.from('@x.co"}')])
     const server = await serverOf((socket) => socket.write(answerOf(bytes)))
     expect((await send(server)).body).toBeUndefined()
@@ -145,7 +145,7 @@ describe.each(WAYS)('through %s, an answer', (_way, options) => {
     expect((await send(server)).body).toEqual({ name: 'Zoë 漢字 😀' })
   })
 
-  test('in chunks is read to its end', async () => {
+  test('is read to the end when it is chunked', async () => {
     const server = await serverOf((socket) =>
       socket.write(
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"ok"\r\n6\r\n:true}\r\n0\r\n\r\n'.replace(
@@ -157,7 +157,7 @@ describe.each(WAYS)('through %s, an answer', (_way, options) => {
     expect((await send(server)).body).toEqual({ ok: true })
   })
 
-  test('with __proto__ in it pollutes nothing', async () => {
+  test('pollutes nothing with __proto__', async () => {
     const server = await serverOf((socket) => socket.write(answerOf('{"__proto__":{"admin":true}}')))
     const { body } = await send(server)
     expect(body?.admin).toBeUndefined()
@@ -170,7 +170,7 @@ describe.each(WAYS)('through %s, a request', (_way, options) => {
     way = options
   })
 
-  test('asks for JSON as it is, and carries what it was given', async () => {
+  test('asks for uncompressed JSON and sends the given headers and body', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     await send(server)
     await send(server, { method: 'POST', body: 'a=é' })
@@ -186,7 +186,7 @@ describe.each(WAYS)('through %s, a request', (_way, options) => {
     expect(post).not.toContain('transfer-encoding')
   })
 
-  test('follows no redirect, so that no token and no secret goes elsewhere', async () => {
+  test('follows no redirect, so that no other host receives a token or the secret', async () => {
     const evil = await serverOf((socket) => socket.write(OK))
     for (const status of ['301 Moved', '302 Found', '303 See', '307 Temporary', '308 Permanent']) {
       const location = { Location: evil.url.href, Refresh: `0; url=${evil.url.href}` }
@@ -197,7 +197,7 @@ describe.each(WAYS)('through %s, a request', (_way, options) => {
   })
 })
 
-describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
+describe.each(WAYS)('through %s, a malformed answer', (_way, options) => {
   beforeEach(() => {
     way = options
   })
@@ -229,12 +229,12 @@ describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
     ['brotli by name only', (socket) => socket.write(answerOf('{"ok":true}', { 'Content-Encoding': 'br' }))],
   ]
 
-  test.each(garbage)('%s is upstream_failed', async (_what, write) => {
+  test.each(garbage)('%s fails with upstream_failed', async (_what, write) => {
     const server = await serverOf((socket) => write(socket))
     expect(await refusal(send(server))).toBe('upstream_failed')
   })
 
-  test('a body broken off by a reset is not requested again', async () => {
+  test('is not requested again when a reset cuts off its body', async () => {
     const server = await serverOf((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ok"')
       setTimeout(() => socket.resetAndDestroy(), 20)
@@ -243,13 +243,13 @@ describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
     expect(server.requests).toHaveLength(1)
   })
 
-  test('nobody listening is upstream_failed', async () => {
+  test('a closed port fails with upstream_failed', async () => {
     const server = await startRawServer(() => {})
     await server.close()
     expect(await refusal(send(server))).toBe('upstream_failed')
   })
 
-  test('nothing of the answer is in the error', async () => {
+  test('appears nowhere in the error', async () => {
     const secret = 'upstream-words'
     for (const write of [
       (socket: Socket) => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"${secret}":1`),
@@ -273,21 +273,21 @@ describe.each(WAYS)('through %s, what is no answer', (_way, options) => {
   })
 })
 
-describe.each(WAYS)('through %s, the size', (_way, options) => {
+describe.each(WAYS)('through %s, the size limit', (_way, options) => {
   beforeEach(() => {
     way = options
   })
 
   const object = (bytes: number) => `{"x":"${'x'.repeat(bytes - 8)}"}`
 
-  test('one MiB is read, one byte more is not', async () => {
+  test('accepts one MiB and refuses one byte more', async () => {
     const fits = await serverOf((socket) => socket.write(answerOf(object(1024 * 1024))))
     expect((await send(fits)).body).toHaveProperty('x')
     const over = await serverOf((socket) => socket.write(answerOf(object(1024 * 1024 + 1))))
     expect(await refusal(send(over))).toBe('upstream_failed')
   })
 
-  test('an endless answer is hung up on, and costs no memory', async () => {
+  test('closes the connection of an endless answer without using memory', async () => {
     let written = 0
     const block = Buffer.alloc(64 * 1024, ' ')
     const server = await serverOf((socket) => {
@@ -332,7 +332,7 @@ describe.each(WAYS)('through %s, the deadline', (_way, options) => {
     ],
   ]
 
-  test.each(stalling)('ends an answer that stalls %s, and the connection with it', async (_where, stall) => {
+  test.each(stalling)('ends an answer that stalls %s, together with its connection', async (_where, stall) => {
     const server = await serverOf((socket) => stall(socket))
     const deadline = deadlineOf()
     const work = refusal(send(server, { deadline }))
@@ -346,7 +346,7 @@ describe.each(WAYS)('through %s, the deadline', (_way, options) => {
     expect(server.requests).toHaveLength(1)
   })
 
-  test('that is over already sends nothing', async () => {
+  test('sends nothing once it has passed', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const deadline = deadlineOf()
     deadline.cancel(TIMEOUT)
@@ -354,7 +354,7 @@ describe.each(WAYS)('through %s, the deadline', (_way, options) => {
     expect(server.opened).toBe(0)
   })
 
-  test('ends a request that still waits for a connection; 50 are open at once', async () => {
+  test('ends a request that waits for one of 50 connections', async () => {
     const held: Socket[] = []
     const server = await serverOf((socket) => held.push(socket))
     const transport = transportOf()
@@ -371,7 +371,7 @@ describe.each(WAYS)('through %s, the deadline', (_way, options) => {
     expect(server.requests).toHaveLength(50)
   })
 
-  test('is left by every request that has ended', async () => {
+  test('is removed from every request that has ended', async () => {
     const server = await serverOf((socket, { number }) => (number === 3 ? socket.end('x') : socket.write(OK)))
     const transport = transportOf()
     const deadline = deadlineOf()
@@ -393,25 +393,25 @@ describe.each(WAYS)('through %s, a reset before the answer', (_way, options) => 
     ['a quiet end', (socket) => socket.end()],
   ]
 
-  test.each(endings)('%s: a GET is sent once more', async (_what, end) => {
+  test.each(endings)('%s: retries a GET once', async (_what, end) => {
     const server = await serverOf((socket, { number }) => (number === 1 ? end(socket) : socket.write(OK)))
     expect((await send(server)).body).toEqual({ ok: true })
     expect(server.requests).toHaveLength(2)
   })
 
-  test.each(endings)('%s: a GET is sent no third time', async (_what, end) => {
+  test.each(endings)('%s: does not retry a GET twice', async (_what, end) => {
     const server = await serverOf((socket) => end(socket))
     expect(await refusal(send(server))).toBe('upstream_failed')
     expect(server.requests).toHaveLength(2)
   })
 
-  test.each(endings)('%s: a POST is never sent again, a code is good once', async (_what, end) => {
+  test.each(endings)('%s: never retries a POST, because a code is valid once', async (_what, end) => {
     const server = await serverOf((socket) => end(socket))
     expect(await refusal(send(server, { method: 'POST', body: 'code=c0de' }))).toBe('upstream_failed')
     expect(server.requests).toHaveLength(1)
   })
 
-  test('on a kept connection a POST is not sent again either', async () => {
+  test('does not retry a POST on a kept connection', async () => {
     const server = await serverOf((socket, { number }) => (number === 1 ? socket.write(OK) : socket.resetAndDestroy()))
     const transport = transportOf()
     await send(server, { transport })
@@ -421,7 +421,7 @@ describe.each(WAYS)('through %s, a reset before the answer', (_way, options) => 
     expect(new Set(server.requests.map(({ connection }) => connection)).size).toBe(1)
   })
 
-  test('after the deadline nothing is sent again', async () => {
+  test('retries nothing after the deadline', async () => {
     const deadline = deadlineOf()
     const server = await serverOf((socket) => {
       deadline.cancel(new BitbucketSignInError('upstream_timeout', 'too late'))
@@ -473,7 +473,7 @@ describe.each(WAYS)('through %s', (_way, options) => {
     way = options
   })
 
-  test('case 23: a request says which package sends it', async () => {
+  test('case 23: sends the package name in the User-Agent', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     await send(server)
     await send(server, { method: 'POST', body: 'code=c0de' })
@@ -486,17 +486,20 @@ describe.each(WAYS)('through %s', (_way, options) => {
   })
 
   // Node's limit of 250 ms for an address does not apply to the last one that it tries.
-  test.each(['IPv4 first', 'IPv6 first'] as const)('case 24: %s: IPv4 that needs a second opens', async (order) => {
-    dualStack(order)
-    const url = await slowServer()
-    const start = performance.now()
-    expect((await send({ url })).body).toEqual({ ok: true })
-    // The control: it was not open within the 250 ms that Node gives an address.
-    expect(performance.now() - start).toBeGreaterThan(500)
-  })
+  test.each(['IPv4 first', 'IPv6 first'] as const)(
+    'case 24: %s: connects over IPv4 when it needs a second',
+    async (order) => {
+      dualStack(order)
+      const url = await slowServer()
+      const start = performance.now()
+      expect((await send({ url })).body).toEqual({ ok: true })
+      // The control: it was not open within the 250 ms that Node gives an address.
+      expect(performance.now() - start).toBeGreaterThan(500)
+    },
+  )
 })
 
-test('case 18: a connection that does not open ends with its request', async () => {
+test('case 18: ends a connection attempt with its request', async () => {
   const sockets = new Set<Socket>()
   const silent = createServer((socket) => {
     sockets.add(socket)
@@ -520,7 +523,7 @@ describe.each(WAYS)('through %s, unsolicited bytes', (_way, options) => {
     way = options
   })
 
-  test('behind an answer never answer the next request', async () => {
+  test('after an answer never answer the next request', async () => {
     const server = await serverOf((socket, { number }) => {
       socket.write(number === 1 ? Buffer.concat([OK, EVIL]) : answerOf('{"uuid":"genuine"}'))
     })
@@ -543,7 +546,7 @@ describe.each(WAYS)('through %s, unsolicited bytes', (_way, options) => {
 })
 
 describe('connections', () => {
-  test('a leave to go on that nobody asked for ends it', async () => {
+  test('end after an unsolicited 100 Continue', async () => {
     const server = await serverOf((socket) => {
       socket.write('HTTP/1.1 100 Continue\r\n\r\n')
       socket.write(OK)
@@ -552,7 +555,7 @@ describe('connections', () => {
     expect(server.requests).toHaveLength(1)
   })
 
-  test('a certificate that nobody vouches for ends it before anything is sent', async () => {
+  test('end before anything is sent if the certificate is not trusted', async () => {
     let received = 0
     const server = https.createServer({ key: CERTIFICATE_KEY, cert: CERTIFICATE }, () => received++)
     server.on('tlsClientError', () => {})
@@ -567,7 +570,7 @@ describe('connections', () => {
     expect(received).toBe(0)
   })
 
-  test('are kept: ten requests in a row need one, three at once need three', async () => {
+  test('are reused: ten sequential requests need one, three concurrent ones three', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const transport = transportOf()
     for (let request = 0; request < 10; request++) {
@@ -579,7 +582,7 @@ describe('connections', () => {
     expect(server.opened).toBe(3)
   })
 
-  test('are not kept where the server says that it closes', async () => {
+  test('are not reused if the server closes them', async () => {
     const server = await serverOf((socket) => socket.end(answerOf('{}', { Connection: 'close' })))
     const transport = transportOf()
     for (let request = 0; request < 3; request++) await send(server, { transport })
@@ -611,7 +614,7 @@ describe('connections', () => {
     expect(server.opened).toBe(3)
   })
 
-  test('are not kept at all where the server would close them within a second', async () => {
+  test('are not reused if the server would close them within a second', async () => {
     const server = await serverOf((socket) => socket.write(answerOf('{}', { 'Keep-Alive': 'timeout=1' })))
     const transport = transportOf()
     await send(server, { transport })
@@ -619,7 +622,7 @@ describe('connections', () => {
     expect(server.opened).toBe(2)
   })
 
-  test('one that the server closed while idle is not used', async () => {
+  test('are not reused after the server closed them', async () => {
     const server = await serverOf((socket) => {
       socket.write(OK)
       setTimeout(() => socket.end(), 10)
@@ -631,7 +634,7 @@ describe('connections', () => {
     expect(server.opened).toBe(2)
   })
 
-  test('close ends those that are idle', async () => {
+  test('are closed by close() when idle', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const transport = transportOf()
     await send(server, { transport })
@@ -640,7 +643,7 @@ describe('connections', () => {
     await vi.waitFor(() => expect(server.open).toBe(0))
   })
 
-  test('an agent of the app’s own replaces ours', async () => {
+  test("are replaced by the app's own agent", async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const agent = new http.Agent({ keepAlive: true })
     closers.push(() => agent.destroy())
@@ -654,7 +657,7 @@ describe('connections', () => {
 })
 
 describe('connections opened ahead', () => {
-  test('with unsolicited bytes never answer the first request', async () => {
+  test('never take unsolicited bytes for the first answer', async () => {
     const server = await serverOf(
       (socket, { connection }) => {
         if (connection > 1) socket.write(answerOf('{"uuid":"genuine"}'))
@@ -685,7 +688,7 @@ describe('connections opened ahead', () => {
     expect(new Set(server.requests.map(({ connection }) => connection)).size).toBe(2)
   })
 
-  test('are not opened while one waits, is being opened or is free', async () => {
+  test('are not opened while one is waiting, opening or free', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const transport = transportOf()
     for (let start = 0; start < 10; start++) transport.preconnect(server.url, 1)
@@ -697,14 +700,14 @@ describe('connections opened ahead', () => {
     expect(server.opened).toBe(1)
   })
 
-  test('are not opened where the app does not want it', async () => {
+  test('are not opened if the app disables them', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     transportOf({ preconnect: false }).preconnect(server.url, 2)
     await wait(30)
     expect(server.opened).toBe(0)
   })
 
-  test('that the server closed are not used, and are replaced', async () => {
+  test('are replaced if the server closes them', async () => {
     const server = await serverOf(
       (socket) => socket.write(OK),
       (socket, connection) => {
@@ -723,7 +726,7 @@ describe('connections opened ahead', () => {
     expect(server.opened).toBe(2)
   })
 
-  test('that nobody answers are no fault', async () => {
+  test('cause no error if nothing answers', async () => {
     const server = await startRawServer(() => {})
     await server.close()
     const transport = transportOf()
@@ -732,7 +735,7 @@ describe('connections opened ahead', () => {
     expect(await refusal(send(server, { transport }))).toBe('upstream_failed')
   })
 
-  test('close ends them', async () => {
+  test('are closed by close()', async () => {
     const server = await serverOf((socket) => socket.write(OK))
     const transport = transportOf()
     transport.preconnect(server.url, 2)
@@ -777,7 +780,7 @@ describe('requests ahead of need', () => {
     }
   }
 
-  test('are overtaken by those that are needed, in the order in which these came', async () => {
+  test('run after requests that are needed, which keep their order', async () => {
     const host = await busyWith(50)
     void host.ask('/emails', { need: new Need() })
     void host.ask('/user1')
@@ -787,7 +790,7 @@ describe('requests ahead of need', () => {
     await vi.waitFor(() => expect(host.received()).toEqual(['/user1', '/user2', '/emails']))
   })
 
-  test('begin while fewer than 25 are under way, and those that are needed while fewer than 50 are', async () => {
+  test('begin while fewer than 25 are under way, needed ones while fewer than 50 are', async () => {
     const host = await busyWith(24)
     void host.ask('/emails1', { need: new Need() })
     void host.ask('/emails2', { need: new Need() })
@@ -803,7 +806,7 @@ describe('requests ahead of need', () => {
     await vi.waitFor(() => expect(host.received()).toContain('/emails2'))
   })
 
-  test('give way no longer once they are needed', async () => {
+  test('no longer yield once they are needed', async () => {
     const host = await busyWith(50)
     const need = new Need()
     void host.ask('/emails', { need })
@@ -813,7 +816,7 @@ describe('requests ahead of need', () => {
     await host.answersInTurn(['/user1', '/emails', '/user2'])
   })
 
-  test('are never sent if the response of their browser is complete before their turn', async () => {
+  test('are never sent if the response is complete before their turn', async () => {
     const host = await busyWith(50)
     const deadline = deadlineOf()
     const emails = host.ask('/emails', { need: new Need(), deadline })
@@ -824,7 +827,7 @@ describe('requests ahead of need', () => {
     await vi.waitFor(() => expect(host.received()).toEqual(['/user']))
   })
 
-  test('that are under way make room for one that is needed once the response of their browser is complete', async () => {
+  test('yield to a needed one while under way if the response is complete', async () => {
     const host = await busyWith(0)
     const deadline = deadlineOf()
     const emails = host.ask('/emails', { need: new Need(), deadline })
@@ -838,7 +841,7 @@ describe('requests ahead of need', () => {
   })
 })
 
-test('an agent of the app that cannot speak https is reported as a setup mistake', async () => {
+test("an app's agent that cannot speak https is reported as a setup mistake", async () => {
   const agent = new http.Agent()
   closers.push(() => agent.destroy())
   const url = new URL('https://127.0.0.1:1/')

@@ -82,11 +82,11 @@ const asProfile = (found: PassportProfile | number): PassportProfile => {
   return found
 }
 
-describe('case 22: what Bitbucket says of a user', () => {
+describe('case 22: what Bitbucket returns for a user', () => {
   const OTHER = '{99999999-9999-4999-8999-999999999999}'
   const user = (more: string) => JSON.stringify(GOOD_USER).replace(/\}$/, `,${more}}`)
 
-  test('no copy of `_json` gains another identity, at whatever depth the key hides', async () => {
+  test('gives no copy of `_json` another identity, at any depth', async () => {
     const { words, strategy } = await startBoth()
     const hostile = `{"uuid":"${OTHER}","is_staff":true}`
     words.user = user(
@@ -105,7 +105,7 @@ describe('case 22: what Bitbucket says of a user', () => {
     expect(({} as Record<string, unknown>).is_staff).toBeUndefined()
   })
 
-  test('nor is a copy of the `params` of `verify`', async () => {
+  test('gives no copy of the `params` of `verify` another identity', async () => {
     const { words, strategy, given } = await startBoth()
     const access_token = 't'.repeat(12_000)
     words.token = JSON.stringify({ ...GOOD_TOKEN, access_token }).replace(
@@ -119,7 +119,7 @@ describe('case 22: what Bitbucket says of a user', () => {
     expect(params).toMatchObject({ access_token, note: 'a\ufffdb\ufffd' })
   })
 
-  test('strings are well formed, bounded and without controls, and depth does not end the process', async () => {
+  test('is well formed, bounded and free of control characters, at any depth', async () => {
     const { words, strategy, router, lab } = await startBoth()
     words.user = user(
       `"location":"a\\r\\nb\\ud800c\\u202ed","bio":"${'x'.repeat(100_000)}","deep":${'['.repeat(50_000)}${']'.repeat(50_000)},"ke\\u0000y":1,"display_name":"Ev\\u0000e\\ud800\\u2028"`,
@@ -134,7 +134,7 @@ describe('case 22: what Bitbucket says of a user', () => {
     expect(lab.accounts.users.get('u1')).toMatchObject({ email: 'raw@example.com' })
   })
 
-  test('what is not an address is dropped, for router and strategy alike', async () => {
+  test('contains addresses only, for router and strategy alike', async () => {
     const { words, strategy, router, lab } = await startBoth()
     const strings = [
       '',
@@ -168,7 +168,7 @@ function merge(target: Record<string, unknown>, source: Record<string, unknown>)
   return target
 }
 
-describe('case 22: a list of addresses that is not complete', () => {
+describe('case 22: an incomplete list of addresses', () => {
   /** Each hides the primary address; what is left would make the secondary one count. */
   const LISTS: Readonly<Record<string, (path: string, api: string) => unknown>> = {
     'a second page without values': (path, api) =>
@@ -210,7 +210,7 @@ describe('case 22: a list of addresses that is not complete', () => {
     'a flag in numbers': () => ({ values: [SECONDARY, { ...PRIMARY, is_confirmed: 1 }] }),
   }
 
-  test('the control: a complete one of two pages makes the primary address count', async () => {
+  test('control: a complete list of two pages makes the primary address count', async () => {
     const { words, router, strategy, lab, api } = await startBoth()
     words.emails = (path) =>
       path.includes('page') ? { values: [PRIMARY], next: null } : { values: [SECONDARY], next: `${api}?page=2` }

@@ -55,7 +55,7 @@ async function signsIn(lab: Lab): Promise<void> {
   expect(await lab.me(browser)).not.toBeNull()
 }
 
-test('UPS-01: an upstream that never answers ends at the deadline, and nothing is left open', async () => {
+test('UPS-01: ends at the deadline when the upstream never answers, and leaves nothing open', async () => {
   let asked = false
   const silent = await startRawLab(
     () => {
@@ -72,7 +72,7 @@ test('UPS-01: an upstream that never answers ends at the deadline, and nothing i
   await signsIn(lab)
 })
 
-test('UPS-03: no connection, half a handshake, a wrong certificate or a wrong name is a failure and shows nothing', async () => {
+test('UPS-03: fails without a connection, a handshake, a trusted certificate or the right name, and shows nothing', async () => {
   const fake = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
   afterwards(() => fake.close())
   const untrusting = await startLab({ fake })
@@ -111,7 +111,7 @@ test('UPS-03: no connection, half a handshake, a wrong certificate or a wrong na
   await nobody.refused(victim, () => victim.get(fourth), { code: 'upstream_failed' })
 })
 
-test('UPS-05: an answer of more than a mebibyte is not read to its end', async () => {
+test('UPS-05: stops reading an answer after one mebibyte', async () => {
   const lab = await startLab()
   await refusedAtEach(lab, () => ({ hugeBytes: 200 * 1024 * 1024 }), 'upstream_failed')
   const padding = 'x'.repeat(1024 * 1024)
@@ -119,7 +119,7 @@ test('UPS-05: an answer of more than a mebibyte is not read to its end', async (
   await signsIn(lab)
 })
 
-test('UPS-05: a compressed answer that was not asked for is not unpacked', async () => {
+test('UPS-05: does not decompress an answer', async () => {
   const lab = await startLab()
   const bomb = gzipSync(Buffer.alloc(20 * 1024 * 1024, 32))
   await refusedAtEach(lab, () => ({ bytes: bomb, headers: { 'content-encoding': 'gzip' } }), 'upstream_failed')
@@ -132,7 +132,7 @@ test('UPS-05: a compressed answer that was not asked for is not unpacked', async
   await signsIn(lab)
 })
 
-test('UPS-08: everything but one JSON object is a failure', async () => {
+test('UPS-08: accepts nothing but one JSON object', async () => {
   const lab = await startLab()
   const texts = [
     '[]',
@@ -164,13 +164,13 @@ test('UPS-08: everything but one JSON object is a failure', async () => {
   await signsIn(lab)
 })
 
-test('UPS-09: a page that contains a token is not accepted as a token', async () => {
+test('UPS-09: does not accept a page that contains a token', async () => {
   const lab = await startLab()
   await refusedAtEach(lab, () => ({ html: '<p>x&access_token=evil&token_type=bearer&scope=account</p>' }))
   await signsIn(lab)
 })
 
-test('UPS-10: a form-encoded token is none, whatever the content type', async () => {
+test('UPS-10: does not accept a form-encoded token, whatever its content type', async () => {
   const lab = await startLab()
   for (const type of ['application/x-www-form-urlencoded', 'application/json', 'text/plain']) {
     await refusedAtEach(lab, () => ({ text: 'access_token=evil&token_type=bearer', headers: { 'content-type': type } }))
@@ -178,7 +178,7 @@ test('UPS-10: a form-encoded token is none, whatever the content type', async ()
   await signsIn(lab)
 })
 
-test('UPS-11: one parser reads every content type: JSON or nothing', async () => {
+test('UPS-11: parses every content type as JSON', async () => {
   for (const type of ['text/plain', 'text/html', 'application/jsonp', '']) {
     const lab = await startLab()
     for (const endpoint of ENDPOINTS) {
@@ -192,7 +192,7 @@ test('UPS-11: one parser reads every content type: JSON or nothing', async () =>
   }
 })
 
-test('UPS-13: an upstream redirect is not followed, and no other host sees secret or token', async () => {
+test('UPS-13: follows no redirect, and shows no other host the secret or a token', async () => {
   const lab = await startLab()
   const evil = await startEvil()
   for (const status of [301, 302, 303, 307, 308]) {
@@ -207,7 +207,7 @@ test('UPS-13: an upstream redirect is not followed, and no other host sees secre
   await signsIn(lab)
 })
 
-test('UPS-14: only status 200 counts', async () => {
+test('UPS-14: accepts status 200 only', async () => {
   const lab = await startLab()
   for (const status of [201, 202, 203, 206, 226]) {
     await refusedAtEach(lab, (endpoint) => ({ status, json: GOOD[endpoint] }))
@@ -234,7 +234,7 @@ function expectStatus({ status, location }: { status: number; location: string }
   expect([status >= 500, location]).toEqual([true, ''])
 }
 
-test('UPS-16: a token of the wrong type, size or alphabet is none', async () => {
+test('UPS-16: refuses a token of the wrong type, size or alphabet', async () => {
   const lab = await startLab()
   const long = 'T'.repeat(13_000)
   for (const access_token of [{ a: 1 }, ['T'], 5, true, null, '', ' ', 'a b', 'a\r\nX-Evil: 1', 'ä', '\u0000', long]) {
@@ -245,7 +245,7 @@ test('UPS-16: a token of the wrong type, size or alphabet is none', async () => 
   await signsIn(lab)
 })
 
-test('UPS-17: the token type is bearer in any case, and nothing else', async () => {
+test('UPS-17: accepts the token type bearer only, in any case', async () => {
   const lab = await startLab()
   for (const token_type of ['mac', '', undefined, null, ['bearer'], 'bearer ', 'BearerX']) {
     await refusedAtEach(lab, () => ({ json: { ...GOOD_TOKEN, token_type } }), 'upstream_failed', ['token'])
@@ -255,7 +255,7 @@ test('UPS-17: the token type is bearer in any case, and nothing else', async () 
   await signsIn(lab)
 })
 
-test('UPS-18: what scopes the answer claims changes nothing of what is proven', async () => {
+test('UPS-18: proves nothing by the scopes that an answer claims', async () => {
   for (const scope of [
     undefined,
     '',
@@ -275,7 +275,7 @@ test('UPS-18: what scopes the answer claims changes nothing of what is proven', 
   }
 })
 
-test('UPS-19: a rate limit ends the sign-in now, without sleeping and without another try', async () => {
+test('UPS-19: ends the sign-in at a rate limit, without waiting or retrying', async () => {
   const lab = await startLab()
   for (const retry of ['99999999', '-1', '0', 'Wed, 21 Oct 2099 07:28:00 GMT', 'soon']) {
     await refusedAtEach(lab, () => ({ status: 429, json: {}, headers: { 'retry-after': retry } }), 'rate_limited')
@@ -286,7 +286,7 @@ test('UPS-19: a rate limit ends the sign-in now, without sleeping and without an
   await signsIn(lab)
 })
 
-test('UPS-20: server errors are failures, each request is sent once', async () => {
+test('UPS-20: sends each request once when the server fails', async () => {
   const lab = await startLab()
   for (const status of [500, 502, 503, 504, 520]) {
     for (const endpoint of ENDPOINTS) {
@@ -302,7 +302,7 @@ test('UPS-20: server errors are failures, each request is sent once', async () =
   await signsIn(lab)
 })
 
-test('UPS-20: a reset connection is tried again once for reading and never for the code', async () => {
+test('UPS-20: retries a reading request once after a reset, and never the code', async () => {
   const lab = await startLab()
   for (const endpoint of ENDPOINTS) {
     const browser = new TestBrowser()
@@ -316,7 +316,7 @@ test('UPS-20: a reset connection is tried again once for reading and never for t
   await signsIn(lab)
 })
 
-test('UPS-21: a token that the API refuses signs no user in and is stored nowhere', async () => {
+test('UPS-21: signs no user in with a token that the API refuses, and stores it nowhere', async () => {
   const lab = await startLab()
   for (const problem of ['invalid-token', 'expired-token', 'missing-scope', 'not-found', 'removed'] as const) {
     await refusedAtEach(lab, () => ({ problem }), undefined, ['user'])
@@ -330,7 +330,7 @@ test('UPS-21: a token that the API refuses signs no user in and is stored nowher
   expect(lab.accounts.tokens.size).toBe(1)
 })
 
-test('UPS-22: of a profile of any other shape only checked fields pass, cut to size', async () => {
+test('UPS-22: passes only checked and bounded fields of a malformed profile on', async () => {
   const lab = await startLab()
   const odd = { username: 5, nickname: {}, display_name: ['x'], account_id: {}, links: 'x', created_on: null }
   const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`key${at}`, at]))
@@ -356,7 +356,7 @@ test('UPS-22: of a profile of any other shape only checked fields pass, cut to s
   }
 })
 
-test('UPS-25: paging that never ends ends, and stays on its own host', async () => {
+test("UPS-25: stops at ten pages, and reads them from the API's own host only", async () => {
   const lab = await startLab()
   const evil = await startEvil()
   const page = (next: string) => ({ json: { values: [], next } })
@@ -391,7 +391,7 @@ test('UPS-25: paging that never ends ends, and stays on its own host', async () 
   expect(await lab.me(browser)).toBe('u1')
 })
 
-test('UPS-26: a page of more addresses than Bitbucket sends is not read', async () => {
+test('UPS-26: refuses a page with more addresses than Bitbucket sends', async () => {
   const lab = await startLab()
   const values = Array.from({ length: 10_000 }, (_, at) => ({
     type: 'email',
@@ -407,7 +407,7 @@ test('UPS-26: a page of more addresses than Bitbucket sends is not read', async 
   await signsIn(lab)
 })
 
-test('UPS-28: of duplicate keys the last one counts, in id and address alike', async () => {
+test('UPS-28: uses the last of duplicate keys, for id and address alike', async () => {
   const [first, last] = ['{11111111-1111-4111-8111-111111111111}', '{22222222-2222-4222-8222-222222222222}']
   const raw = await startRawLab((path, socket) => {
     const user = `{"type":"user","uuid":"${first}","uuid":"${last}","display_name":"Two"}`
@@ -419,7 +419,7 @@ test('UPS-28: of duplicate keys the last one counts, in id and address alike', a
   expect(raw.lab.accounts.users.get('u1')).toMatchObject({ email: 'b@example.com', identities: [{ id: last }] })
 })
 
-test('UPS-29: invisible and reordering characters are taken out of names, and the identity is unaffected', async () => {
+test('UPS-29: removes invisible and reordering characters from names, and leaves the identity alone', async () => {
   const lab = await startLab()
   const hostile = '\u0000A\u001b[31m\u202eecilA\u2066\u200b\u200d\ufeff\u0085 B\u{e0041}'
   lab.fake.updatePerson('alice', { displayName: hostile, nickname: hostile })
@@ -433,7 +433,7 @@ test('UPS-29: invisible and reordering characters are taken out of names, and th
   expect(Array.from(lab.accounts.users.get('u1')?.identities[0]?.profile?.displayName ?? '').length).toBe(256)
 })
 
-test('UPS-31: nesting of a hundred thousand levels is a failure, not a crash', async () => {
+test('UPS-31: fails without crashing on a hundred thousand levels of nesting', async () => {
   const lab = await startLab()
   const deep = '['.repeat(100_000)
   await refusedAtEach(lab, () => ({ bytes: Buffer.from(deep) }))
@@ -442,7 +442,7 @@ test('UPS-31: nesting of a hundred thousand levels is a failure, not a crash', a
   await signsIn(lab)
 })
 
-test('UPS-32: bytes behind an answer never answer the next request', async () => {
+test('UPS-32: never takes bytes after one answer for the next one', async () => {
   let extra = true
   const planted = jsonBytes({ ...GOOD_USER, uuid: '{66666666-6666-4666-8666-666666666666}' })
   const raw = await startRawLab((path, socket) => {
@@ -459,7 +459,7 @@ test('UPS-32: bytes behind an answer never answer the next request', async () =>
   expect(raw.lab.accounts.users.size).toBe(1)
 })
 
-test('UPS-33: cookies, locations and floods of headers from upstream do nothing', async () => {
+test('UPS-33: ignores cookies, locations and floods of headers from the upstream', async () => {
   const lab = await startLab()
   for (const endpoint of ENDPOINTS) {
     lab.fake.script(endpoint, { headers: { 'set-cookie': 'connect.sid=evil', location: 'https://evil.example/' } })
@@ -494,7 +494,7 @@ test('UPS-33: cookies, locations and floods of headers from upstream do nothing'
   }
 })
 
-test('UPS-34: when the browser gives up, the requests to Bitbucket end and no user is signed in', async () => {
+test('UPS-34: ends the requests to Bitbucket when the browser leaves, and signs no user in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const endpoint of ENDPOINTS) {
@@ -518,7 +518,7 @@ test('UPS-34: when the browser gives up, the requests to Bitbucket end and no us
   await signsIn(lab)
 })
 
-test('UPS-34: a browser that leaves while the app works gets no session, and keeps the one it has', async () => {
+test('UPS-34: creates no session for a browser that leaves while a hook runs, and keeps the one it has', async () => {
   const lab = await startLab()
   const { connect } = await import('node:net')
   const leave = async (browser: TestBrowser, url: URL, hook: string) => {
@@ -552,7 +552,7 @@ test('UPS-34: a browser that leaves while the app works gets no session, and kee
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('UPS-35: many callbacks to a hanging Bitbucket hold a bounded number of connections, and the app answers', async () => {
+test('UPS-35: opens a bounded number of connections to a hanging Bitbucket, and still serves the app', async () => {
   const lab = await startLab()
   const urls: { browser: TestBrowser; url: string }[] = []
   for (let person = 0; person < 120; person++) {

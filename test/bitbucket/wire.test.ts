@@ -37,7 +37,7 @@ const NO_STRINGS: readonly unknown[] = [
 const NO_OBJECTS: readonly unknown[] = [null, undefined, true, 0, 'text', [], [{}]]
 const parsed = (text: string) => JSON.parse(text) as JsonObject
 
-test.each(NO_OBJECTS)('%j is no object', (value) => {
+test.each(NO_OBJECTS)('readAnswer refuses %j as an object', (value) => {
   expect(isJsonObject(value)).toBe(false)
 })
 
@@ -55,15 +55,15 @@ describe('readText', () => {
     ['a\ud800b', 'ab'],
     ['\ue000private', 'private'],
     ['\u{e0001}\u{e0041}tag', 'tag'],
-  ])('%j becomes %j', (value, text) => {
+  ])('reads %j as %j', (value, text) => {
     expect(readText(value)).toBe(text)
   })
 
-  test.each([...NO_STRINGS, '', '   ', '\u200b\u202e', '\n'])('%j is none', (value) => {
+  test.each([...NO_STRINGS, '', '   ', '\u200b\u202e', '\n'])('reads nothing from %j', (value) => {
     expect(readText(value)).toBeUndefined()
   })
 
-  test('256 characters remain, none of them cut in two', () => {
+  test('keeps 256 characters, and splits none', () => {
     expect(readText('n'.repeat(300))).toBe('n'.repeat(256))
     expect(readText('😀'.repeat(300))).toBe('😀'.repeat(256))
     expect(readText(`${'n'.repeat(1023)}😀`)).toBe('n'.repeat(256))
@@ -87,7 +87,7 @@ describe('readUrl', () => {
     'https://[2001:db8::1]/',
     'http://localhost:3000/a.png',
     'http://127.0.0.1/',
-  ])('%s is one: any host, with any port', (value) => {
+  ])('accepts %s: any host, any port', (value) => {
     expect(readUrl(value)).toBe(value)
   })
 
@@ -104,11 +104,11 @@ describe('readUrl', () => {
     ['http://2130706433/', 'http://127.0.0.1/'],
     ['https://a.example/"><svg/onload=x>', 'https://a.example/%22%3E%3Csvg/onload=x%3E'],
     ['https://a.example/?"><b>#"><i>', 'https://a.example/?%22%3E%3Cb%3E#%22%3E%3Ci%3E'],
-  ])('%s is read as %s, so that every reader after us reads the same', (value, written) => {
+  ])('reads %s as %s, so that every later reader reads the same', (value, written) => {
     expect(readUrl(value)).toBe(written)
   })
 
-  test('what is accepted has one reading: parsed again it is the same, and it holds nothing that ends an attribute', () => {
+  test('returns URLs that parse to themselves and cannot end an attribute', () => {
     const piece = fc.constantFrom(
       ...['https:', 'http:', '/', '//', '\\', '@', ':', '.', '..', '%2e', '?', '#', '"', '<', '>', '`', '0x7f', '127'],
       ...['1', 'a', 'A', 'xn--', 'xn--bcher-kva', '--', '-', '_', 'localhost', 'bitbucket.org', '8443', '[::1]', '%'],
@@ -157,13 +157,13 @@ describe('readUrl', () => {
     'https://',
     `https://bitbucket.org/${'a'.repeat(500)}`,
     MEGABYTE,
-  ])('%.60j is none', (value) => {
+  ])('refuses %.60j', (value) => {
     expect(readUrl(value)).toBeUndefined()
   })
 })
 
 describe('isLoopback', () => {
-  test.each(['localhost', 'acme.localhost', '127.0.0.1', '127.1.2.3', '[::1]'])('%s is', (host) => {
+  test.each(['localhost', 'acme.localhost', '127.0.0.1', '127.1.2.3', '[::1]'])('accepts %s', (host) => {
     expect(isLoopback(host)).toBe(true)
   })
 
@@ -181,13 +181,13 @@ describe('isLoopback', () => {
     '[::2]',
     '[::ffff:7f00:1]',
     '::1',
-  ])('%j is not', (host) => {
+  ])('refuses %j', (host) => {
     expect(isLoopback(host)).toBe(false)
   })
 })
 
 describe('readUuid', () => {
-  test('the canonical form is taken as it is', () => {
+  test('accepts the canonical form', () => {
     expect(readUuid(UUID)).toBe(UUID)
   })
 
@@ -205,12 +205,12 @@ describe('readUuid', () => {
     '{}',
     '__proto__',
     MEGABYTE,
-  ])('%.60j is refused, not repaired', (value) => {
+  ])('refuses %.60j instead of repairing it', (value) => {
     expect(readUuid(value)).toBeUndefined()
   })
 })
 
-test('an account id is a short word', () => {
+test('accepts a short word as account id', () => {
   expect(readAccountId('557058:c0b72ad0-1cb5-4018-9cdc-0cde8492c443')).toBe(
     '557058:c0b72ad0-1cb5-4018-9cdc-0cde8492c443',
   )
@@ -222,7 +222,7 @@ test('an account id is a short word', () => {
 describe('readLink', () => {
   const href = 'https://bitbucket.org/alice/'
 
-  test('one object, or the first of an array', () => {
+  test('reads one object, or the first of an array', () => {
     expect(readLink({ html: { href } }, 'html')).toBe(href)
     expect(readLink({ html: [{ href }, { href: 'https://second.example/' }] }, 'html')).toBe(href)
   })
@@ -237,11 +237,11 @@ describe('readLink', () => {
     { html: { href: null } },
     { html: { href: [href] } },
     { html: { href: 'javascript:alert(1)' } },
-  ])('%j has none', (links) => {
+  ])('reads nothing from %j', (links) => {
     expect(readLink(links, 'html')).toBeUndefined()
   })
 
-  test('what every object has is no link', () => {
+  test('ignores inherited links', () => {
     expect(readLink({}, '__proto__')).toBeUndefined()
     expect(readLink({}, 'constructor')).toBeUndefined()
     expect(readLink(parsed(`{"__proto__":{"html":{"href":"${href}"}}}`), 'html')).toBeUndefined()
@@ -251,7 +251,7 @@ describe('readLink', () => {
 describe('readTokenAnswer', () => {
   const answer = { access_token: 'T0ken', token_type: 'bearer' }
 
-  test('the answer of Bitbucket', () => {
+  test('reads the answer of Bitbucket', () => {
     const body = {
       ...answer,
       refresh_token: 'R3fresh',
@@ -267,7 +267,7 @@ describe('readTokenAnswer', () => {
     })
   })
 
-  test('the least that will do', () => {
+  test('reads the minimal answer', () => {
     expect(readTokenAnswer(answer)).toEqual({
       accessToken: 'T0ken',
       refreshToken: null,
@@ -276,31 +276,31 @@ describe('readTokenAnswer', () => {
     })
   })
 
-  test.each(['Bearer', 'BEARER', 'bearer'])('token_type %s will do', (token_type) => {
+  test.each(['Bearer', 'BEARER', 'bearer'])('accepts token_type %s', (token_type) => {
     expect(readTokenAnswer({ ...answer, token_type })).toBeDefined()
   })
 
-  test.each([...NO_STRINGS, '', 'mac', 'bearer ', 'Bearer\n'])('token_type %j is refused', (token_type) => {
+  test.each([...NO_STRINGS, '', 'mac', 'bearer ', 'Bearer\n'])('refuses token_type %j', (token_type) => {
     expect(readTokenAnswer({ ...answer, token_type })).toBeUndefined()
   })
 
   test.each([...NO_STRINGS, '', 'a b', 'a\r\nX: y', 'é', 'a\u0000', 'x'.repeat(12_001), MEGABYTE])(
-    'access_token %.60j is refused',
+    'refuses access_token %.60j',
     (access_token) => {
       expect(readTokenAnswer({ ...answer, access_token })).toBeUndefined()
     },
   )
 
-  test('a token of 12,000 characters is taken: Bitbucket’s are long', () => {
+  test("accepts a token of 12,000 characters, because Bitbucket's are long", () => {
     expect(readTokenAnswer({ ...answer, access_token: 'x'.repeat(12_000) })).toBeDefined()
   })
 
-  test.each([...NO_STRINGS, 'a b', 'a\n', MEGABYTE])('refresh_token %.60j is left out', (refresh_token) => {
+  test.each([...NO_STRINGS, 'a b', 'a\n', MEGABYTE])('leaves refresh_token %.60j out', (refresh_token) => {
     expect(readTokenAnswer({ ...answer, refresh_token })?.refreshToken).toBeNull()
   })
 
   test.each([null, '7200', [], {}, 0, -1, Number.NaN, Number.POSITIVE_INFINITY])(
-    'expires_in %j is left out',
+    'leaves expires_in %j out',
     (value) => {
       expect(readTokenAnswer({ ...answer, expires_in: value })?.expiresInSeconds).toBeNull()
     },
@@ -316,17 +316,17 @@ describe('readTokenAnswer', () => {
     ['scope', { account: true }, null],
     ['scope', 1, null],
     ['scope', 'x '.repeat(3000), null],
-  ])('%s %.40j is read as %j', (name, value, scopes) => {
+  ])('reads %s %.40j as %j', (name, value, scopes) => {
     expect(readTokenAnswer({ ...answer, [name]: value })?.scopes).toEqual(scopes)
   })
 
-  test('a token that only a prototype has is none', () => {
+  test('ignores an inherited token', () => {
     expect(readTokenAnswer(parsed('{"__proto__":{"access_token":"T","token_type":"bearer"}}'))).toBeUndefined()
     expect(readTokenAnswer({})).toBeUndefined()
   })
 })
 
-test('an OAuth error is a code, and nothing that could be text', () => {
+test('reads an OAuth error as a code, and nothing else', () => {
   expect(readOAuthError({ error: 'invalid_grant', error_description: '<b>text</b>' })).toBe('invalid_grant')
   for (const error of [...NO_STRINGS, '', 'Invalid', 'a b', 'a-b', 'a\n', '<script>', 'x'.repeat(65)]) {
     expect(readOAuthError({ error })).toBeUndefined()
@@ -337,7 +337,7 @@ test('an OAuth error is a code, and nothing that could be text', () => {
 describe('readEmailPage', () => {
   const item = { type: 'email', email: 'a@x.co', is_primary: true, is_confirmed: true }
 
-  test('addresses come with their two flags', () => {
+  test('reads addresses with their two flags', () => {
     const body = { values: [item, { ...item, email: 'b@x.co', is_primary: false, is_confirmed: false }] }
     expect(readEmailPage(body)).toEqual({
       emails: [
@@ -348,23 +348,23 @@ describe('readEmailPage', () => {
     })
   })
 
-  test.each([false, null, undefined])('a flag that is %j is not set', (flag) => {
+  test.each([false, null, undefined])('treats a flag of %j as not set', (flag) => {
     const page = readEmailPage({ values: [{ email: 'a@x.co', is_primary: flag, is_confirmed: flag }] })
     expect(page?.emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
   })
 
-  test.each([1, 'true', 'false', [], {}])('case 22: a flag that is %j makes the page unreadable', (flag) => {
+  test.each([1, 'true', 'false', [], {}])('case 22: treats a page with a flag of %j as unreadable', (flag) => {
     expect(readEmailPage({ values: [item, { ...item, is_primary: flag }] })).toBeUndefined()
     expect(readEmailPage({ values: [item, { ...item, is_confirmed: flag }] })).toBeUndefined()
   })
 
-  test('case 22: an entry that cannot be read makes the page unreadable, for it could be the primary address', () => {
+  test('case 22: treats a page with an unreadable entry as unreadable, because that could be the primary address', () => {
     for (const entry of [...NO_OBJECTS, {}, { email: null }, { email: ['a@x.co'] }, { email: 7 }, [item]]) {
       expect(readEmailPage({ values: [item, entry] })).toBeUndefined()
     }
   })
 
-  test('case 22: a string that is not an address is dropped, and so is an entry of another type', () => {
+  test('case 22: drops strings that are not addresses, and entries of another type', () => {
     const strings = [
       '',
       'a',
@@ -382,23 +382,23 @@ describe('readEmailPage', () => {
     ])
   })
 
-  test.each(NO_OBJECTS)('case 22: values %j make the page unreadable', (values) => {
+  test.each(NO_OBJECTS)('case 22: treats a page with %j as values as unreadable', (values) => {
     expect(readEmailPage({ values: Array.isArray(values) ? null : values })).toBeUndefined()
   })
 
-  test('case 22: a page of more than 100 entries is unreadable', () => {
+  test('case 22: treats a page of more than 100 entries as unreadable', () => {
     expect(readEmailPage({ values: Array.from({ length: 100 }, () => item) })?.emails).toHaveLength(100)
     expect(readEmailPage({ values: Array.from({ length: 101 }, () => item) })).toBeUndefined()
   })
 
-  test('next is left to the caller, `null` means none', () => {
+  test('leaves next to the caller, and treats null as none', () => {
     for (const next of ['https://api.bitbucket.org/2.0/user/emails?page=2', '', 7, {}, false]) {
       expect(readEmailPage({ values: [], next })?.next).toBe(next)
     }
     expect(readEmailPage({ values: [], next: null })).toEqual({ emails: [], next: undefined })
   })
 
-  test('flags that only a prototype has are not set', () => {
+  test('ignores inherited flags', () => {
     const body = parsed('{"values":[{"email":"a@x.co","__proto__":{"is_confirmed":true,"is_primary":true}}]}')
     expect(readEmailPage(body)?.emails).toEqual([{ address: 'a@x.co', primary: false, confirmed: false }])
   })
@@ -408,20 +408,20 @@ describe('readMembership', () => {
   const workspace = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
   const body = { type: 'workspace_membership', permission: 'member', workspace, user: { uuid: UUID } }
 
-  test('the membership that was asked for, by slug or by uuid', () => {
+  test('accepts the requested workspace, by slug or by uuid', () => {
     const membership = { slug: 'acme', uuid: workspace.uuid, permission: 'member', user: UUID }
     expect(readMembership(body, 'acme')).toEqual(membership)
     expect(readMembership(body, workspace.uuid)).toEqual(membership)
   })
 
-  test('a slug in capitals is the same slug, and one that is none is no membership', () => {
+  test('accepts a slug in capitals, and refuses an invalid one', () => {
     expect(readMembership({ ...body, workspace: { ...workspace, slug: 'Acme' } }, 'acme')?.slug).toBe('acme')
     for (const slug of ['ac me', 'acme\u200b', 'a\u212a', 'a/b', '', 'x'.repeat(129), 7, ['acme']]) {
       expect(readMembership({ ...body, workspace: { ...workspace, slug } }, workspace.uuid)).toBeUndefined()
     }
   })
 
-  test('of another workspace it is none, in whatever case', () => {
+  test('refuses another workspace, in any case', () => {
     for (const asked of ['other', 'ACME', 'acme ', '', UUID]) expect(readMembership(body, asked)).toBeUndefined()
   })
 
@@ -439,11 +439,11 @@ describe('readMembership', () => {
     { ...body, workspace: { uuid: workspace.uuid } },
     {},
     { type: 'error', error: { message: 'not a member' } },
-  ])('%j is none', (answer) => {
+  ])('refuses %j', (answer) => {
     expect(readMembership(answer, 'acme')).toBeUndefined()
   })
 
-  test.each([null, 'alice', [], { uuid: 1 }, {}])('whose it is may be missing: %j', (user) => {
+  test.each([null, 'alice', [], { uuid: 1 }, {}])('accepts a membership without its user: %j', (user) => {
     expect(readMembership({ ...body, user }, 'acme')?.user).toBeUndefined()
   })
 })

@@ -9,7 +9,7 @@ const shared = mkdtempSync(join(tmpdir(), 'shared-'))
 afterAll(() => rmSync(shared, { recursive: true, force: true }))
 
 test.runIf(process.platform === 'linux' && process.arch === 'x64')(
-  'case 32: the packaged browser runs from this checkout, and a planted one in the shared temporary folder never does',
+  'case 32: runs the packaged browser from this checkout, and never one planted in the shared temporary folder',
   () => {
     writeFileSync(join(shared, 'chromium'), '#!/bin/sh\necho planted\n', { mode: 0o755 })
     const script = `import('./test/browser/packaged-chromium.mjs').then(async ({ packagedChromium }) => {

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => chromium.close())
 afterEach(() => app.close())
 
-test('a popup that passes one of our pages loses its opener, and tells the page that opened it all the same', async () => {
+test('a popup that passes one of our pages loses its opener, and still notifies the page that opened it', async () => {
   app = await startTestApp({
     connection: { trustedProvider: false },
     without: ['storeTokens'],

@@ -74,7 +74,7 @@ async function me(tab: Page): Promise<string | null> {
 }
 
 describe('signing in', () => {
-  test('button, consent, signed in', async () => {
+  test('follows the button and the consent page to a signed-in user', async () => {
     await open()
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')
@@ -83,7 +83,7 @@ describe('signing in', () => {
     expect(app.accounts.users.get('u1')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
   })
 
-  test('Deny leads to a friendly page, from there back to Bitbucket or to the sign-in page', async () => {
+  test('shows a friendly page after Deny, with links to Bitbucket and to the sign-in page', async () => {
     await open()
     const tab = await openTab()
     await follow(tab, 'Sign in with Bitbucket')
@@ -98,7 +98,7 @@ describe('signing in', () => {
     expect(await me(tab)).toBe('u1')
   })
 
-  test('two tabs started at once are finished one after the other, the later one first', async () => {
+  test('finishes two tabs one after the other, the later one first', async () => {
     await open()
     const first = await openTab()
     const second = await first.context().newPage()
@@ -113,7 +113,7 @@ describe('signing in', () => {
     expect(app.accounts.users.size).toBe(1)
   })
 
-  test('Back to the consent page and Allow once more leads a signed-in user home', async () => {
+  test('redirects a signed-in user home after Back to the consent page and another Allow', async () => {
     await open()
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')
@@ -124,7 +124,7 @@ describe('signing in', () => {
     expect(app.fake.count('token')).toBe(1)
   })
 
-  test('reloading the page where a refusal is shown repeats nothing', async () => {
+  test('repeats nothing when a page with a refusal is reloaded', async () => {
     await open()
     const tab = await openTab()
     await follow(tab, 'Sign in with Bitbucket')
@@ -143,7 +143,7 @@ describe('the code page', () => {
     await press(tab, 'Continue')
   }
 
-  test('wrong codes until it is exhausted, a wait, a new code, signed in', async () => {
+  test('accepts a new code after too many wrong ones and a wait', async () => {
     await open({ connection: { trustedProvider: false } })
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')
@@ -166,7 +166,7 @@ describe('the code page', () => {
     expect(await me(tab)).toBe('u1')
   })
 
-  test('a person without an address gives one, changes it, and proves the other', async () => {
+  test('takes an address, another one instead, and the code for it', async () => {
     await open({ without: ['storeTokens'] })
     const tab = await openTab()
     await signInAs(tab, 'Dave Dunn')
@@ -182,7 +182,7 @@ describe('the code page', () => {
     expect(app.accounts.users.get('u1')?.email).toBe('dave@example.com')
   })
 
-  test('cancel and Back end in a page with a way on, and the code of before opens nothing', async () => {
+  test('offers a link after Cancel and Back, and refuses the previous code', async () => {
     await open({ connection: { trustedProvider: false } })
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')
@@ -206,11 +206,11 @@ describe('the code page', () => {
   })
 })
 
-describe('accounts that exist', () => {
+describe('an existing account', () => {
   const add = () =>
     app.accounts.add({ name: 'The Owner', email: 'alice@example.com', emailVerified: true, identities: [] })
 
-  test('the matching account is proved by its password and confirmed on a page that names both', async () => {
+  test('is proven by its password, and linked on a page that names both', async () => {
     await open({ options: { policy: { matchingAccount: 'prove' } }, without: ['storeTokens'] })
     const owner = add()
     const tab = await openTab()
@@ -227,7 +227,7 @@ describe('accounts that exist', () => {
     expect(owner.identities).toHaveLength(1)
   })
 
-  test('link, unlink, and the last way in stays', async () => {
+  test('is linked and unlinked, but keeps its last way in', async () => {
     await open()
     const owner = add()
     const tab = await openTab()
@@ -249,7 +249,7 @@ describe('accounts that exist', () => {
     expect(owner.identities).toHaveLength(0)
   })
 
-  test('signed in already: asked, cancelled, asked again, switched', async () => {
+  test('asks, cancels, asks again and switches when a user is signed in already', async () => {
     await open({ without: ['storeTokens'] })
     app.accounts.add({ name: 'Somebody', email: 's@example.com', emailVerified: true })
     const tab = await openTab()
@@ -270,7 +270,7 @@ describe('accounts that exist', () => {
 describe('a SameSite=Strict session', () => {
   const strict = { session: { cookie: { sameSite: 'strict' } } } as const
 
-  test('a plain sign-in ends signed in', async () => {
+  test('finishes a plain sign-in', async () => {
     await open(strict)
     const tab = await openTab()
     await signInAs(tab, 'Alice Archer')
@@ -278,7 +278,7 @@ describe('a SameSite=Strict session', () => {
     expect(await me(tab)).toBe('u1')
   })
 
-  test('linking finds the session of who started it, which the way from Bitbucket itself leaves behind', async () => {
+  test('finds the session of the user who started linking, although the redirect from Bitbucket carries none', async () => {
     const arrivals: unknown[] = []
     await open({
       ...strict,
@@ -303,7 +303,7 @@ describe('a SameSite=Strict session', () => {
     expect(await me(tab)).toBe(owner.id)
   })
 
-  test('signing in while signed in is noticed, and the question comes', async () => {
+  test('notices a signed-in user, and asks', async () => {
     await open(strict)
     app.accounts.add({ name: 'The Owner', email: 'o@example.com', emailVerified: true })
     const tab = await openTab()

@@ -25,7 +25,7 @@ test.for([
   ['image', `<img src="${START}">`, 'sec-fetch-dest', /^image$/],
   ['frame', `<iframe src="${START}"></iframe>`, 'sec-fetch-dest', /^iframe$/],
 ] as const)(
-  'case 2: a %s signs nobody in, and the click that follows does',
+  'case 2: %s signs no user in, and the click that follows does',
   async ([, markup, header, value], { skip }) => {
     const seen: string[] = []
     app = await startTestApp({

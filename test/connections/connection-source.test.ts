@@ -45,18 +45,18 @@ afterEach(() => {
 })
 
 describe('keys', () => {
-  test.each(ODD_KEYS)('the tenant %.40j is offered nothing and never looked up', async (key) => {
+  test.each(ODD_KEYS)('refuses the tenant %.40j without a look-up', async (key) => {
     const tenants = vi.fn(() => ({}))
     expect(await resolverOf({ tenants })(requestOf(key, null))).toBeNull()
     expect(tenants).not.toHaveBeenCalled()
     expect(await resolverOf({ tenants: { t1: {} } })(requestOf(key, null))).toBeNull()
   })
 
-  test.each(ODD_KEYS)('the application %.40j is offered nothing', async (key) => {
+  test.each(ODD_KEYS)('refuses the application %.40j', async (key) => {
     expect(await resolverOf({ tenants: { t1: {} } })(requestOf('t1', key))).toBeNull()
   })
 
-  test('odd keys of a table are refused when it is given', () => {
+  test('refuses invalid keys of a table at construction', () => {
     for (const key of ['constructor', '..', 'a\u0000b', '']) {
       expect(() => resolverOf({ tenants: { [key]: {} } })).toThrow(BitbucketSignInError)
     }
@@ -64,7 +64,7 @@ describe('keys', () => {
   })
 
   test.each(['t1', 'acme.example', 'Ünïcode', 'a b', '7', 'null', 'k'.repeat(128), 'default', 'tenant:t1'])(
-    'the control: %j is a name like any other',
+    'control: accepts %j as a name',
     async (key) => {
       expect(await resolverOf({ tenants: { [key]: {} } })(requestOf(key, null))).toMatchObject({
         id: `tenant:${key}`,
@@ -73,36 +73,36 @@ describe('keys', () => {
     },
   )
 
-  test('a tenant whose name differs in case is another one', async () => {
+  test('treats a tenant whose name differs in case as another one', async () => {
     expect(await resolverOf({ tenants: { t1: {} } })(requestOf('T1', null))).toBeNull()
   })
 })
 
 describe('levels', () => {
-  test('null is the application level, an unknown tenant is nothing', async () => {
+  test('uses the application level for null, and nothing for an unknown tenant', async () => {
     const resolve = resolverOf({ tenants: { t1: { clientID: 'k1', clientSecret: 's1' } } })
     expect(await resolve(requestOf(null, null))).toMatchObject({ id: 'default', clientID: 'key' })
     expect(await resolve(requestOf('t1', null))).toMatchObject({ id: 'tenant:t1', clientID: 'k1' })
     expect(await resolve(requestOf('t2', null))).toBeNull()
   })
 
-  test.each([null, undefined])('a function that gives %s knows no such tenant', async (answer) => {
+  test.each([null, undefined])('treats %s from a function as an unknown tenant', async (answer) => {
     expect(await resolverOf({ tenants: () => answer })(requestOf('t1', null))).toBeNull()
   })
 
   test.each([true, 'enabled', 7, [], [{}]])(
-    'a function that gives %j is a fault, not a tenant that inherits',
+    'treats %j from a function as a fault, not as a tenant that inherits',
     async (answer) => {
       const resolve = resolverOf({ tenants: () => answer as never })
       await expect(resolve(requestOf('t1', null))).rejects.toMatchObject({ code: 'configuration_invalid' })
     },
   )
 
-  test('neither level may be left out of the options', () => {
+  test('refuses options without one of the levels', () => {
     expect(() => connections({})).toThrow(/neither `default` nor `tenants` is set/)
   })
 
-  test('a tenant that is registered is listed, switched off or not, and for whichever application', async () => {
+  test('lists a registered tenant, enabled or not, for any application', async () => {
     const resolve = resolverOf({
       default: { ...BASE, enabled: false, applications: ['web'] },
       tenants: { t1: { enabled: false }, t2: { applications: [] } },
@@ -112,8 +112,8 @@ describe('levels', () => {
   })
 })
 
-describe('what functions answer', () => {
-  test('is asked for anew at each request by default', async () => {
+describe('answers of functions', () => {
+  test('are requested for each request by default', async () => {
     let trustedProvider = false
     const tenants = vi.fn(() => ({ trustedProvider }))
     const resolve = resolverOf({ tenants })
@@ -123,7 +123,7 @@ describe('what functions answer', () => {
     expect(tenants).toHaveBeenCalledTimes(2)
   })
 
-  test('is kept for cacheMs, one answer for each tenant, asked for once by many at a time', async () => {
+  test('are cached for cacheMs, one for each tenant, and requested once by concurrent requests', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const tenants = vi.fn(async (tenant: string) => ({ scope: tenant }))
     const base = vi.fn(async () => BASE)
@@ -140,7 +140,7 @@ describe('what functions answer', () => {
     expect(tenants).toHaveBeenCalledTimes(3)
   })
 
-  test('is kept when it says that there is no such tenant', async () => {
+  test('are cached when they report an unknown tenant', async () => {
     const tenants = vi.fn(() => null)
     const resolve = resolverOf({ tenants, cacheMs: 1000 })
     await resolve(requestOf('t1', null))
@@ -148,7 +148,7 @@ describe('what functions answer', () => {
     expect(tenants).toHaveBeenCalledTimes(1)
   })
 
-  test('is not kept when it failed', async () => {
+  test('are not cached when they failed', async () => {
     const tenants = vi.fn(async () => {
       if (tenants.mock.calls.length === 1) throw new Error('no database')
       return {}
@@ -158,7 +158,7 @@ describe('what functions answer', () => {
     expect(await resolve(requestOf('t1', null))).toMatchObject({ id: 'tenant:t1' })
   })
 
-  test('is kept for 10,000 tenants at most, so that names cannot fill the memory', async () => {
+  test('are cached for at most 10,000 tenants, so that names cannot fill the memory', async () => {
     const tenants = vi.fn((): null => null)
     const resolve = resolverOf({ tenants, cacheMs: 60_000 })
     for (let count = 0; count < 10_050; count++) await resolve(requestOf(`t${count}`, null))
@@ -169,7 +169,7 @@ describe('what functions answer', () => {
     expect(tenants).toHaveBeenCalledTimes(1)
   })
 
-  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, '1000', null])('cacheMs %j is refused', (cacheMs) => {
+  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, '1000', null])('refuse cacheMs %j', (cacheMs) => {
     expect(() => resolverOf({ cacheMs: cacheMs as number })).toThrow(BitbucketSignInError)
   })
 })

@@ -36,7 +36,7 @@ async function signIn(page: Page, name: string, who: string): Promise<void> {
 }
 
 describe('in Chromium', () => {
-  test('a sign-in starts at a custom domain, calls back centrally, and ends signed in where it started', async () => {
+  test('starts a sign-in at a custom domain, calls back centrally and ends signed in where it started', async () => {
     const { page, visited } = await person()
     await signIn(page, 'acme', 'alice')
     await page.waitForURL(`${site.at('acme')}/`)
@@ -67,7 +67,7 @@ describe('in Chromium', () => {
     await thief.page.context().close()
   })
 
-  test('an origin that is not configured gets a plain page that explains it', async () => {
+  test('shows a plain page with an explanation at an origin that is not configured', async () => {
     const { page } = await person()
     site.rows.tenants.other = { origins: [site.at('acme')] }
     const answer = await page.goto(`${site.at('other')}/auth/bitbucket`)

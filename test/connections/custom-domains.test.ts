@@ -38,7 +38,7 @@ async function expectRefused(answer: Awaited<ReturnType<TestBrowser['get']>>, re
 }
 
 describe.each([4, 5] as const)('on Express %i', (express) => {
-  test('a sign-in goes from a custom domain over the central callback back to it, and the code never in clear', async () => {
+  test('signs in from a custom domain over the central callback, and never shows the code', async () => {
     await site.close()
     site = await startDomains({ express })
     const browser = new TestBrowser()
@@ -80,7 +80,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
   })
 })
 
-test('origins of the application level work without tenants, and so does a resolver of the own', async () => {
+test('accepts origins of the application level without tenants, and from a resolver function', async () => {
   for (const resolver of [undefined, (_at: unknown, rows: { default: Connection | null }) => () => rows.default]) {
     await site.close()
     site = await startSite({
@@ -97,7 +97,7 @@ test('origins of the application level work without tenants, and so does a resol
   }
 })
 
-test('tenants with domains need no application level that is offered at the central host', async () => {
+test('serves tenants with domains without offering the application level at the central host', async () => {
   await site.close()
   site = await startDomains({
     more: { tenant: tenantOfHost, application: (req) => (req.hostname.startsWith('login') ? null : 'board') },
@@ -109,7 +109,7 @@ test('tenants with domains need no application level that is offered at the cent
   expect(await site.meAt(browser, 'acme')).toBe('u1')
 })
 
-test('a tenant with a client of its own may share the central callback', async () => {
+test('lets a tenant with its own client share the central callback', async () => {
   const { clientID, clientSecret } = clientAt(site, 'login')
   site.rows.tenants.acme = { ...site.rows.tenants.acme, clientID, clientSecret, trustedProvider: true }
   const browser = new TestBrowser()
@@ -119,7 +119,7 @@ test('a tenant with a client of its own may share the central callback', async (
   expect(token?.headers.authorization).toBe(`Basic ${btoa(`${clientID}:${clientSecret}`)}`)
 })
 
-test('an address is verified, and an account linked, at the custom domain', async () => {
+test('verifies an address and links an account at the custom domain', async () => {
   site.rows.default = { ...(site.rows.default as Connection), trustedProvider: false }
   const browser = new TestBrowser()
   const { url, answer } = await site.signInAt(browser, 'acme', 'alice')
@@ -138,7 +138,7 @@ test('an address is verified, and an account linked, at the custom domain', asyn
   expect(user.identities).toHaveLength(1)
 })
 
-test('a refusal by Bitbucket is handed over as well, and shown where the sign-in started', async () => {
+test('hands a refusal by Bitbucket over, and shows it where the sign-in started', async () => {
   const browser = new TestBrowser()
   const { location } = await site.startAt(browser, 'acme')
   const central = await site.fake.signIn(location, { person: 'alice', decision: 'deny' })
@@ -147,7 +147,7 @@ test('a refusal by Bitbucket is handed over as well, and shown where the sign-in
   expect(refusalOf(answer)).toEqual({ status: 403, code: 'access_denied' })
 })
 
-test('a foreign issuer is refused at the central callback, the right one passes', async () => {
+test('refuses a foreign issuer at the central callback, and accepts the right one', async () => {
   const browser = new TestBrowser()
   const central = await atCentral(browser)
   await expectRefused(await browser.get(`${central}&iss=https%3A%2F%2Fevil.example`), STATE_INVALID)
@@ -155,7 +155,7 @@ test('a foreign issuer is refused at the central callback, the right one passes'
   expect(passed.location).toContain('handover=')
 })
 
-test('a strict session cookie comes along at a custom domain, under the path of the router there', async () => {
+test('finds a strict session cookie at a custom domain, under the path of the router there', async () => {
   await site.close()
   const registered = '/oauth/return'
   site = await startDomains({
@@ -193,7 +193,7 @@ describe('an origin that is not configured', () => {
     }
   })
 
-  test('no longer when the hand-over arrives is refused there', async () => {
+  test('is refused when a hand-over arrives after it was removed', async () => {
     const browser = new TestBrowser()
     const end = await atEnd(browser)
     site.rows.tenants.acme = { origins: [site.at('other')] }
@@ -220,7 +220,7 @@ describe('state', () => {
     return encode([origin, 'globex', null])
   }
 
-  test.each(forgeries)('that %s goes nowhere', async (_, forge) => {
+  test.each(forgeries)('is refused when it %s', async (_, forge) => {
     const browser = new TestBrowser()
     const central = new URL(await atCentral(browser))
     const other = new URL(await atCentral(new TestBrowser(), 'globex'))
@@ -231,7 +231,7 @@ describe('state', () => {
     expect((await browser.follow(await browser.get(central.href), central.href)).url).toBe(`${site.at('acme')}/`)
   })
 
-  test('of another site with other secrets goes nowhere', async () => {
+  test('is refused when it comes from another site with other secrets', async () => {
     const other = await startDomains({ fake: site.fake, options: { secrets: ['x'.repeat(32)] } })
     const central = new URL(
       await other.fake.signIn((await other.startAt(new TestBrowser(), 'acme')).location, { person: 'alice' }),
@@ -245,7 +245,7 @@ describe('state', () => {
 })
 
 describe('a hand-over', () => {
-  test('takes nothing from what is added to it: no code, state, error or way back', async () => {
+  test('ignores added parameters: code, state, error and return URL', async () => {
     const browser = new TestBrowser()
     const end = await atEnd(browser)
     const foreign = site.fake.issueCode({ person: 'bob' })
@@ -257,7 +257,7 @@ describe('a hand-over', () => {
     expect(user?.identities[0]?.id).toBe(site.fake.person('alice').uuid)
   })
 
-  test('holds a long code', async () => {
+  test('carries a long code', async () => {
     const browser = new TestBrowser()
     const central = new URL(await atCentral(browser))
     central.searchParams.set('code', 'x'.repeat(2048))

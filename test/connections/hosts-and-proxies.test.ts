@@ -68,7 +68,7 @@ const HOSTILE: [string, Headers][] = [
 
 describe('without custom domains', () => {
   describe.each([false, true])('trust proxy %s', (trustProxy) => {
-    test.each(HOSTILE)('%s has no influence on start, callback, page or mail', async (_, headers) => {
+    test.each(HOSTILE)('%s changes neither start, callback, page nor mail', async (_, headers) => {
       app = await startTestApp({
         connection: { trustedProvider: false },
         before: (express) => express.set('trust proxy', trustProxy),
@@ -98,7 +98,7 @@ describe('custom domains without a trusted proxy', () => {
   }
   const callbackURL = hosts.connection.callbackURL
 
-  test.each(HOSTILE.filter(([name]) => !name.startsWith('Host')))('%s has no influence', async (_, headers) => {
+  test.each(HOSTILE.filter(([name]) => !name.startsWith('Host')))('%s changes nothing', async (_, headers) => {
     app = await startBehindProxy(false, hosts)
     const control = await start({ host: 'acme.localhost', ...headers })
     expectStarted(control, callbackURL)
@@ -128,7 +128,7 @@ describe('custom domains without a trusted proxy', () => {
     ['[::1', false],
     ['', false],
     ['x'.repeat(10_000), false],
-  ])('Host "%.40s" passes: %s', async (host, passes) => {
+  ])('accepts Host "%.40s": %s', async (host, passes) => {
     app = await startBehindProxy(false, hosts)
     const answer = await start({ host })
     if (!passes) return expectRefusedOrigin(answer)
@@ -168,7 +168,7 @@ describe('custom domains behind a trusted proxy that ends TLS', () => {
     ['no forwarded protocol', { 'x-forwarded-proto': undefined }, false],
     ['a protocol that is none', { 'x-forwarded-proto': 'https://evil.example/?' }, false],
     ['Forwarded beside it', { forwarded: 'for=1.1.1.1;host=evil.example' }, true],
-  ] as [string, Headers, boolean][])('%s passes: %s', async (_, headers, passes) => {
+  ] as [string, Headers, boolean][])('accepts %s: %s', async (_, headers, passes) => {
     app = await startBehindProxy('loopback')
     const answer = await start({ ...good, ...headers })
     if (!passes) return expectRefusedOrigin(answer)
@@ -177,12 +177,12 @@ describe('custom domains behind a trusted proxy that ends TLS', () => {
     expect(answer.setCookies[0]).toMatch(/^__Host-bitbucket\.t[\da-f]=[\w-]+; Path=\/; HttpOnly; SameSite=Lax; Secure;/)
   })
 
-  test('a proxy that is not among the trusted ones forwards nothing', async () => {
+  test('ignores the headers of a proxy that is not trusted', async () => {
     app = await startBehindProxy('10.0.0.0/8')
     expectRefusedOrigin(await start(good))
   })
 
-  test('a whole sign-in goes over the central callback to the custom domain', async () => {
+  test('signs in over the central callback at the custom domain', async () => {
     app = await startBehindProxy(1, { session: { cookie: { secure: true } } })
     const browser = new TestBrowser()
     const as = (host: string) => ({ headers: { 'x-forwarded-host': host, 'x-forwarded-proto': 'https' } })

@@ -28,7 +28,7 @@ function startDomains(before?: (app: Express) => void) {
   })
 }
 
-test('HST-01: a foreign Host changes nothing in the authorization request', async () => {
+test('HST-01: sends the configured callback whatever the Host header says', async () => {
   const lab = await startLab()
   const own = `${lab.base}/callback`
   for (const host of ['evil.example', 'evil.example:443', `127.0.0.1.evil.example`, 'x'.repeat(5000)]) {
@@ -39,7 +39,7 @@ test('HST-01: a foreign Host changes nothing in the authorization request', asyn
   expect(await redirectURI(domains, {})).toBe(`${domains.base}/callback`)
 })
 
-test('HST-03: a list of forwarded hosts chooses no foreign domain', async () => {
+test('HST-03: accepts no foreign domain from a list of forwarded hosts', async () => {
   for (const before of [undefined, proxied]) {
     const plain = await startLab(before ? { before } : {})
     const domains = await startDomains(before)
@@ -56,7 +56,7 @@ test('HST-03: a list of forwarded hosts chooses no foreign domain', async () => 
   }
 })
 
-test('HST-04: junk in the forwarded host is refused or ignored without a crash', async () => {
+test('HST-04: refuses or ignores junk in the forwarded host without crashing', async () => {
   const junk = [
     'app.example.com/x?y=#',
     'app.example.com:99999',
@@ -87,7 +87,7 @@ test('HST-04: junk in the forwarded host is refused or ignored without a crash',
   expect(await redirectURI(domains, good)).toBe(`${domains.base}/callback`)
 })
 
-test('HST-06: no forwarded scheme makes an https sign-in http', async () => {
+test('HST-06: keeps an https sign-in on https whatever scheme is forwarded', async () => {
   const callbackURL = 'https://app.example.com/auth/bitbucket/callback'
   for (const before of [undefined, proxied]) {
     const lab = await startLab({ connection: { callbackURL }, ...(before && { before }) })
@@ -99,7 +99,7 @@ test('HST-06: no forwarded scheme makes an https sign-in http', async () => {
   }
 })
 
-test('HST-07: another spelling of a configured host is that host or refused, never a new one', async () => {
+test('HST-07: accepts another spelling of a configured host as that host, or refuses it', async () => {
   const lab = await startDomains(proxied)
   const https = { 'x-forwarded-proto': 'https' }
   const own = `${lab.base}/callback`
@@ -117,7 +117,7 @@ test('HST-07: another spelling of a configured host is that host or refused, nev
   }
 })
 
-test('HST-08: where the router is mounted does not change what is sent to Bitbucket', async () => {
+test('HST-08: sends the same request to Bitbucket wherever the router is mounted', async () => {
   const lab = await startLab()
   const outer = express()
   const inner = express.Router()
@@ -132,7 +132,7 @@ test('HST-08: where the router is mounted does not change what is sent to Bitbuc
   expect(new URL(answer.location).searchParams.get('redirect_uri')).toBe(`${lab.base}/callback`)
 })
 
-test('HST-09: absolute request lines, two Host lines and none lead nowhere else', async () => {
+test('HST-09: redirects nowhere else for absolute request lines and for two or no Host headers', async () => {
   const lab = await startLab()
   const domains = await startDomains()
   for (const [each, strict] of [
@@ -158,7 +158,7 @@ test('HST-09: absolute request lines, two Host lines and none lead nowhere else'
   }
 })
 
-test('HST-10: headers that proxies invent have no influence at any step', async () => {
+test('HST-10: ignores invented proxy headers at every step', async () => {
   const lab = await startLab({ before: proxied, connection: { trustedProvider: false } })
   const headers = {
     forwarded: 'for=1.2.3.4;host=evil.example;proto=http',
@@ -184,7 +184,7 @@ test('HST-10: headers that proxies invent have no influence at any step', async 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('HST-11: the mail has no link, and names the configured origin whatever the headers say', async () => {
+test('HST-11: mails no link, and the configured origin whatever the headers say', async () => {
   const lab = await startLab({ before: proxied, connection: { trustedProvider: false } })
   const { victim } = browsers()
   const headers = { host: 'evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' }

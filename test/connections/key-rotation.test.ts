@@ -36,7 +36,7 @@ async function deploy(secrets: string[], connection: Partial<Connection> = {}): 
 }
 const to = (app: TestApp, url: string) => url.replace('http://127.0.0.1:4000', app.url)
 
-test('a sign-in sealed with an older secret ends under the rotated list, and not once the old one is gone', async () => {
+test('finishes a sign-in sealed with an older secret of the list, and refuses it once that secret is gone', async () => {
   const [before, appended, rotated, removed] = [
     await deploy([OLD]),
     await deploy([OLD, NEW]),
@@ -67,7 +67,7 @@ test('a sign-in sealed with an older secret ends under the rotated list, and not
   }
 })
 
-test('a code mailed under an older secret is still the code under the rotated list', async () => {
+test('accepts a code mailed under an older secret of the list', async () => {
   const trustedProvider = false
   const [before, rotated, removed] = [
     await deploy([OLD], { trustedProvider }),
@@ -89,7 +89,7 @@ test('a code mailed under an older secret is still the code under the rotated li
   expect(rotated.accounts.users.get('u1')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
 })
 
-test('state and hand-over of custom domains survive a rotation as well', async () => {
+test('accepts state and hand-over of custom domains after a rotation', async () => {
   const central = 'http://login.localhost:4000'
   const custom = 'http://acme.localhost:4000'
   const connection = { callbackURL: `${central}/auth/bitbucket/callback`, origins: [custom] }

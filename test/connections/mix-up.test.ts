@@ -28,8 +28,8 @@ function startTwo(
   })
 }
 
-describe('a tenant that is switched on the way', () => {
-  test('by a header: refused, although client and secret are the same', async () => {
+describe('a tenant switched between start and callback', () => {
+  test('by a header is refused, although client and secret are the same', async () => {
     site = await startTwo(({ header }) => header('x-tenant') || null)
     const browser = new TestBrowser()
     const as = (tenant: string) => ({ headers: { 'x-tenant': tenant } })
@@ -45,7 +45,7 @@ describe('a tenant that is switched on the way', () => {
     expect(site.accounts.count('createUser')).toBe(1)
   })
 
-  test('by the host: the cookie of one host is not known at the other, nor good there when it is carried over', async () => {
+  test('by the host is refused, also when the cookie is copied to the other host', async () => {
     site = await startSite({ rows: () => ({ tenants: {} }) })
     site.rows.tenants = { acme: clientAt(site, 'acme'), globex: clientAt(site, 'globex') }
     const browser = new TestBrowser()
@@ -59,7 +59,7 @@ describe('a tenant that is switched on the way', () => {
     expect((await browser.get(callback)).location).toBe('/')
   })
 
-  test('by the mount path: refused', async () => {
+  test('by the mount path is refused', async () => {
     site = await startTwo(({ path }) => path.split('/')[1] ?? null, {
       behindSession: (app, bitbucket) => app.use('/:tenant/auth/bitbucket', bitbucket.router),
     })
@@ -72,7 +72,7 @@ describe('a tenant that is switched on the way', () => {
     expect((await browser.get(callback)).location).toBe('/')
   })
 
-  test('by the application: refused', async () => {
+  test('by the application is refused', async () => {
     site = await startSite({
       rows: (_at, defaults) => ({
         default: { ...defaults, callbackURL: defaults.callbackURL.replace('login.localhost', '127.0.0.1') },
@@ -88,7 +88,7 @@ describe('a tenant that is switched on the way', () => {
 })
 
 describe('a resolver', () => {
-  test('that throws or rejects ends the request, tells the operator, and leaves the sign-in page standing', async () => {
+  test('that throws or rejects ends the request, reports it, and leaves the sign-in page usable', async () => {
     let fails = false
     site = await startSite({
       more: {
@@ -128,7 +128,7 @@ describe('a resolver', () => {
       { callbackURL: 'http://app.example/auth/bitbucket/callback' },
       'configuration_invalid',
     ],
-  ])('that answers %s is a setup mistake', async (_, nonsense, code) => {
+  ])('that returns %s is a setup mistake', async (_, nonsense, code) => {
     site = await startSite({
       resolver: (_at, _rows, defaults) => () =>
         (typeof nonsense === 'object' && Object.keys(nonsense).some((key) => key !== 'id')
@@ -141,7 +141,7 @@ describe('a resolver', () => {
   })
 })
 
-test('50 interleaved sign-ins of two tenants with clients of their own do not meet', async () => {
+test('keeps 50 interleaved sign-ins of two tenants with their own clients apart', async () => {
   site = await startSite({ express: 5 })
   const clients = { acme: clientAt(site, 'acme'), globex: clientAt(site, 'globex') }
   site.rows.tenants = clients
@@ -182,7 +182,7 @@ test('50 interleaved sign-ins of two tenants with clients of their own do not me
   }
 })
 
-test('values as well as functions resolve tenants, and callback URLs are listed once for each client and domain', async () => {
+test('resolves tenants from values and functions, and lists callback URLs once for each client and domain', async () => {
   const base = { clientID: 'base', clientSecret: 's', callbackURL: 'https://login.example/auth/bitbucket/callback' }
   const acme = { clientID: 'acme', clientSecret: 's', callbackURL: 'https://acme.example/auth/bitbucket/callback' }
   const tenants = {

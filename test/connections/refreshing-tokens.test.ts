@@ -69,7 +69,7 @@ const hashOf = (id: string, round: number) => createHash('sha256').update(`${id}
 const PAST = new Date(Date.now() - 1000)
 
 describe('a row lock in PostgreSQL', () => {
-  test('six calls of two processes refresh once, and all get the new token', async () => {
+  test('lets two processes refresh once, and gives all six calls the new token', async () => {
     fake.setBehaviour({ refreshGraceSeconds: 0 })
     const old = await stored(PAST)
     fake.script('token', { delayMs: 50 })
@@ -81,7 +81,7 @@ describe('a row lock in PostgreSQL', () => {
     expect((await row())?.refresh_token).not.toBe(old.refreshToken)
   })
 
-  test('the control: without it a second process uses the token that the first one has spent', async () => {
+  test('control: without it a second process uses the token that the first one has spent', async () => {
     fake.setBehaviour({ refreshGraceSeconds: 0 })
     const { refreshToken } = await stored(PAST)
     fake.script('token', { delayMs: 50 })
@@ -95,7 +95,7 @@ describe('a row lock in PostgreSQL', () => {
     expect([...codes].sort()).toEqual([...Array(3).fill('refresh_refused'), ...Array(3).fill('refreshed')])
   })
 
-  test('a token that is good for longer is used as it is', async () => {
+  test('uses a token that is valid for longer as it is', async () => {
     for (const expiresAt of [new Date(Date.now() + 120_000), null]) {
       const { accessToken } = await stored(expiresAt)
       expect(new Set(await everywhere((each, bitbucket) => accessTokenOf(each, bitbucket, 'alice')))).toEqual(
@@ -105,7 +105,7 @@ describe('a row lock in PostgreSQL', () => {
     }
   })
 
-  test('a token that is surely dead is tried once, noted, and kept', async () => {
+  test('tries a dead token once, marks it, and keeps it', async () => {
     const { refreshToken } = await stored(PAST)
     fake.script('token', { status: 400, json: { error: 'invalid_grant', error_description: 'Invalid refresh_token' } })
     const codes = await everywhere((each, bitbucket) =>
@@ -121,7 +121,7 @@ describe('a row lock in PostgreSQL', () => {
     expect(await accessTokenOf(client(), bitbucket, 'alice')).toBeTruthy()
   })
 
-  test('case 20: a refusal that may mean the client is noted, waited for, and forgotten once a token is accepted', async () => {
+  test('case 20: marks a refusal that may concern the client, waits, and clears the mark once a token is accepted', async () => {
     const { refreshToken } = await stored(PAST)
     fake.script('token', { status: 400, json: { error: 'unauthorized_client' } })
     const codes = await everywhere((each, bitbucket) =>
@@ -138,7 +138,7 @@ describe('a row lock in PostgreSQL', () => {
     expect(await row()).toMatchObject({ refused_at: null, refusals: 0, dead: false })
   })
 
-  test('case 20: a wrong client secret never costs anybody their token', async () => {
+  test('case 20: keeps every token when the client secret is wrong', async () => {
     await stored(PAST)
     for (const id of ['bob', 'carol']) await copyRow(id, `other-${id}`)
     fake.script('token', { status: 400, json: { error: 'unauthorized_client' } })
@@ -153,7 +153,7 @@ describe('a row lock in PostgreSQL', () => {
     expect((await rows()).map(({ dead }) => dead)).toEqual([false, false, false])
   })
 
-  test('case 20: among many dead tokens the living keep working, and none of them is taken for dead', async () => {
+  test('case 20: refreshes live tokens among many dead ones, and takes none for dead', async () => {
     const { accessToken } = await stored(PAST)
     await client().query('TRUNCATE bitbucket_tokens')
     const dead = Array.from({ length: 40 }, (_, at) => `dead-${at}`)
@@ -190,7 +190,7 @@ describe('a row lock in PostgreSQL', () => {
     for (const id of living) expect(lastSuccess.get(id)).toBeGreaterThan(12)
   })
 
-  test('a fault of Bitbucket leaves the row as it is', async () => {
+  test('leaves the row as it is after a fault of Bitbucket', async () => {
     const { refreshToken } = await stored(PAST)
     fake.script('token', [{ status: 502 }])
     const [first] = processes
@@ -200,7 +200,7 @@ describe('a row lock in PostgreSQL', () => {
     expect(await accessTokenOf(client(), bitbucket, 'alice')).toBeTruthy()
   })
 
-  test('an answer without a refresh token keeps the old one, and an unknown person has none', async () => {
+  test('keeps the old refresh token if the answer has none, and returns none for an unknown user', async () => {
     const { refreshToken } = await stored(PAST)
     fake.script('token', { edit: ({ refresh_token: _, ...rest }) => rest })
     const bitbucket = processes[1]?.app.bitbucket as BitbucketSignIn

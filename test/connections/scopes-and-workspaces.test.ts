@@ -25,11 +25,11 @@ describe('scopes', () => {
     expect(location.searchParams.get('scope')).toBe(sent)
   })
 
-  test.each([[['repo sitory"']], ['a\u0000b'], [7], [true], [{}]])('%j is no scope', async (scope) => {
+  test.each([[['repo sitory"']], ['a\u0000b'], [7], [true], [{}]])('refuses %j as a scope', async (scope) => {
     await expect(startTestApp({ connection: { scope } as never })).rejects.toThrow('`scope')
   })
 
-  test('a scope that the client lacks is a setup error that names the boxes to tick', async () => {
+  test('reports a scope that the client lacks as a setup error that names the boxes to tick', async () => {
     app = await startTestApp({ connection: { scope: ['repository'] } })
     const answer = await app.signIn(new TestBrowser(), 'alice')
     expect(refusalOf(answer)).toEqual({ status: 500, code: 'scope_missing' })
@@ -40,7 +40,7 @@ describe('scopes', () => {
     expect(app.fake.count('token')).toBe(0)
   })
 
-  test('a client without Account: Read is told to tick it', async () => {
+  test('tells the operator of a client without Account: Read to tick it', async () => {
     app = await startTestApp({ connection: { scope: false } })
     app.fake.addClient({ ...FAKE_CLIENT, scopes: ['email'] })
     expect(refusalOf(await app.signIn(new TestBrowser(), 'alice'))).toEqual({ status: 500, code: 'scope_missing' })
@@ -48,7 +48,7 @@ describe('scopes', () => {
     expect(app.accounts.calls).toEqual([])
   })
 
-  test('a client without Account: Email is told to tick it; a known person signs in all the same', async () => {
+  test('tells the operator of a client without Account: Email to tick it, and still signs a known user in', async () => {
     app = await startTestApp({ connection: { scope: false } })
     await app.signIn(new TestBrowser(), 'alice')
     app.fake.addClient({ ...FAKE_CLIENT, scopes: ['account'] })
@@ -63,7 +63,7 @@ describe('scopes', () => {
     expect(app.errors[0]?.message).toContain('tick Account: Email')
   })
 
-  test('where Account alone opens the addresses, nothing is missing', async () => {
+  test('accepts Account alone where it opens the addresses', async () => {
     app = await startTestApp({ connection: { scope: false } })
     app.fake.addClient({ ...FAKE_CLIENT, scopes: ['account'] })
     await app.signIn(new TestBrowser(), 'alice')
@@ -85,7 +85,7 @@ describe('workspaces', () => {
     ['its slug in capitals', ['Acme']],
     ['its uuid in capitals', [ACME.toUpperCase()]],
     ['one of several', ['nobody', ACME, 'elsewhere']],
-  ])('a member gets in by %s, and hooks see the membership', async (_, workspaces) => {
+  ])('admits a member by %s, and shows hooks the membership', async (_, workspaces) => {
     await gate(workspaces)
     const browser = new TestBrowser()
     await app.signIn(browser, 'alice')
@@ -98,14 +98,14 @@ describe('workspaces', () => {
     expect(app.fake.count('workspace')).toBe(workspaces.length)
   })
 
-  test('the gate asks for each workspace in lower case, once', async () => {
+  test('requests each workspace once, in lower case', async () => {
     await gate(['Acme', 'acme', 'ACME'])
     await app.signIn(new TestBrowser(), 'alice')
     const asked = app.fake.requests.filter(({ endpoint }) => endpoint === 'workspace').map(({ path }) => path)
     expect(asked).toEqual(['/2.0/user/workspaces/acme/permission'])
   })
 
-  test.each(['acme', 'ACME'])('who is in none of them gets a page, and no hook hears of it: %s', async (slug) => {
+  test.each(['acme', 'ACME'])('shows a page to a user who is in none of them, and calls no hook: %s', async (slug) => {
     await gate([slug])
     const browser = new TestBrowser()
     const answer = await app.signIn(browser, 'carol')
@@ -116,14 +116,14 @@ describe('workspaces', () => {
     expect(await app.me(browser)).toBeNull()
   })
 
-  test('membership is asked for at every sign-in: who left is refused', async () => {
+  test('refuses a user who has left the workspace since the last sign-in', async () => {
     await gate([ACME])
     await app.signIn(new TestBrowser(), 'alice')
     app.fake.updatePerson('alice', { workspaces: [] })
     expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe('workspace_required')
   })
 
-  test('linking passes the gate too', async () => {
+  test('applies to linking too', async () => {
     await gate(['acme'])
     const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
     const browser = new TestBrowser()
@@ -162,7 +162,7 @@ describe('workspaces', () => {
     ['a reset connection', { delivery: 'reset' as const }],
     ['a truncated body', { delivery: 'truncate' as const }],
     ['2 MB', { hugeBytes: 2 * 1024 * 1024 }],
-  ])('case 19: %s is a fault, never a refusal of the member', async (_, fault: FakeFault, code = 'upstream_failed') => {
+  ])('case 19: reports %s as a fault, not as a refusal', async (_, fault: FakeFault, code = 'upstream_failed') => {
     await gate(['acme'])
     app.fake.script('workspace', fault)
     expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe(code)
@@ -177,14 +177,14 @@ describe('workspaces', () => {
   test.each([
     ['403', { json: { type: 'error', error: { message: 'no' } }, status: 403 }],
     ['404', { problem: 'not-found' as const }],
-  ])('case 19: %s is the word for "no member"', async (_, answer) => {
+  ])('case 19: reads %s as "not a member"', async (_, answer) => {
     await gate(['acme'])
     app.fake.script('workspace', answer)
     expect(refusalOf(await app.signIn(new TestBrowser(), 'alice')).code).toBe('workspace_required')
     expect(app.errors).toEqual([])
   })
 
-  test('case 19: one confirmed membership opens the gate whatever else failed', async () => {
+  test('case 19: admits a user with one confirmed membership, whatever else failed', async () => {
     await gate(['broken', 'acme'])
     const statuses = [503, 403, 410]
     app.fake.script('workspace', ({ path }) => (path.includes('broken') ? { status: statuses[0] ?? 500 } : null))
@@ -193,7 +193,7 @@ describe('workspaces', () => {
     }
   })
 
-  test('case 19: an answer that never comes is a timeout', async () => {
+  test('case 19: reports a missing answer as a timeout', async () => {
     app = await startTestApp({ connection: { workspaces: ['acme'] }, options: { http: { timeoutMs: 300 } } })
     app.fake.script('workspace', { delivery: 'stall' })
     const refusal = refusalOf(await app.signIn(new TestBrowser(), 'alice'))
@@ -202,7 +202,7 @@ describe('workspaces', () => {
     expect(app.errors[0]?.message).toMatch(/^workspace request: /)
   })
 
-  test('a slug goes into the path as one segment, and odd ones are refused when they are configured', async () => {
+  test('puts a slug into the path as one segment, and refuses an invalid one at construction', async () => {
     for (const workspace of [
       'a/b',
       '../user',
@@ -222,7 +222,7 @@ describe('workspaces', () => {
     expect(asked?.path).toBe(`/2.0/user/workspaces/${encodeURIComponent(ACME)}/permission`)
   })
 
-  test('a pending sign-in is refused once its workspace is no longer admitted', async () => {
+  test('refuses a pending sign-in once its workspace is no longer admitted', async () => {
     let workspaces: string[] | null = ['acme']
     app = await startTestApp({
       resolver: (defaults) => () => ({ ...defaults, trustedProvider: false, ...(workspaces && { workspaces }) }),

@@ -35,7 +35,7 @@ async function callbackOf(lab: Lab, browser: TestBrowser, tenant: string, person
 const SECOND_CLIENT = { clientID: 'second', clientSecret: 'second-secret', callbackURL: '*' }
 const second = { clientID: SECOND_CLIENT.clientID, clientSecret: SECOND_CLIENT.clientSecret }
 
-test('TEN-02: a tenant that is switched between start and callback is refused', async () => {
+test('TEN-02: refuses a tenant that is switched between start and callback', async () => {
   const lab = await startTenants({ t1: {}, t2: second })
   lab.fake.addClient(SECOND_CLIENT)
   const { victim } = browsers()
@@ -47,7 +47,7 @@ test('TEN-02: a tenant that is switched between start and callback is refused', 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-03: a tenant whose server relays the browser to the honest one with the honest client ends in a refusal', async () => {
+test("TEN-03: refuses a callback that a tenant's server relayed to the honest client", async () => {
   const evil = await startEvil()
   const endpoints = {
     authorizationURL: `${evil.url}/authorize`,
@@ -67,7 +67,7 @@ test('TEN-03: a tenant whose server relays the browser to the honest one with th
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-04: a code that was issued to one tenant buys nothing at another', async () => {
+test('TEN-04: refuses at one tenant a code that was issued to another', async () => {
   const lab = await startTenants({ t1: {}, t2: { ...second, trustedProvider: true } })
   lab.fake.addClient(SECOND_CLIENT)
   const { victim, attacker } = browsers()
@@ -82,7 +82,7 @@ test('TEN-04: a code that was issued to one tenant buys nothing at another', asy
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("TEN-06: invalid tenants are not tenants, and least of all the application's own", async () => {
+test('TEN-06: takes invalid tenant names for no tenant, and least of all for the application level', async () => {
   const lab = await startTenants({ t1: {} })
   const { victim } = browsers()
   const odd = [
@@ -118,7 +118,7 @@ test("TEN-06: invalid tenants are not tenants, and least of all the application'
   expect((await careless.get(victim, '', as('t1'))).status).toBe(302)
 })
 
-test('TEN-08: an issuer that was not asked is refused; the right one and none are fine', async () => {
+test('TEN-08: refuses a foreign issuer, and accepts the right one and none', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -139,7 +139,7 @@ test('TEN-08: an issuer that was not asked is refused; the right one and none ar
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-09: endpoints of a tenant must be https, without a login, and outside private networks', async () => {
+test('TEN-09: requires endpoints of a tenant to be https, without a login, outside private networks', async () => {
   const hosts = [
     'http://evil.example',
     'file:///etc',
@@ -184,7 +184,7 @@ test('TEN-09: endpoints of a tenant must be https, without a login, and outside 
   ).resolves.toBeDefined()
 })
 
-test("TEN-09: a tenant's own endpoints get neither the application's secret nor its trust", async () => {
+test("TEN-09: gives a tenant's own endpoints neither the application's secret nor its trust", async () => {
   const evil = await startEvil()
   const endpoints = { authorizationURL: `${evil.url}/a`, tokenURL: `${evil.url}/t`, apiURL: `${evil.url}/2.0` }
   const lab = await startTenants({ t1: { endpoints }, t2: { clientID: 'own' }, t3: {} })
@@ -194,7 +194,7 @@ test("TEN-09: a tenant's own endpoints get neither the application's secret nor 
   expect(evil.requests).toEqual([])
 })
 
-test("TEN-10: each tenant's trust is its own, and off unless it says so", async () => {
+test('TEN-10: reads the trust of each tenant separately, off by default', async () => {
   const lab = await startTenants(
     ({ endpoints }) => ({
       trusted: { trustedProvider: true },
@@ -219,7 +219,7 @@ test("TEN-10: each tenant's trust is its own, and off unless it says so", async 
   }
 })
 
-test('TEN-12: two tenants with one client are still two tenants', async () => {
+test('TEN-12: treats two tenants with one client as two tenants', async () => {
   const lab = await startTenants({ t1: {}, t2: {} })
   const { victim } = browsers()
   const url = await callbackOf(lab, victim, 't1')
@@ -228,7 +228,7 @@ test('TEN-12: two tenants with one client are still two tenants', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-12: a code that is pending at one tenant is no use at the other', async () => {
+test('TEN-12: refuses at one tenant a code that is pending at another', async () => {
   const lab = await startTenants({ t1: {}, t2: {} }, { trustedProvider: false })
   const { attacker } = browsers()
   await attacker.get(await callbackOf(lab, attacker, 't1'), as('t1'))
@@ -242,7 +242,7 @@ test('TEN-12: a code that is pending at one tenant is no use at the other', asyn
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('TEN-13: a tenant that is gone, switched off or has another client ends what was under way', async () => {
+test('TEN-13: refuses what is under way when its tenant is removed, disabled or gets another client', async () => {
   let tenants: Tenants = { t1: {} }
   const lab = await startLab({
     options: { tenantClients: 'ours' },
@@ -270,7 +270,7 @@ test('TEN-13: a tenant that is gone, switched off or has another client ends wha
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-14: a resolver that throws, hangs or changes its mind refuses in bounded time', async () => {
+test('TEN-14: refuses in bounded time when a resolver throws, hangs or changes its answer', async () => {
   let behave: 'well' | 'throws' | 'rejects' | 'hangs' | 'nonsense' | 'nameless' | 'other' = 'well'
   const lab = await startLab({
     resolver: (defaults) => async () => {
@@ -300,7 +300,7 @@ test('TEN-14: a resolver that throws, hangs or changes its mind refuses in bound
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-13: a pending sign-in ends with the trust, the workspace or the client under which it began', async () => {
+test('TEN-13: voids a pending sign-in when its trust, workspace or client changes', async () => {
   let change: Partial<Connection> = {}
   const lab = await startLab({
     options: { tenantClients: 'ours' },
@@ -326,7 +326,7 @@ test('TEN-13: a pending sign-in ends with the trust, the workspace or the client
   expect(owner.identities).toHaveLength(1)
 })
 
-test("TEN-13: users who are not members of the workspace, or show another user's membership, are not admitted, known or new", async () => {
+test('TEN-13: admits no user without a confirmed membership of their own, known or new', async () => {
   const lab = await startLab({ connection: { workspaces: ['acme'] } })
   const { victim, attacker } = browsers()
   const stranger = await lab.callback(attacker, 'carol')
@@ -361,7 +361,7 @@ test("TEN-13: users who are not members of the workspace, or show another user's
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('TEN-15: a sign-in pending at one domain does not continue at another with the same cookies', async () => {
+test('TEN-15: refuses at one domain a sign-in that is pending at another, with the same cookies', async () => {
   const { lab, at, handOver } = await startDomains({ trustedProvider: false })
   const { victim } = browsers()
   expect((await victim.get(await handOver(victim, 'b'))).location).toBe('/auth/bitbucket/email')
@@ -391,7 +391,7 @@ async function startDomains(change: Partial<Connection> = {}) {
   return { lab, at, handOver }
 }
 
-test('TEN-15: a hand-over between domains works once, at its domain, in its browser, for a minute', async () => {
+test('TEN-15: accepts a hand-over once, at its domain, in its browser, for a minute', async () => {
   const { lab, at, handOver } = await startDomains()
   const { victim, attacker } = browsers()
   const url = await handOver(victim, 'b')
@@ -430,7 +430,7 @@ test('TEN-15: a hand-over between domains works once, at its domain, in its brow
   expect(lab.upstream()).toBe(before)
 })
 
-test('TEN-15: the hand-over of an honest sign-in ends where it began, with its return URL', async () => {
+test('TEN-15: ends an honest hand-over where it began, with its return URL', async () => {
   const { lab, at, handOver } = await startDomains()
   const { victim } = browsers()
   const url = await handOver(victim, 'b')
@@ -441,7 +441,7 @@ test('TEN-15: the hand-over of an honest sign-in ends where it began, with its r
   expect((await victim.get(url)).status).toBe(403)
 })
 
-test('TEN-15: a state cannot be made to lead to a domain of choice', async () => {
+test('TEN-15: redirects to no domain that a state was changed to name', async () => {
   const { lab, at } = await startDomains()
   const { attacker } = browsers()
   const state = new URL((await attacker.get(`${at('b')}/auth/bitbucket`)).location).searchParams.get('state') ?? ''
@@ -460,7 +460,7 @@ test('TEN-15: a state cannot be made to lead to a domain of choice', async () =>
   expect(genuine.location.startsWith(at('b'))).toBe(true)
 })
 
-test('TEN-15: a domain that is no longer configured gets no code handed over', async () => {
+test('TEN-15: hands no code over to a domain that is no longer configured', async () => {
   let origins: string[] = []
   const lab = await startLab({ resolver: (defaults) => () => ({ ...defaults, origins }) })
   const { port } = new URL(lab.url)
@@ -476,7 +476,7 @@ test('TEN-15: a domain that is no longer configured gets no code handed over', a
   expect((await victim.get(await begin())).location.startsWith(`${b}/`)).toBe(true)
 })
 
-test('TEN-16: a domain that is not configured starts nothing, and nothing is built from its name', async () => {
+test('TEN-16: starts nothing at a domain that is not configured, and uses its name nowhere', async () => {
   const { lab, at } = await startDomains()
   const { attacker } = browsers()
   for (const host of ['evil.example', 'b.localhost', 'b.localhost.evil.example', 'xb.localhost:1']) {
@@ -490,7 +490,7 @@ test('TEN-16: a domain that is not configured starts nothing, and nothing is bui
   expect(location.searchParams.get('redirect_uri')).toBe(`${plain.base}/callback`)
 })
 
-test("TEN-09: under 'theirs' a tenant's endpoints reach nothing on this machine or inside its network", async () => {
+test("TEN-09: under 'theirs' lets a tenant's endpoints reach nothing on this machine or in its network", async () => {
   const inside = await startEvil()
   const at = (host: string) => ({
     authorizationURL: `${host}/a`,

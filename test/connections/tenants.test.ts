@@ -14,7 +14,7 @@ afterEach(async () => {
 const UNAVAILABLE = { status: 404, code: 'connection_unavailable' }
 
 describe('inheritance', () => {
-  test('a tenant overrides what it gives and inherits the rest, field by field', async () => {
+  test('lets a tenant override fields one by one and inherit the rest', async () => {
     const base: Connection = {
       clientID: 'base-key',
       clientSecret: 'base-secret',
@@ -47,7 +47,7 @@ describe('inheritance', () => {
     })
   })
 
-  test('an empty column of a row is a field left out, at both levels', async () => {
+  test('treats an empty column of a row as missing, at both levels', async () => {
     const row = { scope: null, origins: null, workspaces: null, endpoints: null, trustedProvider: null }
     const full = { clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/cb' }
     const resolver = connections({
@@ -64,7 +64,7 @@ describe('inheritance', () => {
     })
   })
 
-  test('half of the credentials is none: the application level never lends the other half', async () => {
+  test('refuses half of the credentials instead of adding the other half from the application level', async () => {
     site = await startSite({
       rows: () => ({ tenants: { half: { clientID: 'k' }, other: { clientSecret: 's' }, whole: {} } }),
     })
@@ -74,7 +74,7 @@ describe('inheritance', () => {
     expect((await site.startAt(new TestBrowser(), 'whole')).status).toBe(302)
   })
 
-  test('visible: false works and is not offered', async () => {
+  test('visible: false hides a connection that works', async () => {
     site = await startSite({
       rows: (at) => ({ tenants: { quiet: { callbackURL: `${at('quiet')}/auth/bitbucket/callback`, visible: false } } }),
     })
@@ -84,7 +84,7 @@ describe('inheritance', () => {
     expect(await site.meAt(browser, 'quiet')).toBe('u1')
   })
 
-  test('sign-up is open or closed for each tenant by itself', async () => {
+  test('opens or closes sign-up for each tenant separately', async () => {
     site = await startSite({
       rows: (at) => ({
         tenants: {
@@ -102,7 +102,7 @@ describe('inheritance', () => {
     expect(await site.meAt(known, 'closed')).toBe('u1')
   })
 
-  test('each tenant follows its own trust flag, whatever was asked before', async () => {
+  test('reads the trust flag of each tenant at each request', async () => {
     site = await startSite({
       rows: (at, defaults) => ({
         default: { ...defaults, trustedProvider: false },
@@ -132,7 +132,7 @@ describe('inheritance', () => {
     expect(new URL(url).pathname).toBe('/auth/bitbucket/email')
   })
 
-  test('own endpoints bring their own issuer, and inherit neither credentials nor trust', async () => {
+  test('gives own endpoints their own issuer, without inherited credentials or trust', async () => {
     const gateway = await startFakeBitbucket()
     try {
       site = await startSite({
@@ -166,7 +166,7 @@ describe('inheritance', () => {
     }
   })
 
-  test('the issuer names all three servers: nobody borrows the name of another gateway', async () => {
+  test('builds the issuer from all three servers, so that no gateway can borrow the name of another', async () => {
     const [gateway, evil] = await Promise.all([startFakeBitbucket(), startFakeBitbucket()])
     try {
       site = await startSite({
@@ -215,7 +215,7 @@ describe('keys', () => {
   // What a plain object answers to the name of a prototype's property.
   const careless: Record<string, object> = { acme: {} }
 
-  test.each(ODD)('%s as tenant or application is offered nothing, not even by a careless look-up', async (_, key) => {
+  test.each(ODD)('refuses %s as tenant or application, also with a careless look-up', async (_, key) => {
     // The last one finds anything, as one that reads files or folds names might: an odd key never gets that far.
     const finds = key === 'nobody' ? null : {}
     for (const tenants of [careless, (tenant: string) => careless[tenant] ?? null, () => finds]) {
@@ -229,7 +229,7 @@ describe('keys', () => {
     expect(await allowed({} as never)).toBeNull()
   })
 
-  test('the control: a known tenant, and the application level for null', async () => {
+  test('control: accepts a known tenant, and the application level for null', async () => {
     for (const tenants of [careless, (tenant: string) => careless[tenant] ?? null]) {
       expect(await connections({ default: full, tenants, tenant: () => 'acme' })({} as never)).toMatchObject(full)
       expect(await connections({ default: full, tenants, tenant: async () => null })({} as never)).toMatchObject(full)
@@ -242,19 +242,22 @@ describe('keys', () => {
     ['a list', []],
     ['a number', 1],
     ['a function', () => ({})],
-  ])('%s from `tenants` or `default` is a fault, not a tenant that inherits everything', async (_, nonsense) => {
-    site = await startSite({
-      resolver: (_at, { default: base }) =>
-        connections({ default: base, tenants: () => nonsense as never, tenant: () => 'acme' }),
-    })
-    expect(refusalOf(await site.startAt(new TestBrowser(), 'acme'))).toEqual({ status: 500, code: 'hook_failed' })
-    expect(String(site.errors[0]?.cause)).toContain('`tenants` must return an object, or null')
-    const none = connections({ default: () => nonsense as never }).lookUp({ tenant: null, application: null })
-    await expect(none).rejects.toThrow('`default` must return an object, or null')
-  })
+  ])(
+    'treats %s from `tenants` or `default` as a fault, not as a tenant that inherits everything',
+    async (_, nonsense) => {
+      site = await startSite({
+        resolver: (_at, { default: base }) =>
+          connections({ default: base, tenants: () => nonsense as never, tenant: () => 'acme' }),
+      })
+      expect(refusalOf(await site.startAt(new TestBrowser(), 'acme'))).toEqual({ status: 500, code: 'hook_failed' })
+      expect(String(site.errors[0]?.cause)).toContain('`tenants` must return an object, or null')
+      const none = connections({ default: () => nonsense as never }).lookUp({ tenant: null, application: null })
+      await expect(none).rejects.toThrow('`default` must return an object, or null')
+    },
+  )
 })
 
-describe('values are checked when they are given', () => {
+describe('values of connections', () => {
   const full = { clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }
   const endpoints = {
     authorizationURL: 'https://gw.example/authorize',
@@ -287,7 +290,7 @@ describe('values are checked when they are given', () => {
       'connections: `applications` is set and `application` is not',
     ],
     [{ default: full, tenant: 'acme' }, 'connections: `tenant` must be a function of the request'],
-  ])('case 26, and values of the wrong kind: %j', (options, message) => {
+  ])('case 26: are refused if they are invalid: %j', (options, message) => {
     expect(() => connections(options as never)).toThrow(message)
   })
 
@@ -301,7 +304,7 @@ describe('values are checked when they are given', () => {
     'https://[fd00::1]',
     'https://metadata.internal',
     'javascript:alert(1)',
-  ])('endpoints at %s are refused, for the application level and for a row that comes later', async (url) => {
+  ])('refuse endpoints at %s, for the application level and for a later row', async (url) => {
     const bad = { authorizationURL: `${url}/a`, tokenURL: `${url}/t`, apiURL: `${url}/2.0` }
     expect(() => connections({ default: { ...full, endpoints: bad } })).toThrow('endpoints')
     site = await startSite({
@@ -318,8 +321,8 @@ describe('values are checked when they are given', () => {
   })
 })
 
-describe('change without a restart', () => {
-  test('a connection that is switched off is refused at the next request, in flight as well', async () => {
+describe('changes without a restart', () => {
+  test('refuse the next request of a disabled connection, also one in flight', async () => {
     site = await startSite({
       rows: (at) => ({ tenants: { acme: { callbackURL: `${at('acme')}/auth/bitbucket/callback` } } }),
     })
@@ -336,7 +339,7 @@ describe('change without a restart', () => {
     expect(await site.meAt(browser, 'acme')).toBe('u1')
   })
 
-  test('trust that is given or withdrawn holds at the next callback', async () => {
+  test('apply trust at the next callback', async () => {
     site = await startSite({
       rows: (at) => ({ tenants: { acme: { callbackURL: `${at('acme')}/auth/bitbucket/callback` } } }),
     })
@@ -354,7 +357,7 @@ describe('change without a restart', () => {
     }
   })
 
-  test('what waits under trust that is withdrawn has to start again', async () => {
+  test('void a pending sign-in when trust is withdrawn', async () => {
     site = await startSite({
       rows: (at) => ({
         tenants: { acme: { callbackURL: `${at('acme')}/auth/bitbucket/callback`, trustedProvider: true } },
@@ -374,7 +377,7 @@ describe('change without a restart', () => {
     expect(user.identities).toEqual([])
   })
 
-  test('a rotated client secret is used from the next request on, for a sign-in in flight too', async () => {
+  test('use a rotated client secret at the next request, also for a sign-in in flight', async () => {
     site = await startSite()
     const acme = clientAt(site, 'acme')
     site.rows.tenants.acme = acme
@@ -401,7 +404,7 @@ describe('change without a restart', () => {
         },
       }),
     ],
-  ])('a changed %s ends the sign-ins in flight on it with a page, and no others', async (_, change) => {
+  ])('void the sign-ins in flight on a connection whose %s changed, and no others', async (_, change) => {
     site = await startSite()
     const acme = clientAt(site, 'acme')
     site.rows.tenants = { acme, globex: clientAt(site, 'globex') }
@@ -420,7 +423,7 @@ describe('change without a restart', () => {
     expect((await other.browser.get(other.callback)).location).toBe('/')
   })
 
-  test('with cacheMs an answer is kept that long, a failure is not', async () => {
+  test('take effect after cacheMs, and never cache a failure', async () => {
     let reads = 0
     let fails = false
     let enabled = true

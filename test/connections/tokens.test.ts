@@ -17,7 +17,7 @@ async function storedTokens(): Promise<Tokens & { readonly refreshToken: string 
 
 describe('storeTokens', () => {
   test.each(['scope', 'scopes'] as const)(
-    'gets tokens, their end and their scopes (field `%s`)',
+    'receives tokens, their expiry and their scopes (field `%s`)',
     async (tokenFields) => {
       app = await startTestApp()
       app.fake.setBehaviour({ tokenFields })
@@ -35,14 +35,14 @@ describe('storeTokens', () => {
     },
   )
 
-  test('what Bitbucket does not say is null', async () => {
+  test('receives null for what Bitbucket does not say', async () => {
     app = await startTestApp()
     app.fake.script('token', { edit: ({ access_token, token_type }) => ({ access_token, token_type }) })
     await app.signIn(new TestBrowser(), 'alice')
     expect(app.accounts.tokens.get('u1')).toMatchObject({ refreshToken: null, expiresAt: null, scopes: null })
   })
 
-  test('gets them after a sign-in that had to wait as well, and nothing is kept meanwhile', async () => {
+  test('receives tokens also after a sign-in that had to wait, and nothing is kept until then', async () => {
     app = await startTestApp({ connection: { trustedProvider: false } })
     const browser = new TestBrowser()
     await app.signIn(browser, 'alice', { returnTo: '/x' })
@@ -58,7 +58,7 @@ describe('storeTokens', () => {
     expect(app.mails).toHaveLength(1)
   })
 
-  test('is the only place that sees them', async () => {
+  test('is the only place that receives tokens', async () => {
     app = await startTestApp()
     const browser = new TestBrowser()
     const answer = await app.signIn(browser, 'alice')
@@ -77,7 +77,7 @@ describe('storeTokens', () => {
 })
 
 describe('refreshTokens', () => {
-  test('gives new tokens; the used refresh token dies after its grace', async () => {
+  test('returns new tokens, and the used refresh token expires after its grace period', async () => {
     app = await startTestApp()
     app.fake.setBehaviour({ refreshGraceSeconds: 0 })
     const first = await storedTokens()
@@ -110,7 +110,7 @@ describe('refreshTokens', () => {
     expect(request?.form).toEqual({ grant_type: 'refresh_token', refresh_token: refreshToken })
   })
 
-  test('calls for the same token are one request; other tokens and later calls are their own', async () => {
+  test('sends one request for concurrent calls with the same token', async () => {
     app = await startTestApp()
     const first = await storedTokens()
     const other = await storedTokens()
@@ -146,7 +146,7 @@ describe('refreshTokens', () => {
     },
   )
 
-  test("uses a tenant's own client as it is stored now, also while the tenant is switched off", async () => {
+  test("uses a tenant's own client as it is stored now, also while the tenant is disabled", async () => {
     const rows: Record<string, object> = {
       acme: { clientID: 'acme-key', clientSecret: 'acme-secret', trustedProvider: true },
       inherits: {},
@@ -172,7 +172,7 @@ describe('refreshTokens', () => {
     expect(await refresh({ tenant: '__proto__' })).toBe('connection_unavailable')
   })
 
-  test('a resolver function of the own needs to be told the connection', async () => {
+  test('requires the connection when the resolver is your own function', async () => {
     app = await startTestApp({ resolver: (defaults) => () => defaults })
     const { refreshToken } = await storedTokens()
     await expect(app.bitbucket.refreshTokens({ refreshToken })).rejects.toThrow('`connection` is missing')
@@ -189,7 +189,7 @@ describe('refreshTokens', () => {
   })
 })
 
-test('the page about refreshing tokens shows exactly the code that is tested', async () => {
+test('is documented with exactly the code that is tested', async () => {
   const page = await readFile('docs/refreshing-tokens.md', 'utf8')
   const code = await readFile('test/connections/stored-tokens.ts', 'utf8')
   expect(/^```ts\n([\s\S]*?)\n```$/m.exec(page)?.[1]).toBe(code.trimEnd())

@@ -53,7 +53,7 @@ describe('a domain whose DNS an attacker controls', () => {
     return (await new TestBrowser().get(consented)).location || consented
   }
 
-  test('of the shared client opens the account: `origins` are for hosts of the own', async () => {
+  test("of the shared client opens the account, because `origins` are for the app's own hosts", async () => {
     await startEvil('theirs')
     const victim = victimOf()
     const browser = new TestBrowser()
@@ -81,7 +81,7 @@ describe("case 1: a code that a victim allowed for a tenant's own client", () =>
     expect(await site.meAt(browser, 'evil')).toBe(victim.id)
   })
 
-  test("is another identity under 'theirs': the hook sees an issuer that names the tenant", async () => {
+  test("is another identity under 'theirs', with an issuer that names the tenant", async () => {
     await startEvil('theirs')
     victimOf()
     const browser = new TestBrowser()
@@ -94,7 +94,7 @@ describe("case 1: a code that a victim allowed for a tenant's own client", () =>
     })
   })
 
-  test('is never asked for without an answer: nothing is offered, and the operator is told each time', async () => {
+  test('is never requested without an answer: nothing is offered, and each attempt is reported', async () => {
     await startEvil(undefined)
     const browser = new TestBrowser()
     expect(refusalOf(await site.startAt(browser, 'evil'))).toEqual({ status: 404, code: 'connection_unavailable' })
@@ -105,7 +105,7 @@ describe("case 1: a code that a victim allowed for a tenant's own client", () =>
   })
 })
 
-describe('whose the client is', () => {
+describe('tenantClients', () => {
   const values = { clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback' }
   const own = { clientID: 'own', clientSecret: 's', callbackURL: 'https://evil.example/auth/bitbucket/callback' }
   const construct = (tenants: object, tenantClients?: unknown) =>
@@ -128,22 +128,22 @@ describe('whose the client is', () => {
   test.each([
     ['its own id', own],
     ["the application's id with another secret", { clientID: 'k', clientSecret: 'other' }],
-  ])('a tenant given as a value that brings %s is refused at construction', (_what, tenant) => {
+  ])('is required at construction for a tenant value that sets %s', (_what, tenant) => {
     expect(() => construct({ evil: tenant })).toThrow(/`tenantClients` is missing: tenant "evil"/)
     for (const answer of ['ours', 'theirs', () => 'ours']) construct({ evil: tenant }, answer)
     expect(() => construct({ evil: tenant }, () => 'mine')).toThrow("must return 'ours' or 'theirs'")
     expect(() => construct({ evil: tenant }, 'mine')).toThrow("must be 'ours', 'theirs' or a function")
   })
 
-  test("the application's client written out is not its own", () => {
+  test("does not count the application's client as the tenant's own", () => {
     construct({ same: { clientID: 'k', clientSecret: 's' } })
   })
 
-  test('is no field of a connection or of a row', () => {
+  test('is refused as a field of a connection or of a row', () => {
     expect(() => construct({ evil: { ...own, tenantClients: 'ours' } })).toThrow('unknown option `tenantClients`')
   })
 
-  test('a function is asked for each client, and not for the shared one', async () => {
+  test('is called as a function for each client except the shared one', async () => {
     const asked: unknown[] = []
     await startEvil((clientID, tenant) => {
       asked.push([clientID, tenant])
@@ -209,7 +209,7 @@ describe('a resolver function', () => {
 
 // Every step at every kind of tenant is in every-client.test.ts.
 describe("under 'theirs'", () => {
-  test('an own client inherits no trust; the shared one does', async () => {
+  test('inherits no trust for an own client, and does for the shared one', async () => {
     await startEvil('theirs')
     const { trustedProvider: _, ...own } = site.rows.tenants.evil ?? {}
     site.rows.tenants.evil = own
@@ -219,7 +219,7 @@ describe("under 'theirs'", () => {
     expect((await site.signInAt(new TestBrowser(), 'acme', 'carol')).url).toBe(`${site.at('acme')}/`)
   })
 
-  test('/link lists and unlinks identities of every issuer, and counts those that a connection serves', async () => {
+  test('lists and unlinks identities of every issuer on /link, and counts those that a connection serves', async () => {
     await startEvil('theirs')
     const { uuid } = site.fake.person('alice')
     const issuers = [BITBUCKET(), `${BITBUCKET()}#tenant=evil`, `${BITBUCKET()}#tenant=gone`]
@@ -246,7 +246,7 @@ describe("under 'theirs'", () => {
   })
 })
 
-test('one bad row hides no other tenant from callbackURLs() and the doctor', async () => {
+test('reports the other tenants in callbackURLs() and the doctor next to an invalid row', async () => {
   site = await startSite({
     options: { tenantClients: undefined } as never,
     more: { tenantIds: () => ['acme', 'evil', 'broken'] },
@@ -280,7 +280,7 @@ function sealedByVersion01(purpose: string, name: string, payload: unknown): str
   return Buffer.concat([head, iv, body, cipher.getAuthTag()]).toString('base64url')
 }
 
-test('nothing that version 0.1 sealed opens; the same sealed today does', async () => {
+test('opens nothing that version 0.1 sealed, and the same sealed today', async () => {
   await startEvil('ours')
   const browser = new TestBrowser()
   await site.signInAt(browser, 'evil', 'alice')

@@ -2,7 +2,7 @@ import { format, inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 
-test('a secret is given to code that asks for it by name, and shown to nobody else', () => {
+test('a secret is returned by reveal() only, and never printed', () => {
   const secret = new Secret('the value')
   expect(secret.reveal()).toBe('the value')
   const holder = { secret, nested: [{ secret }] }

@@ -41,11 +41,11 @@ function effective(override: ConnectionOverride | null, base: Connection | null 
 }
 
 describe('inheritance', () => {
-  test('a tenant that says nothing inherits everything, under a name of its own', () => {
+  test('gives everything to a tenant without fields, under its own name', () => {
     expect(effective({})).toEqual({ ...BASE, id: 'tenant:t1', tenant: 't1', application: null })
   })
 
-  test('the application level keeps its name, or is called default', () => {
+  test('keeps the name of the application level, or calls it default', () => {
     const key = { tenant: null, application: null }
     expect(effectiveConnection(BASE, null, key)).toEqual({
       connection: { ...BASE, id: 'default', tenant: null, application: null },
@@ -53,7 +53,7 @@ describe('inheritance', () => {
     expect(effectiveConnection({ ...BASE, id: 'main' }, null, key)).toMatchObject({ connection: { id: 'main' } })
   })
 
-  test('a tenant never takes the name of the application level', () => {
+  test('never gives a tenant the name of the application level', () => {
     expect(effective({}, { ...BASE, id: 'main' }).id).toBe('tenant:t1')
   })
 
@@ -65,7 +65,7 @@ describe('inheritance', () => {
     ['scope', false],
     ['origins', []],
     ['workspaces', []],
-  ] as const)('a tenant overrides %s and inherits the rest', (field, value) => {
+  ] as const)('lets a tenant override %s and inherit the rest', (field, value) => {
     expect(effective({ [field]: value })).toEqual({
       ...BASE,
       [field]: value,
@@ -75,18 +75,18 @@ describe('inheritance', () => {
     })
   })
 
-  test.each([undefined, null])('a column that is %s counts as left out', (value) => {
+  test.each([undefined, null])('treats a column that is %s as missing', (value) => {
     const row = { trustedProvider: value, callbackURL: value, endpoints: value } as unknown as ConnectionOverride
     expect(effective(row)).toMatchObject({ trustedProvider: true, callbackURL: BASE.callbackURL })
     expect(effective(row)).not.toHaveProperty('endpoints')
   })
 
-  test('a tenant cannot choose its name, tenant or application', () => {
+  test('does not let a tenant choose its name, tenant or application', () => {
     const override = { id: 'default', tenant: 't2', application: 'a2' } as unknown as ConnectionOverride
     expect(effective(override)).toMatchObject({ id: 'tenant:t1', tenant: 't1', application: null })
   })
 
-  test('neither the application level nor the override is changed', () => {
+  test('changes neither the application level nor the override', () => {
     const base = Object.freeze({ ...BASE })
     const override = Object.freeze({ ...CREDENTIALS, endpoints: ENDPOINTS })
     expect(() => effective(override, base)).not.toThrow()
@@ -95,20 +95,20 @@ describe('inheritance', () => {
 
 const CREDENTIALS = { clientID: 't1-key', clientSecret: 't1-secret' }
 
-describe('credentials come together', () => {
-  test('own ones replace those of the application level', () => {
+describe('credentials', () => {
+  test('replace those of the application level together', () => {
     expect(effective(CREDENTIALS)).toMatchObject(CREDENTIALS)
   })
 
-  test.each(['clientID', 'clientSecret'] as const)('%s alone is no credential', (name) => {
+  test.each(['clientID', 'clientSecret'] as const)('need more than %s', (name) => {
     expect(effectiveConnection(BASE, { [name]: 'x' }, KEY)).toEqual({ unavailable: 'no-credentials' })
   })
 
-  test.each(['clientID', 'clientSecret'] as const)('an empty %s is no credential', (name) => {
+  test.each(['clientID', 'clientSecret'] as const)('need a %s that is not empty', (name) => {
     expect(effectiveConnection(BASE, { ...CREDENTIALS, [name]: '' }, KEY)).toEqual({ unavailable: 'no-credentials' })
   })
 
-  test('without an application level a tenant brings everything itself', () => {
+  test('come from the tenant alone without an application level', () => {
     expect(effectiveConnection(null, CREDENTIALS, KEY)).toEqual({ unavailable: 'no-credentials' })
     expect(effectiveConnection(null, null, KEY)).toEqual({ unavailable: 'no-credentials' })
     expect(effectiveConnection(null, null, { tenant: null, application: null })).toEqual({
@@ -120,15 +120,15 @@ describe('credentials come together', () => {
 })
 
 describe('own endpoints', () => {
-  test('do not inherit the credentials: a tenant’s server would collect them', () => {
+  test("do not inherit the credentials, or a tenant's server would collect them", () => {
     expect(effectiveConnection(BASE, { endpoints: ENDPOINTS }, KEY)).toEqual({ unavailable: 'no-credentials' })
   })
 
-  test('do not inherit the trust: a tenant’s server would vouch for addresses', () => {
+  test("do not inherit the trust, or a tenant's server would vouch for addresses", () => {
     expect(effective({ ...CREDENTIALS, endpoints: ENDPOINTS })).not.toHaveProperty('trustedProvider')
   })
 
-  test('may be trusted where the tenant’s own entry says so', () => {
+  test("may be trusted if the tenant's own entry says so", () => {
     const override = { ...CREDENTIALS, endpoints: ENDPOINTS, trustedProvider: true }
     expect(effective(override).trustedProvider).toBe(true)
   })
@@ -152,16 +152,16 @@ describe('own endpoints', () => {
 })
 
 describe('availability', () => {
-  test('a tenant may switch off what the application level offers, and on what it does not', () => {
+  test('can be switched by a tenant for what the application level offers, and for what it does not', () => {
     expect(effectiveConnection(BASE, { enabled: false }, KEY)).toEqual({ unavailable: 'disabled' })
     expect(effective({ enabled: true }, { ...BASE, enabled: false }).enabled).toBe(true)
   })
 
-  test('a connection that is switched off is off for its tenants', () => {
+  test('ends for all tenants of a disabled connection', () => {
     expect(effectiveConnection({ ...BASE, enabled: false }, {}, KEY)).toEqual({ unavailable: 'disabled' })
   })
 
-  test('applications that are not on the list are not offered it', () => {
+  test('excludes applications that are not on the list', () => {
     const base = { ...BASE, applications: ['web', 'admin'] }
     const as = (application: string | null) => effectiveConnection(base, {}, { tenant: 't1', application })
     expect(as('web')).toMatchObject({ connection: { application: 'web' } })
@@ -171,19 +171,19 @@ describe('availability', () => {
     }
   })
 
-  test('an empty list lets no application in, no list lets all', () => {
+  test('excludes every application with an empty list, and none without a list', () => {
     expect(unavailability({ ...BASE, applications: [], application: 'web' })).toBe('application-not-allowed')
     expect(unavailability({ ...BASE, application: 'web' })).toBeNull()
     expect(unavailability(BASE)).toBeNull()
     expect(unavailability({ ...BASE, applications: ['web'] })).toBe('application-not-allowed')
   })
 
-  test('switched off is said before anything about applications', () => {
+  test('reports a disabled connection before a missing application', () => {
     expect(unavailability({ ...BASE, enabled: false, applications: [] })).toBe('disabled')
   })
 })
 
-test.each([undefined, null])('a column of the application level that is %s counts as left out too', (value) => {
+test.each([undefined, null])('treats a column of the application level that is %s as missing too', (value) => {
   const base = { ...BASE, trustedProvider: value, workspaces: value } as unknown as Connection
   expect(effective({}, base)).not.toHaveProperty('trustedProvider')
   expect(effective({}, base)).not.toHaveProperty('workspaces')
@@ -192,7 +192,7 @@ test.each([undefined, null])('a column of the application level that is %s count
   })
 })
 
-test('mergeLevels gives the whole connection, offered or not', () => {
+test('is ignored by mergeLevels, which returns the whole connection', () => {
   expect(mergeLevels({ ...BASE, enabled: false }, {}, KEY)).toMatchObject({ enabled: false, id: 'tenant:t1' })
   expect(mergeLevels(BASE, { clientID: 'x' }, KEY)).toBeNull()
   expect(mergeLevels({ ...BASE, callbackURL: '' }, {}, KEY)).toBeNull()
@@ -203,18 +203,18 @@ describe('isAdmitted', () => {
   const acme = { slug: 'acme', uuid: '{00000000-1234-4123-8123-123456789abc}' }
   const other = { slug: 'other', uuid: '{11111111-1234-4123-8123-123456789abc}' }
 
-  test('without a list of workspaces everybody is', () => {
+  test('admits everybody without a list of workspaces', () => {
     expect(isAdmitted([], [])).toBe(true)
     expect(isAdmitted([], [acme])).toBe(true)
   })
 
-  test('with one, a member of any of them is, by slug or by uuid', () => {
+  test('admits a member of any listed workspace, by slug or by uuid', () => {
     expect(isAdmitted(['acme'], [acme])).toBe(true)
     expect(isAdmitted([acme.uuid], [acme])).toBe(true)
     expect(isAdmitted(['x', 'acme'], [other, acme])).toBe(true)
   })
 
-  test('no other user is', () => {
+  test('refuses other users', () => {
     expect(isAdmitted(['acme'], [])).toBe(false)
     expect(isAdmitted(['acme'], [other])).toBe(false)
     expect(isAdmitted(['ACME'], [acme])).toBe(false)

@@ -33,7 +33,7 @@ describe('isAddress', () => {
     `a@${long(63)}.com`,
     `a@${long(63)}.${long(63)}.${long(63)}.${long(60)}`,
     addressOf(254),
-  ])('%s is one', (value) => {
+  ])('accepts %s', (value) => {
     expect(isAddress(value)).toBe(true)
   })
 
@@ -84,11 +84,11 @@ describe('isAddress', () => {
     ['a local part of 65', `${long(65)}@example.com`],
     ['a label of 64', `a@${long(64)}.com`],
     ['255 characters', addressOf(255)],
-  ])('with %s it is none', (_what, value) => {
+  ])('refuses %s', (_what, value) => {
     expect(isAddress(value)).toBe(false)
   })
 
-  test('both edges of the length are made as meant', () => {
+  test('has samples of exactly the least and the greatest length', () => {
     expect(addressOf(254)).toHaveLength(254)
     expect(addressOf(255)).toHaveLength(255)
   })
@@ -105,7 +105,7 @@ describe('isAddress', () => {
     expect(cpuMs(() => expect(hostile.filter(isAddress)).toEqual([]))).toBeLessThan(500)
   })
 
-  test('what is accepted is safe in a header line and in an SMTP envelope', () => {
+  test('accepts only what is safe in a header line and in an SMTP envelope', () => {
     const piece = fc.constantFrom(
       'a',
       'Z',
@@ -135,7 +135,7 @@ describe('isAddress', () => {
 })
 
 describe('comparableAddress', () => {
-  test('ASCII letters are folded, on both sides of the @', () => {
+  test('folds ASCII letters on both sides of the @', () => {
     expect(comparableAddress('ALICE.Zed@EXAMPLE.Com')).toBe('alice.zed@example.com')
   })
 
@@ -147,11 +147,11 @@ describe('comparableAddress', () => {
     ['a dotted capital I', 'İ'],
     ['a sharp s', 'ß'],
     ['a full-width letter', 'Ａ'],
-  ])('%s stays what it is', (_what, character) => {
+  ])('leaves %s as it is', (_what, character) => {
     expect(comparableAddress(`${character}@example.com`)).toBe(`${character}@example.com`)
   })
 
-  test('a Kelvin sign does not make another address the same', () => {
+  test('does not fold a Kelvin sign', () => {
     expect(comparableAddress(`${KELVIN}ate@example.com`)).not.toBe(comparableAddress('kate@example.com'))
   })
 })
@@ -184,11 +184,11 @@ describe('chooseEmail', () => {
       [email('a@x.co', false, true), email('b@x.co', false, true)],
       undefined,
     ],
-  ] as const)('takes %s', (_what, emails, chosen) => {
+  ] as const)('chooses %s', (_what, emails, chosen) => {
     expect(chooseEmail(emails)?.address).toBe(chosen)
   })
 
-  test('what is no address takes no part', () => {
+  test('ignores strings that are not addresses', () => {
     expect(chooseEmail([email('"p"@x.co', true, true), email('c@x.co', false, true)])?.address).toBe('c@x.co')
     expect(chooseEmail([email('p@localhost', true), email('q@x.co', true)])?.address).toBe('q@x.co')
     expect(chooseEmail([email('p@localhost', true, true)])).toBeUndefined()
@@ -199,40 +199,40 @@ describe('judgeEmail', () => {
   const confirmed = [email('Alice@Example.com', true, true)]
   const unconfirmed = [email('alice@example.com', true)]
 
-  test('trust and confirmation together make it proven by Bitbucket, as it is written there', () => {
+  test('returns an address as proven by Bitbucket if it is trusted and confirmed, as written there', () => {
     expect(judgeEmail(confirmed, true)).toEqual({ level: 'bitbucket', address: 'Alice@Example.com' })
   })
 
-  test('either alone leaves it asserted', () => {
+  test('returns an address with only one of them as asserted', () => {
     expect(judgeEmail(confirmed, false)).toEqual({ level: 'asserted', address: 'Alice@Example.com' })
     expect(judgeEmail(unconfirmed, true)).toEqual({ level: 'asserted', address: 'alice@example.com' })
     expect(judgeEmail(unconfirmed, false)).toEqual({ level: 'asserted', address: 'alice@example.com' })
   })
 
-  test('no address is level none', () => {
+  test('returns level none without an address', () => {
     expect(judgeEmail([], true)).toEqual({ level: 'none', address: null })
   })
 
-  test('a confirmed address beside the chosen one lends it nothing', () => {
+  test("does not credit the chosen address with another one's confirmation", () => {
     const emails = [email('p@x.co', true), email('c@x.co', false, true), email('d@x.co', false, true)]
     expect(judgeEmail(emails, true)).toEqual({ level: 'asserted', address: 'p@x.co' })
   })
 })
 
 describe('provenEmail', () => {
-  test('trust is Bitbucket’s proof, a code is ours', () => {
+  test("returns trust as Bitbucket's proof, and a code as our own", () => {
     const address = 'a@x.co'
     expect(provenEmail({ level: 'bitbucket', address })).toEqual({ address, verified: true, verifiedBy: 'bitbucket' })
     expect(provenEmail({ level: 'code', address })).toEqual({ address, verified: true, verifiedBy: 'code' })
     expect(provenEmail({ level: 'typed', address })).toEqual({ address, verified: true, verifiedBy: 'code' })
   })
 
-  test('an asserted address and none are no proof', () => {
+  test('returns no proof for an asserted address and for none', () => {
     expect(provenEmail({ level: 'asserted', address: 'a@x.co' })).toBeUndefined()
     expect(provenEmail({ level: 'none', address: null })).toBeUndefined()
   })
 
-  test('an unverified address says so', () => {
+  test('marks an unverified address as such', () => {
     expect(unverifiedEmail('a@x.co')).toEqual({ address: 'a@x.co', verified: false, verifiedBy: null })
   })
 })
@@ -242,7 +242,7 @@ describe('maskAddress', () => {
     expect(maskAddress('victoria@mail.example.com')).toBe('v***@mail.example.com')
   })
 
-  test('is as long for a short address as for a long one', () => {
+  test('returns as many characters for a short address as for a long one', () => {
     expect(maskAddress('v@m.com')).toBe('v***@m.com')
     expect(maskAddress(`v${long(60)}@m.com`)).toBe('v***@m.com')
   })

@@ -18,23 +18,23 @@ const link = (facts: Partial<LinkFacts> = {}, policy: Partial<LinkPolicy> = {}) 
   decideLink({ ...FACTS, ...facts }, { ...POLICY, ...policy })
 const refuse = (code: string) => ({ type: 'refuse', code })
 
-describe('coming back from a plain sign-in while signed in', () => {
+describe('decideWhileSignedIn', () => {
   test.each([
     ['self', 'continue'],
     ['other', 'switch'],
     ['nobody', 'choose'],
     ['disabled', 'refuse-disabled'],
-  ] as const)('an identity of %s: %s', (owner, decision) => {
+  ] as const)('answers an identity of %s: %s', (owner, decision) => {
     expect(decideSignedIn(owner)).toBe(decision)
   })
 })
 
 describe('decideLink', () => {
-  test('an unknown identity is linked', () => {
+  test('links an unknown identity', () => {
     expect(link()).toEqual({ type: 'link' })
   })
 
-  test('one’s own is refreshed, whatever else holds', () => {
+  test("refreshes the user's own identity, whatever else holds", () => {
     for (const unverifiedAddress of [true, false]) {
       for (const hasOtherIdentity of [true, false]) {
         expect(link({ owner: 'self', unverifiedAddress, hasOtherIdentity })).toEqual({ type: 'refresh' })
@@ -42,29 +42,26 @@ describe('decideLink', () => {
     }
   })
 
-  test.each(['other', 'disabled'] as const)(
-    'one of %s is refused, and the answer does not tell them apart',
-    (owner) => {
-      expect(link({ owner }, { localAddresses: 'unverified', identitiesPerUser: 'many' })).toEqual(
-        refuse('identity_linked_elsewhere'),
-      )
-      expect(link({ owner, unverifiedAddress: true, hasOtherIdentity: true })).toEqual(
-        refuse('identity_linked_elsewhere'),
-      )
-    },
-  )
+  test.each(['other', 'disabled'] as const)('refuses an identity of %s without telling them apart', (owner) => {
+    expect(link({ owner }, { localAddresses: 'unverified', identitiesPerUser: 'many' })).toEqual(
+      refuse('identity_linked_elsewhere'),
+    )
+    expect(link({ owner, unverifiedAddress: true, hasOtherIdentity: true })).toEqual(
+      refuse('identity_linked_elsewhere'),
+    )
+  })
 
-  test('an account whose address is not verified does not link, unless the app verifies none', () => {
+  test('refuses an account with an unverified address, unless the app verifies none', () => {
     expect(link({ unverifiedAddress: true })).toEqual(refuse('email_unverified'))
     expect(link({ unverifiedAddress: true }, { localAddresses: 'unverified' })).toEqual({ type: 'link' })
   })
 
-  test('a second identity is refused, unless there may be many', () => {
+  test('refuses a second identity, unless there may be many', () => {
     expect(link({ hasOtherIdentity: true })).toEqual(refuse('another_identity_linked'))
     expect(link({ hasOtherIdentity: true }, { identitiesPerUser: 'many' })).toEqual({ type: 'link' })
   })
 
-  test('for every input a link needs an identity of nobody, and each rule that is not waived', () => {
+  test('links only an unknown identity, under every rule that is not waived, for every input', () => {
     for (const owner of OWNERS) {
       for (const hasOtherIdentity of [true, false]) {
         for (const unverifiedAddress of [true, false]) {
@@ -89,7 +86,7 @@ describe('decideLink', () => {
 })
 
 describe('decideReauthentication', () => {
-  test.each(OWNERS)('an identity of %s', (owner) => {
+  test.each(OWNERS)('answers an identity of %s', (owner) => {
     expect(decideReauthentication(owner)).toBe(owner === 'self' ? 'confirmed' : 'mismatch')
   })
 })
@@ -98,20 +95,20 @@ describe('decideUnlink', () => {
   const at = (id: string, issuer = 'https://bitbucket.org') => ({ issuer, id })
   const own = [at('{a}'), at('{b}')]
 
-  test('one’s own identity goes, wherever it stands', () => {
+  test("removes the user's own identity at any position", () => {
     expect(decideUnlink(at('{a}'), own)).toBe('unlink')
     expect(decideUnlink(at('{b}'), own)).toBe('unlink')
   })
 
-  test.each(['{c}', '{A}', '', '__proto__'])('%j is none of one’s own', (id) => {
+  test.each(['{c}', '{A}', '', '__proto__'])('does not find %j', (id) => {
     expect(decideUnlink(at(id), own)).toBe('not-found')
   })
 
-  test('the same id of another issuer is another identity', () => {
+  test('does not find the same id of another issuer', () => {
     expect(decideUnlink(at('{a}', 'https://bitbucket.org#tenant=acme'), own)).toBe('not-found')
   })
 
-  test('somebody without identities has none to unlink', () => {
+  test('does not find anything for a user without identities', () => {
     expect(decideUnlink(at('{a}'), [])).toBe('not-found')
   })
 })
@@ -120,24 +117,24 @@ describe('isRecent', () => {
   const now = 1_800_000_000_000
   const ago = (ms: number) => new Date(now - ms)
 
-  test('ten minutes count, one millisecond more does not', () => {
+  test('accepts ten minutes, and refuses one millisecond more', () => {
     expect(RECENT_SIGN_IN_MS).toBe(600_000)
     expect(isRecent(ago(0), now)).toBe(true)
     expect(isRecent(ago(600_000), now)).toBe(true)
     expect(isRecent(ago(600_001), now)).toBe(false)
   })
 
-  test('another limit may be asked for', () => {
+  test('accepts another limit', () => {
     expect(isRecent(ago(5000), now, 5000)).toBe(true)
     expect(isRecent(ago(5001), now, 5000)).toBe(false)
   })
 
-  test('a stamp from the future is no proof beyond the skew of clocks', () => {
+  test('refuses a stamp that is further in the future than clock skew allows', () => {
     expect(isRecent(ago(-60_000), now)).toBe(true)
     expect(isRecent(ago(-60_001), now)).toBe(false)
   })
 
-  test('no stamp and a broken one are not recent', () => {
+  test('refuses a missing and an invalid stamp', () => {
     expect(isRecent(null, now)).toBe(false)
     expect(isRecent(new Date(Number.NaN), now)).toBe(false)
   })

@@ -35,7 +35,7 @@ test.each<[string, Sent, boolean]>([
   expect(isNavigation(headersOf(sent))).toBe(expected)
 })
 
-describe('case 2: a purpose', () => {
+describe('case 2: a purpose header', () => {
   const headers = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz', 'x-sec-purpose']
   const values = ['prefetch', 'Prefetch', ' prefetch', 'prefetch;anonymous-client-ip', 'prerender', 'preview']
   test.each(headers.flatMap((name) => values.map((value) => [name, value] as const)))(
@@ -47,7 +47,7 @@ describe('case 2: a purpose', () => {
     },
   )
 
-  test.each(headers)('in %s that is another word says nothing', (name) => {
+  test.each(headers)('in %s with another word changes nothing', (name) => {
     expect(isNavigation({ [name]: 'navigate' })).toBe(true)
     expect(isNavigation({ [name]: '' })).toBe(true)
   })
@@ -57,7 +57,7 @@ test.each(
   'audio audioworklet embed fencedframe font frame iframe image json manifest object paintworklet report script serviceworker sharedworker style track video webidentity worker xslt'.split(
     ' ',
   ),
-)('case 2: the destination %s is a subresource or a frame, in whichever mode', (destination) => {
+)('case 2: refuses the destination %s as a subresource or a frame, in any mode', (destination) => {
   for (const mode of ['navigate', 'no-cors', 'cors', 'same-origin']) {
     expect(isNavigation({ 'sec-fetch-dest': destination, 'sec-fetch-mode': mode })).toBe(false)
   }

@@ -8,7 +8,7 @@ const SEED = 20261123
 const WRITES: readonly string[] = ['create', 'link', 'claim']
 const ENTERS: readonly string[] = ['link', 'claim']
 
-test('the enumeration holds every policy and every set of facts with at most two holders', () => {
+test('the enumeration contains every policy and every set of facts with at most two holders', () => {
   for (const [index, policy] of POLICIES.entries())
     if (!policy.signUp) expect(POLICIES[index - 8]).toEqual({ ...policy, signUp: true })
   expect(new Set(POLICIES.map((each) => JSON.stringify(each))).size).toBe(4 * 3 * 3 * 2 ** 5)
@@ -23,14 +23,14 @@ describe('for every input', () => {
     expect(decisions.size).toBeGreaterThan(20)
   })
 
-  test('an asserted address, or none, reaches no existing account', () => {
+  test('an asserted address, or none, opens no existing account', () => {
     const violation = counterexample(
       ({ type }, { email }) => (email !== 'asserted' && email !== 'none') || !ENTERS.includes(type),
     )
     expect(violation).toBeUndefined()
   })
 
-  test('under "verify" the answer to an asserted address does not depend on who holds it', () => {
+  test('under "verify" the decision on an asserted address does not depend on who holds it', () => {
     const violation = counterexample(
       (decision, { email }, { untrustedEmail }, withoutHolders) =>
         email !== 'asserted' || untrustedEmail !== 'verify' || decision === withoutHolders,
@@ -38,19 +38,19 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('where holders are not consulted the decision does not depend on them', () => {
+  test('the decision does not depend on holders that are not looked up', () => {
     const violation = counterexample(
       (decision, facts, policy, withoutHolders) => consultsHolders(facts, policy) || decision === withoutHolders,
     )
     expect(violation).toBeUndefined()
   })
 
-  test('sign-in is the answer to a known identity and to nothing else', () => {
+  test('the decision is sign-in for a known identity and nothing else', () => {
     const violation = counterexample(({ type }, { identity }) => (type === 'sign-in') === (identity === 'known'))
     expect(violation).toBeUndefined()
   })
 
-  test('a known or disabled identity is answered alike, whatever its address and the policy', () => {
+  test('a known or disabled identity gets the same decision, whatever its address and the policy', () => {
     const violation = counterexample((decision, { identity }) => {
       if (identity === 'unknown') return true
       if (identity === 'known') return decision.type === 'sign-in' && decision.row === 1
@@ -63,12 +63,12 @@ describe('for every input', () => {
     expect(counterexample(({ type }, { email }) => email !== 'typed' || !ENTERS.includes(type))).toBeUndefined()
   })
 
-  test('a closed sign-up creates no account, by a claim neither', () => {
+  test('a closed sign-up creates no account, not even by a claim', () => {
     const opens = (type: string) => type === 'create' || type === 'claim'
     expect(counterexample(({ type }, _facts, { signUp }) => signUp || !opens(type))).toBeUndefined()
   })
 
-  test('a closed sign-up changes creates into sign_up_disabled, claims into what happens without the hook, and nothing else', () => {
+  test('a closed sign-up turns creates into sign_up_disabled and claims into the decision without the hook, and changes nothing else', () => {
     const violation = counterexample((decision, facts, policy, _withoutHolders, open) => {
       if (policy.signUp) return true
       if (open.type === 'claim') return isDeepStrictEqual(decision, decideSignIn(facts, { ...policy, canClaim: false }))
@@ -96,7 +96,7 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('a claim takes every holder, none of whom verified the address', () => {
+  test('a claim covers every holder, none of which verified the address', () => {
     const violation = counterexample((decision, { email, holders }, policy) => {
       if (decision.type !== 'claim') return true
       return (
@@ -110,7 +110,7 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('proof is asked of one holder that the app can name and that has room for it', () => {
+  test('proof is requested from one holder that the app can name and that has room for it', () => {
     const violation = counterexample((decision, { holders }, policy) => {
       if (decision.type !== 'prove') return true
       const holder = holders[decision.holder]
@@ -121,7 +121,7 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('matchingAccount "reject" lets nobody near an existing account', () => {
+  test('matchingAccount "reject" leads to no existing account', () => {
     const violation = counterexample(
       ({ type }, _facts, { matchingAccount }) =>
         matchingAccount !== 'reject' || !(ENTERS.includes(type) || type === 'prove'),
@@ -129,7 +129,7 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('an address that two accounts have verified is never acted upon once it is proven', () => {
+  test('a proven address that two accounts have verified is always refused', () => {
     const violation = counterexample((decision, { identity, email, holders }) => {
       if (identity !== 'unknown' || email === 'none' || email === 'asserted') return true
       if (holders.filter(({ verified }) => verified).length < 2) return true
@@ -138,7 +138,7 @@ describe('for every input', () => {
     expect(violation).toBeUndefined()
   })
 
-  test('a new account never takes an address that somebody holds, and calls it verified only when it is', () => {
+  test('a new account never gets an address that an account holds, nor an unproven one as verified', () => {
     const violation = counterexample((decision, { email, holders }) => {
       if (decision.type !== 'create' || decision.email === 'none') return true
       return holders.length === 0 && (decision.email === 'proven') === (email !== 'asserted')
@@ -163,7 +163,7 @@ describe('with any number of holders', () => {
     )
   })
 
-  test('the order in which the app lists the holders does not matter', () => {
+  test('the order of the holders does not matter', () => {
     const reorderings = anyFacts.chain((facts) =>
       fc.record({
         facts: fc.constant(facts),

@@ -31,69 +31,69 @@ function decide(facts: Partial<SignInFacts>, policy: Partial<SignInPolicy> = {})
 const refuse = (row: number, code: RefusalCode) => ({ type: 'refuse', row, code })
 
 describe('rows 0 and 1: the identity is stored', () => {
-  test('a user who is gone or may not sign in is refused', () => {
+  test('refuses a user who is gone or may not sign in', () => {
     expect(decide({ identity: 'disabled' })).toEqual(refuse(0, 'account_disabled'))
   })
 
-  test('a user who may sign in is signed in', () => {
+  test('signs in a user who may sign in', () => {
     expect(decide({ identity: 'known' })).toEqual({ type: 'sign-in', row: 1 })
   })
 
-  test('a closed sign-up does not keep known people out', () => {
+  test('signs known users in with a closed sign-up', () => {
     expect(decide({ identity: 'known' }, { signUp: false })).toEqual({ type: 'sign-in', row: 1 })
   })
 })
 
 describe('row 2: there is no address', () => {
-  test('by default the person is asked for one', () => {
+  test('asks for one by default', () => {
     expect(decide({})).toEqual({ type: 'ask-address', row: 2 })
   })
 
-  test('"allow" creates a user without one', () => {
+  test('creates a user without one under "allow"', () => {
     expect(decide({}, { missingEmail: 'allow' })).toEqual({ type: 'create', row: 2, email: 'none' })
   })
 
-  test('"allow" with a closed sign-up is refused', () => {
+  test('refuses under "allow" with a closed sign-up', () => {
     expect(decide({}, { missingEmail: 'allow', signUp: false })).toEqual(refuse(2, 'sign_up_disabled'))
   })
 
-  test('"reject" is refused', () => {
+  test('refuses under "reject"', () => {
     expect(decide({}, { missingEmail: 'reject' })).toEqual(refuse(2, 'email_required'))
   })
 })
 
 describe('row 3: an asserted address and the default policy', () => {
-  test('a code is mailed', () => {
+  test('mails a code', () => {
     expect(decide({ email: 'asserted' })).toEqual({ type: 'verify-address', row: 3 })
   })
 
-  test('the answer does not depend on who holds the address', () => {
+  test('does not depend on who holds the address', () => {
     for (const holders of [[VERIFIED], [UNVERIFIED], [VERIFIED, VERIFIED], [{ ...VERIFIED, canSignIn: false }]]) {
       expect(decide({ email: 'asserted', holders })).toEqual({ type: 'verify-address', row: 3 })
     }
   })
 
-  test('a closed sign-up shows only after the code, so that this is no oracle', () => {
+  test('reveals a closed sign-up only after the code, so that it is no oracle', () => {
     expect(decide({ email: 'asserted' }, { signUp: false })).toEqual({ type: 'verify-address', row: 3 })
     expect(decide({ email: 'code' }, { signUp: false })).toEqual(refuse(6, 'sign_up_disabled'))
   })
 })
 
 describe('row 4: an asserted address that is not to be proven', () => {
-  test('"omit" creates a user without an address regardless of who holds it', () => {
+  test('creates a user without an address under "omit", regardless of who holds it', () => {
     for (const holders of [[], [VERIFIED], [UNVERIFIED]]) {
       const decision = decide({ email: 'asserted', holders }, { untrustedEmail: 'omit' })
       expect(decision).toEqual({ type: 'create', row: 4, email: 'none' })
     }
   })
 
-  test('"omit" with a closed sign-up is refused', () => {
+  test('refuses under "omit" with a closed sign-up', () => {
     expect(decide({ email: 'asserted' }, { untrustedEmail: 'omit', signUp: false })).toEqual(
       refuse(4, 'sign_up_disabled'),
     )
   })
 
-  test('"reject" is refused regardless of who holds it', () => {
+  test('refuses under "reject", regardless of who holds it', () => {
     for (const holders of [[], [VERIFIED], [UNVERIFIED]]) {
       expect(decide({ email: 'asserted', holders }, { untrustedEmail: 'reject' })).toEqual(
         refuse(4, 'email_unverified'),
@@ -106,41 +106,41 @@ describe('row 5: an asserted address that is stored as unverified', () => {
   const decideUnverified = (holders: Holder[], policy: Partial<SignInPolicy> = {}) =>
     decide({ email: 'asserted', holders }, { untrustedEmail: 'unverified', ...policy })
 
-  test('without a holder a user is created, the address marked unverified', () => {
+  test('creates a user with the address marked unverified if no account holds it', () => {
     expect(decideUnverified([])).toEqual({ type: 'create', row: 5, email: 'unverified' })
   })
 
-  test('without a holder and with a closed sign-up it is refused', () => {
+  test('refuses with a closed sign-up if no account holds it', () => {
     expect(decideUnverified([], { signUp: false })).toEqual(refuse(5, 'sign_up_disabled'))
   })
 
-  test('one holder is to be proven, its address verified or not', () => {
+  test('asks for proof of one holder, its address verified or not', () => {
     expect(decideUnverified([VERIFIED])).toEqual({ type: 'prove', row: 5, holder: 0 })
     expect(decideUnverified([UNVERIFIED])).toEqual({ type: 'prove', row: 5, holder: 0 })
   })
 
-  test('one holder is never linked or claimed, whatever the policy lets a proven address do', () => {
+  test('never links or claims a holder, whatever the policy allows a proven address', () => {
     const decision = decideUnverified([VERIFIED], { matchingAccount: 'link', codeOpensAccount: true, canClaim: true })
     expect(decision.type).toBe('prove')
   })
 
-  test('two holders are refused', () => {
+  test('refuses two holders', () => {
     expect(decideUnverified([VERIFIED, UNVERIFIED])).toEqual(refuse(5, 'account_exists'))
   })
 
-  test('matchingAccount "reject" is refused', () => {
+  test('refuses under matchingAccount "reject"', () => {
     expect(decideUnverified([VERIFIED], { matchingAccount: 'reject' })).toEqual(refuse(5, 'account_exists'))
   })
 
-  test('a holder with another identity is refused', () => {
+  test('refuses a holder with another identity', () => {
     expect(decideUnverified([{ ...VERIFIED, hasOtherIdentity: true }])).toEqual(refuse(5, 'account_exists'))
   })
 
-  test('a holder of whom the app cannot tell is refused', () => {
+  test('refuses a holder whose identities are unknown', () => {
     expect(decideUnverified([{ ...VERIFIED, hasOtherIdentity: null }])).toEqual(refuse(5, 'account_exists'))
   })
 
-  test('an app that cannot name accounts refuses', () => {
+  test('refuses if the app cannot name accounts', () => {
     expect(decideUnverified([VERIFIED], { canProve: false })).toEqual(refuse(5, 'account_exists'))
   })
 })
@@ -169,104 +169,101 @@ describe.each(PROVEN)('row 7: a proven address (%s) that two accounts have verif
 })
 
 describe('row 8: one account has verified the address', () => {
-  test('a trusted provider links to it', () => {
+  test('links for a trusted provider', () => {
     expect(decide({ email: 'bitbucket', holders: [VERIFIED] })).toEqual({ type: 'link', row: 8, holder: 0 })
   })
 
-  test('unverified holders beside it do not count, wherever they stand', () => {
+  test('ignores unverified holders at any position', () => {
     expect(decide({ email: 'bitbucket', holders: [UNVERIFIED, VERIFIED] })).toEqual({ type: 'link', row: 8, holder: 1 })
     expect(decide({ email: 'bitbucket', holders: [VERIFIED, UNVERIFIED] })).toEqual({ type: 'link', row: 8, holder: 0 })
   })
 
-  test('a trusted provider under "prove" asks for proof', () => {
+  test('asks for proof for a trusted provider under "prove"', () => {
     const decision = decide({ email: 'bitbucket', holders: [UNVERIFIED, VERIFIED] }, { matchingAccount: 'prove' })
     expect(decision).toEqual({ type: 'prove', row: 8, holder: 1 })
   })
 
-  test('codeOpensAccount does not let a trusted provider past "prove"', () => {
+  test('asks for proof for a trusted provider under "prove", also with codeOpensAccount', () => {
     const policy = { matchingAccount: 'prove', codeOpensAccount: true } as const
     expect(decide({ email: 'bitbucket', holders: [VERIFIED] }, policy).type).toBe('prove')
   })
 
-  test('our code asks for proof', () => {
+  test('asks for proof after our code', () => {
     expect(decide({ email: 'code', holders: [VERIFIED] })).toEqual({ type: 'prove', row: 8, holder: 0 })
   })
 
-  test('our code links where codeOpensAccount says so, under "link" and under "prove"', () => {
+  test('links after our code with codeOpensAccount, under "link" and under "prove"', () => {
     for (const matchingAccount of ['link', 'prove'] as const) {
       const decision = decide({ email: 'code', holders: [VERIFIED] }, { matchingAccount, codeOpensAccount: true })
       expect(decision).toEqual({ type: 'link', row: 8, holder: 0 })
     }
   })
 
-  test('a typed address asks for proof, whatever the policy', () => {
+  test('asks for proof of a typed address, whatever the policy', () => {
     for (const matchingAccount of ['link', 'prove'] as const) {
       const decision = decide({ email: 'typed', holders: [VERIFIED] }, { matchingAccount, codeOpensAccount: true })
       expect(decision).toEqual({ type: 'prove', row: 8, holder: 0 })
     }
   })
 
-  test.each(PROVEN)('autoLink false asks for proof (%s)', (email) => {
+  test.each(PROVEN)('asks for proof under autoLink false (%s)', (email) => {
     const holders = [{ ...VERIFIED, autoLink: false }]
     expect(decide({ email, holders }, { codeOpensAccount: true })).toEqual({ type: 'prove', row: 8, holder: 0 })
   })
 
-  test.each(PROVEN)('an account that may not sign in is refused (%s)', (email) => {
+  test.each(PROVEN)('refuses an account that may not sign in (%s)', (email) => {
     const holders = [{ ...VERIFIED, canSignIn: false }]
     expect(decide({ email, holders })).toEqual(refuse(8, 'account_disabled'))
     expect(decide({ email, holders }, { matchingAccount: 'reject' })).toEqual(refuse(8, 'account_disabled'))
   })
 
-  test('an unverified holder that may not sign in stands in nobody’s way', () => {
+  test('ignores an unverified holder that may not sign in', () => {
     const holders = [{ ...UNVERIFIED, canSignIn: false }, VERIFIED]
     expect(decide({ email: 'bitbucket', holders })).toEqual({ type: 'link', row: 8, holder: 1 })
   })
 
-  test.each(PROVEN)('matchingAccount "reject" is refused (%s)', (email) => {
+  test.each(PROVEN)('refuses under matchingAccount "reject" (%s)', (email) => {
     const policy = { matchingAccount: 'reject', codeOpensAccount: true } as const
     expect(decide({ email, holders: [VERIFIED] }, policy)).toEqual(refuse(8, 'account_exists'))
   })
 
-  test.each([true, null])('an account whose other identities are %s is refused', (hasOtherIdentity) => {
+  test.each([true, null])('refuses an account whose other identities are %s', (hasOtherIdentity) => {
     for (const email of PROVEN) {
       const holders = [{ ...VERIFIED, hasOtherIdentity }]
       expect(decide({ email, holders }, { codeOpensAccount: true })).toEqual(refuse(8, 'account_exists'))
     }
   })
 
-  test.each([true, null])(
-    "case 26: with identitiesPerUser 'many' it is opened like any other (%s)",
-    (hasOtherIdentity) => {
-      const holders = [{ ...VERIFIED, hasOtherIdentity }]
-      const many = { identitiesPerUser: 'many' } as const
-      expect(decide({ email: 'bitbucket', holders }, many)).toEqual({ type: 'link', row: 8, holder: 0 })
-      for (const email of ['code', 'typed'] as const)
-        expect(decide({ email, holders }, many)).toEqual({ type: 'prove', row: 8, holder: 0 })
-      expect(decide({ email: 'asserted', holders }, { ...many, untrustedEmail: 'unverified' })).toEqual({
-        type: 'prove',
-        row: 5,
-        holder: 0,
-      })
-    },
-  )
+  test.each([true, null])("case 26: links it with identitiesPerUser 'many' like any other (%s)", (hasOtherIdentity) => {
+    const holders = [{ ...VERIFIED, hasOtherIdentity }]
+    const many = { identitiesPerUser: 'many' } as const
+    expect(decide({ email: 'bitbucket', holders }, many)).toEqual({ type: 'link', row: 8, holder: 0 })
+    for (const email of ['code', 'typed'] as const)
+      expect(decide({ email, holders }, many)).toEqual({ type: 'prove', row: 8, holder: 0 })
+    expect(decide({ email: 'asserted', holders }, { ...many, untrustedEmail: 'unverified' })).toEqual({
+      type: 'prove',
+      row: 5,
+      holder: 0,
+    })
+  })
 
-  test('an app that cannot name accounts refuses where proof is needed, and still links', () => {
+  test('refuses if proof is needed and the app cannot name accounts, and still links', () => {
     expect(decide({ email: 'code', holders: [VERIFIED] }, { canProve: false })).toEqual(refuse(8, 'account_exists'))
     expect(decide({ email: 'bitbucket', holders: [VERIFIED] }, { canProve: false }).type).toBe('link')
   })
 
-  test('a closed sign-up does not keep the owner of an account out', () => {
+  test('lets the owner of an account in with a closed sign-up', () => {
     expect(decide({ email: 'bitbucket', holders: [VERIFIED] }, { signUp: false }).type).toBe('link')
   })
 })
 
-describe('row 9: accounts hold the address, none has verified it', () => {
-  test.each(['bitbucket', 'code'] as const)('they are claimed, all of them (%s)', (email) => {
+describe('row 9: accounts hold the address, and none has verified it', () => {
+  test.each(['bitbucket', 'code'] as const)('claims it from all of them (%s)', (email) => {
     expect(decide({ email, holders: [UNVERIFIED] })).toEqual({ type: 'claim', row: 9, holders: [0] })
     expect(decide({ email, holders: [UNVERIFIED, UNVERIFIED] })).toEqual({ type: 'claim', row: 9, holders: [0, 1] })
   })
 
-  test('of more than twenty none is claimed, proven or asked about', () => {
+  test('refuses more than twenty holders', () => {
     const many = (count: number) => Array.from({ length: count }, () => UNVERIFIED)
     expect(decide({ email: 'code', holders: many(20) })).toMatchObject({ type: 'claim', holders: [...many(20).keys()] })
     for (const policy of [{}, { canClaim: false }]) {
@@ -279,25 +276,25 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     )
   })
 
-  test('however many there are, one that verified it is its owner, and two are ambiguous', () => {
+  test('finds one owner that verified it among any number, and refuses two as ambiguous', () => {
     const many = Array.from({ length: 21 }, () => UNVERIFIED)
     expect(decide({ email: 'bitbucket', holders: [VERIFIED, ...many] })).toEqual({ type: 'link', row: 8, holder: 0 })
     expect(decide({ email: 'bitbucket', holders: [VERIFIED, VERIFIED, ...many] })).toEqual(refuse(7, 'email_ambiguous'))
   })
 
-  test('they are claimed although one has another identity: that one is taken away', () => {
+  test('claims it although one of them has another identity', () => {
     const holders = [{ ...UNVERIFIED, hasOtherIdentity: true }]
     expect(decide({ email: 'bitbucket', holders })).toEqual({ type: 'claim', row: 9, holders: [0] })
   })
 
-  test('a typed address claims nothing: one holder is to be proven, two are refused', () => {
+  test('asks for proof of one holder of a typed address, and refuses two', () => {
     expect(decide({ email: 'typed', holders: [UNVERIFIED] })).toEqual({ type: 'prove', row: 9, holder: 0 })
     expect(decide({ email: 'typed', holders: [UNVERIFIED, UNVERIFIED] })).toEqual(
       refuse(9, 'account_exists_unverified'),
     )
   })
 
-  test('without claimAddress one holder is to be proven, two are refused', () => {
+  test('asks for proof of one holder without claimAddress, and refuses two', () => {
     const policy = { canClaim: false }
     expect(decide({ email: 'code', holders: [UNVERIFIED] }, policy)).toEqual({ type: 'prove', row: 9, holder: 0 })
     expect(decide({ email: 'code', holders: [UNVERIFIED, UNVERIFIED] }, policy)).toEqual(
@@ -305,7 +302,7 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     )
   })
 
-  test('without claimAddress a holder with another identity is refused with the way out', () => {
+  test('refuses a holder with another identity without claimAddress, and says how to continue', () => {
     const holders = [{ ...UNVERIFIED, hasOtherIdentity: true }]
     for (const identitiesPerUser of ['one', 'many'] as const) {
       const policy = { canClaim: false, identitiesPerUser }
@@ -313,7 +310,7 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     }
   })
 
-  test('without claimAddress a holder that cannot be named or judged is refused', () => {
+  test('refuses a holder that cannot be named or judged without claimAddress', () => {
     const unknown = [{ ...UNVERIFIED, hasOtherIdentity: null }]
     expect(decide({ email: 'code', holders: unknown }, { canClaim: false })).toEqual(refuse(9, 'account_exists'))
     expect(decide({ email: 'code', holders: [UNVERIFIED] }, { canClaim: false, canProve: false })).toEqual(
@@ -321,13 +318,13 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     )
   })
 
-  test.each(PROVEN)('matchingAccount "reject" is refused (%s)', (email) => {
+  test.each(PROVEN)('refuses under matchingAccount "reject" (%s)', (email) => {
     const decision = decide({ email, holders: [UNVERIFIED] }, { matchingAccount: 'reject' })
     expect(decision).toEqual(refuse(9, 'account_exists'))
   })
 
   test.each(PROVEN)(
-    'case 7: one that may not sign in does not stop the owner, and is never to be proved (%s)',
+    'case 7: claims it from a holder that may not sign in, which is never asked for proof (%s)',
     (email) => {
       const disabled = { ...UNVERIFIED, canSignIn: false }
       for (const holders of [[disabled], [UNVERIFIED, disabled]]) {
@@ -339,7 +336,7 @@ describe('row 9: accounts hold the address, none has verified it', () => {
     },
   )
 
-  test('a closed sign-up allows no claim, which makes a new account: one holder is to be proven, two are refused', () => {
+  test('claims nothing with a closed sign-up, because a claim makes a new account: asks one holder for proof, refuses two', () => {
     const closed = { signUp: false }
     for (const email of ['bitbucket', 'code'] as const) {
       expect(decide({ email, holders: [UNVERIFIED] }, closed)).toEqual({ type: 'prove', row: 9, holder: 0 })
@@ -353,25 +350,25 @@ describe('consultsHolders', () => {
   const consults = (identity: SignInFacts['identity'], email: EmailLevel, policy: Partial<SignInPolicy> = {}) =>
     consultsHolders({ identity, email }, { ...POLICY, ...policy })
 
-  test('nobody is looked up by address for an identity that is stored', () => {
+  test('looks nobody up by address for a stored identity', () => {
     for (const email of ['none', 'asserted', ...PROVEN] as const) {
       expect(consults('known', email, { untrustedEmail: 'unverified' })).toBe(false)
       expect(consults('disabled', email, { untrustedEmail: 'unverified' })).toBe(false)
     }
   })
 
-  test('nobody is looked up without an address', () => {
+  test('looks nobody up without an address', () => {
     expect(consults('unknown', 'none', { untrustedEmail: 'unverified' })).toBe(false)
   })
 
-  test('an asserted address is looked up under "unverified" only', () => {
+  test('looks an asserted address up under "unverified" only', () => {
     expect(consults('unknown', 'asserted', { untrustedEmail: 'unverified' })).toBe(true)
     for (const untrustedEmail of ['verify', 'omit', 'reject'] as const) {
       expect(consults('unknown', 'asserted', { untrustedEmail })).toBe(false)
     }
   })
 
-  test.each(PROVEN)('a proven address is looked up (%s)', (email) => {
+  test.each(PROVEN)('looks a proven address up (%s)', (email) => {
     expect(consults('unknown', email)).toBe(true)
   })
 })
@@ -396,13 +393,13 @@ describe('explain', () => {
     [{ type: 'refuse', row: 6, code: 'sign_up_disabled' }, 'sign-up is closed'],
   ]
 
-  test.each(explained)('%j is a sentence that says why', (decision, words) => {
+  test.each(explained)('gives the reason for %j', (decision, words) => {
     const text = explain(decision)
     expect(text).toMatch(new RegExp(`^Row ${decision.row}: [a-zB].*[a-z]\\.$`))
     expect(text).toContain(words)
   })
 
-  test('no two of them are the same', () => {
+  test('gives a different sentence for each decision', () => {
     expect(new Set(explained.map(([decision]) => explain(decision))).size).toBe(explained.length)
   })
 })

@@ -86,7 +86,7 @@ describe('the recipe for pg', () => {
   const email = { address: 'Alice@example.com', verified: true, verifiedBy: 'code' } as const
   const other: Identity = { issuer: 'https://gateway.example', id: '{22222222-2222-4222-8222-222222222222}' }
 
-  it('create a user with the identity, and find both again', async () => {
+  it('creates a user with the identity, and finds both again', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     expect(await hooks.getUserByIdentity({ ...input, identity })).toEqual(user)
     expect(await hooks.getUserByIdentity({ ...input, identity: other })).toBeNull()
@@ -97,7 +97,7 @@ describe('the recipe for pg', () => {
     expect(hooks.describeUser({ ...input, user })).toMatchObject({ label: 'Alice', emailVerified: true })
   })
 
-  it('let one of two parallel creations win, and leave nothing of the other', async () => {
+  it('lets one of two concurrent creations succeed, and leaves nothing of the other', async () => {
     const both = await Promise.allSettled(
       [1, 2].map(() => hooks.createUser({ ...input, identity, profile, email: null })),
     )
@@ -107,7 +107,7 @@ describe('the recipe for pg', () => {
     expect((await pool.query('SELECT * FROM users')).rows).toHaveLength(1)
   })
 
-  it('refuse an address that another user has verified', async () => {
+  it('refuses an address that another user has verified', async () => {
     await hooks.createUser({ ...input, identity, profile, email })
     const again = hooks.createUser({
       ...input,
@@ -118,7 +118,7 @@ describe('the recipe for pg', () => {
     await expect(again).rejects.toBeInstanceOf(EmailTakenError)
   })
 
-  it('case 26: store one identity of an issuer per user, however many are linked in parallel', async () => {
+  it('case 26: stores one identity of an issuer per user, however many are linked concurrently', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     const others = [3, 4].map((n) => ({ issuer: other.issuer, id: `{${n}}` }))
     const both = await Promise.allSettled(
@@ -129,13 +129,13 @@ describe('the recipe for pg', () => {
     expect(await hooks.listIdentities({ ...input, user })).toHaveLength(2)
   })
 
-  it('count what no connection serves as no way in', async () => {
+  it('does not count an identity that no connection serves as a way in', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     await hooks.linkIdentity({ ...input, user, identity: other, profile, email: null })
     expect(await hooks.unlinkIdentity({ ...input, user, identity, remaining: [] })).toBe('last')
   })
 
-  it('keep the last way in, and remember an unlink', async () => {
+  it('keeps the last way in, and remembers an unlink', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     expect(await hooks.unlinkIdentity({ ...input, user, identity, remaining: [] })).toBe('last')
     await hooks.linkIdentity({ ...input, user, identity: other, profile, email: null })
@@ -148,7 +148,7 @@ describe('the recipe for pg', () => {
     expect(await hooks.getAccountsByEmail({ ...input, email: email.address })).toMatchObject([{ autoLink: false }])
   })
 
-  it('end the other sessions of a user, and read a user by id', async () => {
+  it('ends the other sessions of a user, and reads a user by id', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     const [mine, others] = [user.id, '999'].map((id) => JSON.stringify({ passport: { user: id } }))
     const rows = 'INSERT INTO session (sid, sess, expire) VALUES ($1, $4, now()), ($2, $4, now()), ($3, $5, now())'
@@ -178,7 +178,7 @@ describe('the recipe for pg', () => {
     ])
   })
 
-  it('counts with the limiter of docs/production.md, also in parallel', async () => {
+  it('counts with the limiter of docs/production.md, also concurrently', async () => {
     Object.assign(globalThis, { pool })
     const { createTable, limiter } = await import(compiled(folder, 'docs/production.md', 'limiter.ts'))
     await pool.query(createTable)
@@ -192,7 +192,7 @@ describe('the recipe for pg', () => {
     expect(await short.consume('a')).toMatchObject({ consumedPoints: 1 })
   })
 
-  it('store what changed upstream, and keep the suspended out', async () => {
+  it('stores what changed upstream, and refuses suspended users', async () => {
     const user = await hooks.createUser({ ...input, identity, profile, email })
     const renamed = { ...profile, nickname: 'alicia' }
     await hooks.updateProfile({ ...input, user, identity, profile: renamed, changes: { nickname: 'alicia' } })

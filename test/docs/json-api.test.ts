@@ -65,7 +65,7 @@ const ROUTES_SOURCE = readdirSync(join(ROOT, 'src/routes'))
   .map((file) => readFileSync(join(ROOT, 'src/routes', file), 'utf8'))
   .join('\n')
 
-describe('the tables', () => {
+describe('the tables of the JSON API', () => {
   test('have each route of the router, and no other', () => {
     const source = readFileSync(join(ROOT, 'src/routes/router.ts'), 'utf8')
     const listed = [...source.matchAll(/^ {2}(get|post)\('([^']+)'/gm)].map(
@@ -76,7 +76,7 @@ describe('the tables', () => {
     expect(routes.map(({ route }) => route).sort()).toEqual(listed.sort())
   })
 
-  test('have each field that a body or query is read for', () => {
+  test('have each field of a body or query', () => {
     const read = [...ROUTES_SOURCE.matchAll(/bodyField\((?:visit\.)?req, '(\w+)'\)|query\.(returnTo)\b/g)].map(
       ([, body, query]) => body ?? query,
     )

@@ -58,7 +58,7 @@ describe('the first screen', () => {
     expect(README.split(/\s+/).length).toBeLessThanOrEqual(1500)
   })
 
-  it('is one sentence, then a working app of 12 to 15 lines', () => {
+  it('begins with one sentence, then a working app of 12 to 15 lines', () => {
     const [title, sentence] = README.split('\n\n')
     expect(title).toBe('# passport-bitbucket-signin')
     expect(sentence?.match(/\./g)).toHaveLength(1)
@@ -226,7 +226,7 @@ describe('the reference', () => {
 })
 
 describe('every link inside the repository', () => {
-  it.each([...documents(), ...generated(), 'llms.txt'])('in %s leads somewhere', (path) => {
+  it.each([...documents(), ...generated(), 'llms.txt'])('in %s resolves', (path) => {
     const text = read(path).replace(/```[\s\S]*?```/g, '')
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue

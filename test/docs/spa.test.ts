@@ -54,7 +54,7 @@ describe('an app of the same origin', () => {
     return location
   }
 
-  test('asks for the user, goes to sign in and comes back to its page', async () => {
+  test('asks for the user, starts a sign-in and returns to its page', async () => {
     const location = await page('/projects?tab=2')
     const { api } = await sample('client.mts')
     expect((await api('/api/me')).status).toBe(401)
@@ -63,7 +63,7 @@ describe('an app of the same origin', () => {
     expect(await (await api('/api/me')).json()).toMatchObject({ id: 'u1' })
   })
 
-  test('its button starts a sign-in that comes back', async () => {
+  test('starts a sign-in by its button, and returns', async () => {
     const location = await page('/projects?tab=2')
     const { signIn } = await sample('client.mts')
     signIn()
@@ -73,7 +73,7 @@ describe('an app of the same origin', () => {
   })
 })
 
-test('behind the dev server of the sample the browser sees one origin, forms included', {
+test('gives the browser one origin behind the dev server of the sample, forms included', {
   timeout: 60_000,
 }, async () => {
   const { default: config } = (await sample('vite.config.mts')) as {
@@ -129,7 +129,7 @@ describe('two origins', () => {
     return new TestBrowser()
   }
 
-  test('the sign-in ends at its own origin and continues at the app, at pages that exist', async () => {
+  test('end the sign-in at one and continue at the app, at pages that exist', async () => {
     const browser = await open()
     const answer = await app.signIn(browser, 'alice', { returnTo: '/signed-in?page=/projects' })
     expect(answer.location).toBe('/signed-in?page=/projects')
@@ -138,7 +138,7 @@ describe('two origins', () => {
     expect(hostile.location).toBe(`${ORIGIN}/`)
   })
 
-  test("scripts of the app read the API with the session, other origins' scripts do not", async () => {
+  test('let scripts of the app read the API with the session, and no other scripts', async () => {
     const browser = await open()
     await app.signIn(browser, 'alice')
     const ask = (origin: string, method = 'GET') =>
@@ -158,7 +158,7 @@ describe('two origins', () => {
   })
 })
 
-test('a token is issued from the session, to pages of this origin alone', async () => {
+test('issue a token from the session to pages of this origin only', async () => {
   const { mountToken } = await sample('token.mts')
   app = await startTestApp({
     routes: (express, bitbucket) => mountToken(express, bitbucket, (user: TestUser) => `token of ${user.id}`),

@@ -53,14 +53,14 @@ const problems = (report: DoctorReport) =>
   report.findings.filter(({ verdict }) => verdict === 'problem').map(({ check, fix }) => `${check}: ${fix}`)
 
 describe('doctor on the command line', () => {
-  it('looks at Node and the packages in this folder', async () => {
+  it('examines Node and the packages in this folder', async () => {
     const { code, output } = await run()
     expect(code).toBe(0)
     expect(output).toMatch(/ok +node +Node 20\./)
     expect(output).toMatch(/ok +passport-version +passport 0\.7\.0/)
   })
 
-  it('is silent on a healthy site and its client, asks for no person, and reads the secret from the environment', async () => {
+  it('reports nothing for a healthy site and its client, signs no user in, and reads the secret from the environment', async () => {
     vi.stubEnv('BITBUCKET_CLIENT_SECRET', FAKE_CLIENT.clientSecret)
     const { code, report, output } = await run('--url', await start(), '--bitbucket', fake.url, '--json')
     expect(report().findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
@@ -70,7 +70,7 @@ describe('doctor on the command line', () => {
     expect(app?.accounts.calls).toEqual([])
   })
 
-  it('sends the secret nowhere that the command line does not name', async () => {
+  it('sends the secret only where the command line says', async () => {
     vi.stubEnv('BITBUCKET_CLIENT_SECRET', FAKE_CLIENT.clientSecret)
     const url = await start()
     const { report } = await run('--url', url, '--bitbucket', 'http://127.0.0.1:9', '--json')
@@ -78,7 +78,7 @@ describe('doctor on the command line', () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  it('finds a secret that Bitbucket refuses, in JSON and with exit code 1', async () => {
+  it('reports a secret that Bitbucket refuses, in JSON and with exit code 1', async () => {
     vi.stubEnv('BITBUCKET_CLIENT_SECRET', 'typo')
     const callback = 'http://localhost:3000/cb'
     const { code, report } = await run(
@@ -88,7 +88,7 @@ describe('doctor on the command line', () => {
     expect(problems(report()).join()).toContain('credentials: Copy Key and Secret again')
   })
 
-  it('does without a secret what needs none', async () => {
+  it('checks without a secret what needs none', async () => {
     const { code, report } = await run('--url', await start(), '--bitbucket', fake.url, '--json')
     expect(report().findings.some(({ check }) => check === 'credentials')).toBe(false)
     expect(code).toBe(0)
@@ -104,13 +104,13 @@ describe('doctor on the command line', () => {
     expect(output).toContain('The site sends the client ID fake-client-id, not other.')
   })
 
-  it('finds a session cookie that never arrives', async () => {
+  it('reports a session cookie that never arrives', async () => {
     const url = await start({ session: { cookie: { secure: true } } })
     const { report } = await run('--url', url, '--bitbucket', fake.url, '--json')
     expect(problems(report()).join()).toMatch(/callback-route: .*trust proxy/)
   })
 
-  it('finds that there is no session at the callback', async () => {
+  it('reports a missing session at the callback', async () => {
     const url = await start({
       before: (express) => {
         express.use((req, _res, next) => {
@@ -124,7 +124,7 @@ describe('doctor on the command line', () => {
     expect(problems(report()).join()).toMatch(/mount|callback-route/)
   })
 
-  it('finds a proxy that swallows cookies', async () => {
+  it('reports a proxy that drops cookies', async () => {
     const url = await start({
       before: (express) => {
         express.use((_req, res, next) => {
@@ -137,7 +137,7 @@ describe('doctor on the command line', () => {
     expect(problems(report()).join()).toContain('flow-cookie: Check for a proxy or a CDN')
   })
 
-  it('finds that the path is another one, that a guard redirects, that nobody is there', async () => {
+  it('reports another path, a guard that redirects, and a closed port', async () => {
     const url = await start()
     const elsewhere = await run('--url', url, '--path', '/login/bitbucket', '--json')
     expect(problems(elsewhere.report()).join()).toContain('mount: Pass the path of the router with --path')
@@ -146,7 +146,7 @@ describe('doctor on the command line', () => {
     expect((await run('--url', 'http://127.0.0.1:9')).output).toContain('http://127.0.0.1:9 did not answer')
   })
 
-  it('refuses wrong arguments and says how they must be', async () => {
+  it('refuses invalid arguments and shows valid ones', async () => {
     expect(await run('--url', 'app.example.com')).toMatchObject({
       code: 2,
       errors: expect.stringContaining('--url must be an address such as https://app.example.com'),
@@ -172,7 +172,7 @@ describe('doctor on the command line', () => {
     })
   })
 
-  it('explains itself', async () => {
+  it('prints its help', async () => {
     expect((await run('--help')).output).toContain('BITBUCKET_CLIENT_SECRET')
   })
 })

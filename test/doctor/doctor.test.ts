@@ -474,14 +474,14 @@ const sessionsIn = (store: session.MemoryStore) =>
   new Promise((resolve) => store.all?.((_error, sessions) => resolve(sessions)))
 
 describe('bitbucket.doctor', () => {
-  it('is silent on a healthy app', async () => {
+  it('reports nothing for a healthy app', async () => {
     const report = await examine(fake)
     expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
     expect(report.ok).toBe(true)
     expect(report.findings.length).toBeGreaterThan(15)
   })
 
-  it('is silent on a healthy app on loopback over http', async () => {
+  it('reports nothing for a healthy app on loopback over http', async () => {
     const report = await examine(fake, (parts) => {
       register(parts, 'http://localhost:3000/auth/bitbucket/callback')
       parts.session.cookie = {}
@@ -490,7 +490,7 @@ describe('bitbucket.doctor', () => {
     expect(report.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
   })
 
-  it('is silent on a healthy app that ends TLS itself, when told so', async () => {
+  it('reports nothing for a healthy app that says that it terminates TLS itself', async () => {
     const report = await examine(fake, (parts) => {
       parts.app.set('trust proxy', false)
       parts.doctor = { tlsAt: 'app' }
@@ -509,7 +509,7 @@ describe('bitbucket.doctor', () => {
     }
   })
 
-  it('leaves to doubt whether a connection is offered where the callback only passes sign-ins on', async () => {
+  it('reports a doubt whether a connection is offered when the callback only passes sign-ins on', async () => {
     const origins = ['https://acme.example.com']
     const report = await examine(fake, (parts) => {
       parts.resolver = (connection) =>
@@ -521,7 +521,7 @@ describe('bitbucket.doctor', () => {
     ])
   })
 
-  it('blames a foreign Passport instance alone, and not the session store', async () => {
+  it('reports a foreign Passport instance only, and not the session store', async () => {
     const report = await examine(fake, (parts) => {
       const foreign = new Passport()
       parts.before = ['session', foreign.session() as never]
@@ -531,7 +531,7 @@ describe('bitbucket.doctor', () => {
     ])
   })
 
-  it.each(FAULTS)('finds that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, breakPart) => {
+  it.each(FAULTS)('reports that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, breakPart) => {
     const report = await examine(fake, breakPart)
     const found = report.findings.filter((each) => each.check === check && each.verdict === verdict)
     expect(found.map((each) => each.fix).join('\n'), String(report)).toMatch(fix)
@@ -539,7 +539,7 @@ describe('bitbucket.doctor', () => {
     expect(JSON.stringify(report)).not.toContain(CLIENT.clientSecret)
   })
 
-  it('leaves to doubt whether a proxy is trusted that is not this machine', async () => {
+  it('reports a doubt whether a proxy on another machine is trusted', async () => {
     for (const trusted of [
       '10.0.0.0/8',
       ['10.0.0.0/8', '192.168.0.0/16'],
@@ -557,7 +557,7 @@ describe('bitbucket.doctor', () => {
     }
   })
 
-  it('is silent on a store that answers ENOENT for a session that is gone', async () => {
+  it('reports nothing for a store that answers ENOENT for a removed session', async () => {
     const report = await examine(fake, (parts) => {
       parts.session.store = new FileLikeStore()
     })
@@ -655,7 +655,7 @@ describe('bitbucket.doctor', () => {
     expect(found?.fix).not.toContain('saveUninitialized')
   })
 
-  it('case 27: without an app it checks the rest, and does not wait', async () => {
+  it('case 27: checks the rest without an app, and does not wait', async () => {
     const bitbucket = bitbucketSignIn<TestUser>({
       passport: new Passport(),
       secrets: ['kFh3-9sLq0ZrXw7TnBv2YcEd5UaMg8Pj'],
@@ -669,7 +669,7 @@ describe('bitbucket.doctor', () => {
     bitbucket.close()
   })
 
-  it('asks Bitbucket nothing when told not to', async () => {
+  it('sends Bitbucket nothing when told not to', async () => {
     const report = await examine(fake, (parts) => {
       parts.doctor = { bitbucket: false }
     })
@@ -677,7 +677,7 @@ describe('bitbucket.doctor', () => {
     expect(report.ok).toBe(true)
   })
 
-  it('says what it cannot see when the connection is a function of the app', async () => {
+  it('names what it cannot check when the connection is a function of the app', async () => {
     const resolver = (connection: Parts['connection']) => () => connection
     const unseen = await examine(fake, (parts) => {
       parts.resolver = resolver
@@ -692,7 +692,7 @@ describe('bitbucket.doctor', () => {
     expect(seen.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
   })
 
-  it('leaves to doubt what Bitbucket does not tell', async () => {
+  it('reports a doubt for what Bitbucket does not say', async () => {
     const report = await examine(fake, (parts) => {
       parts.fake.addClient({ ...CLIENT, private: false })
       parts.fake.script('authorize', { redirect: 'https://id.atlassian.com/login' })
@@ -702,7 +702,7 @@ describe('bitbucket.doctor', () => {
     expect(report.ok).toBe(true)
   })
 
-  it('prints the worst first, with the fix under it', async () => {
+  it('prints the worst finding first, with the fix under it', async () => {
     const text = String(await examine(fake, (parts) => parts.app.set('trust proxy', false)))
     expect(text).toMatch(/^PROBLEM {2}trust-proxy/)
     expect(text).toContain('Fix: Set app.set("trust proxy", 1)')

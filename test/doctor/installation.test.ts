@@ -19,13 +19,13 @@ const verdictOf = (check: string, nodeVersion?: string) =>
   installationFindings(folder, nodeVersion).find((each) => each.check === check)
 
 describe('installationFindings', () => {
-  it('finds a Node that is too old, and accepts the least one', () => {
+  it('reports a Node that is too old, and accepts the minimum', () => {
     expect(verdictOf('node', '18.20.4')).toMatchObject({ verdict: 'problem', fix: 'Use Node 20.19 or newer.' })
     expect(verdictOf('node', '20.18.9')).toMatchObject({ verdict: 'problem' })
     expect(verdictOf('node', '20.19.0')).toMatchObject({ verdict: 'ok' })
   })
 
-  it('finds a Passport without rotation, and what is left of the old packages', () => {
+  it('reports a Passport without rotation, and leftovers of the old packages', () => {
     install('passport', '0.5.3')
     install('express', '4.18.2')
     install('passport-bitbucket-oauth20', '1.1.0')
@@ -40,7 +40,7 @@ describe('installationFindings', () => {
     })
   })
 
-  it('is silent on current packages', () => {
+  it('reports nothing for current packages', () => {
     install('passport', '0.7.0')
     install('express', '5.3.0')
     rmSync(join(folder, 'node_modules', 'passport-bitbucket-oauth20'), { recursive: true })

@@ -97,14 +97,14 @@ describe.each(['old', 'ours'] as const)(
       })
     })
 
-    it('hands tokens to verify', async () => {
+    it('passes tokens to verify', async () => {
       const seen: string[] = []
       const app = await start(which, { onTokens: (...tokens) => seen.push(...tokens) })
       await app.signIn()
       expect(seen.map((token) => token.length > 1000)).toEqual([true, true])
     })
 
-    it('redirects back to the sign-in page when the person declines', async () => {
+    it('redirects back to the sign-in page when the user declines', async () => {
       const app = await start(which)
       expect(await app.signIn('alice', 'deny')).toMatchObject({ status: 302, location: '/login' })
       expect(await app.me()).toBeNull()
@@ -123,7 +123,7 @@ describe.each(['old', 'ours'] as const)(
 describe('the differences that the guide lists', () => {
   const authorize = async (which: Which) => new URL((await (await start(which)).begin()).location).searchParams
 
-  it('state and PKCE: none before, always now', async () => {
+  it('state and PKCE: never before, always now', async () => {
     const [before, now] = [await authorize('old'), await authorize('ours')]
     expect([before.has('state'), now.has('state')]).toEqual([false, true])
     expect([before.has('code_challenge'), now.has('code_challenge')]).toEqual([false, true])
@@ -144,7 +144,7 @@ describe('the differences that the guide lists', () => {
     expect((await authorize('ours')).get('scope')).toBe('account email')
   })
 
-  it('addresses that Bitbucket refuses to tell: an error before, a person without addresses now', async () => {
+  it('addresses that Bitbucket refuses to list: an error before, a profile without addresses now', async () => {
     for (const which of ['old', 'ours'] as const) {
       fake.script('emails', { problem: 'missing-scope' })
       const app = await start(which)
@@ -154,7 +154,7 @@ describe('the differences that the guide lists', () => {
     }
   })
 
-  it('addresses beyond the first page: missing before, there now', async () => {
+  it('addresses beyond the first page: missing before, included now', async () => {
     for (const which of ['old', 'ours'] as const) {
       const app = await start(which)
       await app.signIn('erin')
@@ -174,7 +174,7 @@ describe('the differences that the guide lists', () => {
     expect(keys.ours.filter((key) => !keys.old.includes(key))).toEqual(['photos'])
   })
 
-  it('addresses with skipEmails: not there before, an empty list now', async () => {
+  it('addresses with skipEmails: missing before, an empty list now', async () => {
     for (const which of ['old', 'ours'] as const) {
       const app = await start(which, { more: { skipEmails: true } })
       await app.signIn()
@@ -182,7 +182,7 @@ describe('the differences that the guide lists', () => {
     }
   })
 
-  it('an id that is no uuid: taken before, refused now', async () => {
+  it('an id that is not a uuid: accepted before, refused now', async () => {
     for (const which of ['old', 'ours'] as const) {
       fake.script('user', { edit: (body) => ({ ...body, uuid: 'id123' }) })
       const app = await start(which)
@@ -191,7 +191,7 @@ describe('the differences that the guide lists', () => {
     }
   })
 
-  it('requests after the code: one after the other before, the two of the API at once now', async () => {
+  it('requests after the code: sequential before, the two of the API concurrent now', async () => {
     for (const which of ['old', 'ours'] as const) {
       let together = false
       fake.clearRequests()
@@ -212,7 +212,7 @@ describe('the differences that the guide lists', () => {
     }
   })
 
-  it('a Bitbucket that does not answer: no end before, an error after the deadline now', async () => {
+  it('a Bitbucket that does not answer: an endless wait before, an error at the deadline now', async () => {
     fake.script('user', { delivery: 'stall' })
     const app = await start('ours', { more: { timeoutMs: 300 } })
     expect((await app.signIn()).status).toBe(500)
@@ -227,7 +227,7 @@ describe('the differences that the guide lists', () => {
     server?.closeAllConnections()
   })
 
-  it('the same person after a rename: another row when keyed on the username, the same when keyed on the id', async () => {
+  it('the same person after a rename: another row when keyed on the username, the same row when keyed on the id', async () => {
     const app = await start('ours')
     await app.signIn()
     fake.updatePerson('alice', { username: 'alice2' })
@@ -237,7 +237,7 @@ describe('the differences that the guide lists', () => {
     expect(new Set(ids).size).toBe(1)
   })
 
-  it('a route that asks for a scope or passes a state: refused with the place where it belongs', async () => {
+  it('a route that asks for a scope or passes a state: refused with the right place for it', async () => {
     const scope = await start('ours', { route: { scope: ['repository'] } })
     expect((await scope.begin()).json().error).toContain('move it to the `scope` option of the strategy')
     const state = await start('ours', { route: { state: 'fixed' } })
@@ -249,7 +249,7 @@ describe('the differences that the guide lists', () => {
   })
 })
 
-describe('options that an old app may pass', () => {
+describe('an option of an old app', () => {
   const make = (options: Partial<BitbucketStrategyOptions> & Record<string, unknown>) => () =>
     new BitbucketStrategy(
       { clientID: 'key', clientSecret: 'secret', callbackURL: 'https://app.example.com/cb', ...options },
@@ -270,7 +270,7 @@ describe('options that an old app may pass', () => {
       },
     ],
     ['userEmailsURL alone', { userEmailsURL: 'https://api.bitbucket.org/2.0/user/emails' }],
-  ])('%s is taken', (_name, options) => {
+  ])('%s is accepted', (_name, options) => {
     expect(make(options)).not.toThrow()
   })
 
@@ -299,7 +299,7 @@ describe('options that an old app may pass', () => {
     ],
     ['a typing mistake', { clientId: 'key' }, 'BitbucketStrategy: unknown option `clientId`. Did you mean `clientID`?'],
     ['a variable that is not set', { clientSecret: undefined }, 'BitbucketStrategy: `clientSecret` is not a string'],
-  ])('%s is refused with the way to fix it', (_name, options, words) => {
+  ])('%s is refused with the fix', (_name, options, words) => {
     expect(make(options as never)).toThrow(words)
   })
 })

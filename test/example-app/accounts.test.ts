@@ -18,7 +18,7 @@ async function signUp(visitor: Visitor, email: string, password = PASSWORD) {
   return visitor.visit('/code', { form: { code: await app.code(email) } })
 }
 
-test('a person who signs up and types the mailed code has a verified account and is signed in', async () => {
+test('a user who signs up and types the mailed code has a verified account and is signed in', async () => {
   const nina = new Visitor(app.url)
   const page = await signUp(nina, 'nina@example.net')
   expect(page.status).toBe(200)
@@ -31,7 +31,7 @@ test('a person who signs up and types the mailed code has a verified account and
   })
 })
 
-test('no account exists until the code came back', async () => {
+test('an account is created only after the code', async () => {
   const visitor = new Visitor(app.url)
   await visitor.visit('/sign-up', { form: { name: 'Otto', email: 'otto@example.net', password: PASSWORD } })
   const signIn = await visitor.send('/sign-in', { form: { email: 'otto@example.net', password: PASSWORD } })
@@ -55,7 +55,7 @@ test('a code works once, in the browser that asked for it, and not after five wr
   expect(await pia.me()).toBeNull()
 })
 
-test('sign-up and reset answer the same for known and unknown addresses, and mail both', async () => {
+test('sign-up and reset answer the same for known and unknown addresses, and email both', async () => {
   await signUp(new Visitor(app.url), 'known@example.net')
   const shape = async (path: string, email: string) => {
     const visitor = new Visitor(app.url)
@@ -74,7 +74,7 @@ test('sign-up and reset answer the same for known and unknown addresses, and mai
   ])
 })
 
-test('signing in by password takes a new session id; the old one is nobody', async () => {
+test('signing in by password starts a new session, and the old one is signed out', async () => {
   await signUp(new Visitor(app.url), 'rosa@example.net')
   const rosa = new Visitor(app.url)
   // The wait for a code is what makes an anonymous session.
@@ -115,7 +115,7 @@ test('a password reset ends every session and the new password works', async () 
   expect((await uma.send('/sign-in', { form: { email, password: 'another long password' } })).status).toBe(303)
 })
 
-test('a new password ends the other sessions and every copy of this one', async () => {
+test('changing the password ends the other sessions and every copy of this one', async () => {
   const email = 'yara@example.net'
   const [here, there, copy] = [new Visitor(app.url), new Visitor(app.url), new Visitor(app.url)]
   await signUp(here, email)
@@ -157,7 +157,7 @@ test('sessions are listed and can be ended, one by one', async () => {
   expect(await here.me()).toMatchObject({ email })
 })
 
-test('deleting the account wants a tick, signs out and takes everything along', async () => {
+test('deleting the account requires a tick, signs out and removes everything', async () => {
   const email = 'will@example.net'
   const will = new Visitor(app.url)
   await signUp(will, email)
@@ -172,7 +172,7 @@ test('deleting the account wants a tick, signs out and takes everything along', 
   expect((await will.send('/sign-in', { form: { email, password: PASSWORD } })).status).toBe(401)
 })
 
-test('a form posted from another site, or without any origin, is refused; the same from here is not', async () => {
+test('a form posted from another site or without an origin is refused, and one from this site is not', async () => {
   const visitor = new Visitor(app.url)
   const post = (headers: Record<string, string>) =>
     visitor.send('/reset', { form: { email: 'x@example.net' }, headers })
@@ -183,7 +183,7 @@ test('a form posted from another site, or without any origin, is refused; the sa
   expect((await post({})).status).toBe(303)
 })
 
-test('administration is there for the administrator and nowhere for others', async () => {
+test('administration is open to the administrator only', async () => {
   const visitor = new Visitor(app.url)
   expect((await visitor.send('/admin/bitbucket')).headers.location).toMatch(/^\/sign-in/)
   await signUp(visitor, 'xena@example.net')

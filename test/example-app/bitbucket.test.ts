@@ -27,7 +27,7 @@ test('the sign-in page offers Bitbucket, and the button leads to the consent pag
   expect((await visitor.visit('/auth/bitbucket')).text).toContain('Corkboard')
 })
 
-test('trusted: signed in at once, and the same user again in another browser', async () => {
+test('a trusted provider: signs in directly, and as the same user in another browser', async () => {
   const { visitor, consent } = await play('trusted')
   const page = await visitor.decide(consent, 'alice')
   expect(page.url).toBe(`${app.url}/account?bitbucket=signed-up`)
@@ -50,7 +50,7 @@ test('trusted: signed in at once, and the same user again in another browser', a
   expect(await elsewhere.me()).toEqual(alice)
 })
 
-test('not trusted: a code is mailed, and with it the account is made', async () => {
+test('an untrusted provider: mails a code, and creates the account with it', async () => {
   const { visitor, consent } = await play('code')
   const page = await visitor.decide(consent, 'alice')
   expect(await visitor.me()).toBeNull()
@@ -66,7 +66,7 @@ test('an unconfirmed address needs a code although Bitbucket is trusted', async 
   expect(await visitor.me()).toMatchObject({ email: 'bob@example.com', emailVerified: true })
 })
 
-test('no address: asked for one, proven by code', async () => {
+test('no address: asks for one, and proves it by code', async () => {
   const { visitor, consent } = await play('none')
   const ask = await visitor.decide(consent, 'dave')
   const page = await visitor.submit(ask, '/auth/bitbucket/email/address', { address: 'dave@example.net' })
@@ -74,14 +74,14 @@ test('no address: asked for one, proven by code', async () => {
   expect(await visitor.me()).toMatchObject({ name: 'Dave Dunn', email: 'dave@example.net', emailVerified: true })
 })
 
-test('a matching account, trusted: linked and signed in', async () => {
+test('a matching account, trusted: links and signs in', async () => {
   const { visitor, consent } = await play('match-trusted')
   await visitor.decide(consent, 'carol')
   expect(await visitor.me()).toMatchObject({ email: 'carol@example.com', identities: [{ nickname: 'carol' }] })
   expect((await visitor.send('/account')).text).toContain('Bitbucket connected')
 })
 
-test('a matching account, not trusted: the code, then the password, then a confirmation', async () => {
+test('a matching account, not trusted: asks for the code, then the password, then a confirmation', async () => {
   const { visitor, consent } = await play('match')
   const page = await visitor.decide(consent, 'carol')
   const prove = await visitor.submit(page, '/auth/bitbucket/email/verify', {
@@ -98,7 +98,7 @@ test('a matching account, not trusted: the code, then the password, then a confi
   expect(await visitor.me()).toMatchObject({ email: 'carol@example.com', identities: [{ nickname: 'carol' }] })
 })
 
-test('a squatted address: its owner gets the account, the stranger loses password and session', async () => {
+test('a squatted address: goes to a new account of its owner, and the stranger loses password and session', async () => {
   const { visitor, consent } = await play('squatted')
   const stranger = new Visitor(app.url)
   await stranger.visit('/sign-in', { form: { email: 'grace@example.com', password: 'corkboard-demo' } })
@@ -112,7 +112,7 @@ test('a squatted address: its owner gets the account, the stranger loses passwor
   expect(again.status).toBe(401)
 })
 
-test('denied at Bitbucket: a page with a link back, no user signed in', async () => {
+test('denied at Bitbucket: shows a page with a link back, and signs no user in', async () => {
   const { visitor, consent } = await play('denied')
   const page = await visitor.decide(consent, 'alice', 'deny')
   expect(page.status).toBe(403)
@@ -124,19 +124,19 @@ test.each([
   ['stranger', 'erin', 403],
   ['closed', 'erin', 403],
   ['down', 'alice', 502],
-])('the scenario %s: %s is refused with %i and a page, nobody is signed in', async (id, person, status) => {
+])('the scenario %s: %s is refused with %i and a page, and no user is signed in', async (id, person, status) => {
   const { visitor, consent } = await play(id)
   expect((await visitor.decide(consent, person)).status).toBe(status)
   expect(await visitor.me()).toBeNull()
 })
 
-test('a member of the workspace gets in', async () => {
+test('a member of the workspace is admitted', async () => {
   const { visitor, consent } = await play('member')
   await visitor.decide(consent, 'alice')
   expect(await visitor.me()).toMatchObject({ identities: [ALICE] })
 })
 
-test('link from the account page, unlink, and never the last way in', async () => {
+test('the account page links and unlinks, and keeps the last way in', async () => {
   await play('trusted')
   const visitor = new Visitor(app.url)
   await visitor.visit('/sign-up', {
@@ -160,7 +160,7 @@ test('link from the account page, unlink, and never the last way in', async () =
   expect(await alice.me()).toMatchObject({ identities: [ALICE] })
 })
 
-test('the administrator switches Bitbucket off and on; it is in effect at once, and written down', async () => {
+test('the administrator switches Bitbucket off and on, with immediate effect and an entry in the activity', async () => {
   const admin = new Visitor(app.url)
   await admin.visit('/sign-in', { form: { email: 'admin@corkboard.example', password: 'corkboard-demo' } })
   const save = async (fields: Record<string, string>) => {
@@ -179,7 +179,7 @@ test('the administrator switches Bitbucket off and on; it is in effect at once, 
   expect(tested.text).toContain('No problem found')
 })
 
-test('a change for a tenant that does not exist is refused, and does not end at all sites', async () => {
+test('a change for an unknown tenant is refused, and does not apply to all sites', async () => {
   const admin = new Visitor(app.url)
   await admin.visit('/sign-in', { form: { email: 'admin@corkboard.example', password: 'corkboard-demo' } })
   const change = (level: string) => admin.send('/admin/bitbucket', { form: { level, signUp: 'true' } })
@@ -188,7 +188,7 @@ test('a change for a tenant that does not exist is refused, and does not end at 
   expect((await change('acme')).status).toBe(303)
 })
 
-test('a client ID without its secret is refused, and what was typed stays', async () => {
+test('a client ID without its secret is refused, and the form keeps the input', async () => {
   const admin = new Visitor(app.url)
   await admin.visit('/sign-in', { form: { email: 'admin@corkboard.example', password: 'corkboard-demo' } })
   const page = await admin.send('/admin/bitbucket', {
@@ -198,7 +198,7 @@ test('a client ID without its secret is refused, and what was typed stays', asyn
   expect(page.text).toContain('value="typed-id"')
 })
 
-test('tenants: acme inherits and is handed over to, globex has its own client and callback, others do not exist', async () => {
+test('tenants: acme inherits and gets a hand-over, globex has its own client and callback, others do not exist', async () => {
   await play('trusted')
   const at = (host: string) => app.url.replace('localhost', host)
   const visitor = new Visitor(app.url)
@@ -218,7 +218,7 @@ test('tenants: acme inherits and is handed over to, globex has its own client an
   expect((await visitor.send(`${unknown}/notes`, { form: { body: 'For nobody' } })).status).toBe(421)
 })
 
-test('no secret, token or code is in the log', async () => {
+test('the log contains no secret, token or code', async () => {
   const log = app.output()
   expect(log).toContain('"msg":"request"')
   for (const secret of ['corkboard-demo-secret', 'code=', 'state=', 'a long enough password', 'corkboard-demo"']) {

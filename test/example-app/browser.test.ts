@@ -55,7 +55,7 @@ test.each([
   ['light', 360],
   ['dark', 360],
 ] as const)(
-  'every page, %s and %i pixels wide: no axe finding, nothing cut off, nothing blocked',
+  'every page, %s and %i pixels wide: has no axe finding, cuts nothing off and blocks nothing',
   async (scheme, width) => {
     const { page, look, complaints, close } = await open(scheme, width)
     for (const path of ['sign-in', 'sign-up', 'reset', 'scenarios', 'dev/mailbox', 'invitation/token', 'nowhere']) {
@@ -118,7 +118,7 @@ test.each([
   90_000,
 )
 
-test('the operator: a tile, the callback URL first and copied, a tenant overridden and reset, saved and tested', async () => {
+test('the operator sees a tile and copies the callback URL, overrides and resets a tenant, saves and tests', async () => {
   const { page, complaints, close } = await open('light', 1280)
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: app.url })
   await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
@@ -148,7 +148,7 @@ test('the operator: a tile, the callback URL first and copied, a tenant overridd
   await close()
 }, 60_000)
 
-test('the operator configures a connection by keyboard alone and without scripts', async () => {
+test('the operator configures a connection by keyboard only and without scripts', async () => {
   const context = await browser.newContext({ javaScriptEnabled: false })
   const page = await context.newPage()
   await signInByPassword(page, 'admin@corkboard.example', 'corkboard-demo')
@@ -173,7 +173,7 @@ test('the operator configures a connection by keyboard alone and without scripts
   await context.close()
 }, 60_000)
 
-test('the button, the consent, signed in; a note; signed out', async () => {
+test('a user signs in with the button, writes a note and signs out', async () => {
   const { page, complaints, close } = await open('light', 1280)
   await page.goto(`${app.url}/scenarios`)
   await page.getByRole('button', { name: 'Try: A first sign-in, Bitbucket trusted' }).click()
@@ -192,7 +192,7 @@ test('the button, the consent, signed in; a note; signed out', async () => {
   await close()
 })
 
-test('an account exists: code, password, confirmation, linked; then unlinked', async () => {
+test('a user with an account enters code and password, confirms the link, and unlinks', async () => {
   const { page, complaints, close } = await open('light', 1280)
   await page.goto(`${app.url}/scenarios`)
   await page.getByRole('button', { name: 'Try: An account with this address exists, Bitbucket not trusted' }).click()
@@ -218,7 +218,7 @@ test('an account exists: code, password, confirmation, linked; then unlinked', a
   await close()
 })
 
-test('an unproven address: wrong codes to the end, cancelled; and the only way in cannot be unlinked', async () => {
+test('a user with an unproven address exhausts the code, cancels, and cannot unlink the only way in', async () => {
   const { page, complaints, close } = await open('light', 1280)
   const allow = async (name: string) => {
     await page.getByLabel(name).check()

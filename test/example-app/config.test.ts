@@ -34,7 +34,7 @@ test.each([
   ['SESSION_SECRET', without('SESSION_SECRET')],
   ['SMTP_URL', without('SMTP_URL')],
   ['BASE_URL', without('BASE_URL')],
-])('%s: a wrong or missing value is named and the process ends', async (name, env) => {
+])('%s: an invalid or missing value is named and the process ends', async (name, env) => {
   const { status, output } = await failToStart(env)
   expect(status).toBe(1)
   expect(output).toContain(name)
@@ -79,7 +79,7 @@ test('without configuration it says in the log and on the page that a fake Bitbu
   expect(await (await fetch(app.url)).text()).toContain('fake Bitbucket')
 })
 
-test('outside production nobody but this machine reaches it', async () => {
+test('outside production only this machine can connect', async () => {
   const app = await startExampleApp()
   started.push(app)
   // Another address of this machine, at which a server that listens everywhere answers.
@@ -104,7 +104,7 @@ test('an ADMIN_EMAIL of your own gets no account with the password of the demo',
   expect(await (await fetch(`${app.url}/sign-in`)).text()).not.toContain('The administrator signs in')
 })
 
-test('in production: secure cookies, no mailbox page, no scenarios, ended by SIGTERM with status 0', async () => {
+test('production has secure cookies, no mailbox page, no scenarios, and ends with status 0 on SIGTERM', async () => {
   const app = await startExampleApp(PRODUCTION)
   const get = (path: string) => fetch(`http://127.0.0.1:${app.port}${path}`, { redirect: 'manual' })
   expect((await get('/healthz')).status).toBe(200)

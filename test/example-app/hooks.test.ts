@@ -84,14 +84,14 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     ])
   })
 
-  test('a user without an address holds no address', async () => {
+  test('users without an address do not share one', async () => {
     const { identity, profile } = person()
     await hooks.createUser({ ...input, identity, profile, email: null })
     await hooks.createUser({ ...input, ...person(), email: null })
     expect(await hooks.getAccountsByEmail({ ...input, email: '' })).toEqual([])
   })
 
-  test('a second user for one identity is IdentityTakenError, for one address EmailTakenError, and nothing is stored', async () => {
+  test('a second user for one identity fails with IdentityTakenError, for one address with EmailTakenError, and stores nothing', async () => {
     const [first, second] = [person(), person()]
     await create(first)
     await expect(create({ ...second, identity: first.identity })).rejects.toMatchObject({ name: 'IdentityTakenError' })
@@ -102,7 +102,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     expect(await hooks.getUserByIdentity({ ...input, identity: second.identity })).toBeNull()
   })
 
-  test('of twenty parallel creations of one person exactly one succeeds', async () => {
+  test('of twenty concurrent creations of one user exactly one succeeds', async () => {
     const petra = person()
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => create(petra)))
     expect(results.filter((each) => each.status === 'fulfilled')).toHaveLength(1)
@@ -111,7 +111,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     expect(await hooks.getAccountsByEmail({ ...input, email: petra.address })).toHaveLength(1)
   })
 
-  test('linking an identity that somebody has, or a second one to the same user, is refused', async () => {
+  test('linking an identity that is taken, or a second one to the same user, is refused', async () => {
     const [one, two, three] = [person(), person(), person()]
     await create(one)
     const user = await create(two)
@@ -185,7 +185,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     expect(await hooks.getUserByIdentity({ ...input, identity: stranger.identity })).toEqual(holder)
   })
 
-  test('the last way in cannot be unlinked; with a password it can, and the address no longer links by itself', async () => {
+  test('the last way in cannot be unlinked; with a password it can, and the address no longer links automatically', async () => {
     const petra = person()
     const user = await create(petra)
     const unlink = () => hooks.unlinkIdentity({ ...input, user, identity: petra.identity, remaining: [] })
@@ -196,7 +196,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     expect(await hooks.getAccountsByEmail({ ...input, email: petra.address })).toMatchObject([{ autoLink: false }])
   })
 
-  test('tokens are kept sealed, the newest for each identity', async () => {
+  test('tokens are stored sealed, the newest for each identity', async () => {
     const petra = person()
     const user = await create(petra)
     const tokens = {
@@ -217,7 +217,7 @@ describe.each(['SQLite', 'PostgreSQL'])('account hooks on %s', (kind) => {
     expect(new Sealer(['s'.repeat(32)]).open('client-secret', row.sealed)).toBeNull()
   })
 
-  test('a session that was ended is not brought back by a request that still writes it', async () => {
+  test('a session that was ended does not come back with a request that still writes it', async () => {
     const { SqlSessionStore, endSessions } = await loadFromApp('accounts/session-store.js')
     const user = await create(person())
     const store = new SqlSessionStore(db)

@@ -19,7 +19,7 @@ async function start(env: Record<string, string> = {}): Promise<ExampleApp> {
   return app
 }
 
-test('told to stop, it finishes a sign-in that is under way, takes no other, and ends with status 0', async () => {
+test('SIGTERM lets a sign-in in progress finish, refuses others, and ends with status 0', async () => {
   const fake = await startFakeBitbucket({
     clients: [{ clientID: 'corkboard-demo', clientSecret: 'corkboard-demo-secret', callbackURL: '*' }],
   })
@@ -38,7 +38,7 @@ test('told to stop, it finishes a sign-in that is under way, takes no other, and
   expect(await stopped).toBe(0)
 })
 
-test('with SMTP_URL the code is mailed, and there is no mailbox page', async () => {
+test('SMTP_URL makes codes leave by email, without a mailbox page', async () => {
   const mails: string[] = []
   const smtp = await startSmtp(mails)
   const address = smtp.address()
@@ -56,7 +56,7 @@ test('with SMTP_URL the code is mailed, and there is no mailbox page', async () 
   expect((await visitor.send('/dev/mailbox')).status).toBe(404)
 })
 
-test('what is sensitive asks for the password again when the sign-in is long ago', async () => {
+test('sensitive actions require the password again when the sign-in is old', async () => {
   const app = await start()
   const visitor = new Visitor(app.url)
   const confirm = () =>
@@ -84,7 +84,7 @@ test('what is sensitive asks for the password again when the sign-in is long ago
   expect((await visitor.send('/auth/bitbucket/link')).status).toBe(200)
 })
 
-test('after a restart on the same DATA_DIR the same people are there and still signed in', async () => {
+test('a restart on the same DATA_DIR keeps users and their sessions', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'example-app-'))
   cleanUp.push(() => rm(dataDir, { recursive: true, force: true }))
   const first = await startExampleApp({ DATA_DIR: dataDir })
@@ -97,7 +97,7 @@ test('after a restart on the same DATA_DIR the same people are there and still s
   expect(await visitor.me()).toEqual(before)
 })
 
-test('two processes that start concurrently on one empty DATA_DIR both come up', async () => {
+test('two processes that start concurrently on one empty DATA_DIR both start', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'example-app-'))
   cleanUp.push(() => rm(dataDir, { recursive: true, force: true }))
   const apps = await Promise.all([start({ DATA_DIR: dataDir }), start({ DATA_DIR: dataDir })])

@@ -93,7 +93,7 @@ test.each(REFUSED)(
   },
 )
 
-test('case 28: trims what is pasted, and takes the address of a workspace for its name', async () => {
+test('case 28: trims pasted input, and reads the URL of a workspace as its name', async () => {
   const admin = await signInAsAdmin()
   const form = {
     ...{ level: 'acme', clientID: ' pasted-id\t', clientSecret: ' pasted-secret ' },
@@ -131,26 +131,23 @@ test.each([
   ['a wrong type', '{"workspaces":"acme"}'],
   ['a workspace that is none', '{"workspaces":["https://example.com/acme"]}'],
   ['a client without a readable secret', '{"clientID":"id"}', 'garbage'],
-])(
-  'case 28: a stored row with %s switches off its site alone and says so',
-  async (_what, settings, secret?: string) => {
-    const admin = await signInAsAdmin()
-    await store('acme', settings, secret ?? null)
-    const visitor = new Visitor(app.url)
-    const acme = app.url.replace('localhost', 'acme.localhost')
-    expect((await visitor.send(`${acme}/auth/bitbucket`)).status).toBe(404)
-    expect((await visitor.send(`${acme}/sign-in`)).status).toBe(200)
-    expect((await visitor.send('/auth/bitbucket')).status).toBe(302)
-    const page = await admin.send('/admin/bitbucket?level=acme')
-    expect(page.status).toBe(200)
-    expect(page.text).toContain('stored settings are invalid')
-    for (const path of ['/admin/connections', '/admin/bitbucket']) expect((await admin.send(path)).status).toBe(200)
-    await store('acme', '{}')
-    expect((await visitor.send(`${acme}/auth/bitbucket`)).status).toBe(302)
-  },
-)
+])('case 28: a stored row with %s disables its site only, and says so', async (_what, settings, secret?: string) => {
+  const admin = await signInAsAdmin()
+  await store('acme', settings, secret ?? null)
+  const visitor = new Visitor(app.url)
+  const acme = app.url.replace('localhost', 'acme.localhost')
+  expect((await visitor.send(`${acme}/auth/bitbucket`)).status).toBe(404)
+  expect((await visitor.send(`${acme}/sign-in`)).status).toBe(200)
+  expect((await visitor.send('/auth/bitbucket')).status).toBe(302)
+  const page = await admin.send('/admin/bitbucket?level=acme')
+  expect(page.status).toBe(200)
+  expect(page.text).toContain('stored settings are invalid')
+  for (const path of ['/admin/connections', '/admin/bitbucket']) expect((await admin.send(path)).status).toBe(200)
+  await store('acme', '{}')
+  expect((await visitor.send(`${acme}/auth/bitbucket`)).status).toBe(302)
+})
 
-test('case 28: a broken row of all sites opens nothing, and its pages and passwords work', async () => {
+test('case 28: an invalid row for all sites offers nothing, and pages and passwords still work', async () => {
   const admin = await signInAsAdmin()
   await store('default', '{"workspaces":[7]}')
   expect((await new Visitor(app.url).send('/auth/bitbucket')).status).toBe(404)
@@ -163,7 +160,7 @@ test('case 28: a broken row of all sites opens nothing, and its pages and passwo
   await store('default', '{}')
 })
 
-test('case 28: Test says that a disabled connection lets nobody in', async () => {
+test('case 28: Test reports that a disabled connection admits no user', async () => {
   const admin = await signInAsAdmin()
   await store('default', '{"enabled":false}')
   const page = await admin.submit(await admin.send('/admin/bitbucket'), '/admin/bitbucket/test')
@@ -174,7 +171,7 @@ test('case 28: Test says that a disabled connection lets nobody in', async () =>
   await store('default', '{}')
 })
 
-test('case 29: a stranger who guesses from many networks locks nobody out', async () => {
+test('case 29: a stranger who guesses from many networks locks no user out', async () => {
   const email = ADMIN.email
   const owner = await signInAsAdmin()
   await owner.visit('/sign-out', { form: {} })
@@ -194,7 +191,7 @@ test('case 29: a stranger who guesses from many networks locks nobody out', asyn
   expect(await from(stranger, '203.0.113.1', ADMIN.password)).toBe(429)
 }, 60_000)
 
-test('case 29: strangers who ask for mails do not stop the owner from getting one', async () => {
+test('case 29: strangers who request codes do not stop the owner from getting one', async () => {
   const owner = await signInAsAdmin()
   await owner.visit('/sign-out', { form: {} })
   const form = { email: ADMIN.email }
@@ -218,7 +215,7 @@ test('case 29: callbacks that are invalid make one row an hour', async () => {
   expect(rows.reduce((sum: number, row: { count: number }) => sum + row.count, 0)).toBeGreaterThanOrEqual(40)
 })
 
-test('activity is paged, and shows one tenant alone', async () => {
+test('activity is paged, and can show one tenant only', async () => {
   const admin = await signInAsAdmin()
   await withDatabase(async (db) => {
     for (let row = 0; row < 30; row++) {
@@ -272,7 +269,7 @@ test('case 30: after confirming with Bitbucket the page does not ask to confirm 
   expect(account.text).not.toMatch(/confirm that it is you|recent sign-in/i)
 })
 
-test('the sign-in pages of Bitbucket speak German for those who choose it', async () => {
+test('the sign-in pages of Bitbucket speak German to users who choose it', async () => {
   const visitor = new Visitor(app.url)
   await visitor.send('/language', { form: { language: 'de' } })
   expect((await visitor.send('/auth/bitbucket/callback?state=x')).text).toContain('lang="de"')

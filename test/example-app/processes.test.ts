@@ -52,7 +52,7 @@ test('start on one process, callback on the next, code on a third', async () => 
   expect(await visitor.me()).toMatchObject({ email: 'untrusted@example.com', emailVerified: true })
 })
 
-test('twenty first sign-ins of one user concurrently make one user', async () => {
+test('twenty concurrent first sign-ins of one user create one account', async () => {
   const visitors = Array.from({ length: 20 }, () => new Visitor(processes.url))
   const results = await Promise.all(visitors.map((visitor) => signIn(visitor, 'person0')))
   const users = db.selectFrom('users').select('id').where('email_lower', '=', 'person0@example.com')
@@ -95,7 +95,7 @@ test(`${SIGN_INS} sign-ins, ${CONCURRENCY} at a time, while a process is killed 
   expect(failures.length, failures.join(', ')).toBeLessThanOrEqual(CONCURRENCY)
 }, 300_000)
 
-test('the database goes away under load: clean errors, and everything works again without a restart', async () => {
+test('a database that goes away under load causes clean errors, and needs no restart', async () => {
   const problems = new Set<string>()
   let done = 0
   let stop = false

@@ -31,7 +31,7 @@ const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
 const read = async (id: string) => store.createSession({ sessionID: id }, await call('get', id))
 const begin = (id: string) => call('set', id, { cookie: { expires: inMinutes(10) }, notice: 'first' })
 
-test('a request that only read does not undo what another one has written meanwhile, and still prolongs', async () => {
+test('a request that only reads does not undo a concurrent write, and still prolongs the session', async () => {
   await begin('one')
   const [slow, quick] = [await read('one'), await read('one')]
   quick.notice = 'second'

@@ -64,7 +64,7 @@ test('the README shows the difference between the two apps', () => {
   expect(readFileSync(join(FOLDER, 'README.md'), 'utf8')).toContain(`\`\`\`diff\n${diff}\`\`\``)
 })
 
-test('passwords work as before, and the button stands on the sign-in page', async () => {
+test('passwords work as before, and the sign-in page shows the button', async () => {
   await browser.post(`${url}/sign-up`, password)
   expect(await home()).toContain('Hello')
   await browser.post(`${url}/logout`, {})
@@ -74,7 +74,7 @@ test('passwords work as before, and the button stands on the sign-in page', asyn
   expect(await home()).toContain('Hello')
 })
 
-test('an address that an account holds is proven by its password, then linked, and Bitbucket signs in to it', async () => {
+test('an address of an existing account is proven by its password, then linked, and Bitbucket signs in to it', async () => {
   const log = vi.spyOn(console, 'log').mockImplementation(() => {})
   await back((await browser.get(`${url}/auth/bitbucket`)).location)
   const answer = await enterCode(String(log.mock.calls.at(-1)))

@@ -227,7 +227,7 @@ const waysIn = (flow: number, hook: number) => {
 }
 
 for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
-  test.each(HOOKS)(`${name}: a broken %s ends it without a session, and nothing is half made`, async (hook) => {
+  test.each(HOOKS)(`${name}: ends without a session and half-made data when %s is broken`, async (hook) => {
     for (const [how, breaks] of waysIn(index, HOOKS.indexOf(hook))) {
       const lab = await startLab({ ...flow.options })
       const browser = new TestBrowser()
@@ -258,7 +258,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
     }
   })
 
-  test(`${name}: a hook that never settles ends it`, async () => {
+  test(`${name}: ends when a hook never settles`, async () => {
     for (const hook of HOOKS) {
       const lab = await startLab({ ...flow.options })
       const browser = new TestBrowser()
@@ -284,7 +284,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
   })
 
   test.each(['consume', 'get'] as const)(
-    `${name}: a limiter whose %s fails, hangs or answers nonsense`,
+    `${name}: answers 503 when %s of the limiter fails, hangs or returns nonsense`,
     async (call) => {
       const ways: Record<string, () => unknown> = {
         throws: fail,
@@ -337,7 +337,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
   )
 
   test.each(['set', 'destroy', 'get'] as const)(
-    `${name}: a session store whose %s fails or answers nonsense`,
+    `${name}: signs no user in when %s of the session store fails or returns nonsense`,
     async (call) => {
       const ways: Record<string, (...args: unknown[]) => void> = {
         fails: (...args) => (args.at(-1) as ((error: Error) => void) | undefined)?.(new Error(MARK)),
@@ -420,7 +420,7 @@ const FUNCTIONS: Readonly<Record<string, (...args: never[]) => unknown>> = {
 const DECISIVE = ['userId', 'connection']
 
 test.each(Object.keys(FUNCTIONS))(
-  'a broken %s signs nobody in, ends no process and leaves no request open',
+  'a broken %s signs no user in, ends no process and leaves no request open',
   async (which) => {
     for (const [how, breaks] of Object.entries(WAYS)) {
       let broken = false
@@ -465,7 +465,7 @@ test.each(Object.keys(FUNCTIONS))(
 )
 
 test.each(['default', 'tenants', 'tenant', 'application'])(
-  'a broken `%s` of connections() offers nothing and signs nobody in',
+  'a broken `%s` of connections() offers nothing and signs no user in',
   async (which) => {
     for (const [how, breaks] of Object.entries({ ...WAYS, hangs: () => new Promise(() => {}) })) {
       // A row with an id of its own is a tenant that overrides nothing.
@@ -510,7 +510,7 @@ test.each(['default', 'tenants', 'tenant', 'application'])(
   },
 )
 
-test('a page that is never drawn ends its request after fifteen seconds', async () => {
+test('a page that never renders ends its request after fifteen seconds', async () => {
   let drawing = false
   const lab = await startLab({
     options: {
@@ -527,7 +527,7 @@ test('a page that is never drawn ends its request after fifteen seconds', async 
   expect([answer.status, answer.text]).toEqual([500, 'fault'])
 })
 
-test('what is thrown by the app and is no error is one for Express, through passport.authenticate as well', async () => {
+test('a thrown value that is not an error reaches Express as one, also through passport.authenticate', async () => {
   for (const thrown of [undefined, null, 0, '', false, 'route', 'router']) {
     let broken = true
     const lab = await startLab()
@@ -558,7 +558,7 @@ test('what is thrown by the app and is no error is one for Express, through pass
   }
 })
 
-describe('the browser leaves', () => {
+describe('a browser that leaves', () => {
   /** Where a flow can be when its browser goes: `at` is told and opens the door again. */
   const places: Record<string, (lab: Lab, at: () => Promise<void>) => void> = {
     ...Object.fromEntries(
@@ -589,7 +589,7 @@ describe('the browser leaves', () => {
     },
   }
 
-  test.each(Object.keys(FLOWS))('%s: no session comes of it that nobody has, and none is lost', async (name) => {
+  test.each(Object.keys(FLOWS))('during %s leaves no new session behind and keeps its own', async (name) => {
     const flow = FLOWS[name] as Flow
     for (const [place, watch] of Object.entries(places)) {
       // The sign-in of a known user does not wait for the addresses: nothing of it happens there.
@@ -624,7 +624,7 @@ describe('the browser leaves', () => {
     }
   })
 
-  test('in the middle of its own request: nothing of it was done', async () => {
+  test('in the middle of its own request leaves nothing done', async () => {
     const lab = await startLab()
     const member = new TestBrowser()
     const user = await lab.member(member)

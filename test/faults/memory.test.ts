@@ -45,7 +45,7 @@ async function storm(lab: Lab, agent: http.Agent): Promise<number> {
   return count
 }
 
-test('after faults of every kind, memory, sockets and timers are back at their level', async () => {
+test('faults of every kind leave memory, sockets and timers at their level', async () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 2 })
   afterwards(() => agent.destroy())
   const lab = await startLab({

@@ -125,7 +125,7 @@ afterAll(async () => {
   await fake?.close()
 })
 
-describe.each(ENDPOINTS)('case 19: a fault of %s names the request and says what to do', (here) => {
+describe.each(ENDPOINTS)('case 19: a fault of %s names the request and the fix', (here) => {
   test.each(CASES.filter(([endpoint]) => endpoint === here))('%s: %s', async (endpoint, _name, fault, code, advice) => {
     let error: { code: string; message: string } | undefined
     const hangs = code === 'upstream_timeout'

@@ -56,7 +56,7 @@ async function startServed({ closesPlugin = true } = {}) {
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 test.each(SIGNALS)(
-  '%s while Bitbucket is asked: the sign-in is finished, and then the process ends',
+  '%s during a request to Bitbucket lets the sign-in finish and then the process end',
   async (signal) => {
     const { fake, stop, callback } = await startServed({ closesPlugin: false })
     const gate = door()
@@ -75,7 +75,7 @@ test.each(SIGNALS)(
 )
 
 test.each(SIGNALS)(
-  '%s while Bitbucket is asked, and the plugin is closed at once: refused, and nothing is left',
+  '%s during a request to Bitbucket, with the plugin closed at once, refuses the sign-in and leaves nothing',
   async (signal) => {
     const { fake, stop, callback } = await startServed()
     fake.script('token', { delivery: 'stall' })
@@ -90,7 +90,7 @@ test.each(SIGNALS)(
   },
 )
 
-test('SIGTERM while Bitbucket never answers: the deadline ends the sign-in, and then the process ends', async () => {
+test('SIGTERM while Bitbucket never answers ends the process after the deadline of the sign-in', async () => {
   const { fake, stop, callback } = await startServed({ closesPlugin: false })
   fake.script('token', { delivery: 'stall' })
   const browser = new TestBrowser()
@@ -101,7 +101,7 @@ test('SIGTERM while Bitbucket never answers: the deadline ends the sign-in, and 
   expect(await end()).toMatchObject({ code: 0, failures: [], signedIn: 0, users: 0 })
 })
 
-test('SIGTERM between two sign-ins: neither open connections, spare ones nor counters keep the process', async () => {
+test('SIGTERM between two sign-ins ends the process in spite of open connections, spare ones and counters', async () => {
   const { stop, callback, url } = await startServed({ closesPlugin: false })
   const browser = new TestBrowser()
   expect((await browser.get(await callback(browser))).location).toBe('/')
@@ -113,7 +113,7 @@ test('SIGTERM between two sign-ins: neither open connections, spare ones nor cou
   expect(after).toBeLessThan(3000)
 })
 
-test('SIGTERM after the browser left in the middle: no user is signed in, and the process ends', async () => {
+test('SIGTERM after the browser left ends the process without signing a user in', async () => {
   const { fake, stop, callback } = await startServed({ closesPlugin: false })
   fake.script('user', { delivery: 'stall' })
   const browser = new TestBrowser()

@@ -255,7 +255,7 @@ describe.each(ENDPOINTS)('%s', (endpoint) => {
     }
   })
 
-  test('whole answers that are none', async () => {
+  test('malformed and refused answers', async () => {
     const { lab, call, callWith, state } = await startFaulty(endpoint)
     for (const fault of ANSWERS) {
       lab.accounts.users.clear()
@@ -327,32 +327,35 @@ async function startUnreachable(): Promise<Record<string, { url: string; slow?: 
   }
 }
 
-test.each(['token', 'api'] as const)('no connection to the %s server comes about', async (server) => {
-  const good = await startRawBitbucket((path, socket) => void socket.write(jsonBytes(GOOD[endpointOf(path)])))
-  for (const [name, { url, slow }] of Object.entries(await startUnreachable())) {
-    const at = { token: good.url, api: good.url, [server]: url }
-    const endpoints = {
-      authorizationURL: `${good.url}/authorize`,
-      tokenURL: `${at.token}/token`,
-      apiURL: `${at.api}/2.0`,
+test.each(['token', 'api'] as const)(
+  'fails cleanly when no connection to the %s server can be opened',
+  async (server) => {
+    const good = await startRawBitbucket((path, socket) => void socket.write(jsonBytes(GOOD[endpointOf(path)])))
+    for (const [name, { url, slow }] of Object.entries(await startUnreachable())) {
+      const at = { token: good.url, api: good.url, [server]: url }
+      const endpoints = {
+        authorizationURL: `${good.url}/authorize`,
+        tokenURL: `${at.token}/token`,
+        apiURL: `${at.api}/2.0`,
+      }
+      const lab = await startLab({
+        connection: { endpoints, workspaces: ['acme'] },
+      })
+      const browser = new TestBrowser()
+      const callback = lab.callbackURL({ code: 'x', state: await lab.state(browser) })
+      const call = () => browser.get(callback)
+      const { status } = await (slow ? atDeadline(call, slow) : call())
+      expect([name, status]).toEqual([name, slow ? 504 : 502])
+      await expectNothing(lab, browser)
+      expect(good.requests.some((request) => request.includes('Bearer'))).toBe(false)
+      // Connections opened ahead of need fail as quietly.
+      lab.bitbucket.close()
     }
-    const lab = await startLab({
-      connection: { endpoints, workspaces: ['acme'] },
-    })
-    const browser = new TestBrowser()
-    const callback = lab.callbackURL({ code: 'x', state: await lab.state(browser) })
-    const call = () => browser.get(callback)
-    const { status } = await (slow ? atDeadline(call, slow) : call())
-    expect([name, status]).toEqual([name, slow ? 504 : 502])
-    await expectNothing(lab, browser)
-    expect(good.requests.some((request) => request.includes('Bearer'))).toBe(false)
-    // Connections opened ahead of need fail as quietly.
-    lab.bitbucket.close()
-  }
-})
+  },
+)
 
 test.each(['token', 'api'] as const)(
-  'a certificate of another name, or no address for the %s server',
+  'fails cleanly when the %s server has a certificate of another name or no address',
   async (server) => {
     const fake = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
     afterwards(() => fake.close())
@@ -388,7 +391,7 @@ test.each(['token', 'api'] as const)(
   },
 )
 
-test('a plugin that is closed in the middle of an exchange ends it, once and quietly', async () => {
+test('closing the plugin during an exchange ends it once, without further reports', async () => {
   let asked = false
   const { lab, browser, call } = await startRawLab(() => {
     asked = true

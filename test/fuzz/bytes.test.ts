@@ -65,7 +65,7 @@ const ends: Readonly<Record<string, (socket: Socket, bytes: Buffer) => unknown>>
 }
 
 test(
-  'whatever happens to the bytes of an answer, a sign-in ends in time: by a well-formed person or a refusal',
+  'any change of the bytes of an answer ends in time, in a valid sign-in or a refusal',
   async () => {
     let hostile: { endpoint: Endpoint; bytes: Buffer; end: string } | null = null
     let played = false

@@ -32,7 +32,7 @@ const key = fc.constantFrom(
 
 for (const version of [4, 5] as const) {
   test(
-    `no query makes the callback sign anybody in, ask Bitbucket or fail, on Express ${version}`,
+    `no query makes the callback sign a user in, call Bitbucket or fail, on Express ${version}`,
     async () => {
       const lab = await startLab({ express: version })
       const ask = client()
@@ -84,7 +84,7 @@ function outcomeOf(query: Record<string, unknown>, genuine: { state: string; cod
 
 for (const version of [4, 5] as const) {
   test(
-    `a genuine state is worth its one genuine code, once, whatever stands around the two, on Express ${version}`,
+    `a genuine state accepts its one genuine code once, whatever surrounds the two, on Express ${version}`,
     async () => {
       let query: Record<string, unknown> = {}
       const lab = await startLab({
@@ -200,7 +200,7 @@ function partsOf(sealed: string): Buffer[] {
 const sameBytes = (a: string, b: string) => Buffer.from(a, 'base64url').equals(Buffer.from(b, 'base64url'))
 
 test(
-  'no hurt cookie of a started sign-in opens, and none disturbs the genuine one',
+  'no damaged cookie of a started sign-in opens, and none disturbs the genuine one',
   async () => {
     const lab = await startLab()
     const ask = client()
@@ -238,7 +238,7 @@ test(
 )
 
 test(
-  'no hurt cookie of a waiting sign-in opens, even with the right code',
+  'no damaged cookie of a pending sign-in opens, even with the right code',
   async () => {
     const lab = await startLab({ connection: { trustedProvider: false } })
     const ask = client()
@@ -329,7 +329,7 @@ function bodies(own: string, genuine: { handles: string[]; ids: string[] }) {
 
 for (const version of [4, 5] as const) {
   test(
-    `no body changes an account, signs anybody in or makes a route fail, on Express ${version}`,
+    `no body changes an account, signs a user in or makes a route fail, on Express ${version}`,
     async () => {
       const lab = await startLab({ express: version, connection: { trustedProvider: false } })
       const ask = client()
@@ -460,7 +460,7 @@ const membership = fc.record(
 )
 
 test(
-  'whatever Bitbucket answers ends in a sign-in of a well-formed person, a member where that is asked for, or in a refusal',
+  'any answer of Bitbucket ends in a sign-in of a valid user, a member if required, or in a refusal',
   async () => {
     const options = { http: { timeoutMs: 5000 } }
     const open = await startLab({ options })
@@ -519,7 +519,7 @@ test(
 )
 
 test(
-  'the readers of the wire never throw, and give nothing that was not checked',
+  'the wire readers never throw, and return checked values only',
   async () => {
     const value = fc.oneof(token, account, emails, membership, anyJson, fc.anything())
     const asked = fc.oneof(fc.constantFrom('acme', WORKSPACE), fc.string())
@@ -562,7 +562,7 @@ test(
 )
 
 test(
-  'a way back that is accepted stays on the site for every reader',
+  'an accepted return URL stays on the site for every URL parser',
   async () => {
     const pieces = fc.constantFrom(
       ...[
@@ -624,7 +624,7 @@ test(
 )
 
 test(
-  'nothing but what we sealed opens, and nothing but an address is one',
+  'only what we sealed opens, and only addresses are accepted as addresses',
   async () => {
     const keys = deriveKeys([new Secret('fuzz-secret-fuzz-secret-fuzz-secret')], 'bitbucket', 'transaction')
     const address = fc.tuple(

@@ -264,7 +264,7 @@ class Story {
 }
 
 test(
-  'no story of a victim and an attacker ends with anybody in an account, or any identity at an account, that was not proved',
+  'no sequence of steps by a victim and an attacker ends with an account or identity that was not proven',
   async () => {
     let offset = 0
     const [wall, monotonic] = [Date.now.bind(Date), performance.now.bind(performance)]

@@ -82,7 +82,7 @@ describe('init', () => {
     expect(result).toMatch(/Tests .*passed/)
   })
 
-  test('a test that needs a database fails at once without one, and never takes the one of the environment', async () => {
+  test('writes a test that fails without a database of its own, and never uses the one of the environment', async () => {
     const manifest = { name: 'a', dependencies: { knex: '3', mysql2: '3' } }
     const folder = app({ 'package.json': manifest })
     expect(await init(folder)).toContain('Run the test, with TEST_DATABASE_URL naming')
@@ -99,7 +99,7 @@ describe('init', () => {
     ['a builder whose object only the app has', { kysely: '0.28' }, 'openDatabase: not written yet.'],
     ['pg', { pg: '8' }, 'TEST_DATABASE_URL: is not set.'],
     ['a database it does not know', {}, 'MemoryDatabase'],
-  ])('TypeScript it writes for %s compiles under strict rules', async (_what, dependencies, says) => {
+  ])('writes TypeScript that compiles under strict rules for %s', async (_what, dependencies, says) => {
     const rules = {
       strict: true,
       noUnusedLocals: true,
@@ -175,7 +175,7 @@ describe('init', () => {
 })
 
 describe('toCommonJs', () => {
-  test('turns imports and exports of our files around', () => {
+  test('converts the imports and exports of our files', () => {
     const code = "import { a, b as c } from 'x'\nimport d from 'y'\nexport const e = 1\nexport async function f() {}\n"
     expect(toCommonJs(code)).toBe(
       "const { a, b: c } = require('x')\nconst d = require('y')\nconst e = 1\nasync function f() {}\n\nmodule.exports = { e, f }\n",

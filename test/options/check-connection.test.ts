@@ -55,7 +55,7 @@ test('never repeats a secret', () => {
   expect(JSON.stringify(problemsOf({ clientSecret: ' my-secret', clientID: 7 }))).not.toContain('my-secret')
 })
 
-test('checks that the router sees the callback', () => {
+test('checks that the router receives the callback', () => {
   const callbackURL = 'https://app.example/auth/bitbucket/return'
   expect(problemsOf({ callbackURL })).toEqual([
     { field: 'callbackURL', message: expect.stringMatching(/^Must end in \/callback/) },
@@ -66,10 +66,10 @@ test('checks that the router sees the callback', () => {
   ])
 })
 
-describe('what a tenant overrides', () => {
+describe("a tenant's override", () => {
   const at = (fields: object) => checkConnection(fields, { level: 'tenant' })
 
-  test('may leave everything out', () => {
+  test('may be empty', () => {
     expect(at({})).toEqual({ ok: true, connection: {} })
     expect(at({ enabled: false, clientID: null })).toEqual({ ok: true, connection: { enabled: false } })
   })
@@ -86,7 +86,7 @@ describe('what a tenant overrides', () => {
     }
   })
 
-  test('cannot send the application’s secret to a server of its own', () => {
+  test("cannot send the application's secret to its own server", () => {
     const endpoints = {
       authorizationURL: 'https://a.example',
       tokenURL: 'https://a.example',

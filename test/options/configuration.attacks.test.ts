@@ -43,7 +43,7 @@ function complaint(change: object, connection: object = {}): string {
   }
 }
 
-test('CFG-01: what is missing or empty is named when the plugin is made, and no value is shown', () => {
+test('CFG-01: names a missing or empty option at construction, and shows no value', () => {
   expect(complaint({})).toBe('accepted')
   for (const name of ['passport', 'secrets', 'accounts', 'connection']) {
     expect(complaint({ [name]: undefined })).toContain(name)
@@ -64,7 +64,7 @@ test('CFG-01: what is missing or empty is named when the plugin is made, and no 
   expect(complaint({}, { callbackUrl: 'x' })).toContain('callbackURL')
 })
 
-test('CFG-02: plain http is refused for callback, endpoints and domains, except on this machine', () => {
+test('CFG-02: refuses plain http for callback, endpoints and domains, except on this machine', () => {
   for (const url of [
     'http://app.example.com',
     'http://10.0.0.1',
@@ -88,7 +88,7 @@ test('CFG-02: plain http is refused for callback, endpoints and domains, except 
   expect(complaint({}, { callbackURL: 'http://localhost:3000/auth/bitbucket/callback' })).toBe('accepted')
 })
 
-test('CFG-04: a hook that answers nonsense signs no user in', async () => {
+test('CFG-04: signs no user in when a hook returns nonsense', async () => {
   const nonsense: unknown[] = [undefined, true, 1, 'u1', [], {}, { id: '' }, { id: {} }, { id: null }, () => {}]
   for (const hook of [
     'getUserByIdentity',
@@ -125,7 +125,7 @@ test('CFG-04: a hook that answers nonsense signs no user in', async () => {
   }
 })
 
-test('CFG-04: after one change of accounts a second one in the same request is refused', async () => {
+test('CFG-04: refuses a second change of accounts in one request', async () => {
   const accounts = new TestAccounts()
   const context = { connection: 'c', tenant: null, application: null, origin: 'https://app.example', workspaces: [] }
   const input = { req: {} as Request, context: { ...context, intent: 'sign-in' as const } }
@@ -142,7 +142,7 @@ test('CFG-04: after one change of accounts a second one in the same request is r
   expect(accounts.writes()).toEqual(['createUser'])
 })
 
-test('CFG-04: a hook that never ends is given up, and no user is signed in', async () => {
+test('CFG-04: gives up a hook that never settles, and signs no user in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const hook of ['getUserByIdentity', 'getAccountsByEmail', 'createUser']) {
@@ -166,7 +166,7 @@ test('CFG-04: a hook that never ends is given up, and no user is signed in', asy
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('CFG-04: what another function of the app throws or gives by mistake ends the request, not the process', async () => {
+test('CFG-04: ends the request and not the process when another function of the app throws or returns nonsense', async () => {
   const { fake } = await startLab()
   const mistakes: Partial<BitbucketSignInOptions<TestUser>>[] = [
     {
@@ -192,7 +192,7 @@ test('CFG-04: what another function of the app throws or gives by mistake ends t
   expect((await control.get(new TestBrowser(), '/email')).text).toBe('mine')
 })
 
-test('CFG-06: switches of the wrong type are refused', () => {
+test('CFG-06: refuses switches of the wrong type', () => {
   for (const value of ['false', 1, {}, null]) {
     for (const name of ['trustedProvider', 'enabled', 'signUp', 'visible']) {
       expect(complaint({}, { [name]: value })).toContain(name)
@@ -211,7 +211,7 @@ test('CFG-06: switches of the wrong type are refused', () => {
   expect(complaint({ session: { keep: ['cart'] } })).toBe('accepted')
 })
 
-test('CFG-06: one of several processes does not count by itself, unless the app says that it serves alone', () => {
+test('CFG-06: refuses to count in memory in one of several processes, unless the app says that it runs alone', () => {
   vi.stubEnv('pm_id', '0')
   expect(complaint({})).toContain('limiter')
   expect(complaint({ limiter: 'memory' })).toBe('accepted')
@@ -219,7 +219,7 @@ test('CFG-06: one of several processes does not count by itself, unless the app 
   expect(complaint({})).toBe('accepted')
 })
 
-test('CFG-07: without a session, or without Passport on it, the callback refuses before anything is spent', async () => {
+test('CFG-07: refuses a callback without a session or without Passport before anything is consumed', async () => {
   const fake = (await startLab()).fake
   const accounts = new TestAccounts()
   const app = express()
@@ -247,7 +247,7 @@ test('CFG-07: without a session, or without Passport on it, the callback refuses
   expect(post.text).toContain('session_missing')
 })
 
-test('CFG-07: a session without Passport in it, or with one that does not read it, is found before Bitbucket is asked', async () => {
+test('CFG-07: finds a session that Passport does not read before calling Bitbucket', async () => {
   const lab = await startLab({ passportMiddleware: null })
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -264,14 +264,14 @@ test('CFG-07: a session without Passport in it, or with one that does not read i
   expect(half.accounts.calls).toEqual([])
 })
 
-test('CFG-07: a secure session cookie behind an undeclared proxy is found before Bitbucket is asked', async () => {
+test('CFG-07: finds a secure session cookie behind an undeclared proxy before calling Bitbucket', async () => {
   const lab = await startLab({ session: { cookie: { secure: true } } })
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
   await lab.refused(victim, () => victim.get(url), { code: 'configuration_invalid', upstream: 0 })
 })
 
-test('CFG-09: a new account gets the documented fields and nothing else of what upstream says', async () => {
+test('CFG-09: passes a new account the documented fields and nothing else from upstream', async () => {
   const lab = await startLab()
   lab.fake.updatePerson('alice', {
     user: { role: 'admin', is_admin: true, password: 'x', email_verified: true, permissions: ['*'], id: 1, __v: 1 },
@@ -287,7 +287,7 @@ test('CFG-09: a new account gets the documented fields and nothing else of what 
   for (const each of [profile, identity, email, context]) expect(Object.isFrozen(each)).toBe(true)
 })
 
-test('CFG-10: every outcome is reported with its connection and result, and a broken listener changes nothing', async () => {
+test('CFG-10: reports every outcome with its connection and result, and ignores a broken listener', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   await victim.get(lab.callbackURL({ code: 'x' }))
@@ -314,7 +314,7 @@ test('CFG-10: every outcome is reported with its connection and result, and a br
   }
 })
 
-test('CFG-11: a wall clock that jumps back does not make anything live longer', async () => {
+test('CFG-11: extends no lifetime when the wall clock jumps back', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const late = await lab.callback(victim, 'alice')
@@ -330,7 +330,7 @@ test('CFG-11: a wall clock that jumps back does not make anything live longer', 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('CFG-12: two plugins in one process, and one mounted twice, do not meet', async () => {
+test('CFG-12: keeps two plugins in one process, and one mounted twice, apart', async () => {
   const lab = await startLab()
   const other = await startLab({ fake: lab.fake, options: { name: 'other', basePath: '/auth/bitbucket' } })
   const { victim } = browsers()
@@ -353,7 +353,7 @@ test('CFG-12: two plugins in one process, and one mounted twice, do not meet', a
   expect(twice.faults).toEqual([])
 })
 
-test('CFG-12: what one strategy started another one does not end, though both have the same client', async () => {
+test('CFG-12: does not let one strategy finish what another with the same client started', async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
   const { clientID, clientSecret } = FAKE_CLIENT
@@ -385,7 +385,7 @@ test('CFG-12: what one strategy started another one does not end, though both ha
   expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
-test('CFG-12: one strategy instance serves several users concurrently without mixing them up', async () => {
+test('CFG-12: keeps the users of one strategy instance apart', async () => {
   const fake = await startFakeBitbucket({ latencyMs: 15 })
   afterwards(() => fake.close())
   const { clientID, clientSecret } = FAKE_CLIENT

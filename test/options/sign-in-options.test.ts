@@ -56,12 +56,12 @@ function refusal(act: () => void): string {
   throw new Error('accepted')
 }
 
-test('the controls are accepted', () => {
+test('accepts the controls', () => {
   construct({})
   connect({})
 })
 
-describe('a misspelt option is named, with what was meant', () => {
+describe('names a misspelt option, and the one that was meant', () => {
   test.each([
     [{ secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
     [{ secrets: undefined, secret: [SECRET] }, 'bitbucketSignIn: unknown option `secret`. Did you mean `secrets`?'],
@@ -111,7 +111,7 @@ describe('a misspelt option is named, with what was meant', () => {
     expect(refusal(() => connect(changes))).toContain(message)
   })
 
-  test('a key of a prototype is no option', () => {
+  test('refuses the keys of a prototype', () => {
     const changes = JSON.parse('{"__proto__": {"x": 1}, "constructor": 1}')
     expect(refusal(() => construct(changes))).toContain('unknown option')
   })
@@ -122,7 +122,7 @@ describe('a misspelt option is named, with what was meant', () => {
   })
 })
 
-describe('what is missing is named', () => {
+describe('names what is missing', () => {
   test.each([
     ['passport', "Passport instance: `import passport from 'passport'`"],
     ['secrets', '`secrets` must be an array, for example [process.env.SESSION_SECRET].'],
@@ -174,15 +174,15 @@ describe('what is missing is named', () => {
       { policy: { missingEmail: 'skip' } },
       "bitbucketSignIn: `policy.missingEmail` must be one of 'ask', 'allow', 'reject'.",
     ],
-  ])('what has the wrong type is told in plain words: %j', (changes, message) => {
+  ])('describes a wrong type in plain words: %j', (changes, message) => {
     expect(refusal(() => construct(changes))).toBe(message)
   })
 
-  test('the options themselves', () => {
+  test('names the options object itself', () => {
     expect(refusal(() => bitbucketSignIn(undefined as never))).toBe('bitbucketSignIn: the argument is missing.')
   })
 
-  test('sendEmailCode may be left out where no policy can ask for a code', () => {
+  test('does without sendEmailCode if no policy can ask for a code', () => {
     const without = (policy: object) => () => construct({ sendEmailCode: undefined, policy })
     without({ untrustedEmail: 'reject', missingEmail: 'reject' })()
     expect(refusal(without({ untrustedEmail: 'reject' }))).toContain('sendEmailCode')
@@ -206,7 +206,7 @@ describe('secrets', () => {
     [[7], 'is not a string'],
     [[], 'at least one secret'],
     [SECRET, 'secrets'],
-  ])('%j are refused, and not shown', (secrets, words) => {
+  ])('%j are refused without being shown', (secrets, words) => {
     expect(refusal(() => construct({ secrets }))).toContain(words)
   })
 })
@@ -217,7 +217,7 @@ describe('trustedProvider', () => {
   })
 
   test.each(['false', 'true', 0, 1, null, {}, []])(
-    '%j is refused: it would switch trust on or off by accident',
+    '%j is refused, because it would switch trust by accident',
     (value) => {
       expect(refusal(() => connect({ trustedProvider: value }))).toContain('`trustedProvider` must be a boolean')
     },
@@ -262,13 +262,13 @@ describe('callbackURL', () => {
     )
   })
 
-  test('must end in the router’s route, unless the router’s path is given', () => {
+  test("must end in the router's route, unless basePath is set", () => {
     const callbackURL = 'https://app.example/auth/bitbucket/return'
     expect(refusal(() => connect({ callbackURL }))).toContain('must end in /callback')
     construct({ connection: { ...CONNECTION, callbackURL }, basePath: '/auth/bitbucket' })
   })
 
-  test('case 26: a `basePath` that does not hold the callback is refused, with the path that would', () => {
+  test('case 26: is refused if `basePath` does not contain it, with the path that would', () => {
     for (const basePath of ['/login', '/auth', '/', '/auth/bitbucket/callback']) {
       expect(refusal(() => construct({ basePath }))).toContain('because `basePath` is')
     }
@@ -303,7 +303,7 @@ describe('endpoints', () => {
     expect(refusal(() => connect({ endpoints: at(origin) }))).toContain(`\`endpoints.authorizationURL\` ${rule}`)
   })
 
-  test('http://bitbucket:3001, a container, is refused with the way out, and the way out works', () => {
+  test('http://bitbucket:3001, a container, is refused with a fix that works', () => {
     const endpoints = at('http://bitbucket:3001')
     expect(refusal(() => connect({ endpoints }))).toContain(
       'For a container of your own network, set `endpoints.allowPrivateHosts: true`.',
@@ -340,7 +340,7 @@ describe('endpoints', () => {
     connect({ endpoints: { ...at(origin), allowPrivateHosts: true } })
   })
 
-  test('one of the three is enough for a refusal, and all three belong together', () => {
+  test('are refused if one of the three is, and belong together', () => {
     const endpoints = { ...at('https://gateway.example'), apiURL: 'https://10.0.0.1/2.0' }
     expect(refusal(() => connect({ endpoints }))).toContain('private network')
     const { apiURL: _, ...two } = at('https://gateway.example')
@@ -388,7 +388,7 @@ describe('other values of a connection', () => {
   })
 })
 
-test('case 26: a fixed connection with `applications` is refused: no request would ever be offered it', () => {
+test('case 26: refuses `applications` of a fixed connection, because no request would be offered it', () => {
   expect(refusal(() => connect({ applications: ['web'] }))).toContain('`applications` hides a fixed connection')
   connect({ applications: ['web'], application: 'web' })
 })
@@ -447,7 +447,7 @@ describe('other options', () => {
     expect(message).toMatch(/\.$/)
   })
 
-  test('hooks may be methods of a class', () => {
+  test('accepts methods of a class as hooks', () => {
     class Accounts {
       getUserByIdentity(): null {
         return null
@@ -464,7 +464,7 @@ describe('other options', () => {
     construct({ accounts: new Accounts() })
   })
 
-  test('no options at all is refused like the rest', () => {
+  test('refuses missing options like invalid ones', () => {
     for (const nothing of [undefined, null, 'options', []]) {
       expect(refusal(() => bitbucketSignIn(nothing as never))).toContain('bitbucketSignIn')
     }
@@ -472,7 +472,7 @@ describe('other options', () => {
 })
 
 describe('several processes', () => {
-  test('need a limiter, or the word that they are one', () => {
+  test('need a limiter, or the statement that there is one only', () => {
     vi.stubEnv('pm_id', '0')
     expect(refusal(() => construct({}))).toContain('`limiter`')
     construct({ limiter: 'memory' })
@@ -481,7 +481,7 @@ describe('several processes', () => {
 })
 
 describe('missing hooks', () => {
-  test('are warned of once, by name, with what it means', () => {
+  test('cause one warning with their names and consequences', () => {
     construct({})
     expect(process.emitWarning).toHaveBeenCalledTimes(1)
     expect(process.emitWarning).toHaveBeenCalledWith(
@@ -490,7 +490,7 @@ describe('missing hooks', () => {
     )
   })
 
-  test('are not warned of where they are given', () => {
+  test('cause no warning if they are set', () => {
     const describeUser = () => ({ label: 'x', email: null, emailVerified: false })
     construct({ accounts: { ...HOOKS, listIdentities: () => [], describeUser } })
     expect(process.emitWarning).not.toHaveBeenCalled()
@@ -511,7 +511,7 @@ describe('a router at the root', () => {
     ['by its callback', atRoot],
     ['by its base path', { ...atRoot, basePath: '/' }],
     ['with the landing page spelt out', { ...atRoot, paths: { signedIn: '/' } }],
-  ])('that ends sign-ins where it starts them is warned of: %s', (_how, options) => {
+  ])('causes a warning when it ends sign-ins where it starts them: %s', (_how, options) => {
     construct(options)
     expect(process.emitWarning).toHaveBeenCalledTimes(1)
     expect(process.emitWarning).toHaveBeenCalledWith(
@@ -520,7 +520,7 @@ describe('a router at the root', () => {
     )
   })
 
-  test('with a landing page of its own is not, nor is one somewhere else', () => {
+  test('causes no warning with its own landing page, nor does a router elsewhere', () => {
     construct({ ...atRoot, paths: { signedIn: '/home' } })
     construct(described)
     expect(process.emitWarning).not.toHaveBeenCalled()

@@ -47,7 +47,7 @@ describe('accentStyle', () => {
   const white = rgb('#ffffff')
   const dark = rgb('#1d2125')
 
-  test('text can be read with every accent, in light and in dark', () => {
+  test('keeps text legible with every accent, in light and in dark', () => {
     const steps = ['00', '33', '66', '99', 'cc', 'ff']
     for (const red of steps)
       for (const green of steps)
@@ -62,7 +62,7 @@ describe('accentStyle', () => {
         }
   })
 
-  test('a colour that can be read stays as it is', () => {
+  test('leaves a legible colour as it is', () => {
     expect(accentStyle('#0052cc').css).toContain('--main:#0052cc')
   })
 })
@@ -70,7 +70,7 @@ describe('accentStyle', () => {
 describe('a branded page', () => {
   const brand = { name: 'Acme <script>', logo: '/logo".svg', accent: '#36b37e' } as const
 
-  test.each(sampleNames)('%s names the app, escaped, in place of the mark', (name) => {
+  test.each(sampleNames)('%s shows the name of the app, escaped, instead of the mark', (name) => {
     const page = { ...samplePages(english)[name], brand }
     const document = renderDefaultPage(page)
     if (name === 'resume') return
@@ -82,7 +82,7 @@ describe('a branded page', () => {
     expect(document).not.toContain('class="mark"')
   })
 
-  test('without a brand the pages are as before', () => {
+  test('stays as before without a brand', () => {
     const document = renderDefaultPage(errorPage(english, 'state_expired'))
     expect(document).toContain('class="mark"')
     expect(document.match(/<style>/g)).toHaveLength(1)

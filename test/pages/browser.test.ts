@@ -105,7 +105,7 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     expect(complaints).toEqual([])
   })
 
-  it.each(sampleNames)('%s still fits in German and with very long names', async (name) => {
+  it.each(sampleNames)('%s fits in German and with very long names', async (name) => {
     await tab.goto(
       serve(`/long/${encodeURIComponent(name)}`, renderDefaultPage(samplePages(german, longStrings)[name])),
     )
@@ -121,7 +121,7 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     expect(await button.evaluate((link) => getComputedStyle(link).outlineStyle)).not.toBe('none')
   })
 
-  it('the look finds what is wrong with a page that is', async () => {
+  it('control: a page with faults is reported', async () => {
     const good = renderDefaultPage(samplePages(english)['email-code'])
     const bad = good
       .replace('<label for="code">', '<label>')
@@ -132,7 +132,7 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
   })
 })
 
-describe('in a browser that holds the CSP', () => {
+describe('in a browser that enforces the CSP', () => {
   let context: BrowserContext
 
   beforeAll(async () => {
@@ -142,7 +142,7 @@ describe('in a browser that holds the CSP', () => {
 
   const silent = sampleNames.filter((name) => name !== 'resume')
 
-  it.each(silent)('%s gets its looks, without scripts, and nothing is blocked', async (name) => {
+  it.each(silent)('%s has its style without scripts, and nothing is blocked', async (name) => {
     const { tab, complaints } = await openTab(context)
     await tab.goto(serve(`/csp/${encodeURIComponent(name)}`, renderDefaultPage(samplePages(english)[name])))
     expect(await tab.locator('main').evaluate((card) => getComputedStyle(card).borderTopLeftRadius)).toBe('12px')
@@ -150,7 +150,7 @@ describe('in a browser that holds the CSP', () => {
     await tab.close()
   })
 
-  it('every control can be reached with the keyboard, in order, and shows that it has the focus', async () => {
+  it('every control is reached by keyboard, in order, with a visible focus', async () => {
     const { tab } = await openTab(context)
     await tab.goto(serve('/keys', renderDefaultPage(samplePages(english)['email-code wrong'])))
     const reached: string[] = []
@@ -165,7 +165,7 @@ describe('in a browser that holds the CSP', () => {
     await tab.close()
   })
 
-  it('a form posts what the person typed together with the hidden fields', async () => {
+  it('a form posts the input together with the hidden fields', async () => {
     const { tab } = await openTab(context)
     await tab.goto(serve('/post', renderDefaultPage(samplePages(english)['email-code'])))
     await tab.locator('#code').fill('bcdf-ghjk')
@@ -195,7 +195,7 @@ describe('in a browser that holds the CSP', () => {
     ['200%', '32px'],
     ['100%', '16px'],
     ['62.5%', '16px'],
-  ])('where the text of the site is at %s, that of the button is %s', async (site, button) => {
+  ])('the text of the button is at %s when the text of the site is at %s', async (site, button) => {
     const { tab } = await openTab(context)
     const page = hostPage('inline').replace('<style nonce="n">', `<style nonce="n">html{font-size:${site}}`)
     await tab.goto(serve(`/text/${site}`, page, `${APP_CSP}; style-src-attr 'unsafe-inline'`))

@@ -7,11 +7,11 @@ describe('the html tag', () => {
     expect(html`<a title="${`"'<&>`}">${1}</a>`.toString()).toBe('<a title="&quot;&#39;&lt;&amp;&gt;">1</a>')
   })
 
-  it('keeps HTML and lists of it as they are, and leaves nothing for null', () => {
+  it('keeps HTML and lists of it as they are, and prints nothing for null', () => {
     expect(html`${html`<b>`}${[trustedHtml('<i>'), html`${'<'}`]}${null}`.toString()).toBe('<b><i>&lt;')
   })
 
-  it('takes no look-alike for HTML', () => {
+  it('escapes look-alikes of HTML', () => {
     const lookAlike = { toString: () => '<script>' }
     expect(lookAlike instanceof Html).toBe(false)
     expect(html`${JSON.parse('"<script>"')}`.toString()).toBe('&lt;script&gt;')
@@ -32,7 +32,7 @@ const NEITHER = ['', 'login', '?a', '#a', 'https:', 'http://', 'mailto:a@b.c']
 
 describe('safePath', () => {
   it.each(OURS)('keeps %j', (path) => expect(safePath(path)).toBe(path))
-  it.each([...ELSEWHERE, ...SCHEMES, ...NEITHER, 'https://a.example/'])('gives / for %j', (path) =>
+  it.each([...ELSEWHERE, ...SCHEMES, ...NEITHER, 'https://a.example/'])('replaces %j by /', (path) =>
     expect(safePath(path)).toBe('/'),
   )
 })
@@ -41,5 +41,5 @@ describe('safeHref', () => {
   it.each([...OURS, 'https://a.example/x?y', 'http://localhost:3000'])('keeps %j', (href) =>
     expect(safeHref(href)).toBe(href),
   )
-  it.each([...ELSEWHERE, ...SCHEMES, ...NEITHER])('gives / for %j', (href) => expect(safeHref(href)).toBe('/'))
+  it.each([...ELSEWHERE, ...SCHEMES, ...NEITHER])('replaces %j by /', (href) => expect(safeHref(href)).toBe('/'))
 })

@@ -53,7 +53,7 @@ describe.each([
     expect(skeletonOf(renderDefaultPage(attacked[name]))).toBe(skeletonOf(renderDefaultPage(plain[name])))
   })
 
-  it.each(sampleNames)('%s links to and posts to nothing but its own origin when the targets are hostile', (name) => {
+  it.each(sampleNames)('%s links and posts to its own origin only when the targets are hostile', (name) => {
     const document = renderDefaultPage(attacked[name])
     for (const [, target] of document.matchAll(/(?:href|action|content="0;url)="?([^"]*)"/g)) expect(target).toBe('/')
   })
@@ -66,7 +66,7 @@ describe.each([
   })
 })
 
-it('the hash for the CSP is that of the style sheet on every page', () => {
+it('the hash in the CSP matches the style sheet of every page', () => {
   for (const page of Object.values(samplePages(english))) {
     const style = /<style>([\s\S]*?)<\/style>/.exec(renderDefaultPage(page))?.[1] ?? ''
     expect(style).toContain('prefers-color-scheme:dark')
@@ -94,7 +94,7 @@ it('the resume page reloads once and offers the same target as a link, and no fo
   expect(document).not.toContain('<form')
 })
 
-it('only the resume page reloads by itself', () => {
+it('only the resume page reloads automatically', () => {
   for (const page of Object.values(samplePages(english))) {
     expect(renderDefaultPage(page).includes('http-equiv="refresh"')).toBe(page.name === 'resume')
   }
@@ -108,13 +108,13 @@ describe('the code page', () => {
     expect(page('email-code')).toMatch(/<input [^>]*name="code"[^>]*autocomplete="one-time-code"/)
   })
 
-  it('ties a wrong code to its field and says so in the title', () => {
+  it('ties a wrong code to its field and mentions it in the title', () => {
     expect(page('email-code wrong')).toContain('<title>Error: Check your email</title>')
     expect(page('email-code wrong')).toMatch(/name="code"[^>]*aria-describedby="alert code-hint" aria-invalid="true"/)
     expect(page('email-code wrong')).toMatch(/id="alert" role="alert">This code is not correct/)
   })
 
-  it('keeps an address that was refused in its field, to be corrected', () => {
+  it('keeps a refused address in its field, to be corrected', () => {
     for (const name of ['email-address refused', 'email-code wrong address'] as const)
       expect(page(name)).toMatch(/name="address"[^>]* value="emma@example"/)
     for (const name of ['email-address', 'email-code wrong'] as const)
@@ -125,7 +125,7 @@ describe('the code page', () => {
     expect(page('email-code too many')).toMatch(/name="code"[^>]*aria-describedby="code-hint" autofocus/)
   })
 
-  it('opens the form for another address when that address was refused', () => {
+  it('opens the form for another address when the address was refused', () => {
     expect(page('email-code wrong')).toContain('<details><summary>')
     expect(page('email-code wrong address')).toContain('<details open><summary>')
     expect(page('email-code wrong address')).toMatch(/name="address"[^>]*aria-describedby="alert" aria-invalid="true"/)
@@ -146,11 +146,11 @@ describe('the code page', () => {
     expect(renderDefaultPage({ ...pages['email-code'], resendInSeconds })).toContain(said)
   })
 
-  it.each(sampleNames)('%s puts the focus on one field at most', (name) => {
+  it.each(sampleNames)('%s focuses one field at most', (name) => {
     expect(page(name).match(/ autofocus/g)?.length ?? 0).toBeLessThanOrEqual(1)
   })
 
-  it('says nothing about waiting when a code may be asked for', () => {
+  it('does not mention a wait when a code may be requested', () => {
     expect(page('email-code wrong')).not.toContain('You can ask for a code in')
   })
 })

@@ -33,7 +33,7 @@ function marked(tree: Tree, path = ''): Tree {
   )
 }
 
-it('every text is shown by some page or by the button', () => {
+it('every text appears on a page or the button', () => {
   const markers = marked(english as unknown as Tree) as unknown as Texts
   const codes = Object.keys(ERROR_STATUS) as ErrorCode[]
   const shown = [
@@ -75,7 +75,7 @@ describe.each([
       expect(text, path).not.toMatch(/oauth|token|cookie|state_|hook|null|\d{3}/i)
   })
 
-  it('say each refusal in one or two sentences', () => {
+  it('explain each refusal in one or two sentences', () => {
     for (const [code, text] of Object.entries(texts.errors)) {
       const sentences = text.match(/[.!?](?=\s|$)/g) ?? []
       expect(sentences.length, code).toBeGreaterThan(0)
@@ -85,7 +85,7 @@ describe.each([
 })
 
 describe('fillText', () => {
-  it('replaces each placeholder by its value, as often as it stands there', () => {
+  it('replaces each placeholder wherever it appears', () => {
     expect(fillText('{a} and {b} and {a}', { a: 'x', b: 2 })).toBe('x and 2 and x')
   })
 
@@ -93,17 +93,17 @@ describe('fillText', () => {
     expect(fillText('{a}{b}', { a: '{b}$&', b: '$1' })).toBe('{b}$&$1')
   })
 
-  it('leaves a placeholder alone that has no value of its own', () => {
+  it('leaves a placeholder alone that has no value', () => {
     expect(fillText('{toString} {__proto__} {c}', { a: 'x' })).toBe('{toString} {__proto__} {c}')
   })
 })
 
 describe('mergeTexts', () => {
-  it('without overrides gives the base', () => {
+  it('returns the base without overrides', () => {
     expect(mergeTexts(german, undefined)).toBe(german)
   })
 
-  it('replaces the texts given, deep inside too, and leaves the base as it was', () => {
+  it('replaces the given texts at any depth, and leaves the base as it was', () => {
     const before = structuredClone(english)
     const merged = mergeTexts(english, { lang: 'en-GB', errors: { code_wrong: 'No.' }, prove: { signIn: undefined } })
     expect(merged).toEqual({ ...before, lang: 'en-GB', errors: { ...before.errors, code_wrong: 'No.' } })
@@ -130,7 +130,7 @@ describe('mergeTexts', () => {
     expect(merge).toThrow(said)
   })
 
-  it('cannot be used to reach the prototype', () => {
+  it('cannot reach the prototype', () => {
     const merge = () => mergeTexts(english, JSON.parse('{"__proto__":{"polluted":"x"}}'))
     expect(merge).toThrow('texts.__proto__')
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()

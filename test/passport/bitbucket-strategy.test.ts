@@ -124,7 +124,7 @@ describe.each([
   test.each([
     ['by its name', false],
     ['as an instance, which Passport does not clone', true],
-  ])('given %s, 50 interleaved sign-ins of two people never mix', async (_how, instance) => {
+  ])('given %s, keeps 50 interleaved sign-ins of two users apart', async (_how, instance) => {
     const { signIn } = await site({ express, instance })
     const people = Array.from({ length: 50 }, (_, index) => (index % 2 === 0 ? 'alice' : 'bob'))
     const answers = new Array<{ person: string; user: unknown }>(people.length)
@@ -139,7 +139,7 @@ describe.each([
     expect(answers).toEqual(people.map((person) => ({ person, user: uuidOf(person) })))
   })
 
-  test('a callback without a sign-in is refused before anything is sent, and leaves the others alone', async () => {
+  test('refuses a callback without a sign-in before sending anything, and leaves open sign-ins alone', async () => {
     const { url, consent } = await site({ express })
     const browser = new TestBrowser()
     const genuine = await consent(browser)
@@ -167,7 +167,7 @@ describe.each([
     expect((await browser.get(genuine)).json()).toEqual({ user: { id: uuidOf('alice') } })
   })
 
-  test('a callback is a GET: POST and HEAD are refused and spend nothing', async () => {
+  test('accepts a callback by GET only, and spends nothing on POST and HEAD', async () => {
     const { consent } = await site({ express })
     const browser = new TestBrowser()
     const callback = await consent(browser)
@@ -183,7 +183,7 @@ describe.each([
     expect((await browser.get(callback)).status).toBe(200)
   })
 
-  test('one callback of two at once gets in', async () => {
+  test('accepts one of several concurrent callbacks', async () => {
     const { consent } = await site({ express })
     const browser = new TestBrowser()
     const callback = await consent(browser)
@@ -192,7 +192,7 @@ describe.each([
     expect(fake.count('token')).toBe(1)
   })
 
-  test('a code on the start route is a callback like any other: without a sign-in it is refused', async () => {
+  test('treats a code on the start route as a callback, and refuses it without a sign-in', async () => {
     const { url } = await site({ express })
     const { status, location } = await new TestBrowser().get(`${url}/start?code=${fake.issueCode({ person: 'bob' })}`)
     expect({ status, location }).toEqual({ status: 403, location: '' })
@@ -225,7 +225,7 @@ describe('the start', () => {
     },
   )
 
-  test('no parameter of the request and no stray option of the route changes it', async () => {
+  test('ignores parameters of the request and unknown options of the route', async () => {
     const stray = {
       redirect_uri: 'https://evil.example/cb',
       response_type: 'token',
@@ -246,7 +246,7 @@ describe('the start', () => {
   })
 
   test.each([{ callbackURL: 'https://evil.example/cb' }, { scope: ['repository'] }])(
-    'a route that passes %j is told where it belongs',
+    'says where %j belongs when a route passes it',
     async (authenticate) => {
       const { url, faults } = await site({ authenticate })
       const { status, location } = await new TestBrowser().get(`${url}/start`)
@@ -256,7 +256,7 @@ describe('the start', () => {
   )
 
   test.each(['fixed', '', true, 7, null, ['a'], new Map([['a', 1]])])(
-    'a state option of %j is refused: it would switch the check off',
+    'refuses a state option of %j, because it would disable the check',
     async (state) => {
       const { url, faults } = await site({ authenticate: { state } })
       expect((await new TestBrowser().get(`${url}/start`)).status).toBe(500)
@@ -264,7 +264,7 @@ describe('the start', () => {
     },
   )
 
-  test('extra scopes come behind the two that are always asked for', async () => {
+  test('requests extra scopes after the two that are always requested', async () => {
     const { url } = await site({ options: { scope: ['repository', 'email'] } })
     const { location } = await new TestBrowser().get(`${url}/start`)
     expect(new URL(location).searchParams.get('scope')).toBe('account email repository')
@@ -273,7 +273,7 @@ describe('the start', () => {
   test.each([
     ['without a response', { query: {}, headers: {} }],
     ['without a parsed query', { res: {}, headers: {} }],
-  ])('%s, outside Express, it says what is missing', (_what, request) => {
+  ])('says what is missing for %s, outside Express', (_what, request) => {
     const strategy = new BitbucketStrategy(
       { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' },
       idOf as () => void,
@@ -304,17 +304,17 @@ describe('verify', () => {
     return seen
   }
 
-  test('with four parameters gets the tokens and the profile', async () => {
+  test('receives the tokens and the profile with four parameters', async () => {
     const seen = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify)
     expect(seen).toEqual([token, token, profile()])
   })
 
-  test('with five gets the answer of the token endpoint as well', async () => {
+  test('receives the answer of the token endpoint as well with five', async () => {
     const seen = await argumentsOf((got) => ((a, r, q, p, done) => got(a, r, q, p, done)) as Verify)
     expect(seen).toEqual([token, token, params, profile()])
   })
 
-  test('with passReqToCallback gets the request first, with five and with six', async () => {
+  test('receives the request first with passReqToCallback, with five and with six', async () => {
     const request = expect.objectContaining({ url: expect.stringContaining('/callback') })
     const options = { passReqToCallback: true }
     const five = await argumentsOf((got) => ((q, a, r, p, done) => got(q, a, r, p, done)) as Verify, options)
@@ -323,7 +323,7 @@ describe('verify', () => {
     expect(six).toEqual([request, token, token, params, profile()])
   })
 
-  test('with skipUserProfile gets no profile, and nobody asks for one', async () => {
+  test('receives no profile with skipUserProfile, and none is requested', async () => {
     const seen = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify, {
       skipUserProfile: true,
     })
@@ -332,7 +332,7 @@ describe('verify', () => {
     expect(fake.count('user') + fake.count('emails')).toBe(0)
   })
 
-  test('gets the addresses with their flags, and none where the permission is missing', async () => {
+  test('receives the addresses with their flags, and none when the permission is missing', async () => {
     const [, , found] = await argumentsOf((got) => ((a, r, p, done) => got(a, r, p, done)) as Verify)
     expect((found as PassportProfile).emails).toContainEqual({
       value: 'alice@example.com',
@@ -344,7 +344,7 @@ describe('verify', () => {
     expect((without as PassportProfile).emails).toEqual([])
   })
 
-  test('is not called when the addresses cannot be had for another reason', async () => {
+  test('is not called when the addresses cannot be read for another reason', async () => {
     fake.script('emails', { status: 500 })
     const verify = vi.fn((_a, _r, _p, done) => done(null, { id: 'me' }))
     const { signIn, faults } = await site({ verify: ((a, r, p, d) => verify(a, r, p, d)) as Verify })
@@ -353,7 +353,7 @@ describe('verify', () => {
     expect(verify).not.toHaveBeenCalled()
   })
 
-  test('may say no, or fail, or throw', async () => {
+  test('may refuse, fail or throw', async () => {
     const no = await site({ verify: ((_a, _r, _p, done: (e: null, u: false) => void) => done(null, false)) as Verify })
     expect((await no.signIn(new TestBrowser(), 'alice')).status).toBe(401)
     for (const verify of [
@@ -403,7 +403,7 @@ describe("errors of the app's code reach its error handler, and the process cont
     expect(faults).toEqual([expect.objectContaining({ message: 'own' })])
   })
 
-  test('the control: the same callback that answers is called once, with the user', async () => {
+  test('control: a callback without an error is called once, with the user', async () => {
     const done = vi.fn()
     const { signIn } = await site({ verify: accept, done })
     void signIn(new TestBrowser(), 'alice').catch(() => {})
@@ -426,7 +426,7 @@ describe('skipUserProfile as a function', () => {
   })
 })
 
-describe('state as an object travels along', () => {
+describe('state as an object', () => {
   /** `info` as it reaches the callback of `passport.authenticate`, after a start with this `state`. */
   async function infoAfter(state: unknown, said?: object) {
     const done = vi.fn()
@@ -444,12 +444,12 @@ describe('state as an object travels along', () => {
     },
   )
 
-  test('members that are undefined are left out, and what verify says stays', async () => {
+  test('loses members that are undefined, and yields to what verify says', async () => {
     const said = { message: 'welcome' }
     expect(await infoAfter({ a: 1, b: undefined }, said)).toEqual([{ id: 'me' }, { ...said, state: { a: 1 } }])
   })
 
-  test('is not in the address at Bitbucket, in clear or otherwise', async () => {
+  test('appears nowhere in the URL at Bitbucket', async () => {
     const { url } = await site({ authenticate: { state: { invite: 'secret-invitation' } } })
     const { location, setCookies } = await new TestBrowser().get(`${url}/start`)
     expect(new URL(location).searchParams.get('state')).toMatch(/^[\w-]{22}$/)
@@ -465,7 +465,7 @@ describe('state as an object travels along', () => {
     ['a number', { n: Number.NaN }],
     ['an object', { when: new Date() }],
     ['a member `__proto__`', JSON.parse('{"__proto__":{"admin":true}}') as object],
-  ])('what does not fit is refused at the start: %s', async (reason, state) => {
+  ])('is refused at the start when it does not fit: %s', async (reason, state) => {
     const { url, faults } = await site({ authenticate: { state } })
     const { status, setCookies } = await new TestBrowser().get(`${url}/start`)
     expect([status, setCookies]).toEqual([500, []])
@@ -479,7 +479,7 @@ describe('a scope of the route', () => {
     [false, ['repository']],
     [false, 'account'],
     [['repository'], 'repository webhook'],
-  ])('case 23: with the option %j, %j is refused instead of dropped', async (scope, asked) => {
+  ])('case 23: is refused with the option %j instead of dropping %j', async (scope, asked) => {
     const { url, faults } = await site({
       options: { scope: scope as BitbucketStrategyOptions['scope'] } as Partial<BitbucketStrategyOptions>,
       authenticate: { scope: asked },
@@ -488,20 +488,20 @@ describe('a scope of the route', () => {
     expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
   })
 
-  test.each([7, {}, ['repository', 7]])('%j is refused as no scope', async (asked) => {
+  test.each([7, {}, ['repository', 7]])('refuses %j', async (asked) => {
     const { url, faults } = await site({ authenticate: { scope: asked } })
     expect((await new TestBrowser().get(`${url}/start`)).status).toBe(500)
     expect(faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
   })
 
-  test('that is asked for anyway is fine', async () => {
+  test('is accepted if it is requested anyway', async () => {
     const { url } = await site({ options: { scope: ['repository'] }, authenticate: { scope: 'repository' } })
     expect((await new TestBrowser().get(`${url}/start`)).status).toBe(302)
   })
 })
 
 describe("passport-oauth2's own conventions", () => {
-  test('case 23: both legs get the options of the route, and `this` is the strategy of the request', async () => {
+  test('case 23: passes the options of the route to both legs, with the strategy of the request as `this`', async () => {
     const seen: [string, unknown][] = []
     class Own extends BitbucketStrategy {
       override authorizationParams(options: object) {
@@ -527,7 +527,7 @@ describe("passport-oauth2's own conventions", () => {
     expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({ resource: 'r1' })
   })
 
-  test('case 23: `params` has every member of the answer but the refresh token, and the scopes by both names', async () => {
+  test('case 23: gives `params` every member of the answer except the refresh token, and the scopes by both names', async () => {
     const answer = {
       access_token: 'a'.repeat(40),
       refresh_token: 'r'.repeat(20),
@@ -547,7 +547,7 @@ describe("passport-oauth2's own conventions", () => {
     })
   })
 
-  test("an app's own getOAuthAccessToken is called, and its errors go through parseErrorResponse", async () => {
+  test("calls an app's own getOAuthAccessToken, and passes its errors through parseErrorResponse", async () => {
     class Own extends BitbucketStrategy {
       override parseErrorResponse(body: string, status: number) {
         return Object.assign(new Error(`own ${body} ${status}`), { code: 'own' })
@@ -569,7 +569,7 @@ describe("passport-oauth2's own conventions", () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  test('a limiter that is none is refused at construction', () => {
+  test('refuses an invalid limiter at construction', () => {
     const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' }
     expect(() => new BitbucketStrategy({ ...options, limiter: 'redis' as 'memory' }, idOf as () => void)).toThrow(
       'limiter',
@@ -593,7 +593,7 @@ describe('a subclass', () => {
   }
   const make: SiteOptions['make'] = (...of) => new Own(...of)
 
-  test('changes the profile, and adds to both requests what belongs to nobody else', async () => {
+  test('changes the profile, and adds to both requests what is not ours', async () => {
     const { url, signIn } = await site({ make, authenticate: { prompt: 'login' } })
     const { searchParams } = new URL((await new TestBrowser().get(`${url}/start`)).location)
     expect(searchParams.get('prompt')).toBe('login')
@@ -601,7 +601,7 @@ describe('a subclass', () => {
     expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({ extra: 'own' })
   })
 
-  test('can touch nothing of the protocol', async () => {
+  test('cannot change the protocol', async () => {
     const { url, signIn } = await site({ make })
     const { location } = await new TestBrowser().get(`${url}/start`)
     expect(location).not.toMatch(/own|evil/)
@@ -613,7 +613,7 @@ describe('a subclass', () => {
   })
 })
 
-test('a subclass reads more of the person with the get of its OAuth client', async () => {
+test('reads more of the user with the get of its OAuth client', async () => {
   class WithTwoFactor extends BitbucketStrategy {
     override userProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void {
       super.userProfile(accessToken, (error, profile) => {
@@ -667,7 +667,7 @@ describe('outside a request', () => {
     await vi.waitFor(() => expect(done).toHaveBeenCalledWith(expect.objectContaining({ code: 'upstream_timeout' })))
   })
 
-  test('getOAuthAccessToken refreshes tokens, taken off the strategy as packages that refresh do', async () => {
+  test('getOAuthAccessToken refreshes tokens, also detached from the strategy', async () => {
     const own = await site({ verify: keep })
     const { refresh } = await tokensOf(own)
     const { getOAuthAccessToken } = membersOf(own)
@@ -684,7 +684,7 @@ describe('outside a request', () => {
     })
   })
 
-  test('get reads a resource of the API, and takes the token nowhere else', async () => {
+  test('get reads a resource of the API, and sends the token nowhere else', async () => {
     const own = await site({ verify: keep })
     const { access } = await tokensOf(own)
     const { apiURL, tokenURL } = fake.endpoints
@@ -718,7 +718,7 @@ describe('outside a request', () => {
   })
 })
 
-test('a refusal is told in words for people and as a code, as failureFlash and failureMessage hand on', async () => {
+test('a refusal has words for users and a code, as failureFlash and failureMessage pass on', async () => {
   const { url, strategy } = await site()
   const fail = vi.fn()
   const req = { method: 'GET', query: { code: 'x', state: 'y' }, headers: {}, res: {}, url } as unknown as Request
@@ -727,7 +727,7 @@ test('a refusal is told in words for people and as a code, as failureFlash and f
   expect(fail).toHaveBeenCalledWith({ code: 'state_invalid', message: english.errors.state_invalid }, 403)
 })
 
-describe('what goes wrong at Bitbucket', () => {
+describe('a fault at Bitbucket', () => {
   const WORDS = 'own-words-of-bitbucket'
 
   test.each([
@@ -736,7 +736,7 @@ describe('what goes wrong at Bitbucket', () => {
     ['invalid_scope', 500],
     ['unauthorized_client', 500],
     [`<script>${WORDS}</script>`, 502],
-  ])('the error %s ends the sign-in with status %i and without a word of it', async (error, status) => {
+  ])('named %s ends the sign-in with status %i and without a word of it', async (error, status) => {
     const { consent, faults } = await site()
     const browser = new TestBrowser()
     const callback = new URL(await consent(browser))
@@ -750,7 +750,7 @@ describe('what goes wrong at Bitbucket', () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  test('an error ends the sign-in in this browser', async () => {
+  test('ends the sign-in in this browser', async () => {
     const { consent } = await site()
     const browser = new TestBrowser()
     const callback = new URL(await consent(browser))
@@ -764,7 +764,7 @@ describe('what goes wrong at Bitbucket', () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  test('case 23: callbacks without a code fill no counter, and `limiter` is where the others are counted', async () => {
+  test('case 23: does not count callbacks without a code, and counts the others in `limiter`', async () => {
     const keys: string[] = []
     const limiter = () => ({
       consume: async (key: string) => {
@@ -792,7 +792,7 @@ describe('what goes wrong at Bitbucket', () => {
     ['user', 401],
     ['user', 500],
   ] as const)(
-    'a %s endpoint that answers %i is a fault without a word of it, token or code',
+    'of the %s endpoint with status %i shows no word of it, no token and no code',
     async (endpoint, status) => {
       fake.script(endpoint, { status, json: { error: 'invalid_grant', error_description: WORDS, access_token: WORDS } })
       const { consent, faults } = await site()
@@ -808,7 +808,7 @@ describe('what goes wrong at Bitbucket', () => {
     },
   )
 
-  test('no answer in time is a fault of its own', async () => {
+  test('reports a missing answer as a timeout', async () => {
     fake.script('token', { delivery: 'stall' })
     const { signIn, faults } = await site({ options: { timeoutMs: 150 } })
     expect((await signIn(new TestBrowser(), 'alice')).status).toBe(504)
@@ -824,7 +824,7 @@ describe('secrets', () => {
       JSON.stringify(value),
     ].join('\n')
 
-  test('are in no view of the strategy, before and after sign-ins', async () => {
+  test('appear in no view of the strategy, before and after sign-ins', async () => {
     for (const instance of [false, true]) {
       const { strategy, signIn } = await site({ instance })
       const browser = new TestBrowser()
@@ -841,7 +841,7 @@ describe('the options', () => {
   const make = (changes: object, verify: unknown = idOf) =>
     new BitbucketStrategy({ ...options, ...changes } as BitbucketStrategyOptions, verify as () => void)
 
-  test('may be as few as three', () => {
+  test('may be three only', () => {
     expect(make({}).name).toBe('bitbucket')
     expect(make({ name: 'bitbucket-2' }).name).toBe('bitbucket-2')
   })
@@ -851,7 +851,7 @@ describe('the options', () => {
     [{ clientSecert: 'x' }, 'clientSecret'],
     [{ callbackUrl: 'https://app.example/callback' }, 'callbackURL'],
     [{ scopes: ['x'] }, 'scope'],
-  ])('%j is refused, and the right name is suggested', (wrong, right) => {
+  ])('%j is refused, with the right name', (wrong, right) => {
     expect(() => make(wrong)).toThrow(`Did you mean \`${right}\``)
   })
 
@@ -864,7 +864,7 @@ describe('the options', () => {
     [{ callbackURL: 'http://app.example/callback' }, 'callbackURL'],
     [{ callbackURL: undefined }, 'callbackURL'],
     [{ scope: 7 }, 'scope'],
-  ])('%j is refused by its name, and no secret is shown', (wrong, name) => {
+  ])('%j is refused by name, without a secret', (wrong, name) => {
     try {
       make(wrong)
       throw new Error('accepted')
@@ -874,13 +874,13 @@ describe('the options', () => {
     }
   })
 
-  test.each([undefined, null, 'options', () => {}])('options that are %j are refused', (wrong) => {
+  test.each([undefined, null, 'options', () => {}])('are refused if they are %j', (wrong) => {
     expect(() => new BitbucketStrategy(wrong as unknown as BitbucketStrategyOptions, idOf as () => void)).toThrow(
       /Pass options and a verify callback/,
     )
   })
 
-  test.each([undefined, null, 'verify', {}])('a verify that is %j is refused', (verify) => {
+  test.each([undefined, null, 'verify', {}])('refuse a verify that is %j', (verify) => {
     expect(() => new BitbucketStrategy(options, verify as unknown as () => void)).toThrow(/verify/)
   })
 })

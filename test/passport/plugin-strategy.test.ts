@@ -82,7 +82,7 @@ describe.each([
         return callback
       },
     ],
-  ])('hands what the callback throws to Express: after %s', async (_what, bend) => {
+  ])('passes what the callback throws to Express: after %s', async (_what, bend) => {
     let calls = 0
     await open(express, strategy, () => () => {
       calls++
@@ -103,7 +103,7 @@ describe.each([
     }
   })
 
-  test('case 23: a plain object as state of the route comes back as info.state', async () => {
+  test('case 23: returns a plain object as state of the route in info.state', async () => {
     const seen: unknown[] = []
     await open(
       express,

@@ -19,7 +19,7 @@ async function setupWith(edits: readonly Edit[], pool: Pool): Promise<AccountHoo
   return { testDatabase: true, accounts: await hooksWith(edits, pool), database: server.database }
 }
 
-test('the control: the recipe without a fault passes', async () => {
+test('control: the recipe passes without a fault', async () => {
   expect(String(await checkAccountHooks(await setupWith([], server.pool)))).toMatch(/ 0 failed,/)
 })
 

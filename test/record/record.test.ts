@@ -101,7 +101,7 @@ const FOREIGN_PERSON = {
 }
 
 describe('a record of the fake', () => {
-  test('answers the thirteen questions in the profile bitbucket', async () => {
+  test('answers the thirteen questions for the profile bitbucket', async () => {
     expect(inWords(await recordFake('bitbucket'))).toMatchInlineSnapshot(`
       [
         "error=access_denied, the description "The user denied access", state same. It is not remembered.",
@@ -121,7 +121,7 @@ describe('a record of the fake', () => {
     `)
   })
 
-  test('answers them otherwise in the profile platform', async () => {
+  test('answers them differently for the profile platform', async () => {
     expect(inWords(await recordFake('platform'))).toMatchInlineSnapshot(`
       [
         "error=access_denied, the description "User did not authorize the request", state same. It is remembered: Allow was not offered afterwards.",
@@ -141,7 +141,7 @@ describe('a record of the fake', () => {
     `)
   })
 
-  test('answers them otherwise in the profile legacy', async () => {
+  test('answers them differently for the profile legacy', async () => {
     expect(inWords(await recordFake('legacy'))).toMatchInlineSnapshot(`
       [
         "error=access_denied, no description, state same. It is not remembered.",
@@ -162,7 +162,7 @@ describe('a record of the fake', () => {
   })
 
   test.each(['bitbucket', 'platform', 'legacy'] as const)(
-    'played back by the fake gives the same answers (%s)',
+    'gives the same answers when the fake plays it back (%s)',
     async (profile) => {
       const first = await recordFake(profile)
       const file = join(folder, `${profile}.json`)
@@ -174,7 +174,7 @@ describe('a record of the fake', () => {
     },
   )
 
-  test('says what is open if the operator skips everything', async () => {
+  test('lists open questions if the operator skips everything', async () => {
     const callbackURL = await freeCallback()
     const { endpoints } = await startFake('bitbucket', {}, callbackURL)
     const recording = new Recording({ ...CLIENT, ...endpoints, callbackURL })
@@ -187,7 +187,7 @@ describe('a record of the fake', () => {
     })
   })
 
-  test('notices a rate limit, an unconfirmed primary address and an error without a state', async () => {
+  test('reports a rate limit, an unconfirmed primary address and an error without a state', async () => {
     const callbackURL = await freeCallback()
     const { endpoints } = await startFake('bitbucket', { stateInErrors: false }, callbackURL)
     fake?.updatePerson('alice', { emails: [{ address: 'a@example.com', primary: true, confirmed: false }] })
@@ -199,8 +199,8 @@ describe('a record of the fake', () => {
   })
 })
 
-describe('a record of a server that we did not write', () => {
-  test('answers what can be seen there, and leaves the rest open', async () => {
+describe('a record of a foreign server', () => {
+  test('answers what is visible there, and leaves the rest open', async () => {
     const target = { ...CLIENT, ...(await startForeign()), callbackURL: await freeCallback() }
     expect(answersOf(await record(target)).map(({ settled, answer }) => `${settled} ${answer}`)).toMatchInlineSnapshot(`
       [
@@ -231,7 +231,7 @@ describe('a record of a server that we did not write', () => {
   })
 })
 
-describe('nothing secret is in a record', () => {
+describe('a record contains no secret', () => {
   /** Everything that went over the wire and must not be written down. */
   function secretsOf(fake: FakeBitbucket): string[] {
     const sent = fake.requests.flatMap(({ query, form, headers }) => [
@@ -256,7 +256,7 @@ describe('nothing secret is in a record', () => {
   }
 
   test.each(['bitbucket', 'platform', 'legacy'] as const)(
-    'in the profile %s, as the command writes it',
+    'for the profile %s, as the command writes it',
     async (profile) => {
       const { text, url } = await recordByCommand(profile)
       expect(JSON.parse(text).answers).toHaveLength(13)
@@ -268,7 +268,7 @@ describe('nothing secret is in a record', () => {
     },
   )
 
-  test('even if a server puts secrets where words are expected', async () => {
+  test('even if a server puts secrets into words', async () => {
     const callbackURL = await freeCallback()
     const { endpoints } = await startFake('bitbucket', {}, callbackURL)
     const secret = 'alicearcher'
@@ -296,7 +296,7 @@ describe('nothing secret is in a record', () => {
     expect(text).toContain('(other keys)')
   })
 
-  test('in what the command prints, or on the page', async () => {
+  test('in the output of the command or on the page', async () => {
     const { output } = await recordByCommand('bitbucket')
     expect(output).toContain('Recorded in ')
     expect(secretsOf(fake as FakeBitbucket).filter((secret) => output.includes(secret))).toEqual([])
@@ -341,7 +341,7 @@ async function run(args: readonly string[], answers: readonly string[] = [], whi
 }
 
 describe('the command', () => {
-  test('asks for the client and does not show the secret', async () => {
+  test('asks for the client and hides the secret', async () => {
     const callbackURL = await freeCallback()
     const { code, asked, errors } = await run(['--callback-url', callbackURL], ['k', 's'])
     expect(asked).toEqual([
@@ -351,7 +351,7 @@ describe('the command', () => {
     expect([code, errors]).toEqual([1, 'Nothing was recorded, because the last step was not reached.\n'])
   })
 
-  test('takes the client from the environment, and no secret from its arguments', async () => {
+  test('reads the client from the environment, and no secret from its arguments', async () => {
     vi.stubEnv('BITBUCKET_CLIENT_ID', 'k')
     vi.stubEnv('BITBUCKET_CLIENT_SECRET', 's')
     const { asked } = await run(['--callback-url', await freeCallback()])
@@ -373,7 +373,7 @@ describe('the command', () => {
     expect([code, errors.includes(message)]).toEqual([2, true])
   })
 
-  test('reads both answers from a pipe, echoes none, and ends with a signal', async () => {
+  test('reads both answers from a pipe, echoes none, and ends on a signal', async () => {
     const args = ['dist/cli/index.js', 'record', '--callback-url', await freeCallback()]
     const env = { ...process.env, BITBUCKET_CLIENT_ID: '', BITBUCKET_CLIENT_SECRET: '' }
     const command = spawn(process.execPath, args, { env })
@@ -392,7 +392,7 @@ describe('the command', () => {
     expect(printed).not.toMatch(/an-id|a-secret/)
   })
 
-  test('explains itself', async () => {
+  test('prints its help', async () => {
     const { code, output } = await run(['--help'])
     expect([code, output.includes('no token, name, address or id')]).toEqual([0, true])
   })
@@ -407,14 +407,14 @@ describe('the page', () => {
     return { recording, guide, browser: new TestBrowser() }
   }
 
-  test('answers under its own name only', async () => {
+  test('answers to its own host name only', async () => {
     const { guide, browser } = await opened()
     expect((await browser.get(guide.url)).status).toBe(200)
     expect((await browser.get(guide.url, { headers: { host: 'evil.example' } })).status).toBe(403)
     await guide.close()
   })
 
-  test('takes a button only with the key of its own pages', async () => {
+  test('accepts a button only with the key of its own pages', async () => {
     const { guide, browser, recording } = await opened()
     for (const fields of [{}, { key: 'guessed' }]) {
       expect((await browser.post(`${guide.url}skipped`, fields)).status).toBe(403)
@@ -437,23 +437,20 @@ describe('the page', () => {
   })
 })
 
-describe('the foreign server as an upstream', () => {
-  test.each([4, 5] as const)(
-    'signs a known user in on Express %s, whose addresses it does not know',
-    async (express) => {
-      const endpoints = await startForeign()
-      fake = await startFakeBitbucket()
-      const app = await startTestApp({ express, fake, connection: { endpoints } })
-      const user = app.accounts.add({
-        identities: [{ issuer: new URL(endpoints.apiURL).origin, id: FOREIGN_PERSON.uuid }],
-      })
-      const browser = new TestBrowser()
-      const callback = (await browser.get(await app.start(browser, '/x'))).location
-      const end = await browser.get(callback, { headers: { 'sec-fetch-site': 'cross-site' } })
-      expect([end.location, await app.me(browser)]).toEqual(['/x', user.id])
-      await app.close()
-    },
-  )
+describe('a foreign server as upstream', () => {
+  test.each([4, 5] as const)('signs a known user in on Express %s without reading addresses', async (express) => {
+    const endpoints = await startForeign()
+    fake = await startFakeBitbucket()
+    const app = await startTestApp({ express, fake, connection: { endpoints } })
+    const user = app.accounts.add({
+      identities: [{ issuer: new URL(endpoints.apiURL).origin, id: FOREIGN_PERSON.uuid }],
+    })
+    const browser = new TestBrowser()
+    const callback = (await browser.get(await app.start(browser, '/x'))).location
+    const end = await browser.get(callback, { headers: { 'sec-fetch-site': 'cross-site' } })
+    expect([end.location, await app.me(browser)]).toEqual(['/x', user.id])
+    await app.close()
+  })
 
   test('does not sign up an unknown user without the list of addresses', async () => {
     const endpoints = await startForeign()

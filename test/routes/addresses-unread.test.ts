@@ -47,7 +47,7 @@ async function isWaiting(answer: Promise<Answer>): Promise<boolean> {
 }
 
 describe.each([4, 5] as const)('Express %i', (express) => {
-  test('a known user signs in although the addresses never come', async () => {
+  test('signs a known user in although the addresses never arrive', async () => {
     await start({ express })
     await signsIn()
     fake.script('emails', NEVER)
@@ -61,7 +61,7 @@ describe.each([4, 5] as const)('Express %i', (express) => {
     expect(app.errors).toEqual([])
   })
 
-  test('the workspace gate comes first: nobody is known before it opens', async () => {
+  test('checks the workspace before it knows a user', async () => {
     await start({ express, connection: { workspaces: ['acme'] } })
     fake.updatePerson('alice', { workspaces: [ACME] })
     await signsIn()
@@ -81,7 +81,7 @@ describe.each([4, 5] as const)('Express %i', (express) => {
     expect(app.accounts.calls).toEqual([])
   })
 
-  test('a new user waits for the addresses, and gets the account that goes with them', async () => {
+  test('waits for the addresses of a new user, and creates the account with them', async () => {
     await start({ express })
     const addresses = held()
     fake.script('emails', addresses.script)
@@ -93,7 +93,7 @@ describe.each([4, 5] as const)('Express %i', (express) => {
     expect(app.accounts.users.get('u1')?.email).toBe('alice@example.com')
   })
 
-  test('a user who has to choose waits, too', async () => {
+  test('waits when the user has to choose', async () => {
     await start({ express })
     await signsIn()
     const bob = await signsIn(new TestBrowser(), 'erin')
@@ -105,7 +105,7 @@ describe.each([4, 5] as const)('Express %i', (express) => {
     expect((await answer).location).toBe('/auth/bitbucket/continue')
   })
 
-  test('a user whose account is gone waits, and is refused', async () => {
+  test('waits when the account is gone, and refuses', async () => {
     await start({ express })
     await signsIn()
     app.accounts.users.clear()
@@ -119,7 +119,7 @@ describe.each([4, 5] as const)('Express %i', (express) => {
 })
 
 describe('hooks', () => {
-  test('see `null` for addresses that were not read, and the list of a new user', async () => {
+  test('receive `null` for unread addresses, and the list of a new user', async () => {
     await start()
     await signsIn()
     fake.updatePerson('alice', { displayName: 'Renamed' })
@@ -177,7 +177,7 @@ describe('the abandoned request', () => {
     await signsIn()
   })
 
-  test('makes room when all connections are taken: an outage of the addresses alone stops no known user', async () => {
+  test('yields its connection, so that an outage of the addresses alone stops no known user', async () => {
     await start()
     await signsIn()
     fake.script('emails', NEVER)
@@ -188,7 +188,7 @@ describe('the abandoned request', () => {
   })
 })
 
-test('re-authentication does not wait, either', async () => {
+test('re-authentication does not wait for addresses', async () => {
   await start()
   const browser = await signsIn()
   fake.script('emails', NEVER)
@@ -197,7 +197,7 @@ test('re-authentication does not wait, either', async () => {
   expect(answer.location).toBe('/')
 })
 
-test('a user who leaves while a new account waits for the addresses ends the request', async () => {
+test('the request ends when the user leaves while a new account waits for the addresses', async () => {
   await start()
   fake.script('emails', NEVER)
   const browser = new TestBrowser()

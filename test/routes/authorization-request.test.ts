@@ -17,7 +17,7 @@ test.each([
   ['extra scopes', { scope: ['repository', 'pullrequest:write'] }],
   ['no scope', { scope: false as const }],
   ['a plus sign in the path and the query of the endpoint', { endpoints: gateway('/a+b/authorize?x=1+2&y=%2B') }],
-])('with %s the route and the strategy send Bitbucket the same request', async (_case, connection) => {
+])('the route and the strategy send Bitbucket the same request with %s', async (_case, connection) => {
   app = await startTestApp({
     connection,
     options: { http: { preconnect: false } },
@@ -43,7 +43,7 @@ test.each([
   expect(route.search).not.toContain('+')
 })
 
-test('a plus sign in the path of the endpoint stays one', async () => {
+test('a plus sign in the path of the endpoint stays as it is', async () => {
   app = await startTestApp({
     connection: { endpoints: gateway('/a+b/authorize?x=1+2&y=%2B') },
     options: { http: { preconnect: false } },

@@ -59,7 +59,7 @@ describe('renderPage and sendEmailCode', () => {
 
 describe('brand', () => {
   test.each([4, 5] as const)(
-    'names the app on our pages, and the policy admits its style by hash (Express %i)',
+    'names the app on our pages, with its style allowed by hash (Express %i)',
     async (express) => {
       const { text, headers } = await refusalPage({ name: 'Acme', logo: '/acme.svg', accent: '#00875a' }, express)
       expect(text).toContain('<bdi>Acme</bdi>')
@@ -72,7 +72,7 @@ describe('brand', () => {
     },
   )
 
-  test('follows the request, and returning null leaves the page without', async () => {
+  test('follows the request, and shows none for null', async () => {
     const brand = (req: { headers: { host?: string } }) =>
       req.headers.host?.startsWith('127.') ? { name: 'Tenant 127' } : null
     expect((await refusalPage(brand)).text).toContain('Tenant 127')
@@ -93,7 +93,7 @@ describe('brand', () => {
     ['returns a foreign logo', () => ({ name: 'Acme', logo: 'https://evil.example/a.png' })],
     ['returns markup as a colour', () => ({ name: 'Acme', accent: '#000</style><script>alert(1)</script>' })],
     ['returns a name that turns the page around', () => ({ name: '\u202eemcA' })],
-  ])('one that %s is left out and reported', async (_what, brand) => {
+  ])('is left out and reported if it %s', async (_what, brand) => {
     const { text } = await refusalPage(brand)
     expect(text).toContain('class="mark"')
     expect(text).not.toMatch(/evil|<script|emcA/)
@@ -103,7 +103,7 @@ describe('brand', () => {
     ])
   })
 
-  test('a wrong one is refused at construction', async () => {
+  test('is refused at construction if it is invalid', async () => {
     const start = startTestApp({ fake, options: { brand: { name: 'Acme', logo: 'https://cdn.example/logo.png' } } })
     await expect(start).rejects.toMatchObject({
       code: 'configuration_invalid',

@@ -20,7 +20,7 @@ async function expectRefused(answer: Answer, code: string, status: number): Prom
 }
 
 describe.each([4, 5] as const)('the callback on Express %i', (express) => {
-  test('a person who denies gets a friendly page with a way to retry and a link back', async () => {
+  test('shows a friendly page after a denial, with links to retry and back', async () => {
     await open({ express })
     const callback = await fake.signIn(await app.start(browser), { person: 'alice', decision: 'deny' })
     const answer = await browser.get(callback)
@@ -35,7 +35,7 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     ])
   })
 
-  test('a denial without state is told as one where a sign-in is open, and uses nothing up', async () => {
+  test('explains a denial without state if a sign-in is open, and consumes nothing', async () => {
     await open({ express })
     const denial = `${app.url}/auth/bitbucket/callback?error=access_denied`
     expect((await browser.get(denial)).text).toContain('state_invalid')
@@ -56,7 +56,7 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     expect((await browser.get(await fake.signIn(location, { person: 'alice' }))).location).toBe('/board')
   })
 
-  test('HEAD, POST and OPTIONS are answered 405 and spend nothing', async () => {
+  test('answers HEAD, POST and OPTIONS with 405 and consumes nothing', async () => {
     await open({ express })
     const callback = await consented()
     for (const method of ['HEAD', 'POST', 'OPTIONS', 'PUT']) {
@@ -69,7 +69,7 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     expect(await app.me(browser)).toBe('u1')
   })
 
-  test('two tabs of one browser finish in either order, each at its own place', async () => {
+  test('finishes two tabs of one browser in either order, each at its own place', async () => {
     await open({ express })
     const first = await fake.signIn(await app.start(browser, '/first'), { person: 'alice' })
     const second = await fake.signIn(await app.start(browser, '/second'), { person: 'alice' })
@@ -83,7 +83,7 @@ describe('parameters', () => {
   test.each([
     ['code and error together', (url: URL) => url.searchParams.set('error', 'access_denied'), 'state_invalid'],
     ['neither code nor error', (url: URL) => url.searchParams.delete('code'), 'state_invalid'],
-  ])('%s spend the transaction and send nothing', async (_what, alter, code) => {
+  ])('refuses %s, consumes the transaction and sends nothing', async (_what, alter, code) => {
     await open()
     const callback = await consented()
     const altered = new URL(callback)
@@ -93,7 +93,7 @@ describe('parameters', () => {
     expect((await browser.get(callback)).status).toBe(403)
   })
 
-  test('a returnTo is given back byte for byte, and what a header line cannot hold is encoded', async () => {
+  test('redirects to the return URL byte for byte, and encodes what a header line cannot hold', async () => {
     await open()
     expect((await app.signIn(browser, 'alice', { returnTo: '/a%20b?c=%2F&d=[x]#é' })).location).toBe(
       '/a%20b?c=%2F&d=[x]#%C3%A9',
@@ -102,7 +102,7 @@ describe('parameters', () => {
 })
 
 describe('faults of Bitbucket', () => {
-  test('the deadline holds for the whole exchange: a slow token and a slow profile do not add up', async () => {
+  test('ends the whole exchange at one deadline, however its requests share it', async () => {
     await open({ options: { http: { timeoutMs: 400 } } })
     fake.script('token', { delayMs: 250 })
     fake.script('user', { delayMs: 250 })

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
 import { afterwards, browsers, ourCookies, sessionIdOf, startLab, startStrategyApp } from '../support/lab'
 
-test('COD-01: a stolen code in a sign-in of the thief fails where Bitbucket enforces PKCE', async () => {
+test("COD-01: refuses a stolen code in the thief's own sign-in where Bitbucket enforces PKCE", async () => {
   const lab = await startLab()
   lab.fake.setBehaviour({ pkce: 'enforce' })
   const { victim, attacker } = browsers()
@@ -20,7 +20,7 @@ test('COD-01: a stolen code in a sign-in of the thief fails where Bitbucket enfo
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-02: a code that was used before fails, and the signed-in user stays signed in', async () => {
+test('COD-02: refuses a used code, and keeps the signed-in user signed in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))
@@ -31,7 +31,7 @@ test('COD-02: a code that was used before fails, and the signed-in user stays si
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-03: a token inside an error answer is not used, because the status decides', async () => {
+test('COD-03: ignores a token inside an error answer', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const status of [201, 202, 400, 401, 403, 500, 503]) {
@@ -46,7 +46,7 @@ test('COD-03: a token inside an error answer is not used, because the status dec
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-05: each sign-in has its own S256 verifier, which appears nowhere but in the token request', async () => {
+test('COD-05: uses a new S256 verifier for each sign-in, in the token request only', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const answers = []
@@ -68,7 +68,7 @@ test('COD-05: each sign-in has its own S256 verifier, which appears nowhere but 
   for (const verifier of verifiers) expect(seen).not.toContain(verifier)
 })
 
-test('COD-05: the strategy alone sends its verifier as well, and a stolen code fails against it', async () => {
+test('COD-05: sends a verifier from the strategy alone as well, and refuses a stolen code', async () => {
   const fake = await startFakeBitbucket({ behaviour: { pkce: 'enforce' } })
   afterwards(() => fake.close())
   const { clientID, clientSecret } = FAKE_CLIENT
@@ -88,7 +88,7 @@ test('COD-05: the strategy alone sends its verifier as well, and a stolen code f
   expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
-test('COD-06: without the sealed record there is no exchange, and none ever goes out without a verifier', async () => {
+test('COD-06: exchanges nothing without the sealed record, and never without a verifier', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice', '/aaaaaaaaaaaaaaaa')
@@ -114,7 +114,7 @@ test('COD-06: without the sealed record there is no exchange, and none ever goes
   }
 })
 
-test('COD-08: tokens in the query of the callback are ignored, and without a code nothing is exchanged', async () => {
+test('COD-08: ignores tokens in the query of the callback, and exchanges nothing without a code', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const stolen = await lab.fake.signIn(await lab.start(attacker), { person: 'bob' })
@@ -135,7 +135,7 @@ test('COD-08: tokens in the query of the callback are ignored, and without a cod
   expect(lab.fake.requests.some(({ url, body }) => `${url}${body}`.includes('evil'))).toBe(false)
 })
 
-test('COD-09: every answer of the callback leads to a clean URL or an inert page and shows no code', async () => {
+test('COD-09: answers a callback with a redirect to a clean URL or an inert page, without the code', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const genuine = await lab.callback(victim, 'alice')
@@ -160,7 +160,7 @@ test('COD-09: every answer of the callback leads to a clean URL or an inert page
   expect(answers.at(-1)?.location).toBe('/')
 })
 
-test("COD-11: a signed-in user who comes back with another user's identity is asked, and nothing is linked", async () => {
+test("COD-11: asks a signed-in user who returns with another user's identity, and links nothing", async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'carol')
   const { victim } = browsers()
@@ -186,7 +186,7 @@ test("COD-11: a signed-in user who comes back with another user's identity is as
   expect(await lab.me(past)).toBeNull()
 })
 
-test('COD-11: a user who switches to an identity with an unproven address is signed out meanwhile', async () => {
+test('COD-11: signs a user out while they switch to an identity with an unproven address', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   await lab.member(victim)
@@ -201,7 +201,7 @@ test('COD-11: a user who switches to an identity with an unproven address is sig
   expect(await lab.me(victim)).toBe('u2')
 })
 
-test('COD-12: a code that another user redeemed first ends the sign-in, once and with an event', async () => {
+test('COD-12: refuses a code that another user redeemed first, once and with an event', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))

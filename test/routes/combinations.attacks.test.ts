@@ -70,7 +70,7 @@ const CENTRAL_HOSTS: readonly SiteOptions[] = [
   },
 ]
 
-test('OWN-01: a tenant with a server of its own is sent no code of the honest client by the central callback', async () => {
+test("OWN-01: sends a tenant's own server no code of the honest client from the central callback", async () => {
   for (const options of CENTRAL_HOSTS) {
     const { site, evil, relay } = await startMixUp(options)
     const { victim } = browsers()
@@ -87,7 +87,7 @@ test('OWN-01: a tenant with a server of its own is sent no code of the honest cl
   }
 })
 
-test('OWN-01: a tenant with a server of its own works with a callback at its own host', async () => {
+test('OWN-01: serves a tenant with its own server at a callback of its own host', async () => {
   const gateway = await startFakeBitbucket()
   afterwards(() => gateway.close())
   const { site } = await startMixUp()
@@ -121,7 +121,7 @@ const BITBUCKET = {
   apiURL: 'https://api.bitbucket.org/2.0',
 }
 
-test("OWN-02: a file that a tenant pushed to Bitbucket does not speak for Bitbucket's people", async () => {
+test('OWN-02: does not take a file that a tenant pushed to Bitbucket for an identity', async () => {
   const id = '{aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee}'
   const bitbucket = await startRawBitbucket((path, socket) => {
     if (path.endsWith('/access_token')) socket.write(jsonBytes(GOOD_TOKEN))
@@ -147,7 +147,7 @@ test("OWN-02: a file that a tenant pushed to Bitbucket does not speak for Bitbuc
   }
 })
 
-test('OWN-03: a server of one of the tenants cannot have a stranger mailed again and again by inventing people', async () => {
+test("OWN-03: bounds the codes that a tenant's server can have mailed to a stranger by inventing users", async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const emails = [{ address: 'stranger@example.com', primary: true, confirmed: true }]
   for (let index = 0; index < 8; index++) {
@@ -159,7 +159,7 @@ test('OWN-03: a server of one of the tenants cannot have a stranger mailed again
   await lab.pendingCode(browsers().victim, 'alice')
 })
 
-test('OWN-04: an app callback that throws ends its own request and not the process', async () => {
+test('OWN-04: ends the request and not the process when an app callback throws', async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
   const { clientID, clientSecret } = FAKE_CLIENT
@@ -189,7 +189,7 @@ test('OWN-04: an app callback that throws ends its own request and not the proce
   expect((await victim.get(await arrive(victim))).json().displayName).toBe('Alice Archer')
 })
 
-test('OWN-05: a user who was suspended while at Bitbucket cannot add a way in, nor gets a fresh session', async () => {
+test('OWN-05: gives a user suspended while at Bitbucket neither a link nor a new session', async () => {
   const lab = await startLab()
   const { attacker } = browsers()
   const user = await lab.member(attacker)
@@ -203,7 +203,7 @@ test('OWN-05: a user who was suspended while at Bitbucket cannot add a way in, n
   expect(user.identities).toHaveLength(1)
 })
 
-test('OWN-06: a list that an app hands on from a query is text on pages and buttons', async () => {
+test('OWN-06: prints a list from a query as text on pages and buttons', async () => {
   const script = '"><script>alert(1)</script>'
   const lab = await startLab({
     before: (app, bitbucket) => {
@@ -224,7 +224,7 @@ test('OWN-06: a list that an app hands on from a query is text on pages and butt
     }
 })
 
-test('OWN-07: no domain, endpoint or callback of a tenant changes what our headers say', async () => {
+test('OWN-07: lets no domain, endpoint or callback of a tenant change our headers', async () => {
   const secure = { clientID: 'k', clientSecret: 's', callbackURL: `https://app.example${CALLBACK}` }
   const endpoints = {
     authorizationURL: 'https://gw.example/authorize',
@@ -243,7 +243,7 @@ test('OWN-07: no domain, endpoint or callback of a tenant changes what our heade
   expect(make({ endpoints, origins: ['https://b.example:8443', 'https://xn--bcher-kva.example'] })).not.toThrow()
 })
 
-test('OWN-08: an old session does not prove the account that an identity asks to be linked to', async () => {
+test('OWN-08: does not accept an old session as proof of the matching account', async () => {
   const lab = await startLab({ ...express, options: { policy: { untrustedEmail: 'unverified' } } })
   const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
   const { victim, attacker } = browsers()
@@ -266,7 +266,7 @@ test('OWN-08: an old session does not prove the account that an identity asks to
   expect(owner.identities).toHaveLength(1)
 })
 
-test('OWN-09: what one user began with data of theirs is not carried into the sign-in of the next one', async () => {
+test("OWN-09: does not carry one user's data into the next user's sign-in", async () => {
   const lab = await startLab({
     ...express,
     options: { policy: { matchingAccount: 'prove' }, data: (req) => ({ invited: req.query.invited ?? null }) },

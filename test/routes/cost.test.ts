@@ -18,7 +18,7 @@ describe('requests to Bitbucket', () => {
     app = await startTestApp({ fake })
   })
 
-  test('a sign-in sends the token request first, then profile and addresses at once, and nothing else', async () => {
+  test('a sign-in sends the token request first, then profile and addresses concurrently, and nothing else', async () => {
     const open = { now: 0, most: 0 }
     for (const endpoint of ['user', 'emails'] as const) {
       fake.script(endpoint, async () => {
@@ -38,7 +38,7 @@ describe('requests to Bitbucket', () => {
     expect(open.most).toBe(2)
   })
 
-  test('credentials travel by HTTP Basic to the token endpoint, tokens in the header to the API, both nowhere else', async () => {
+  test('credentials go to the token endpoint by HTTP Basic and tokens to the API in the header, both nowhere else', async () => {
     await app.signIn(new TestBrowser(), 'alice')
     const [token] = fake.requests.filter(({ endpoint }) => endpoint === 'token')
     expect(token?.headers.authorization).toMatch(/^Basic /)
@@ -54,7 +54,7 @@ describe('requests to Bitbucket', () => {
     }
   })
 
-  test('the connections of a callback are opened at its start, and a later sign-in uses them again', async () => {
+  test('a start opens the connections of its callback, and a later sign-in reuses them', async () => {
     const browser = new TestBrowser()
     const started = await app.start(browser)
     await vi.waitFor(() => expect(fake.connectionsOpened).toBe(3))
@@ -93,7 +93,7 @@ describe('requests to Bitbucket', () => {
     for (const { status } of await answers) expect(status).toBe(302)
   })
 
-  test('any number of starts opens no more than three connections, site and API together', async () => {
+  test('any number of starts opens at most three connections, site and API together', async () => {
     for (let round = 0; round < 10; round++) await app.start(new TestBrowser())
     await vi.waitFor(() => expect(fake.connectionsOpened).toBe(3))
   })
@@ -117,14 +117,14 @@ describe('work of a sign-in', () => {
     app = await startTestApp({ fake })
   })
 
-  test('a sign-in of a known user calls nine hooks, of them two before the ending', async () => {
+  test('a sign-in of a known user calls nine hooks, two of them before the ending', async () => {
     await app.signIn(new TestBrowser(), 'alice')
     app.accounts.calls.length = 0
     await app.signIn(new TestBrowser(), 'alice')
     expect(namesOf(app.accounts.calls)).toEqual(['getUserByIdentity', 'canSignIn', ...ENDING])
   })
 
-  test('a sign-in of a new user calls ten hooks: one look-up by identity, one by address, one write, the same ending', async () => {
+  test('a sign-in of a new user calls ten hooks: one look-up by identity, one by address, one write, and the same ending', async () => {
     await app.signIn(new TestBrowser(), 'alice')
     expect(namesOf(app.accounts.calls)).toEqual(['getUserByIdentity', 'getAccountsByEmail', 'createUser', ...ENDING])
   })
@@ -141,7 +141,7 @@ describe('work of a sign-in', () => {
     expect(store).toEqual(['set'])
   })
 
-  test('a signed-in user costs two reads of the session more, before the decision and after the new one is saved', async () => {
+  test('a signed-in user costs two more reads of the session, before the decision and after the new one is saved', async () => {
     const browser = new TestBrowser()
     await app.signIn(browser, 'alice')
     const started = await app.start(browser)
@@ -178,7 +178,7 @@ describe('work of a sign-in', () => {
   }
 })
 
-test('with preconnect off a start opens nothing', async () => {
+test('a start opens no connection with preconnect off', async () => {
   fake = await startFakeBitbucket()
   app = await startTestApp({ fake, options: { http: { preconnect: false } } })
   await app.start(new TestBrowser())
@@ -187,7 +187,7 @@ test('with preconnect off a start opens nothing', async () => {
   expect((await app.signIn(new TestBrowser(), 'alice')).status).toBe(302)
 })
 
-describe('what an import costs', () => {
+describe('work of an import', () => {
   const loadedBy = async (code: string) => {
     const script = `${code}; console.log(JSON.stringify(Object.keys(require.cache)))`
     const { stdout } = await promisify(execFile)(process.execPath, ['-e', script])
@@ -226,7 +226,7 @@ describe('what an import costs', () => {
     expect(files.filter((file) => file.includes('/undici/') || file.includes('/dist/doctor/'))).toEqual([])
   })
 
-  test('making a strategy loads no part of undici; its first request loads the pool alone, and leaves fetch as it was', async () => {
+  test('making a strategy loads no part of undici, and its first request loads the pool only and leaves fetch alone', async () => {
     app = undefined as never
     fake = undefined as never
     const connection = `{ clientID: 'k', clientSecret: 's', callbackURL: 'https://app.example/auth/bitbucket/callback',

@@ -18,7 +18,7 @@ import {
   travel,
 } from '../support/lab'
 
-test('STA-01: a callback without state is refused, Bitbucket is not asked, and the open sign-in still works', async () => {
+test('STA-01: refuses a callback without state before calling Bitbucket, and keeps the open sign-in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const genuine = await lab.callback(victim, 'alice')
@@ -30,7 +30,7 @@ test('STA-01: a callback without state is refused, Bitbucket is not asked, and t
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-02: an invented or altered state is refused without a request to Bitbucket', async () => {
+test('STA-02: refuses an invented or altered state before calling Bitbucket', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const genuine = new URL(await lab.callback(victim, 'alice'))
@@ -67,7 +67,7 @@ test('STA-02: an invented or altered state is refused without a request to Bitbu
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("STA-03: the attacker's code and state do nothing in the victim's browser, signed in or not", async () => {
+test("STA-03: ignores the attacker's code and state in the victim's browser, signed in or not", async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const planted = () => lab.callback(attacker, 'bob')
@@ -87,7 +87,7 @@ test("STA-03: the attacker's code and state do nothing in the victim's browser, 
   expect(await lab.me(attacker)).toBe('u2')
 })
 
-test('STA-04: a callback that succeeded cannot be played again, also after sign-out and by another user', async () => {
+test('STA-04: accepts a callback once, also after sign-out and for another user', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const { victim, attacker } = browsers()
@@ -109,7 +109,7 @@ test('STA-04: a callback that succeeded cannot be played again, also after sign-
   await lab.refused(victim, () => victim.get(url), { code: 'state_invalid', upstream: 0 })
 })
 
-test('STA-05: a state that was used for an exchange that failed never comes back', async () => {
+test('STA-05: refuses a state whose exchange failed', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))
@@ -124,7 +124,7 @@ test('STA-05: a state that was used for an exchange that failed never comes back
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-09: a sign-in that took more than ten minutes is refused, one second less is fine', async () => {
+test('STA-09: accepts a sign-in of ten minutes, and refuses one second more', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const late = await lab.callback(victim, 'alice')
@@ -137,7 +137,7 @@ test('STA-09: a sign-in that took more than ten minutes is refused, one second l
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-09: the age of a sign-in cannot be rewritten in its cookie, and one from the future is refused', async () => {
+test('STA-09: refuses a rewritten age in the cookie, and one from the future', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const late = await lab.callback(victim, 'alice')
@@ -158,7 +158,7 @@ test('STA-09: the age of a sign-in cannot be rewritten in its cookie, and one fr
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('STA-11: a sign-in that started at one domain cannot end at the other with the same cookies', async () => {
+test('STA-11: refuses at one domain a sign-in started at another, with the same cookies', async () => {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
@@ -186,7 +186,7 @@ test('STA-11: a sign-in that started at one domain cannot end at the other with 
   expect((await browser.get(`${b}/me`)).json().user).toBeNull()
 })
 
-test('STA-13: hostile values of state are refused without a request and without a crash', async () => {
+test('STA-13: refuses hostile values of state without a request or a crash', async () => {
   for (const version of [4, 5] as const) {
     const lab = await startLab({ express: version })
     const { victim } = browsers()
@@ -223,7 +223,7 @@ test('STA-13: hostile values of state are refused without a request and without 
   }
 })
 
-test('STA-14: callback parameters on the start route are ignored, and the open sign-in is untouched', async () => {
+test('STA-14: ignores callback parameters on the start route, and keeps the open sign-in', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const genuine = await lab.callback(victim, 'alice')
@@ -242,7 +242,7 @@ test('STA-14: callback parameters on the start route are ignored, and the open s
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("STA-15b: a stranger's denial without state ends no open sign-in, and one with a foreign state says nothing of it", async () => {
+test("STA-15b: keeps the open sign-in after a stranger's denial, and says nothing about it to a foreign state", async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const genuine = await lab.callback(victim, 'alice')
@@ -254,7 +254,7 @@ test("STA-15b: a stranger's denial without state ends no open sign-in, and one w
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-16: a state given by the developer is refused instead of switching the check off', async () => {
+test("STA-16: refuses a developer's own state instead of disabling the check", async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
   const options = (callbackURL: string, verify: (...args: unknown[]) => void) =>
@@ -282,7 +282,7 @@ function strategyOf(
 }
 type BitbucketStrategyOptionsEndpoints = NonNullable<ConstructorParameters<typeof BitbucketStrategy>[0]['endpoints']>
 
-test('STA-17: where the store of used handles fails, no user is signed in and Bitbucket is not asked', async () => {
+test('STA-17: signs no user in without calling Bitbucket when the store of used handles fails', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const { victim, attacker } = browsers()
@@ -326,7 +326,7 @@ test('STA-17: where the store of used handles fails, no user is signed in and Bi
   expect((await victim.get(again)).location).toBe('/')
 })
 
-test('STA-18: handles are distinct, 128 bits wide and without a pattern', async () => {
+test('STA-18: issues distinct handles of 128 bits without a pattern', async () => {
   const lab = await startLab()
   const agent = new http.Agent({ keepAlive: true, maxSockets: 8 })
   afterwards(() => agent.destroy())
@@ -349,7 +349,7 @@ test('STA-18: handles are distinct, 128 bits wide and without a pattern', async 
 })
 
 describe('STA-20: every way to use the package binds the sign-in to the browser', () => {
-  test('STA-20: the strategy alone, given by name or as an instance', async () => {
+  test('STA-20: refuses another browser with the strategy alone, given by name or as an instance', async () => {
     for (const by of ['name', 'instance'] as const) {
       const fake = await startFakeBitbucket()
       afterwards(() => fake.close())
@@ -367,7 +367,7 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     }
   })
 
-  test("STA-20: the plugin's strategy through passport.authenticate", async () => {
+  test("STA-20: refuses another browser with the plugin's strategy through passport.authenticate", async () => {
     const fake = await startFakeBitbucket()
     afterwards(() => fake.close())
     const lab = await startLab({ fake })
@@ -415,7 +415,7 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     expect(stored()).toBeGreaterThan(before)
   })
 
-  test("STA-20: what was started to link or to confirm signs no user in through the plugin's strategy", async () => {
+  test("STA-20: signs no user in through the plugin's strategy by a link or a re-authentication", async () => {
     const lab = await startLab({
       behindSession: (app, bitbucket) => {
         // The same path, but Passport's way.
@@ -436,7 +436,7 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
   })
 })
 
-test("STA-21: a prepared link to the start gives the victim a transaction of their own and the attacker's browser nothing", async () => {
+test("STA-21: gives the victim of a prepared link their own transaction, and the attacker's browser nothing", async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const state = await lab.state(attacker)
@@ -450,7 +450,7 @@ test("STA-21: a prepared link to the start gives the victim a transaction of the
   expect(lab.signedIn()).toEqual(['u1'])
 })
 
-test('STA-22: no parameter of the start request reaches the authorization request', async () => {
+test('STA-22: passes no parameter of the start request on to Bitbucket', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const hostile = new URLSearchParams({
@@ -474,7 +474,7 @@ test('STA-22: no parameter of the start request reaches the authorization reques
   expect(location.href).not.toContain('evil')
 })
 
-test('STA-23: a second sign-in that was open when the first one ended asks before it switches, and never links', async () => {
+test('STA-23: asks before a second open sign-in switches the user, and never links', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const first = await lab.callback(victim, 'alice')
@@ -489,7 +489,7 @@ test('STA-23: a second sign-in that was open when the first one ended asks befor
   expect([...ourCookies(victim, lab.url).keys()]).toEqual(['bitbucket.p'])
 })
 
-test("STA-24: a picture, a frame or a prefetch on anybody's page neither starts a sign-in nor uses one up", async () => {
+test('STA-24: neither starts nor consumes a sign-in for an image, a frame or a prefetch', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const callback = await lab.callback(victim, 'alice')

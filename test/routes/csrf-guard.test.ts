@@ -38,8 +38,8 @@ async function startGuarded(hiddenFields: (token: string) => Record<string, stri
   return browser
 }
 
-describe('a CSRF guard of the app before the router', () => {
-  test('lets every form of a page pass, also where each call makes a new token', async () => {
+describe('a CSRF guard of the app mounted before the router', () => {
+  test('accepts every form of our pages, also when each call makes a new token', async () => {
     const browser = await startGuarded((token) => ({ _csrf: token }))
     const owner = app.accounts.add({ name: 'Owner', email: 'alice@example.com', emailVerified: true })
     await app.signIn(browser, 'alice')

@@ -37,7 +37,7 @@ describe('data', () => {
     expect(dataOf('beforeSignIn')).toEqual([INVITE, undefined])
   })
 
-  test('is in no URL, page, mail, event or log, and cannot be read in the cookie', async () => {
+  test('appears in no URL, page, email, event or log, and is unreadable in the cookie', async () => {
     await open({ connection: { trustedProvider: false } })
     const { answer, location } = await start()
     const page = await back(location)
@@ -49,7 +49,7 @@ describe('data', () => {
     expect(JSON.stringify(app.events)).not.toContain('inv_123')
   })
 
-  test('waits with a sign-in that asks for a code', async () => {
+  test('is kept while a sign-in waits for a code', async () => {
     await open({ connection: { trustedProvider: false } })
     await back((await start()).location)
     await enterCode(app, browser)
@@ -57,7 +57,7 @@ describe('data', () => {
     expect(await app.me(browser)).not.toBeNull()
   })
 
-  test('waits with a sign-in that has to be proven, and comes along when the tokens are fetched', async () => {
+  test('is kept while a sign-in has to be proven, and until its tokens are fetched', async () => {
     await open({ options: { data: fromQuery, policy: { matchingAccount: 'prove' } } })
     const owner = app.accounts.add({ email: 'alice@example.com', emailVerified: true })
     await back((await start()).location)
@@ -93,7 +93,7 @@ describe('data', () => {
         throw new Error('no')
       },
     ],
-  ])('%s refuses the start: nothing is set or sent', async (_what, data) => {
+  ])('refuses the start without setting or sending anything if it is %s', async (_what, data) => {
     await open({ options: { data } })
     const { answer } = await start()
     expect([answer.status, errorOf(answer)]).toEqual([500, 'hook_failed'])
@@ -101,7 +101,7 @@ describe('data', () => {
     expect(app.errors.map(({ message }) => message)).toEqual([expect.stringContaining('data')])
   })
 
-  test('512 bytes travel, with a return URL, in four concurrent sign-ins', async () => {
+  test('carries 512 bytes with a return URL in four concurrent sign-ins', async () => {
     const data = { text: 'x'.repeat(501) }
     await open({ options: { data: () => data } })
     const returnTo = `/p?${'q'.repeat(100)}`
@@ -112,7 +112,7 @@ describe('data', () => {
     expect(dataOf('createUser')).toEqual([data])
   })
 
-  test('a changed cookie is not accepted', async () => {
+  test('is refused in a changed cookie', async () => {
     await open()
     const { location } = await start()
     const jar = browser.jar(app.url)
@@ -125,30 +125,30 @@ describe('data', () => {
 describe('paths.signedUp and outcomeParameter', () => {
   const paths = { signedIn: '/home?tab=1#top', signedUp: '/welcome' }
 
-  test('a new account lands on its own page, a known one where sign-ins end', async () => {
+  test('send a new account to its own page, and a known one to the usual page', async () => {
     await open({ options: { paths: { signedIn: '/home', signedUp: '/welcome' }, outcomeParameter: 'bitbucket' } })
     expect((await back((await start()).location)).location).toBe('/welcome?bitbucket=signed-up')
     openBrowser()
     expect((await back((await start()).location)).location).toBe('/home')
   })
 
-  test('a return URL wins, and keeps its fragment last', async () => {
+  test('yield to a return URL, and keep its fragment last', async () => {
     await open({ options: { paths: { signedUp: '/welcome' }, outcomeParameter: 'bitbucket' } })
     const location = await app.start(browser, '/board?sort=1#row')
     expect((await back(location)).location).toBe('/board?sort=1&bitbucket=signed-up#row')
   })
 
-  test('without them nothing is added', async () => {
+  test('add nothing by default', async () => {
     await open()
     expect((await back((await start()).location)).location).toBe('/')
   })
 
-  test('both are checked at construction', async () => {
+  test('are checked at construction', async () => {
     await expect(startTestApp({ fake, options: { paths } })).rejects.toThrow('signedIn')
     await expect(startTestApp({ fake, options: { outcomeParameter: 'a=b&c' } })).rejects.toThrow('outcomeParameter')
   })
 
-  test('a new account that waited and whose tokens are fetched afterwards lands there too', async () => {
+  test('apply to a new account that waited and whose tokens are fetched afterwards', async () => {
     await open({
       connection: { trustedProvider: false },
       options: { paths: { signedUp: '/welcome' }, outcomeParameter: 'bitbucket' },

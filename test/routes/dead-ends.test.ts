@@ -57,7 +57,7 @@ const local = (user: Partial<TestUser> = {}) =>
   app.accounts.add({ email: 'local@example.com', emailVerified: true, ...user })
 
 describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
-  test('case 9: a user with a password links at once after signedIn, and without it after signing in again', async () => {
+  test('case 9: lets a user with a password link after signedIn, or after signing in again without it', async () => {
     await open({ express })
     const user = local()
     await signInOwn(user)
@@ -73,7 +73,7 @@ describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
     expect((await app.submit(browser, `${BASE}/link`, '/link')).status).toBe(303)
   })
 
-  test('case 9: requireRecentSignIn redirects to a page, never in a loop, and returns to the requested page', async () => {
+  test('case 9: requireRecentSignIn redirects to a page without a loop, and back to the requested page', async () => {
     await open({ express, routes: (routes) => routes.get('/login', (_req, res) => res.redirect('/')) })
     const user = local()
     await signInOwn(user)
@@ -85,7 +85,7 @@ describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
     expect((await get('/secret?page=2')).text).toBe('the secret')
   })
 
-  test("case 9: the app's own page confirms, where there is one", async () => {
+  test("case 9: redirects to the app's own confirmation page if there is one", async () => {
     await open({ express, options: { paths: { confirm: '/confirm' } } })
     const user = local()
     await signInOwn(user)
@@ -97,7 +97,7 @@ describe.each([4, 5] as const)('a recent sign-in on Express %d', (express) => {
 })
 
 describe('signedIn', () => {
-  test('a remembered session is not recent, nor is one that the browser brought along', async () => {
+  test('does not count a remembered session as recent, nor one that the browser brought along', async () => {
     await open({
       routes: (routes, bitbucket) =>
         routes.post('/stamp', (req, res, next) => {
@@ -110,7 +110,7 @@ describe('signedIn', () => {
     expect((await get('/secret')).status).toBe(302)
   })
 
-  test('rejects where no user is signed in', async () => {
+  test('rejects without a signed-in user', async () => {
     await open({
       routes: (routes, bitbucket) =>
         routes.post('/stamp', (req, res, next) => {
@@ -121,7 +121,7 @@ describe('signedIn', () => {
     expect((app.faults.at(-1) as Error).message).toContain('signedIn: no user is signed in')
   })
 
-  test('case 9: a sign-in through bitbucket.strategy is recent', async () => {
+  test('case 9: counts a sign-in through bitbucket.strategy as recent', async () => {
     await open({
       behindSession: (routes) => {
         routes.get(
@@ -140,7 +140,7 @@ describe('signedIn', () => {
     expect((await get('/secret')).text).toBe('the secret')
   })
 
-  test('case 10: a pending code is dropped when its user signs in another way, and the return URL is kept', async () => {
+  test('case 10: drops a pending code when its user signs in another way, and keeps the return URL', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice', { returnTo: '/dash' })
     const before = browser.copy()
@@ -151,7 +151,7 @@ describe('signedIn', () => {
     expect((await before.get(`${app.url}${BASE}/email`)).location).toBe('/dash')
   })
 
-  test('case 10: a proof goes on with its holder and is dropped for anybody else', async () => {
+  test('case 10: continues a proof for its holder, and drops it for any other user', async () => {
     await open({ options: { signedInAt: undefined as never, policy: { matchingAccount: 'prove' } } })
     const holder = local({ email: 'alice@example.com' })
     await app.signIn(browser, 'alice')
@@ -165,7 +165,7 @@ describe('signedIn', () => {
     expect(errorOf(await get(`${BASE}/continue`))).toBe('pending_missing')
   })
 
-  test('case 10: a choice that needs a recent sign-in starts again after it', async () => {
+  test('case 10: restarts a choice that needs a recent sign-in after it', async () => {
     await open()
     const user = local()
     await signInOwn(user)
@@ -192,7 +192,7 @@ describe('case 11: a used callback', () => {
     expect((await browser.get(callback)).status).toBe(403)
   })
 
-  test('shows a visitor the page, which keeps the return URL where it is known', async () => {
+  test('shows a visitor a page that keeps the return URL if it is known', async () => {
     await open()
     const callback = await consented(app, browser, 'alice', '/dash')
     const past = browser.copy()
@@ -203,8 +203,8 @@ describe('case 11: a used callback', () => {
   })
 })
 
-describe('codes', () => {
-  test('case 12: the code of a mailer that is slow works, and the page says no more than that', async () => {
+describe('a pending code', () => {
+  test('case 12: works if the mailer is slow, and the page says no more than that', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     let code = ''
     await open({
@@ -227,7 +227,7 @@ describe('codes', () => {
     expect(await app.me(browser)).not.toBeNull()
   })
 
-  test('case 13: a second attempt names the reason and what remains of the pause', async () => {
+  test('case 13: is not repeated by a second attempt, which shows the reason and the remaining wait', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice')
     travel(MINUTE / 2)
@@ -241,7 +241,7 @@ describe('codes', () => {
   })
 
   test.each(['fresh', 'the same'])(
-    'case 13: an owner who comes every hour gets a code within a day (%s strangers)',
+    'case 13: reaches an owner who comes every hour within a day (%s strangers)',
     async (who) => {
       await open({ connection: { trustedProvider: false } })
       const name = (key: string) =>
@@ -267,7 +267,7 @@ describe('codes', () => {
     },
   )
 
-  test('N11: an address that was typed is shown whole, of another one the domain', async () => {
+  test('N11: shows a typed address whole, and of another one the domain', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'dave')
     await giveAddress(app, browser, 'typed.here@example.org')
@@ -279,7 +279,7 @@ describe('codes', () => {
   })
 })
 
-test('case 14: after a denial the return URL is kept, and the page says where a denial is undone', async () => {
+test('case 14: keeps the return URL after a denial, and says where a denial can be undone', async () => {
   await open()
   const denied = await browser.get(
     await app.fake.signIn(await app.start(browser, '/dash'), { person: 'alice', decision: 'deny' }),
@@ -290,7 +290,7 @@ test('case 14: after a denial the return URL is kept, and the page says where a 
   expect(denied.text).toContain('<h1>Sign-in cancelled</h1>')
 })
 
-test('case 14: the button redirects back to our own link page, and to no other page of the router', async () => {
+test('case 14: redirects from the button back to our own link page, and to no other page of the router', async () => {
   await open({
     routes: (routes, bitbucket) =>
       routes.get('/button', async (req, res) => {
@@ -302,7 +302,7 @@ test('case 14: the button redirects back to our own link page, and to no other p
   expect((await app.signIn(browser, 'alice', { returnTo: `${BASE}/link` })).location).toBe(`${BASE}/link`)
 })
 
-test('case 16: a form posts where Sec-Fetch-Site is stripped, because its page lets the origin through', async () => {
+test('case 16: accepts a form without Sec-Fetch-Site, because its page sends the origin', async () => {
   await open()
   await signInOwn(local())
   const page = await get(`${BASE}/link`)
@@ -315,7 +315,7 @@ test('case 16: a form posts where Sec-Fetch-Site is stripped, because its page l
   expect((await get(BASE)).headers['referrer-policy']).toBe('no-referrer')
 })
 
-test('case 17: a sign-out while the counters are away clears every cookie, and what failed is reported', async () => {
+test('case 17: clears every cookie at a sign-out while the counters are unavailable, and reports the failure', async () => {
   let down = false
   const limiter: LimiterFactory = () => ({
     consume: async () => {

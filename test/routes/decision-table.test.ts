@@ -87,7 +87,7 @@ describe('rows 0 and 1: the identity is known', () => {
   }
 
   test.each(['asserted', 'bitbucket'] as const)(
-    'row 1: with an address that is %s the user is signed in, no address is looked up, no code is mailed',
+    'row 1: signs the user in with an address that is %s, without a look-up and without a code',
     async (level) => {
       const user = await known(level === 'asserted' ? 'code' : level)
       unverified()
@@ -100,7 +100,7 @@ describe('rows 0 and 1: the identity is known', () => {
     },
   )
 
-  test('row 1: the user is signed in when Bitbucket names another address, none, or another user owns it', async () => {
+  test('row 1: signs the user in when Bitbucket names another address, none, or one of another user', async () => {
     const user = await known('bitbucket')
     for (const emails of [[], [{ address: 'victim@example.com', primary: true }]]) {
       fake.updatePerson('alice', { emails })
@@ -112,14 +112,14 @@ describe('rows 0 and 1: the identity is known', () => {
     expect(app.accounts.count('getAccountsByEmail')).toBe(0)
   })
 
-  test('row 0: a user who may not sign in is refused without a look-up by address', async () => {
+  test('row 0: refuses a user who may not sign in without a look-up by address', async () => {
     const user = await known('bitbucket')
     user.disabled = true
     await expectRefused(await app.signIn(browser, 'alice'), 'account_disabled', 0)
     expect(app.events.at(-1)).toMatchObject({ userId: user.id })
   })
 
-  test('row 0: an identity whose user is gone is refused without a look-up by address', async () => {
+  test('row 0: refuses an identity whose user is gone without a look-up by address', async () => {
     await known('bitbucket')
     app.accounts.intercept = (name) => (name === 'getUserByIdentity' ? 'orphaned' : undefined)
     await expectRefused(await app.signIn(browser, 'alice'), 'account_disabled', 0)
@@ -127,7 +127,7 @@ describe('rows 0 and 1: the identity is known', () => {
 })
 
 describe('row 2: Bitbucket names no address', () => {
-  test('ask: the page asks for one, the code proves it, and the account is created with it', async () => {
+  test('ask: asks for one, proves it by code, and creates the account with it', async () => {
     await open('typed')
     const answer = await app.signIn(browser, 'dave')
     expect(answer.location).toBe('/auth/bitbucket/email')
@@ -140,7 +140,7 @@ describe('row 2: Bitbucket names no address', () => {
     await expectSignedUp({ address: 'Dave.New@example.com', verified: true, verifiedBy: 'code' })
   })
 
-  test('ask: what is no address is refused on the page, and nothing is mailed', async () => {
+  test('ask: refuses an invalid address on the page, and emails nothing', async () => {
     await open('typed')
     await app.signIn(browser, 'dave')
     for (const address of [
@@ -158,14 +158,14 @@ describe('row 2: Bitbucket names no address', () => {
     expect(app.mails).toEqual([])
   })
 
-  test('allow: the account is created without an address', async () => {
+  test('allow: creates the account without an address', async () => {
     await open('none', { policy: { missingEmail: 'allow' } })
     await arrive('none')
     await expectSignedUp(null)
     expect(app.accounts.count('getAccountsByEmail')).toBe(0)
   })
 
-  test('reject: email_required', async () => {
+  test('reject: refuses with email_required', async () => {
     await open('none', { policy: { missingEmail: 'reject' } })
     await expectRefused(await arrive('none'), 'email_required', 0)
   })
@@ -178,7 +178,7 @@ describe('rows 3 to 5: the address is asserted', () => {
     ['an unverified account', () => unverified()],
     ['several accounts', () => [verified(), unverified(), verified()]],
     ['a disabled account', () => verified({ disabled: true })],
-  ])('row 3, verify: with %s a code is mailed and no account is looked up', async (_what, arrange) => {
+  ])('row 3, verify: mails a code for %s and looks no account up', async (_what, arrange) => {
     await open('asserted')
     arrange()
     const answer = await arrive('asserted')
@@ -188,14 +188,14 @@ describe('rows 3 to 5: the address is asserted', () => {
     expect(await app.me(browser)).toBeNull()
   })
 
-  test('row 3: a trusted provider does not make an unconfirmed address proven', async () => {
+  test('row 3: does not treat an unconfirmed address of a trusted provider as proven', async () => {
     await open('bitbucket')
     const answer = await app.signIn(browser, 'bob')
     expect(answer.location).toBe('/auth/bitbucket/email')
     expect(app.mails.map(({ to }) => to)).toEqual(['bob@example.com'])
   })
 
-  test('row 4, omit: the account is created without an address regardless of who holds it', async () => {
+  test('row 4, omit: creates the account without an address, regardless of who holds it', async () => {
     await open('asserted', { policy: { untrustedEmail: 'omit' } })
     verified()
     await arrive('asserted')
@@ -204,20 +204,20 @@ describe('rows 3 to 5: the address is asserted', () => {
     expect(app.mails).toEqual([])
   })
 
-  test('row 4, reject: email_unverified regardless of who holds it', async () => {
+  test('row 4, reject: refuses with email_unverified, regardless of who holds it', async () => {
     await open('asserted', { policy: { untrustedEmail: 'reject' } })
     verified()
     await expectRefused(await arrive('asserted'), 'email_unverified', 0)
   })
 
   const policy: Policy = { untrustedEmail: 'unverified' }
-  test('row 5, unverified: without a holder the account is created and its address marked unverified', async () => {
+  test('row 5, unverified: creates the account with its address marked unverified if no account holds it', async () => {
     await open('asserted', { policy })
     await arrive('asserted')
     await expectSignedUp({ address: ADDRESS, verified: false, verifiedBy: null })
   })
 
-  test.each(['verified', 'unverified'])('row 5: one %s holder has to be proved', async (kind) => {
+  test.each(['verified', 'unverified'])('row 5: asks for proof of one %s holder', async (kind) => {
     await open('asserted', { policy })
     app.accounts.add({ email: ADDRESS, emailVerified: kind === 'verified' })
     await expectProve(await arrive('asserted'))
@@ -229,7 +229,7 @@ describe('rows 3 to 5: the address is asserted', () => {
     ['two holders', { policy }, () => [verified(), unverified()]],
     ['no describeUser', { policy, without: ['describeUser'] }, () => verified()],
     ['no listIdentities', { policy, without: ['listIdentities', 'updateProfile'] }, () => verified()],
-  ])('row 5: %s ends in account_exists', async (_what, setting, arrange) => {
+  ])('row 5: refuses %s with account_exists', async (_what, setting, arrange) => {
     await open('asserted', setting)
     arrange()
     await expectRefused(await arrive('asserted'), 'account_exists', 1)
@@ -240,7 +240,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
   const verifiedBy = level === 'bitbucket' ? 'bitbucket' : 'code'
   const person = level === 'typed' ? 'dave' : 'alice'
 
-  test('row 6: without a holder the account is created and its address marked verified', async () => {
+  test('row 6: creates the account with its address marked verified if no account holds it', async () => {
     await open(level)
     await arrive(level)
     await expectSignedUp({ address: ADDRESS, verified: true, verifiedBy })
@@ -248,14 +248,14 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     expect(app.events.at(-1)).toMatchObject({ type: 'signed_up', userId: 'u1', identityId: fake.person(person).uuid })
   })
 
-  test('row 7: two verified holders are ambiguous', async () => {
+  test('row 7: refuses two verified holders as ambiguous', async () => {
     await open(level)
     verified()
     verified()
     await expectRefused(await arrive(level), 'email_ambiguous', 1)
   })
 
-  test('row 8: by default one verified holder is linked only when Bitbucket is trusted, and has to be proved else', async () => {
+  test('row 8: links one verified holder if Bitbucket is trusted, and asks for proof otherwise', async () => {
     await open(level)
     const user = verified()
     unverified()
@@ -264,7 +264,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     else await expectProve(answer)
   })
 
-  test('row 8, codeOpensAccount: the code links, a typed address still does not', async () => {
+  test('row 8, codeOpensAccount: links after a code, and never by a typed address', async () => {
     await open(level, { policy: { codeOpensAccount: true } })
     const user = verified()
     const answer = await arrive(level)
@@ -275,7 +275,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
   test.each<[string, Policy]>([
     ['autoLink: false', { codeOpensAccount: true }],
     ['matchingAccount: prove', { matchingAccount: 'prove' }],
-  ])('row 8: %s has to be proved', async (what, policy) => {
+  ])('row 8: asks for proof of %s', async (what, policy) => {
     await open(level, { policy })
     verified({ autoLink: what !== 'autoLink: false' })
     await expectProve(await arrive(level))
@@ -286,13 +286,13 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     ['matchingAccount: reject', 'account_exists', { policy: { matchingAccount: 'reject' } }, () => verified()],
     ['another identity', 'account_exists', {}, () => verified({ identities: other() })],
     ['no listIdentities', 'account_exists', { without: ['listIdentities', 'updateProfile'] }, () => verified()],
-  ])('row 8: %s ends in %s', async (_what, code, setting, arrange) => {
+  ])('row 8: refuses %s with %s', async (_what, code, setting, arrange) => {
     await open(level, setting)
     arrange()
     await expectRefused(await arrive(level), code, 1)
   })
 
-  test("case 26: row 8 with identitiesPerUser 'many': another identity there is no obstacle", async () => {
+  test("case 26: row 8 accepts another identity with identitiesPerUser 'many'", async () => {
     await open(level, { policy: { identitiesPerUser: 'many' } })
     const user = verified({ identities: other() })
     const answer = await arrive(level)
@@ -306,7 +306,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     expect(await app.me(browser)).toBe(user.id)
   })
 
-  test('row 8: without describeUser a trusted address still links, all else ends in account_exists', async () => {
+  test('row 8: links a trusted address without describeUser, and refuses everything else with account_exists', async () => {
     await open(level, { without: ['describeUser'] })
     const user = verified()
     const answer = await arrive(level)
@@ -314,7 +314,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     else await expectRefused(answer, 'account_exists', 1)
   })
 
-  test('row 9, claimAddress: a new account takes the address from an unverified holder, never by a typed address', async () => {
+  test('row 9, claimAddress: gives the address of an unverified holder to a new account, and never a typed one', async () => {
     await open(level)
     const squatter = unverified({ password: 'of the squatter', identities: other() })
     const answer = await arrive(level)
@@ -329,7 +329,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     expect(app.events.at(-1)).toMatchObject({ type: 'claimed', userId: 'u2' })
   })
 
-  test('row 9: several unverified holders are claimed together', async () => {
+  test('row 9: claims several unverified holders together', async () => {
     await open(level)
     const users = [unverified(), unverified()]
     const answer = await arrive(level)
@@ -338,7 +338,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     expect(claim?.input.holders).toEqual(users)
   })
 
-  test('row 9 without claimAddress: the only holder has to be proved', async () => {
+  test('row 9 without claimAddress: asks for proof of the only holder', async () => {
     await open(level, { without: ['claimAddress'] })
     unverified()
     await expectProve(await arrive(level))
@@ -360,13 +360,13 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
       { without: ['claimAddress'] },
       () => unverified({ disabled: true }),
     ],
-  ])('row 9: %s ends in %s', async (_what, code, setting, arrange) => {
+  ])('row 9: refuses %s with %s', async (_what, code, setting, arrange) => {
     await open(level, setting)
     arrange()
     await expectRefused(await arrive(level), code, 1)
   })
 
-  test('case 7: holders that may not sign in are claimed like others', async () => {
+  test('case 7: claims from holders that may not sign in as well', async () => {
     await open(level)
     const users = [unverified({ disabled: true }), unverified()]
     const answer = await arrive(level)
@@ -375,7 +375,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     expect(await app.me(browser)).toBe('u3')
   })
 
-  test('holders whose stored address differs by more than ASCII case do not count', async () => {
+  test('ignores holders whose stored address differs by more than ASCII case', async () => {
     await open(level)
     app.accounts.intercept = (name) => {
       if (name !== 'getAccountsByEmail') return undefined
@@ -391,7 +391,7 @@ describe.each(['bitbucket', 'code', 'typed'] as const)('rows 6 to 9: the address
     await expectSignedUp({ address: ADDRESS, verified: true, verifiedBy })
   })
 
-  test('a holder in another ASCII case is the same holder', async () => {
+  test('finds a holder in another ASCII case', async () => {
     await open(level, { policy: { codeOpensAccount: true } })
     verified({ email: 'ALICE@Example.COM' })
     const answer = await arrive(level)
@@ -408,14 +408,14 @@ describe('sign-up is closed', () => {
     ['row 6', 'bitbucket', {}],
     ['row 6 by code', 'code', {}],
     ['row 6 by a typed address', 'typed', {}],
-  ])('%s: what would be created is refused', async (_row, level, policy) => {
+  ])('%s: refuses to create an account', async (_row, level, policy) => {
     await open(level, { policy, signUp: false })
     const answer = await arrive(level)
     expect(errorOf(answer)).toBe('sign_up_disabled')
     expect(app.accounts.writes()).toEqual([])
   })
 
-  test('row 9: no address is claimed for a new account; the only holder has to be proved, two are refused', async () => {
+  test('row 9: claims no address for a new account, asks for proof of one holder and refuses two', async () => {
     await open('bitbucket', { signUp: false })
     unverified()
     await expectProve(await arrive('bitbucket'))
@@ -425,13 +425,13 @@ describe('sign-up is closed', () => {
     expect(app.accounts.writes()).toEqual([])
   })
 
-  test('row 3: the code is mailed all the same, so that closed sign-up tells nobody who has an account', async () => {
+  test('row 3: mails the code all the same, so that a closed sign-up does not reveal who has an account', async () => {
     await open('asserted', { signUp: false })
     expect((await arrive('asserted')).location).toBe('/auth/bitbucket/email')
     expect(app.mails).toHaveLength(1)
   })
 
-  test('known identities still sign in, and matching accounts are still linked', async () => {
+  test('signs known identities in, and links matching accounts', async () => {
     await open('bitbucket', { signUp: false })
     const user = verified()
     await arrive('bitbucket')
@@ -442,7 +442,7 @@ describe('sign-up is closed', () => {
 })
 
 describe('missing optional hooks', () => {
-  test('the four hooks to start with sign people up and in', async () => {
+  test('need four to sign users up and in', async () => {
     const optional = [
       'claimAddress',
       'unlinkIdentity',
@@ -461,14 +461,14 @@ describe('missing optional hooks', () => {
     expect(await app.me(again)).toBe('u1')
   })
 
-  test('a warning at the start names them, and says what follows', async () => {
+  test('cause a warning at the start with their names and consequences', async () => {
     warnings.mockClear()
     await open('bitbucket', { without: ['describeUser', 'listIdentities'] })
     expect(warnings.mock.calls[0]?.[0]).toContain('listIdentities and describeUser')
     expect(warnings.mock.calls[0]?.[0]).toContain('account_exists')
   })
 
-  test('with all hooks there is no warning', async () => {
+  test('cause no warning if all are set', async () => {
     warnings.mockClear()
     await open('bitbucket')
     expect(warnings).not.toHaveBeenCalled()
@@ -480,13 +480,13 @@ describe('which address counts', () => {
     ['carol', 'carol@example.com', true],
     ['erin', 'erin@example.com', true],
     ['frank', 'frank.second@example.org', true],
-  ])('%s signs up as %s', async (person, address) => {
+  ])('%s signs up with %s', async (person, address) => {
     await open('bitbucket')
     await app.signIn(browser, person)
     await expectSignedUp({ address, verified: true, verifiedBy: 'bitbucket' })
   })
 
-  test('a person without the permission to read addresses is asked for one, and an event says why', async () => {
+  test('asks for one without the permission to read addresses, and reports why in an event', async () => {
     await open('bitbucket')
     fake.script('emails', { problem: 'missing-scope' })
     expect((await app.signIn(browser, 'alice')).location).toBe('/auth/bitbucket/email')
@@ -494,7 +494,7 @@ describe('which address counts', () => {
     expect(app.events.map(({ type }) => type)).toContain('scope_missing')
   })
 
-  test('an address in the profile itself is not looked at', async () => {
+  test('ignores an address in the profile itself', async () => {
     await open('bitbucket')
     fake.updatePerson('dave', { user: { email: 'victim@example.com', email_verified: true, is_confirmed: true } })
     expect((await app.signIn(browser, 'dave')).location).toBe('/auth/bitbucket/email')
@@ -517,7 +517,7 @@ test('case 26: a link that loses to another one of the same user is refused as t
   expect(user.identities).toEqual(other())
 })
 
-test('a person who proves the matching account after the code is linked to it with one write', async () => {
+test('links a user who proves the matching account after the code with one write', async () => {
   await open('code')
   const user = verified()
   await expectProve(await arrive('code'))

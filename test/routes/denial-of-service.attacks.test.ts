@@ -36,7 +36,7 @@ test('DOS-01: unfinished starts cost the server nothing', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('DOS-11: callbacks that bring no code fill no counter, at the router and at the strategy', async () => {
+test('DOS-11: does not count callbacks without a code, at the router and at the strategy', async () => {
   const limiter = testLimiter()
   const lab = await startLab({ options: { limiter: limiter.factory } })
   const alone = await startStrategyApp(
@@ -72,7 +72,7 @@ test('DOS-11: callbacks that bring no code fill no counter, at the router and at
   expect([...limiter.keys].filter((key) => key.includes('taken'))).toHaveLength(1)
 })
 
-test('DOS-03: each of our cookies fits, and all together stay within four kilobytes, whatever is remembered', async () => {
+test('DOS-03: keeps all our cookies within four kilobytes, whatever they hold', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const browser = new TestBrowser()
   const long = 'Ω'.repeat(300)
@@ -108,7 +108,7 @@ test('DOS-03: each of our cookies fits, and all together stay within four kiloby
   expect(await lab.me(control)).toBe('u1')
 })
 
-test('DOS-05: sockets that a slow Bitbucket holds are released with the deadline', async () => {
+test('DOS-05: releases the sockets of a slow Bitbucket at the deadline', async () => {
   let stalls = true
   let hangs = false
   const { lab, bitbucket, browser, call } = await startRawLab(
@@ -132,7 +132,7 @@ test('DOS-05: sockets that a slow Bitbucket holds are released with the deadline
   expect(await lab.me(browser)).toBe('u1')
 })
 
-test('DOS-06: long hostile texts are read in linear time', async () => {
+test('DOS-06: reads long hostile texts in linear time', async () => {
   const bait = [
     'a'.repeat(100_000),
     `${'a.'.repeat(50_000)}@`,
@@ -167,7 +167,7 @@ test('DOS-06: long hostile texts are read in linear time', async () => {
   await lab.refused(victim, () => victim.get(lab.callbackURL({ code: 'x', state })), { code: 'state_invalid' })
 })
 
-test('DOS-07: a counter that is full refuses instead of forgetting, and remembers what was used', async () => {
+test('DOS-07: refuses when a counter is full instead of forgetting, and remembers what was used', async () => {
   const limits = createLimits('full', memoryLimiter)
   expect(await limits.consume('taken', 'first')).toBe(true)
   let refused = 0
@@ -181,7 +181,7 @@ test('DOS-07: a counter that is full refuses instead of forgetting, and remember
   expect(await limits.consume('taken', 'first')).toBe(false)
 })
 
-test('DOS-08: asking for mails again and again sends few', async () => {
+test('DOS-08: sends few of many requested emails', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const browser = new TestBrowser()
   await lab.pendingCode(browser, 'alice')
@@ -201,7 +201,7 @@ test('DOS-08: asking for mails again and again sends few', async () => {
   await lab.pendingCode(new TestBrowser(), 'alice')
 })
 
-test('DOS-09: large bodies and headers are refused early', async () => {
+test('DOS-09: refuses large bodies and headers early', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const path of ['/email/verify', '/email/address', '/link', '/continue', '/cancel']) {
@@ -220,7 +220,7 @@ test('DOS-09: large bodies and headers are refused early', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('DOS-10: no request from another site signs any user out or in as another user', async () => {
+test('DOS-10: neither signs a user out nor in as another user on a request from another site', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   await lab.signIn(new TestBrowser(), 'carol')

@@ -47,7 +47,7 @@ async function expectSignedIn(answer: Answer, by = browser): Promise<void> {
 }
 
 describe.each([4, 5] as const)('the code page on Express %i', (express) => {
-  test('a mail names code, end, purpose and a masked identity, and holds no link', async () => {
+  test('mails code, expiry, purpose and a masked identity, and no link', async () => {
     await open({ express })
     const [mail] = app.mails
     expect(mail).toMatchObject({ to: 'alice@example.com', purpose: 'verify-address', maskedIdentity: 'al***' })
@@ -59,7 +59,7 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     expect(text).not.toContain('alice@example.com')
   })
 
-  test('the right code signs up, in any case and with or without hyphen and spaces', async () => {
+  test('signs up with the right code, in any case and with or without hyphen and spaces', async () => {
     for (const write of [
       (right: string) => right,
       (right: string) => right.toLowerCase(),
@@ -82,7 +82,7 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('the address of a refused form, opened again, redirects back to the page and costs no try', async () => {
+  test('redirects from the URL of a refused form back to the page, at no attempt', async () => {
     await open({ express })
     await enterCode(app, browser, otherCode(code()))
     for (let n = 0; n < 6; n++)
@@ -95,8 +95,8 @@ describe.each([4, 5] as const)('the code page on Express %i', (express) => {
   })
 })
 
-describe('time', () => {
-  test('what waits ends after thirty minutes with a page that says so', async () => {
+describe('a pending sign-in', () => {
+  test('ends after thirty minutes with a page that says so', async () => {
     await open()
     travel(30 * MINUTE + 1000)
     const answer = await page()
@@ -106,7 +106,7 @@ describe('time', () => {
 })
 
 describe('another code', () => {
-  test('within sixty seconds none is mailed, the page says how long, and the first one still works', async () => {
+  test('is not mailed within sixty seconds; the page says how long, and the first one still works', async () => {
     await open()
     expect((await page()).text).toMatch(WAIT)
     const refused = await askForCode(app, browser)
@@ -117,7 +117,7 @@ describe('another code', () => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('asking twice at the same moment sends one mail, and its code works', async () => {
+  test('is mailed once for concurrent requests, and works', async () => {
     await open()
     travel(MINUTE + 1000)
     const handle = handleOf((await page()).text)
@@ -128,7 +128,7 @@ describe('another code', () => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('coming back from Bitbucket while a code is alive keeps it, sends no second mail and takes the new way back', async () => {
+  test('is not mailed after another sign-in while one is valid, which takes the newer return URL', async () => {
     await open()
     const answer = await app.signIn(browser, 'alice', { returnTo: '/newer' })
     expect(answer.location).toBe(`${BASE}/email`)
@@ -138,7 +138,7 @@ describe('another code', () => {
     expect(verified.location).toContain(encodeURIComponent('/newer'))
   })
 
-  test('coming back with a kept code, what Bitbucket says now is what hooks see: memberships, name and picture', async () => {
+  test('is not needed after another sign-in, whose memberships, name and picture reach the hooks', async () => {
     const acme = (permission: 'owner' | 'member') => ({ slug: 'acme', permission, uuid: ACME }) as const
     const returning = async (later: Parameters<FakeBitbucket['updatePerson']>[1]) => {
       await startApp({ connection: { trustedProvider: false, workspaces: ['acme', 'globex'] } })
@@ -165,7 +165,7 @@ describe('another code', () => {
     expect((await returning({ workspaces: [globex] })).workspaces).toEqual([globex])
   })
 
-  test('starting again right after a cancel shows how long to wait, and then a new code works', async () => {
+  test('can be requested after a cancelled sign-in once the wait on the page is over', async () => {
     await open()
     await app.submit(browser, `${BASE}/email`, '/cancel')
     await app.signIn(browser, 'alice')
@@ -179,7 +179,7 @@ describe('another code', () => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('coming back does not give new tries', async () => {
+  test('is needed after too many wrong ones, also after another sign-in', async () => {
     await open()
     for (let n = 0; n < 5; n++) await enterCode(app, browser, otherCode(code()))
     await app.signIn(browser, 'alice')
@@ -187,8 +187,8 @@ describe('another code', () => {
   })
 })
 
-describe('a code is bound', () => {
-  test('to an address that can be one: what was mistyped stays in the field', async () => {
+describe('a typed address', () => {
+  test('stays in its field when it is invalid', async () => {
     await startApp()
     await app.signIn(browser, 'dave')
     const answer = await giveAddress(app, browser, 'dave@example')
@@ -200,8 +200,8 @@ describe('a code is bound', () => {
   })
 })
 
-describe('a copy of the browser as it was before', () => {
-  test.each(['completed', 'cancelled'])('is of no use once the sign-in was %s', async (how) => {
+describe('an old copy of the browser', () => {
+  test.each(['completed', 'cancelled'])('is useless once the sign-in was %s', async (how) => {
     await open()
     const past = browser.copy()
     const handle = handleOf((await page()).text)
@@ -212,12 +212,12 @@ describe('a copy of the browser as it was before', () => {
   })
 })
 
-describe('caps', () => {
+describe('limits', () => {
   /** A person who shows this address at Bitbucket, confirmed or not. */
   const stranger = (key: string, address: string, confirmed = false) =>
     fake.addPerson({ key, emails: [{ address, primary: true, confirmed }] })
 
-  test('an identity gets ten mails an hour, then none, and a code already sent still works', async () => {
+  test('allow an identity ten mails an hour, and keep accepting a code already sent', async () => {
     await open()
     // The address is confirmed, so 5 an hour for it is the nearer cap; other addresses of the same identity go on.
     for (let n = 0; n < 9; n++) {
@@ -237,7 +237,7 @@ describe('caps', () => {
     expect((await enterCode(app, last)).status).toBe(303)
   })
 
-  test('a typed address counts as nobody confirmed', async () => {
+  test('count a typed address as unconfirmed', async () => {
     await open()
     for (let n = 0; n < 7; n++) {
       fake.addPerson({ key: `typist${n}`, emails: [] })
@@ -248,7 +248,7 @@ describe('caps', () => {
     expect(app.mails.filter(({ to }) => to.toLowerCase() === 'victim@example.com')).toHaveLength(5)
   })
 
-  test('a stranger who burns wrong codes does not lock the owner of the address out', async () => {
+  test('let the owner of an address in while a stranger tries wrong codes', async () => {
     await open({}, 'carol')
     stranger('guesser', 'alice@example.com')
     const guesser = new TestBrowser()
@@ -271,7 +271,7 @@ describe('a mailer that fails', () => {
     ['rejects', () => Promise.reject(new Error('smtp down'))],
     ['says false', () => false],
   ])(
-    'case 12: one that %s: the page says that sending is slow or failed, its code works, and another may be asked for',
+    'case 12: that %s causes a page that says so, and its code works, and another may be requested',
     async (what, fail) => {
       let works = false
       const sent: string[] = []
@@ -297,7 +297,7 @@ describe('a mailer that fails', () => {
     },
   )
 
-  test('one that fails at the second mail ends the first code, and the second works if it arrives', async () => {
+  test('fails at the second mail: ends the first code, and the second works if it arrives', async () => {
     const codes: string[] = []
     await open({ options: { sendEmailCode: ({ code }) => codes.push(code) < 2 } })
     travel(MINUTE + 1000)
@@ -307,8 +307,8 @@ describe('a mailer that fails', () => {
   })
 })
 
-describe('loading pages', () => {
-  test('cancel drops what waits, leads to the sign-in page, and Back shows a page with a way on', async () => {
+describe('cancel and Back', () => {
+  test('drop the pending sign-in and lead to the sign-in page, and Back shows a link to start again', async () => {
     await open()
     const handle = handleOf((await page()).text)
     const answer = await app.submit(browser, `${BASE}/email`, '/cancel')
@@ -321,7 +321,7 @@ describe('loading pages', () => {
     expect((await app.submit(await started(), `${BASE}/email`, '/cancel')).status).toBe(303)
   })
 
-  test('cancel in an older tab leaves the newer sign-in of another one alone', async () => {
+  test('leave the newer sign-in of another tab alone', async () => {
     await open()
     const older = handleOf((await page()).text)
     await app.signIn(browser, 'carol')
@@ -330,13 +330,13 @@ describe('loading pages', () => {
     await expectSignedIn(await enterCode(app, browser))
   })
 
-  test('cancel with nothing waiting is no error', async () => {
+  test('without a pending sign-in cause no error', async () => {
     await open()
     const answer = await new TestBrowser().post(`${app.url}${BASE}/cancel`, {})
     expect([answer.status, answer.location]).toEqual([303, '/login'])
   })
 
-  test('Back after the right code shows a page with a way on, and the form again signs no other user in', async () => {
+  test('after the right code show a link to start again, and the form signs no other user in', async () => {
     await open()
     const handle = handleOf((await page()).text)
     await expectSignedIn(await enterCode(app, browser))

@@ -45,7 +45,7 @@ describe('case 3: canSignIn is asked before every session', () => {
   test.each([
     ['a created user', () => {}, { disabled: true }],
     ['a claimed address', (lab: Lab) => lab.accounts.add({ email: 'alice@example.com' }), { disabled: true }],
-  ])('%s that may not sign in yet gets none, and neither does the second sign-in', async (_who, arrange, change) => {
+  ])('%s that may not sign in yet gets no session, now or at the second sign-in', async (_who, arrange, change) => {
     const lab = await startLab()
     arrange(lab)
     const { add } = lab.accounts
@@ -60,7 +60,7 @@ describe('case 3: canSignIn is asked before every session', () => {
     expect(lab.events.filter(({ code }) => code === 'account_disabled')).toHaveLength(2)
   })
 
-  test('control: one that may is signed in', async () => {
+  test('control: a user who may sign in gets a session', async () => {
     const lab = await startLab()
     const { victim } = browsers()
     await lab.signIn(victim, 'alice')
@@ -89,7 +89,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     Object.keys(CHANGES).flatMap((change) =>
       (['storeTokens', 'canSignIn', 'beforeSignIn', 'getUserById'] as const).map((hook) => [change, hook] as const),
     ),
-  )('%s while %s hangs: no session, and none in the store', async (change, hook) => {
+  )('%s while %s hangs leaves no session, and none in the store', async (change, hook) => {
     const lab = await startLab()
     const user = lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
     const { attacker } = browsers()
@@ -106,7 +106,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(lab.events.some(({ type }) => type === 'signed_in')).toBe(false)
   })
 
-  test('suspended after the session was saved: the check that follows destroys it', async () => {
+  test('a suspension after the session was saved destroys it', async () => {
     const lab = await startLab()
     const user = lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
     const { attacker } = browsers()
@@ -124,7 +124,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(await lab.me(attacker)).toBe(user.id)
   })
 
-  test('unreadable after the session was saved: the session is destroyed', async () => {
+  test('a failed read after the session was saved destroys it', async () => {
     const lab = await startLab()
     lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
     const { attacker } = browsers()
@@ -194,7 +194,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
-  test('all sessions ended while the new one is saved: neither the old nor the new one is left', async () => {
+  test('ending all sessions while the new one is saved leaves neither the old nor the new one', async () => {
     for (const ends of [true, false]) {
       const lab = await startLab()
       const { attacker } = browsers()
@@ -211,7 +211,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
-  test('a store that cannot end the old session: the new one is destroyed, and the old one stays signed in', async () => {
+  test('a store that cannot end the old session destroys the new one, and the old one stays signed in', async () => {
     const lab = await startLab()
     const { victim } = browsers()
     const user = await lab.member(victim)
@@ -224,7 +224,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(await lab.me(victim)).toBe(user.id)
   })
 
-  test('claimAddress that hands a holder over is refused: a sign-in to it that is under way would enter it', async () => {
+  test('claimAddress may not return a holder, or a sign-in in progress would enter it', async () => {
     const lab = await startLab()
     const squatter = lab.accounts.add({ email: 'alice@example.com' })
     lab.accounts.intercept = (name) => (name === 'claimAddress' ? { user: squatter } : undefined)
@@ -247,7 +247,7 @@ describe('case 5: users are read again by id', () => {
     return lab
   }
 
-  test('suspended in the database, whole user in the session: Connect links nothing', async () => {
+  test('Connect links nothing for a user suspended in the database, with the whole user in the session', async () => {
     const lab = await wholeUserApp(null)
     const { attacker } = browsers()
     const user = await lab.member(attacker)
@@ -260,7 +260,7 @@ describe('case 5: users are read again by id', () => {
     expect(user.identities).toHaveLength(1)
   })
 
-  test('the session is written with the user as endOtherSessions left it', async () => {
+  test('the session contains the user as endOtherSessions left it', async () => {
     const lab = await wholeUserApp(null)
     const { victim } = browsers()
     const user = (await lab.member(victim)) as TestUser & { epoch?: number }
@@ -273,7 +273,7 @@ describe('case 5: users are read again by id', () => {
     expect(epochs).toEqual([2])
   })
 
-  test('without getUserById such an app is told to add it, and no user is signed in', async () => {
+  test('an app with whole users in the session is told to add getUserById, and no user is signed in', async () => {
     const lab = await wholeUserApp('getUserById')
     const { victim } = browsers()
     expect((await lab.signIn(victim, 'alice')).status).toBe(500)
@@ -284,7 +284,7 @@ describe('case 5: users are read again by id', () => {
     expect(lab.signedIn()).toEqual([])
   })
 
-  test("without getUserById, Passport's deserializer reads them", async () => {
+  test("Passport's deserializer reads them without getUserById", async () => {
     const lab = await startLab({ without: ['getUserById'] })
     const { victim } = browsers()
     const user = lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
@@ -295,7 +295,7 @@ describe('case 5: users are read again by id', () => {
     expect(lab.signedIn()).toEqual([])
   })
 
-  test('getUserById that returns another user is hook_failed', async () => {
+  test('getUserById fails with hook_failed when it returns another user', async () => {
     const lab = await startLab()
     const other = lab.accounts.add({ email: 'other@example.com' })
     lab.accounts.intercept = (name) => (name === 'getUserById' ? other : undefined)
@@ -308,7 +308,7 @@ describe('case 5: users are read again by id', () => {
 describe('case 6: the id that was decided is the id that signs in', () => {
   const HOOKS = ['storeTokens', 'canSignIn', 'listIdentities', 'beforeSignIn', 'updateProfile'] as const
 
-  test.each(HOOKS)('a hook that changes the id of its user is hook_failed: %s', async (hook) => {
+  test.each(HOOKS)('a hook that changes the id of its user fails with hook_failed: %s', async (hook) => {
     const lab = await startLab()
     const victim = lab.accounts.add({ email: 'victim@example.com' })
     const stored = { ...identityOf(lab, 'alice'), profile: { displayName: 'Before' } }
@@ -324,7 +324,7 @@ describe('case 6: the id that was decided is the id that signs in', () => {
   })
 
   test.each(['describeUser', 'listIdentities', 'canSignIn', 'getUserById'])(
-    'nothing is linked to another account because %s changed an id',
+    'no other account is linked because %s changed an id',
     async (hook) => {
       const lab = await startLab()
       const { attacker } = browsers()
@@ -347,7 +347,7 @@ describe('case 6: the id that was decided is the id that signs in', () => {
 describe('case 21: a write that fails', () => {
   const driver = () => Object.assign(new Error('duplicate key'), { code: '23505' })
 
-  test("a driver's own error after a lost race signs in as the account that is there, and is reported", async () => {
+  test("a driver's own error after a lost race signs in to the existing account, and is reported", async () => {
     const lab = await startLab()
     const { victim } = browsers()
     let winner: TestUser | undefined
@@ -375,7 +375,7 @@ describe('case 21: a write that fails', () => {
     expect(lab.accounts.count('createUser')).toBe(1)
   })
 
-  test('the address key that refuses first for one user in two browsers is no dead end', async () => {
+  test('one user in two browsers signs in even if the key of the address refuses first', async () => {
     const lab = await startLab()
     const { victim } = browsers()
     lab.accounts.intercept = (name) => {
@@ -412,7 +412,7 @@ describe('case 21: a write that fails', () => {
     }
   })
 
-  test('two links of one user in parallel: the second is told that one is linked', async () => {
+  test('the second of two concurrent links of one user is told that one is linked', async () => {
     const lab = await startLab()
     const { victim } = browsers()
     const user = await lab.member(victim)
@@ -425,7 +425,7 @@ describe('case 21: a write that fails', () => {
   })
 })
 
-test('beforeSignIn is called once for each way to end, after the accounts are written', async () => {
+test('beforeSignIn is called once for each way to end, after the account writes', async () => {
   const lab = await startLab()
   const seen = () => lab.accounts.calls.filter(({ name }) => name === 'beforeSignIn').map(({ input }) => input.how)
   const { victim } = browsers()
@@ -442,7 +442,7 @@ test('beforeSignIn is called once for each way to end, after the accounts are wr
   expect(errorOf(await lab.signIn(new TestBrowser(), 'alice'))).toBe('hook_failed')
 })
 
-test('linkIdentity is told the address that was proven, and of one that was not nothing', async () => {
+test('linkIdentity receives a proven address, and no other', async () => {
   for (const trustedProvider of [true, false]) {
     const lab = await startLab({ connection: { trustedProvider } })
     const { victim } = browsers()

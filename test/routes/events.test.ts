@@ -134,7 +134,7 @@ describe('events', () => {
     ],
   ]
 
-  test.each(outcomes)('%s is one event with its fields', async (what, happen, expected) => {
+  test.each(outcomes)('%s emits one event with its fields', async (what, happen, expected) => {
     await open()
     await happen()
     const [started, ...events] = app.events
@@ -170,7 +170,7 @@ describe('events', () => {
     )
   })
 
-  test('a code that is sent, wrong and right is three events', async () => {
+  test('a sent, a wrong and a right code emit three events', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice')
     await enterCode(app, browser, otherCode(app.mails[0]?.code ?? ''))
@@ -183,7 +183,7 @@ describe('events', () => {
     ])
   })
 
-  test('tenant and application are named', async () => {
+  test('contain tenant and application', async () => {
     await open({
       resolver: (defaults) => () => ({ ...defaults, id: 'tenant:acme', tenant: 'acme', application: 'shop' }),
       options: { tenantClients: 'ours' },
@@ -202,7 +202,7 @@ describe('events', () => {
       () => link(app, browser, 'alice').catch(() => {}),
       'linked',
     ],
-  ])('%s whose session cannot be saved is reported, and so is the refusal', async (_what, before, happen, written) => {
+  ])('%s whose session cannot be saved emits its event and the refusal', async (_what, before, happen, written) => {
     await open()
     await before()
     vi.spyOn(app.store, 'set').mockImplementation((_id, _session, done) => done?.(new Error('down')))
@@ -215,7 +215,7 @@ describe('events', () => {
   })
 })
 
-test('no secret, token or code is in any event, error, page, header, session or inspected object', async () => {
+test('no event, error, page, header, session or inspected object contains a secret, token or code', async () => {
   await open({ connection: { trustedProvider: false }, session: { saveUninitialized: true } })
   // Everything there is: a sign-up by code with a wrong one and a resend, a link, an unlink, a re-authentication, faults.
   await app.signIn(browser, 'alice')

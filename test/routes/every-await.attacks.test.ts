@@ -433,7 +433,7 @@ describe('a change at every await leaves no unjustified session', () => {
     }
   })
 
-  test('control: with a database that answers late reads with old rows, the suite finds it', {
+  test('control: finds sessions when the database answers late reads with old rows', {
     timeout: 60_000,
   }, async () => {
     const flow = FLOWS['sign in'] as Flow

@@ -19,7 +19,7 @@ const logout = (from = browser) => from.post(`${app.url}/logout`, {})
 const pending = async (from = browser) => (await from.get(`${app.url}/pending`)).json().pending
 
 describe("forget, as the app's sign-out calls it", () => {
-  test('with nothing open it does nothing, and a later sign-in works', async () => {
+  test('does nothing when nothing is open, and a later sign-in works', async () => {
     await open()
     expect((await logout()).status).toBe(302)
     await app.signIn(browser, 'alice')
@@ -30,7 +30,7 @@ describe("forget, as the app's sign-out calls it", () => {
 })
 
 describe('pending', () => {
-  test('is null when nothing waits, and names person and place when something does', async () => {
+  test('is null without a pending sign-in, and names user and place with one', async () => {
     await open({ connection: { trustedProvider: false } })
     expect(await pending()).toBeNull()
     await app.signIn(browser, 'alice')

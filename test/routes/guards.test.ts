@@ -42,7 +42,7 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
     expect((await other.get(`${app.url}/api/orders`, { headers: JSON_ONLY })).text).toBe('orders')
   })
 
-  test("a browser goes to the app's sign-in page and comes back by the app's own sign-in", async () => {
+  test("redirects to the app's sign-in page, and back after the app's own sign-in", async () => {
     await open({ express })
     const answer = await get('/orders?page=2')
     expect([answer.status, answer.location]).toEqual([302, '/login?returnTo=%2Forders%3Fpage%3D2'])
@@ -52,7 +52,7 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
     expect((await get('/orders?page=2')).text).toBe('orders')
   })
 
-  test('a browser comes back by a sign-in with Bitbucket, as the sign-in page passes returnTo on', async () => {
+  test('redirects back after a sign-in with Bitbucket, as the sign-in page passes returnTo on', async () => {
     await open({ express })
     const { location } = await get('/orders')
     const returnTo = new URL(location, app.url).searchParams.get('returnTo') ?? ''
@@ -62,7 +62,7 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
   test.each([
     ['asks for JSON', JSON_ONLY],
     ['is a fetch that names no type', FETCH],
-  ])('a client that %s gets 401 with the sign-in page, and back to the page it is on', async (_, headers) => {
+  ])('answers 401 with the sign-in page to a client that %s, and leads back to its page', async (_, headers) => {
     await open({ express })
     const answer = await get('/api/orders', { ...headers, referer: `${app.url}/app?tab=1` })
     expect([answer.status, answer.json()]).toEqual([
@@ -72,14 +72,14 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
     expect((await get('/api/orders', headers)).json().next).toBe('/login')
   })
 
-  test('a background request does not replace the page that the browser asked for', async () => {
+  test('keeps the requested page when a background request follows', async () => {
     await open({ express })
     await get('/orders')
     expect((await get('/api/orders', { ...FETCH, referer: `${app.url}/app` })).setCookies).toEqual([])
     expect((await browser.post(`${app.url}/sign-in/${member().id}`, {})).location).toBe('/orders')
   })
 
-  test('a form of a user who was signed out meanwhile leads to the sign-in and back to the page of the form', async () => {
+  test('leads a user who was signed out meanwhile from a form to the sign-in and back to its page', async () => {
     await open({ express })
     const answer = await browser.post(`${app.url}/orders`, {}, { headers: { referer: `${app.url}/orders?new=1` } })
     expect(answer.status).toBe(401)
@@ -87,7 +87,7 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
     expect(app.errors).toEqual([])
   })
 
-  test('a page loaded ahead of a click is turned away, and the click goes to the sign-in page', async () => {
+  test('turns a page loaded ahead of a click away, and the click goes to the sign-in page', async () => {
     await open({ express })
     const ahead = await get('/orders', { 'sec-purpose': 'prefetch' })
     expect([ahead.status, ahead.text, ahead.headers['cache-control'], ahead.setCookies]).toEqual([
@@ -100,7 +100,7 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
     expect((await get('/orders')).location).toBe('/login?returnTo=%2Forders')
   })
 
-  test('the app says where to come back to, behind a proxy that strips the path', async () => {
+  test('returns to the path that the app names behind a proxy that strips it', async () => {
     await open({
       express,
       options: { paths: { signIn: '/app/login' } },
@@ -112,8 +112,8 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
   })
 })
 
-describe('where no connection is offered', () => {
-  test('the guard protects all the same', async () => {
+describe('a guard without an offered connection', () => {
+  test('still protects', async () => {
     await open({ resolver: () => () => null })
     expect((await get('/orders')).location).toBe('/login?returnTo=%2Forders')
     expect((await get('/api/orders', JSON_ONLY)).json()).toMatchObject({ error: 'not_signed_in', next: '/login' })
@@ -123,7 +123,7 @@ describe('where no connection is offered', () => {
 })
 
 describe('a guard mounted before the sign-in page', () => {
-  test('is named as the mistake instead of a redirect to itself forever', async () => {
+  test('is named as the mistake instead of redirecting to itself forever', async () => {
     await open({
       routes: (express, bitbucket) => {
         express.get('/login', bitbucket.requireSignedIn())
@@ -158,7 +158,7 @@ describe('attacks on the return URL', () => {
     expect((await browser.post(`${app.url}/sign-in/${member().id}`, {})).location).toBe('/home')
   }
 
-  test.each(hostile)('returnTo %j is not passed on and not remembered', async (target) => {
+  test.each(hostile)('ignore and forget returnTo %j', async (target) => {
     await open({
       routes: (express, bitbucket) => {
         express.get('/odd', bitbucket.requireSignedIn({ returnTo: () => target }))
@@ -173,7 +173,7 @@ describe('attacks on the return URL', () => {
     await expectHarmless(asData, String(asData.json().next))
   })
 
-  test.each([4, 5] as const)('a path that begins with two slashes is not passed on, on Express %i', async (express) => {
+  test.each([4, 5] as const)('ignore a path that begins with two slashes, on Express %i', async (express) => {
     await open({
       express,
       routes: (router, bitbucket) => {
@@ -183,7 +183,7 @@ describe('attacks on the return URL', () => {
     await expectHarmless(await browser.get(`${app.url}//evil.example/x`))
   })
 
-  test.each([4, 5] as const)('neither with the router at the root, on Express %i', async (express) => {
+  test.each([4, 5] as const)('ignore it with the router at the root, on Express %i', async (express) => {
     await open({
       express,
       connection: { callbackURL: 'http://127.0.0.1:1/callback' },
@@ -196,7 +196,7 @@ describe('attacks on the return URL', () => {
   })
 
   test.each(['https://evil.example/page', '//evil.example', 'nonsense'])(
-    'a page that sent the request, %j, is not passed on',
+    'ignore a referring page of %j',
     async (referer) => {
       await open()
       expect((await get('/api/orders', { ...JSON_ONLY, referer })).json().next).toBe('/login')

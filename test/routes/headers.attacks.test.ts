@@ -42,7 +42,7 @@ async function pages(lab: Lab): Promise<Answer[]> {
   return found
 }
 
-test('HDR-01: our cookies are HttpOnly, Secure over https, of this host and path only, and end with the sign-in', async () => {
+test('HDR-01: sets our cookies HttpOnly, Secure over https, for this host and path, until the sign-in ends', async () => {
   const { lab, signIn } = await startSecure({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const { started, answer } = await signIn(victim, 'alice')
@@ -58,7 +58,7 @@ test('HDR-01: our cookies are HttpOnly, Secure over https, of this host and path
   expect(await lab.me(victim)).toBeNull()
 })
 
-test('HDR-02: over https the names are __Host-, and a planted cookie of the plain name does nothing', async () => {
+test('HDR-02: names our cookies __Host- over https, and ignores a planted cookie of the plain name', async () => {
   const { lab, signIn } = await startSecure()
   const { victim, attacker } = browsers()
   const started = await lab.get(attacker, '', { headers: PROXY })
@@ -73,7 +73,7 @@ test('HDR-02: over https the names are __Host-, and a planted cookie of the plai
   expect(answer.location).toBe('/')
 })
 
-test('HDR-03: our cookies are Lax, and a Strict session is met by one inert page that spends nothing', async () => {
+test('HDR-03: sets our cookies Lax, and answers a Strict session with one inert page that spends nothing', async () => {
   const lab = await startLab({ session: { cookie: { sameSite: 'strict' } } })
   const { victim } = browsers()
   await lab.member(victim, { email: 'alice@example.com' })
@@ -98,7 +98,7 @@ test('HDR-03: our cookies are Lax, and a Strict session is met by one inert page
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('HDR-04: what is over leaves none of our cookies behind', async () => {
+test('HDR-04: clears our cookies when their step is over', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -114,7 +114,7 @@ test('HDR-04: what is over leaves none of our cookies behind', async () => {
   expect([...ourCookies(victim, lab.url)]).toEqual([])
 })
 
-test('HDR-05: no response is cacheable, and no page has an ETag', async () => {
+test('HDR-05: makes no response cacheable, and sets no ETag on pages', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const answers = [
@@ -131,7 +131,7 @@ test('HDR-05: no response is cacheable, and no page has an ETag', async () => {
   }
 })
 
-test('HDR-06: no address of this site leaks to the next one', async () => {
+test('HDR-06: sends no referrer to other sites', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const { headers } of [...(await pages(lab)), await lab.get(victim, ''), await lab.signIn(victim, 'alice')]) {
@@ -140,7 +140,7 @@ test('HDR-06: no address of this site leaks to the next one', async () => {
   }
 })
 
-test('HDR-07: none of our pages can be framed', async () => {
+test('HDR-07: forbids framing of our pages', async () => {
   const lab = await startLab()
   for (const { headers } of await pages(lab)) {
     expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
@@ -148,7 +148,7 @@ test('HDR-07: none of our pages can be framed', async () => {
   }
 })
 
-test('HDR-08: pages have no script, no foreign resource and one style sheet that the policy names', async () => {
+test('HDR-08: serves pages without scripts and foreign resources, with one style sheet that the policy names', async () => {
   const lab = await startLab()
   for (const { headers, text } of await pages(lab)) {
     const policy = headers['content-security-policy'] as string
@@ -160,7 +160,7 @@ test('HDR-08: pages have no script, no foreign resource and one style sheet that
   }
 })
 
-test('HDR-09: pages stand alone: no guessing of types, no opener', async () => {
+test('HDR-09: forbids type sniffing, and isolates pages from their opener', async () => {
   const lab = await startLab()
   for (const { headers } of await pages(lab)) {
     expect(headers['x-content-type-options']).toBe('nosniff')
@@ -168,7 +168,7 @@ test('HDR-09: pages stand alone: no guessing of types, no opener', async () => {
   }
 })
 
-test('HDR-11: a confirmation needs a POST of this very page: its handle, its site, its user', async () => {
+test('HDR-11: accepts a confirmation only as a POST of its own page, site and user', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -183,7 +183,7 @@ test('HDR-11: a confirmation needs a POST of this very page: its handle, its sit
   expect(lab.accounts.users.get('u1')?.identities[0]?.profile?.nickname).toBe('carol')
 })
 
-test('HDR-12: no other site may read an answer', async () => {
+test('HDR-12: lets no other site read an answer', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
@@ -195,7 +195,7 @@ test('HDR-12: no other site may read an answer', async () => {
   }
 })
 
-test('HDR-13: headers that the app set before do not weaken our pages', async () => {
+test('HDR-13: keeps our pages strict whatever headers the app set before', async () => {
   const lab = await startLab({
     before: (app) => {
       app.use((_req, res, next) => {

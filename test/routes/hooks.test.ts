@@ -42,7 +42,7 @@ async function expectFailed(answer: Answer, hook: string): Promise<void> {
 }
 
 describe('a hook that throws', () => {
-  test.each(HOOKS)('%s: hook_failed, no session, and the operator is told why', async (hook) => {
+  test.each(HOOKS)('%s: refuses with hook_failed and without a session, and reports why', async (hook) => {
     await open()
     arranged[hook]?.()
     app.accounts.intercept = (name) => {
@@ -58,7 +58,7 @@ describe('a hook that throws', () => {
     expect(app.accounts.writes().length).toBeLessThanOrEqual(1)
   })
 
-  test.each(['throws null', 'rejects with a string'])('one that %s fails like any other', async (how) => {
+  test.each(['throws null', 'rejects with a string'])('fails the same way when it %s', async (how) => {
     await open()
     app.accounts.intercept = (name) => {
       if (name !== 'createUser') return
@@ -68,7 +68,7 @@ describe('a hook that throws', () => {
     await expectFailed(await app.signIn(browser, 'alice'), 'createUser')
   })
 
-  test('after a code the code is consumed, and a new sign-in works', async () => {
+  test('consumes the code, and a new sign-in works', async () => {
     await open({ connection: { trustedProvider: false } })
     app.accounts.intercept = (name) => {
       if (name === 'createUser' && app.accounts.count('createUser') === 1) throw new Error('down')
@@ -81,8 +81,8 @@ describe('a hook that throws', () => {
   })
 })
 
-describe('what hooks are given', () => {
-  test('identity, profile, address and context are frozen to the bottom, and the context says where from', async () => {
+describe('the input of hooks', () => {
+  test('is frozen at every depth, and its context says where the sign-in began', async () => {
     await open()
     await app.signIn(browser, 'carol')
     const input = app.accounts.calls.find(({ name }) => name === 'createUser')?.input ?? {}
@@ -103,7 +103,7 @@ describe('what hooks are given', () => {
     expect(input.profile).toMatchObject({ displayName: 'Carol Côté', nickname: 'carol' })
   })
 
-  test("the app's own users pass through untouched", async () => {
+  test("contains the app's own users as they are", async () => {
     await open()
     const local = app.accounts.add({ email: 'alice@example.com', emailVerified: true })
     await app.signIn(browser, 'alice')
@@ -112,8 +112,8 @@ describe('what hooks are given', () => {
   })
 })
 
-describe('what follows a sign-in', () => {
-  test('updateProfile hears what changed upstream, once, and an address is not among it', async () => {
+describe('after a sign-in', () => {
+  test('updateProfile is called once with what changed upstream, without addresses', async () => {
     await open()
     await app.signIn(new TestBrowser(), 'alice')
     await app.signIn(new TestBrowser(), 'alice')
@@ -134,7 +134,7 @@ describe('what follows a sign-in', () => {
     expect(app.events.filter(({ type }) => type === 'profile_changed')).toHaveLength(1)
   })
 
-  test('after a code the browser passes once more through the start, and then the app has the tokens', async () => {
+  test('by code the browser passes once more through the start, and then the app has the tokens', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice', { returnTo: '/on' })
     const answer = await enterCode(app, browser)
@@ -146,7 +146,7 @@ describe('what follows a sign-in', () => {
     expect(app.accounts.tokens.has('u1')).toBe(true)
   })
 
-  test('after a switch the app gets the tokens of the person switched to', async () => {
+  test('by a switch the app has the tokens of the user switched to', async () => {
     await open()
     const local = app.accounts.add({ email: 'local@example.com', emailVerified: true })
     await app.localSignIn(browser, local)
@@ -157,7 +157,7 @@ describe('what follows a sign-in', () => {
     expect([...app.accounts.tokens.keys()]).toEqual(['u2'])
   })
 
-  test('a refused sign-in stores no tokens', async () => {
+  test('that is refused no tokens are stored', async () => {
     const policy: Policy = { matchingAccount: 'reject' }
     await open({ options: { policy } })
     app.accounts.add({ email: 'alice@example.com', emailVerified: true })

@@ -41,7 +41,7 @@ function expectInert(text: string): void {
   expect(text).not.toMatch(/(?:href|src|action)="?(?:javascript|data):/i)
 }
 
-test('INJ-01: arrays and objects in any parameter of any route are refused or ignored, never a fault', async () => {
+test('INJ-01: refuses or ignores arrays and objects in any parameter of any route, without a fault', async () => {
   for (const version of [4, 5] as const) {
     const lab = await startLab({ express: version })
     lab.app.set('query parser', version === 4 ? 'extended' : 'simple')
@@ -102,7 +102,7 @@ test('INJ-01: arrays and objects in any parameter of any route are refused or ig
   }
 })
 
-test('INJ-02: each value counts from its own place only', async () => {
+test('INJ-02: reads each value from its own place only', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const genuine = new URL(await lab.callback(victim, 'alice'))
@@ -127,7 +127,7 @@ test('INJ-02: each value counts from its own place only', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('INJ-02: a method override has no say', async () => {
+test('INJ-02: ignores a method override', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -137,7 +137,7 @@ test('INJ-02: a method override has no say', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('INJ-04: markup in names is text on every page', async () => {
+test('INJ-04: prints markup in names as text on every page', async () => {
   for (const name of MARKUP) {
     const lab = await startLab({ connection: { trustedProvider: false } })
     const { victim, attacker } = browsers()
@@ -165,7 +165,7 @@ test('INJ-04: markup in names is text on every page', async () => {
   }
 })
 
-test("INJ-05: Bitbucket's error words never come back, with a valid state or without", async () => {
+test("INJ-05: never repeats Bitbucket's error words, with a valid state or without", async () => {
   const lab = await startLab()
   const { victim } = browsers()
   for (const [at, error] of [...MARKUP, 'access_denied', 'server_error'].entries()) {
@@ -188,7 +188,7 @@ test("INJ-05: Bitbucket's error words never come back, with a valid state or wit
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('INJ-06: hostile addresses and pictures are no addresses and no pictures', async () => {
+test('INJ-06: accepts no hostile addresses and pictures', async () => {
   const lab = await startLab()
   const hostile = [
     '"<svg/onload=alert(1)>"@x.test',
@@ -220,7 +220,7 @@ test('INJ-06: hostile addresses and pictures are no addresses and no pictures', 
   expect(lab.accounts.users.get('u1')?.identities[0]?.profile?.avatarUrl).toBeNull()
 })
 
-test('INJ-07: line breaks in anything that reaches a header make no header and no crash', async () => {
+test('INJ-07: creates no header by line breaks, and does not crash', async () => {
   const lab = await startLab({ options: { paths: { failed: '/failed' } } })
   const { victim } = browsers()
   const split = 'x\r\nSet-Cookie: evil=1\r\n\r\n<script>'
@@ -240,7 +240,7 @@ test('INJ-07: line breaks in anything that reaches a header make no header and n
   expect(lab.faults).toEqual([])
 })
 
-test('INJ-08: an address with a line break or a second recipient is refused', async () => {
+test('INJ-08: refuses an address with a line break or a second recipient', async () => {
   const lab = await startLab()
   const browser = new TestBrowser()
   await lab.signIn(browser, 'dave')
@@ -268,7 +268,7 @@ test('INJ-08: an address with a line break or a second recipient is refused', as
   expect(lab.mails.map(({ to }) => to)).toEqual(['a@x.test'])
 })
 
-test('INJ-09: events hold identifiers only, so no line of a log can be forged through them', async () => {
+test('INJ-09: puts identifiers only into events, so that no log line can be forged', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const forged = 'x\n{"type":"signed_in","userId":"admin"}\u001b[2J'
   lab.fake.updatePerson('alice', { displayName: forged, nickname: forged, username: forged })
@@ -281,7 +281,7 @@ test('INJ-09: events hold identifiers only, so no line of a log can be forged th
   expect(JSON.stringify(lab.events)).not.toMatch(/admin|\\u001b|\\n/)
 })
 
-test('INJ-10: format strings and template marks are shown as they are', async () => {
+test('INJ-10: prints format strings and template marks as they are', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const name = '%s %d %n {{7*7}} {displayName} {address} $& $1'
@@ -316,7 +316,7 @@ async function everyAnswer(lab: Lab, headers: Record<string, string> = {}) {
   return answers
 }
 
-test('INJ-13: every answer says what it is, and browsers do not guess', async () => {
+test('INJ-13: declares the type of every answer and forbids sniffing', async () => {
   const lab = await startLab()
   for (const answer of await everyAnswer(lab)) {
     expect(answer.headers['x-content-type-options']).toBe('nosniff')
@@ -324,7 +324,7 @@ test('INJ-13: every answer says what it is, and browsers do not guess', async ()
   }
 })
 
-test('INJ-14: JSON clients get JSON with codes, no pages, no redirects and nothing more than browsers', async () => {
+test('INJ-14: answers JSON clients with JSON and codes, never with pages, redirects or more than browsers get', async () => {
   const lab = await startLab()
   for (const answer of await everyAnswer(lab, { accept: 'application/json' })) {
     expect(answer.headers['content-type']).toBe('application/json; charset=utf-8')
@@ -337,7 +337,7 @@ test('INJ-14: JSON clients get JSON with codes, no pages, no redirects and nothi
   }
 })
 
-test('INJ-16: other spellings of a path meet the same checks or no route', async () => {
+test('INJ-16: applies the same checks to other spellings of a path, or has no route for them', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const { search } = new URL(await lab.callback(victim, 'alice'))
@@ -364,7 +364,7 @@ test('INJ-16: other spellings of a path meet the same checks or no route', async
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("INJ-17: a tenant's brand loads nothing from elsewhere, turns no page around and adds no style of its own", async () => {
+test("INJ-17: loads nothing, reorders nothing and adds no style for a tenant's brand", async () => {
   let brand: object = {}
   const lab = await startLab({ options: { brand: () => brand as never } })
   const page = async () => {

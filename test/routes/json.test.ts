@@ -37,7 +37,7 @@ function expectJson(answer: Answer, status: number, body: Record<string, unknown
 const refused = (error: string) => ({ error, message: expect.any(String) })
 
 describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (express) => {
-  test('start, callback and refusals are told as data', async () => {
+  test('answers start, callback and refusals as data', async () => {
     await open({ express })
     const started = await get(`${BASE}?returnTo=/on`)
     expectJson(started, 200, { outcome: 'redirect', next: expect.stringContaining(fake.endpoints.authorizationURL) })
@@ -50,7 +50,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
     expectJson(head, 405, refused('method_not_allowed'))
   })
 
-  test('the whole way by code', async () => {
+  test('answers the whole sign-in by code', async () => {
     await open({ express, connection: { trustedProvider: false }, without: ['storeTokens'] })
     expectJson(await signIn('alice'), 200, { outcome: 'pending', next: `${BASE}/email` })
     const page = await get(`${BASE}/email`)
@@ -70,7 +70,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
     expectJson(await get(`${BASE}/email`), 404, refused('pending_missing'))
   })
 
-  test('a missing address', async () => {
+  test('answers a missing address', async () => {
     await open({ express, without: ['storeTokens'] })
     expectJson(await signIn('dave'), 200, { outcome: 'pending', next: `${BASE}/email` })
     const { submit } = (await get(`${BASE}/email`)).json() as { submit: { action: string; fields: object } }
@@ -81,7 +81,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
     expectJson(verified, 200, { outcome: 'signed_in', next: '/' })
   })
 
-  test('the questions, linking, unlinking, re-authentication and cancel', async () => {
+  test('answers the questions, linking, unlinking, re-authentication and cancel', async () => {
     await open({ express, without: ['storeTokens'] })
     const user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true }) as TestUser
     const next = `${BASE}?returnTo=${encodeURIComponent(`${BASE}/link`)}`
@@ -114,7 +114,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
     expectJson(await post(`${BASE}/cancel`), 200, { outcome: 'cancelled', next: '/' })
   })
 
-  test('the page to prove and the one to confirm', async () => {
+  test('answers the page to prove and the one to confirm', async () => {
     await open({ express, options: { policy: { matchingAccount: 'prove' } } })
     const owner = app.accounts.add({ name: 'Owner', email: 'alice@example.com', emailVerified: true })
     expectJson(await signIn('alice'), 200, { outcome: 'pending', next: `${BASE}/continue` })
@@ -130,7 +130,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
   })
 })
 
-describe('which clients get what', () => {
+describe('the format of an answer', () => {
   test.each([
     ['text/html,application/xhtml+xml,*/*;q=0.8', 'text/html'],
     ['*/*', 'text/html'],
@@ -138,14 +138,14 @@ describe('which clients get what', () => {
     ['application/json', 'application/json'],
     ['application/json, text/plain, */*', 'application/json'],
     ['image/png', 'text/html'],
-  ])('Accept: %s gets %s', async (accept, type) => {
+  ])('for Accept: %s is %s', async (accept, type) => {
     await open()
     const answer = await browser.get(`${app.url}${BASE}/email`, { headers: { accept } })
     expect(answer.headers['content-type']).toContain(type)
     expect(answer.status).toBe(404)
   })
 
-  test("a script's fetch that names no type gets data: it can do nothing with a page", async () => {
+  test("is data for a script's fetch without a type, which can do nothing with a page", async () => {
     await open()
     const headers = {
       accept: '*/*',
@@ -159,19 +159,19 @@ describe('which clients get what', () => {
     expect(passedOn.headers['content-type']).toContain('text/html')
   })
 
-  test('a message is in the language of the texts', async () => {
+  test('has messages in the language of the texts', async () => {
     await open({ options: { texts: { errors: { pending_missing: 'Nichts wartet.' } } } })
     expectJson(await get(`${BASE}/email`), 404, { error: 'pending_missing', message: 'Nichts wartet.' })
   })
 
-  test("refusals go to the app's own page where there is one, and as data to whom wants data", async () => {
+  test("of a refusal is the app's own page if there is one, or data for clients that ask for it", async () => {
     await open({ options: { paths: { failed: '/oops' } } })
     const page = await browser.get(`${app.url}${BASE}/callback?state=x`)
     expect([page.status, page.location]).toEqual([302, `/oops?error=state_invalid&next=${encodeURIComponent(BASE)}`])
     expectJson(await get(`${BASE}/callback?state=x`), 403, refused('state_invalid'))
   })
 
-  test("the app's own page is told the way on, with the page that was asked for, and none where there is none", async () => {
+  test("of a refusal has the way on and the requested page for the app's own page, if there are any", async () => {
     await open({ options: { paths: { failed: '/oops' } } })
     const denied = await fake.signIn(await app.start(browser, '/deep?a=1'), {
       person: 'alice',
@@ -191,8 +191,8 @@ describe('which clients get what', () => {
   })
 })
 
-describe('bodies', () => {
-  test('one that is too large or no JSON is refused in the format asked for', async () => {
+describe('a body', () => {
+  test('that is too large or not JSON is refused in the requested format', async () => {
     await open()
     expectJson(await post(`${BASE}/cancel`, { filler: 'x'.repeat(9000) }), 413, refused('request_too_large'))
     const broken = await browser.post(
@@ -207,7 +207,7 @@ describe('bodies', () => {
     expect(app.faults).toEqual([])
   })
 
-  test('a POST from another site, or from none that can be told, is refused', async () => {
+  test('from another site, or from an unknown one, is refused', async () => {
     await open()
     for (const headers of [
       { 'sec-fetch-site': 'cross-site' },

@@ -24,7 +24,7 @@ function secretsOf(lab: Awaited<ReturnType<typeof startLab>>): string[] {
   ].filter((secret) => secret.length > 8)
 }
 
-test('LEK-02: printing the plugin, its strategy, its options or its errors shows no secret', async () => {
+test('LEK-02: prints no secret with the plugin, its strategy, its options or its errors', async () => {
   const errors: unknown[] = []
   const onError = (error: unknown) => void errors.push(error)
   const lab = await startLab({ options: { paths: { failed: '/failed' }, onError } })
@@ -51,7 +51,7 @@ test('LEK-02: printing the plugin, its strategy, its options or its errors shows
   expect([shown.includes('kept-to-itself'), kept.reveal()]).toEqual([false, 'kept-to-itself'])
 })
 
-test('LEK-03: with debugging on, our code writes nothing to the console', async () => {
+test('LEK-03: writes nothing to the console with debugging on', async () => {
   const written: string[] = []
   for (const stream of ['stdout', 'stderr'] as const) {
     vi.spyOn(process[stream], 'write').mockImplementation((chunk) => {
@@ -74,7 +74,7 @@ test('LEK-03: with debugging on, our code writes nothing to the console', async 
   expect(written.join('')).toBe('')
 })
 
-test('LEK-05: no token reaches session, user or cookies; only the hook that asked for them gets them', async () => {
+test('LEK-05: passes tokens to the hook that asked for them only, and never to session, user or cookies', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const answer = await lab.signIn(victim, 'alice')
@@ -98,7 +98,7 @@ test('LEK-05: no token reaches session, user or cookies; only the hook that aske
   expect(without.accounts.tokens.size).toBe(0)
 })
 
-test('LEK-06: events carry neither code, state, verifier, address nor token', async () => {
+test('LEK-06: emits events without code, state, verifier, address or token', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const url = new URL(await lab.callback(victim, 'alice'))
@@ -119,7 +119,7 @@ test('LEK-06: events carry neither code, state, verifier, address nor token', as
   expect(lab.events.map(({ type }) => type)).toEqual(['started', 'code_sent', 'code_failed', 'signed_up', 'refused'])
 })
 
-test('LEK-07: pages show no stack and no word of upstream or hooks, in production as in development', async () => {
+test('LEK-07: shows no stack and no word of upstream or hooks on pages, in production as in development', async () => {
   for (const mode of ['production', 'development', undefined]) {
     vi.stubEnv('NODE_ENV', mode)
     const lab = await startLab()
@@ -152,7 +152,7 @@ test('LEK-07: pages show no stack and no word of upstream or hooks, in productio
   }
 })
 
-test('LEK-08: a stranger gets one and the same answer for every bad callback', async () => {
+test('LEK-08: gives a stranger the same answer to every invalid callback', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const open = await lab.callback(victim, 'alice')
@@ -173,7 +173,7 @@ test('LEK-08: a stranger gets one and the same answer for every bad callback', a
   }
 })
 
-test('LEK-09: tokens travel in the Authorization header, the secret to the token endpoint, and neither in a URL', async () => {
+test('LEK-09: sends tokens in the Authorization header and the secret to the token endpoint, and neither in a URL', async () => {
   const lab = await startLab({ connection: { workspaces: ['acme'] } })
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -190,7 +190,7 @@ test('LEK-09: tokens travel in the Authorization header, the secret to the token
   }
 })
 
-test('LEK-11: of an address the domain is shown, and the rest at one length whatever it is', async () => {
+test('LEK-11: shows the domain of an address, and the rest at a fixed length', async () => {
   const lengths = new Set<number>()
   for (const address of ['a@b.com', 'averyveryverylonglocalpart@averyverylongdomain.example.com', 'ab@example.com']) {
     const lab = await startLab({ connection: { trustedProvider: false } })
@@ -205,7 +205,7 @@ test('LEK-11: of an address the domain is shown, and the rest at one length what
   expect([...lengths]).toEqual([4])
 })
 
-test('LEK-12: after the callback the browser stands on a clean address, and tells no one where it came from', async () => {
+test('LEK-12: leaves the browser on a clean URL after the callback, without a referrer', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const answer = await lab.signIn(victim, 'alice')
@@ -215,7 +215,7 @@ test('LEK-12: after the callback the browser stands on a clean address, and tell
   expect(answer.headers['referrer-policy']).toBe('no-referrer')
 })
 
-test('LEK-13: the published package holds no tests, no certificates and no path of a machine', () => {
+test('LEK-13: publishes no tests, certificates or local paths', () => {
   const list = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8' })
   const parsed = JSON.parse(list.slice(list.search(/[[{]/))) as unknown
   const [pack] = (Array.isArray(parsed) ? parsed : Object.values(parsed as object)) as { files: { path: string }[] }[]
@@ -235,7 +235,7 @@ test('LEK-13: the published package holds no tests, no certificates and no path 
   }
 })
 
-test('LEK-14: the other owner of an identity is not disclosed', async () => {
+test('LEK-14: does not disclose the other owner of an identity', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'alice')
   const owner = lab.accounts.users.get('u1')

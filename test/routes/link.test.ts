@@ -33,14 +33,14 @@ async function expectRefused(answer: Answer, code: string, status: number): Prom
   expect(app.accounts.writes()).toEqual([])
 }
 
-test('the address of a refused unlinking, opened again, leads to the page of what is linked', async () => {
+test('redirects from the URL of a refused unlinking to the link page', async () => {
   await open()
   const answer = await browser.get(`${app.url}${BASE}/unlink`)
   expect([answer.status, answer.location]).toEqual([302, `${BASE}/link`])
 })
 
 describe.each([4, 5] as const)('linking while signed in, on Express %i', (express) => {
-  test('stores the identity, rotates the session, ends the others, and consults no address', async () => {
+  test('stores the identity, rotates the session, ends the others, and looks no address up', async () => {
     await open({ express, connection: { trustedProvider: false } })
     const before = browser.copy()
     app.accounts.add({ email: 'alice@example.com', emailVerified: true })
@@ -57,7 +57,7 @@ describe.each([4, 5] as const)('linking while signed in, on Express %i', (expres
     expect(app.events.at(-1)).toMatchObject({ type: 'linked', userId: user.id, identityId: identityOf('alice').id })
   })
 
-  test('the page lists what is linked, offers to link, and goes back to where one came from', async () => {
+  test('lists what is linked, offers to link, and returns to the page before', async () => {
     await open({ express })
     const page = await browser.get(`${app.url}${BASE}/link?returnTo=/settings`)
     expect(page.text).toContain('You are signed in as <bdi>Who is here</bdi>')
@@ -70,7 +70,7 @@ describe.each([4, 5] as const)('linking while signed in, on Express %i', (expres
     expect(formsOf(after.text).map(({ action }) => action)).toEqual([`${BASE}/unlink`])
   })
 
-  test('unlink deletes it, rotates the session, and the next sign-in does not link again by itself', async () => {
+  test('unlinks, rotates the session, and does not link again at the next sign-in', async () => {
     await open({ express }, { email: 'alice@example.com' })
     await link(app, browser, 'alice')
     const before = browser.copy()
@@ -88,7 +88,7 @@ describe.each([4, 5] as const)('linking while signed in, on Express %i', (expres
     expect(user.identities).toEqual([])
   })
 
-  test('re-authentication with the own identity stamps the session and rotates it', async () => {
+  test("re-authenticates with the user's own identity, and stamps and rotates the session", async () => {
     await open({ express, options: { signedInAt: undefined as never } })
     user.identities.push(identityOf('alice'))
     const before = browser.copy()
@@ -104,7 +104,7 @@ describe.each([4, 5] as const)('linking while signed in, on Express %i', (expres
 })
 
 describe('outcomes of linking', () => {
-  test('an identity of another account: nothing is disclosed, nothing changes', async () => {
+  test('refuses an identity of another account without disclosing or changing anything', async () => {
     await open()
     await app.signIn(new TestBrowser(), 'alice')
     const other = [...app.accounts.users.values()].at(-1) as TestUser
@@ -124,13 +124,13 @@ describe('outcomes of linking', () => {
     })
   })
 
-  test('an identity whose user is gone gets the same answer', async () => {
+  test('gives the same answer for an identity whose user is gone', async () => {
     await open()
     app.accounts.intercept = (name) => (name === 'getUserByIdentity' ? 'orphaned' : undefined)
     await expectRefused(await link(app, browser, 'alice'), 'identity_linked_elsewhere', 409)
   })
 
-  test('the own identity again only refreshes: tokens and profile, no write', async () => {
+  test("refreshes tokens and profile of the user's own identity, without a write", async () => {
     await open()
     await link(app, browser, 'alice')
     app.accounts.calls.length = 0
@@ -143,7 +143,7 @@ describe('outcomes of linking', () => {
     expect(user.identities[0]?.profile?.displayName).toBe('Alice Renamed')
   })
 
-  test('without signedInAt a local sign-in is never recent, and the operator is told once', async () => {
+  test('does not count a local sign-in as recent without signedInAt, and warns once', async () => {
     warnings.mockClear()
     await open({ options: { signedInAt: undefined as never } })
     await expectRefused(await post('/link'), 'recent_sign_in_required', 403)
@@ -153,7 +153,7 @@ describe('outcomes of linking', () => {
     ])
   })
 
-  test('no user signed in is refused on every route of linking', async () => {
+  test('refuses a visitor on every route of linking', async () => {
     await open()
     const nobody = new TestBrowser()
     for (const path of ['/link', '/reauthenticate']) {
@@ -165,7 +165,7 @@ describe('outcomes of linking', () => {
     expect(fake.count()).toBe(0)
   })
 
-  test('a link started here does not sign in elsewhere, nor a sign-in link', async () => {
+  test('does not end a link in another browser as a sign-in', async () => {
     await open()
     const { location } = await post('/link')
     const callback = await fake.signIn(location, { person: 'alice' })
@@ -173,7 +173,7 @@ describe('outcomes of linking', () => {
     expect((await browser.get(callback)).status).toBe(302)
   })
 
-  test('lost race: stored by this same user in another tab counts as linked, by another user as linked elsewhere', async () => {
+  test('accepts a lost race to another tab of the same user, and refuses one to another user', async () => {
     await open()
     app.accounts.intercept = (name) => {
       if (name === 'linkIdentity') user.identities.push(identityOf('alice'))
@@ -191,7 +191,7 @@ describe('outcomes of linking', () => {
     expect(await app.me(browser)).toBe(user.id)
   })
 
-  test('without describeUser and listIdentities linking says how to fix the setup', async () => {
+  test('explains the setup when describeUser and listIdentities are missing', async () => {
     await open({ without: ['describeUser'] })
     await expectRefused(await post('/link'), 'configuration_invalid', 500)
     expect(app.errors.at(-1)?.message).toContain('describeUser')
@@ -199,7 +199,7 @@ describe('outcomes of linking', () => {
 })
 
 describe('unlinking', () => {
-  test('the last way in stays', async () => {
+  test('keeps the last way in', async () => {
     await open()
     const browserOfAlice = new TestBrowser()
     await app.signIn(browserOfAlice, 'alice')
@@ -210,7 +210,7 @@ describe('unlinking', () => {
     expect(app.accounts.endedSessions).toEqual([])
   })
 
-  test('a user who may no longer sign in is refused', async () => {
+  test('refuses a user who may no longer sign in', async () => {
     await open()
     user.identities.push(identityOf('alice'))
     user.disabled = true
@@ -219,14 +219,14 @@ describe('unlinking', () => {
     expect((await post('/unlink', { id: identityOf('alice').id })).status).toBe(303)
   })
 
-  test('without unlinkIdentity the page offers none and the form says how to fix the setup', async () => {
+  test('offers none without unlinkIdentity, and the form explains the setup', async () => {
     await open({ without: ['unlinkIdentity'] })
     user.identities.push(identityOf('alice'))
     expect(formsOf((await browser.get(`${app.url}${BASE}/link`)).text)).toEqual([])
     await expectRefused(await post('/unlink', { id: identityOf('alice').id }), 'configuration_invalid', 500)
   })
 
-  test('a person who unlinks in two tabs at once gets one of them done', async () => {
+  test('succeeds for one of two tabs of a user', async () => {
     await open()
     user.identities.push(identityOf('alice'))
     const [one, two] = [browser.copy(), browser.copy()]
@@ -237,7 +237,7 @@ describe('unlinking', () => {
 })
 
 describe('re-authentication', () => {
-  test('a user who may no longer sign in is refused', async () => {
+  test('refuses a user who may no longer sign in', async () => {
     await open()
     user.identities.push(identityOf('alice'))
     const { location } = await post('/reauthenticate')
@@ -246,7 +246,7 @@ describe('re-authentication', () => {
     await expectRefused(answer, 'account_disabled', 403)
   })
 
-  test('linking does not count as one', async () => {
+  test('does not count linking', async () => {
     await open({ options: { signedInAt: undefined as never } })
     user.identities.push(identityOf('alice'))
     expect(errorOf(await post('/unlink', { id: identityOf('alice').id }))).toBe('recent_sign_in_required')
@@ -267,7 +267,7 @@ describe('requireRecentSignIn', () => {
   }
   const secret = (path = '/secret', from = browser) => from.get(`${app.url}${path}`)
 
-  test('lets a recent sign-in pass and sends an older one to confirm, then back to the page', async () => {
+  test('lets a recent sign-in pass, and redirects an older one to confirm and back to the page', async () => {
     await open(guarded)
     const alice = new TestBrowser()
     await app.signIn(alice, 'alice')
@@ -284,7 +284,7 @@ describe('requireRecentSignIn', () => {
     expect((await secret(back.location, alice)).text).toBe('the secret')
   })
 
-  test("nobody is sent to the app's sign-in page, and other methods and JSON are refused", async () => {
+  test("redirects a visitor to the app's sign-in page, and refuses other methods and JSON", async () => {
     await open(guarded)
     const nobody = new TestBrowser()
     const sent = await secret('/secret', nobody)

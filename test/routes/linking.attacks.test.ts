@@ -8,7 +8,7 @@ async function linkAs(lab: Lab, browser: TestBrowser, person: string) {
   return browser.get(await lab.fake.signIn(await lab.link(browser), { person }))
 }
 
-test('LNK-01: a GET starts no link, however it is asked for', async () => {
+test('LNK-01: starts no link on a GET, whatever it contains', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -34,7 +34,7 @@ const FOREIGN: Record<string, string | undefined>[] = [
   { 'sec-fetch-site': 'Same-Origin' },
 ]
 
-test('LNK-02: a POST from another site starts no link', async () => {
+test('LNK-02: starts no link on a POST from another site', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -46,7 +46,7 @@ test('LNK-02: a POST from another site starts no link', async () => {
   expect(genuine.status).toBe(303)
 })
 
-test('LNK-02: a POST from one domain of the app to another is a POST from another site', async () => {
+test('LNK-02: treats a POST from another domain of the app as one from another site', async () => {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
@@ -65,7 +65,7 @@ test('LNK-02: a POST from one domain of the app to another is a POST from anothe
   expect((await post(at('b'))).status).toBe(303)
 })
 
-test('LNK-03: what the browser says of the site counts, also against a matching Origin, on every route that changes something', async () => {
+test('LNK-03: trusts Sec-Fetch-Site over a matching Origin, on every route that changes something', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -90,7 +90,7 @@ test('LNK-03: what the browser says of the site counts, also against a matching 
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
 })
 
-test('LNK-05: a link that was started by one user does not end with another one signed in', async () => {
+test('LNK-05: ends no link with another user signed in than the one who started it', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim, { email: 'first@example.com' })
@@ -120,7 +120,7 @@ test('LNK-05: a link that was started by one user does not end with another one 
   expect(second.identities).toHaveLength(1)
 })
 
-test('LNK-07: linking the same identity twice, also concurrently, stores it once', async () => {
+test('LNK-07: stores an identity once that is linked twice, also concurrently', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -146,7 +146,7 @@ test('LNK-07: linking the same identity twice, also concurrently, stores it once
   expect(answers.some(({ location }) => location === '/')).toBe(true)
 })
 
-test('LNK-08: a second Bitbucket identity is refused and replaces nothing, unless the app allows many', async () => {
+test('LNK-08: refuses a second Bitbucket identity and keeps the first, unless the app allows many', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -167,7 +167,7 @@ test('LNK-08: a second Bitbucket identity is refused and replaces nothing, unles
   expect(collector.identities).toHaveLength(2)
 })
 
-test('LNK-09: linking and unlinking need a sign-in of the last ten minutes', async () => {
+test('LNK-09: requires a sign-in of the last ten minutes to link and unlink', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -184,7 +184,7 @@ test('LNK-09: linking and unlinking need a sign-in of the last ten minutes', asy
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
 })
 
-test("LNK-09: another user's recent sign-in does not count, nor does a stamp from the future", async () => {
+test("LNK-09: accepts neither another user's recent sign-in nor a stamp from the future", async () => {
   const lab = await startLab({ options: { signedInAt: () => null } })
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -205,7 +205,7 @@ test("LNK-09: another user's recent sign-in does not count, nor does a stamp fro
   expect((await lab.post(victim, '/link')).status).toBe(303)
 })
 
-test('LNK-09: the choice to link that the sign-in button led to needs a recent sign-in as well', async () => {
+test('LNK-09: requires a recent sign-in for the choice to link after the sign-in button', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -220,7 +220,7 @@ test('LNK-09: the choice to link that the sign-in button led to needs a recent s
   expect(user.identities).toHaveLength(1)
 })
 
-test('LNK-09: confirming who one is takes an identity of that account, not any at Bitbucket', async () => {
+test('LNK-09: accepts an identity of that account only as re-authentication', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -240,7 +240,7 @@ test('LNK-09: confirming who one is takes an identity of that account, not any a
   expect(await lab.me(victim)).toBe(user.id)
 })
 
-test('LNK-10: unlinking from elsewhere does nothing', async () => {
+test('LNK-10: unlinks nothing on a request from elsewhere', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -261,7 +261,7 @@ test('LNK-10: unlinking from elsewhere does nothing', async () => {
   expect(user.identities).toEqual([])
 })
 
-test("LNK-12: another user's identity cannot be unlinked, and is answered like one that does not exist", async () => {
+test("LNK-12: refuses to unlink another user's identity like one that does not exist", async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const owner = await lab.member(victim)
@@ -291,7 +291,7 @@ test("LNK-12: another user's identity cannot be unlinked, and is answered like o
   expect((await lab.post(attacker, '/unlink', { id: own })).status).toBe(303)
 })
 
-test('LNK-13: after unlinking, other sessions are reported, the address alone brings nobody back, and open steps are void', async () => {
+test('LNK-13: ends other sessions after unlinking, links nothing by address again, and voids pending steps', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim, { email: 'alice@example.com' })
@@ -313,7 +313,7 @@ test('LNK-13: after unlinking, other sessions are reported, the address alone br
   expect(user.identities).toEqual([])
 })
 
-test('LNK-15: links and unlinks are reported to the audit hook, with user and identity', async () => {
+test('LNK-15: reports links and unlinks to the audit hook, with user and identity', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -327,7 +327,7 @@ test('LNK-15: links and unlinks are reported to the audit hook, with user and id
   }
 })
 
-test('LNK-16: the session decides whose account is linked, whatever parameters and headers say', async () => {
+test('LNK-16: links the account of the session, whatever parameters and headers say', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const owner = await lab.member(victim)
@@ -341,7 +341,7 @@ test('LNK-16: the session decides whose account is linked, whatever parameters a
   expect(thief.identities).toHaveLength(1)
 })
 
-test('LNK-18: an account whose own address is not verified cannot link, at the start nor at the end', async () => {
+test('LNK-18: links no account with an unverified address, at the start nor at the end', async () => {
   const lab = await startLab()
   const { attacker } = browsers()
   const user = await lab.member(attacker, { emailVerified: false })
@@ -355,7 +355,7 @@ test('LNK-18: an account whose own address is not verified cannot link, at the s
   expect(user.identities).toHaveLength(1)
 })
 
-test("LNK-19: a linked identity's address changes no stored address and touches no third account", async () => {
+test('LNK-19: changes no stored address and no third account by the address of a linked identity', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const third = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
@@ -367,7 +367,7 @@ test("LNK-19: a linked identity's address changes no stored address and touches 
   expect(lab.accounts.count('getAccountsByEmail')).toBe(0)
 })
 
-test('LNK-20: the pages that confirm something refuse to be framed, and a press from a frame elsewhere fails', async () => {
+test('LNK-20: forbids framing of pages that confirm, and refuses a press from a frame elsewhere', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -389,7 +389,7 @@ test('LNK-20: the pages that confirm something refuse to be framed, and a press 
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('LNK-21: the sign-in button while signed in links nothing by itself', async () => {
+test('LNK-21: links nothing for a signed-in user who presses the sign-in button', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim, { email: 'alice@example.com' })
@@ -409,7 +409,7 @@ test('LNK-21: the sign-in button while signed in links nothing by itself', async
   expect(user.identities).toHaveLength(1)
 })
 
-test('LNK-23: a guest is not a user: the sign-in opens a new session, and the guest is not linked', async () => {
+test('LNK-23: treats a guest as no user, opens a new session and links nothing to the guest', async () => {
   const lab = await startLab({
     options: { userId: (user: TestUser) => (user.name === 'Guest' ? null : user.id) },
   })

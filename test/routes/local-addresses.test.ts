@@ -21,7 +21,7 @@ async function open(localAddresses: 'unverified' | 'none', more: TestAppOptions 
 }
 
 describe.each([4, 5] as const)('on Express %d', (express) => {
-  test('case 8: an app that only stores addresses links a signed-in user', async () => {
+  test('case 8: links a signed-in user of an app that only stores addresses', async () => {
     await open('unverified', { express })
     const user = app.accounts.add({ email: 'alice@example.com', emailVerified: false })
     await app.localSignIn(browser, user)
@@ -29,7 +29,7 @@ describe.each([4, 5] as const)('on Express %d', (express) => {
     expect(user.identities).toHaveLength(1)
   })
 
-  test('case 8: an app without addresses signs up, signs in and links, and never reads an address', async () => {
+  test('case 8: signs up, signs in and links in an app without addresses, and never reads one', async () => {
     await open('none', { express })
     await app.signIn(browser, 'alice')
     const created = app.accounts.users.get((await app.me(browser)) ?? '')
@@ -44,7 +44,7 @@ describe.each([4, 5] as const)('on Express %d', (express) => {
   })
 })
 
-test('case 8: where addresses are only stored, a matching account is proven by its own sign-in, verified or not', async () => {
+test("case 8: asks for the matching account's own sign-in in an app that only stores addresses, verified or not", async () => {
   await open('unverified')
   for (const emailVerified of [true, false]) {
     const person = emailVerified ? 'alice' : 'carol'
@@ -58,7 +58,7 @@ test('case 8: where addresses are only stored, a matching account is proven by i
   }
 })
 
-test('case 8: a user without an address is not told to confirm one', async () => {
+test('case 8: does not tell a user without an address to confirm one', async () => {
   app = await startTestApp()
   const user = app.accounts.add({ email: null })
   await app.localSignIn(browser, user)
@@ -66,7 +66,7 @@ test('case 8: a user without an address is not told to confirm one', async () =>
   expect(user.identities).toHaveLength(1)
 })
 
-test('case 8: what contradicts the answer is refused at construction and names the option', async () => {
+test('case 8: refuses options that contradict localAddresses at construction, by name', async () => {
   const complaint = async (options: TestAppOptions) => {
     try {
       app = await startTestApp({ connection: { trustedProvider: false }, ...options })
@@ -96,7 +96,7 @@ test('case 8: what contradicts the answer is refused at construction and names t
   )
 })
 
-test('an app that verifies addresses still refuses an account with an unverified one', async () => {
+test('still refuses an account with an unverified address in an app that verifies them', async () => {
   app = await startTestApp()
   await app.localSignIn(browser, app.accounts.add({ email: 'alice@example.com', emailVerified: false }))
   expect(errorOf(await app.submit(browser, '/auth/bitbucket/link', '/link'))).toBe('email_unverified')

@@ -93,7 +93,7 @@ describe('a member', () => {
     expect((await ask()).text).toBe('internal')
   })
 
-  test('a form gets a page that leads to the button', async () => {
+  test('gets a page with the button after a form', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(13 * HOUR)
@@ -102,7 +102,7 @@ describe('a member', () => {
     expect(answer.text).toContain(`href="${PAGE}"`)
   })
 
-  test('a page loaded ahead of a click is turned away, not sent to Bitbucket', async () => {
+  test('is turned away on a page loaded ahead of a click, not sent to Bitbucket', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(13 * HOUR)
@@ -117,7 +117,7 @@ describe('a member', () => {
     await expectInside()
   })
 
-  test('signed in by code has the time at which Bitbucket answered, not that of the code', async () => {
+  test("signed in by code has the time of Bitbucket's answer, not that of the code", async () => {
     await open({ connection: { workspaces: ['acme'], trustedProvider: false } })
     await lab.pendingCode(browser, 'alice')
     travel(9 * MINUTE)
@@ -127,7 +127,7 @@ describe('a member', () => {
     await expectAsked(GRACE_PAGE)
   })
 
-  test('who connects Bitbucket to an existing account is a member from then on', async () => {
+  test('becomes one by connecting Bitbucket to an existing account', async () => {
     await open()
     await lab.member(browser)
     const answer = await internal()
@@ -137,7 +137,7 @@ describe('a member', () => {
     await expectInside()
   })
 
-  test('who proves the matching account is a member', async () => {
+  test('becomes one by proving the matching account', async () => {
     await open({ options: { policy: { matchingAccount: 'prove' } }, without: ['storeTokens'] })
     const user = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
     await lab.signIn(browser, 'alice')
@@ -146,7 +146,7 @@ describe('a member', () => {
     await expectInside()
   })
 
-  test('who signs in by passport.authenticate is a member', async () => {
+  test('becomes one by passport.authenticate', async () => {
     await open({
       behindSession: (router, bitbucket) => {
         router.get(['/strategy', '/auth/bitbucket/callback'], (req, res, next) => {
@@ -164,7 +164,7 @@ describe('a member', () => {
 })
 
 describe('a user who left the workspace', () => {
-  test('is signed out when Bitbucket says so, with everything in the session', async () => {
+  test("is signed out by Bitbucket's answer, with everything in the session", async () => {
     await open()
     await lab.signIn(browser, 'alice')
     const stolen = browser.copy()
@@ -189,7 +189,7 @@ describe('a user who left the workspace', () => {
     expect(await lab.me(browser)).toBeNull()
   })
 
-  test("control: another person's missing membership does not end this session", async () => {
+  test("control: stays signed in when another user's membership is missing", async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(9 * HOUR)
@@ -198,7 +198,7 @@ describe('a user who left the workspace', () => {
     await expectAsked(GRACE_PAGE)
   })
 
-  test('confirms with no other user’s membership', async () => {
+  test("is not confirmed by another user's membership", async () => {
     await open()
     await lab.signIn(browser, 'alice')
     leave('alice')
@@ -207,7 +207,7 @@ describe('a user who left the workspace', () => {
     await expectAsked(GRACE_PAGE)
   })
 
-  test('may go on until the grace period ends, 15 minutes at a time, and never after it', async () => {
+  test('may continue until the grace period ends, 15 minutes at a time, and never after it', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     leave('alice')
@@ -226,7 +226,7 @@ describe('a user who left the workspace', () => {
     expect(formsOf(text).map(({ action }) => action)).toEqual(['/auth/bitbucket/reauthenticate'])
   })
 
-  test('cannot go on by a form of their own after the grace period, or without any confirmation', async () => {
+  test('cannot continue by a forged form after the grace period, or without any confirmation', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(12 * HOUR + MINUTE)
@@ -240,7 +240,7 @@ describe('a user who left the workspace', () => {
     expect((await internal(other)).location).toBe(PAGE)
   })
 
-  test('goes on by no other site’s form', async () => {
+  test('cannot continue by a form of another site', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(9 * HOUR)
@@ -249,7 +249,7 @@ describe('a user who left the workspace', () => {
     await expectAsked(GRACE_PAGE)
   })
 
-  test('a suspended user does not go on', async () => {
+  test('cannot continue when suspended', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(9 * HOUR)
@@ -259,8 +259,8 @@ describe('a user who left the workspace', () => {
   })
 })
 
-describe('while Bitbucket is down', () => {
-  test('nobody is signed out, "Go on" works before the end of the grace period and confirming does after the outage', async () => {
+describe('an outage of Bitbucket', () => {
+  test('signs no user out, lets "Go on" work until the grace period ends and confirming after the outage', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(9 * HOUR)
@@ -291,7 +291,7 @@ describe('while Bitbucket is down', () => {
     ],
     ['an empty answer', { status: 200, text: '' }],
     ['a missing scope', { problem: 'missing-scope' as const }],
-  ])('%s confirms nothing', async (_, fault) => {
+  ])('confirms nothing by %s', async (_, fault) => {
     await open()
     await lab.signIn(browser, 'alice')
     travel(13 * HOUR)
@@ -308,7 +308,7 @@ describe('the stamp', () => {
       (json) => (JSON.parse(json) as { bitbucketMembership?: Record<string, unknown> }).bitbucketMembership,
     )
 
-  test('of another user opens nothing, in a session that the app handed on', async () => {
+  test('of another user opens nothing in a session that the app passed on', async () => {
     await open({ options: { session: { keep: ['bitbucketMembership'] } } })
     await lab.signIn(browser, 'alice')
     const other = lab.accounts.add({ email: 'other@example.com', emailVerified: true })
@@ -328,7 +328,7 @@ describe('the stamp', () => {
     expect(errorOf(await internal())).toBe('identity_required')
   })
 
-  test('control: one of another identity stays', async () => {
+  test('control: of another identity stays', async () => {
     await open({ options: { policy: { identitiesPerUser: 'many' } } })
     await lab.member(browser)
     await link(lab, browser, 'bob')
@@ -362,7 +362,7 @@ describe('the stamp', () => {
     await expectAsked(PAGE)
   })
 
-  test('is not in the sign-in of a visitor who signs in by other means', async () => {
+  test('is removed when a visitor signs in by other means', async () => {
     await open()
     await lab.signIn(browser, 'alice')
     await lab.localSignIn(browser, lab.accounts.users.get('u1') as TestUser)
@@ -371,7 +371,7 @@ describe('the stamp', () => {
 })
 
 describe('which workspaces', () => {
-  test('a guard for one of several admits its members only, and says so without a loop', async () => {
+  test('are admitted by a guard for one of several, without a loop', async () => {
     await open(
       {
         routes: (router, bitbucket) => {
@@ -400,7 +400,7 @@ describe('which workspaces', () => {
       '"elsewhere" is not among',
     ],
     ['a connection without a gate', RULES, [], 'has no `workspaces`'],
-  ])('%s is named as the mistake and lets nobody pass', async (_, rules, workspaces, message) => {
+  ])('%s is named as the mistake and admits no user', async (_, rules, workspaces, message) => {
     await open(
       {
         routes: (router, bitbucket) => {
@@ -418,7 +418,7 @@ describe('which workspaces', () => {
     ])
   })
 
-  test('without a connection nobody passes', async () => {
+  test('admit no user without a connection', async () => {
     let offered = true
     await open({
       resolver: (defaults) => () => (offered ? { ...defaults, workspaces: ['acme'] } : null),
@@ -436,13 +436,13 @@ describe('which workspaces', () => {
     { maxAgeMs: 1, graceMs: -1 },
     { maxAgeMs: 1 } as never,
     { maxAgeMs: 1, graceMs: 0, workspaces: [] },
-  ])('%j is refused when the guard is made', async (options) => {
+  ])('%j is refused at construction', async (options) => {
     await open()
     expect(() => lab.bitbucket.requireMembership(options)).toThrow(/^requireMembership: `\w+`/)
   })
 })
 
-test('the decision: time and "Go on" alone never outlast the grace period', () => {
+test('time and "Go on" alone never outlast the grace period', () => {
   const source = { issuer: 'i', workspaces: ['acme'] }
   const rules = { workspaces: ['acme'], maxAgeMs: 100 * MINUTE, graceMs: 50 * MINUTE }
   const stamp = { identity: { issuer: 'i', id: 'x' }, workspaces: [{ slug: 'acme', uuid: '{u}' }], at: 0 }

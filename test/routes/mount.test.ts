@@ -22,12 +22,12 @@ async function startAt(path: string, options: TestAppOptions['options'] = {}): P
   for (const _twice of [1, 2]) expect((await browser.get(`${app.url}${path}`)).status).toBe(302)
 }
 
-test('a router at a path to which Bitbucket sends nobody back warns once, and names both', async () => {
+test('a router at a path without the callback warns once, and names both', async () => {
   await startAt('/login/bitbucket')
   expect(warnings).toEqual([expect.stringMatching(/mounted at \/login\/bitbucket, .*Mount it at \/auth\/bitbucket/)])
 })
 
-test('a router below the callback warns: Bitbucket would send everybody round in a circle', async () => {
+test('a router below the callback warns of the redirect loop', async () => {
   app = await startTestApp({
     before: (express, bitbucket) => express.use('/auth/bitbucket/callback', bitbucket.router),
   })
@@ -35,7 +35,7 @@ test('a router below the callback warns: Bitbucket would send everybody round in
   expect(warnings).toEqual([expect.stringContaining('mounted at /auth/bitbucket/callback')])
 })
 
-test('a sign-in that starts at another name of this machine warns: the callback would not see its cookie', async () => {
+test('a sign-in that starts at another name of this machine warns that the callback would not see its cookie', async () => {
   app = await startTestApp({ resolver: (defaults) => () => ({ ...defaults, id: 'default' }) })
   const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
   const { port } = new URL(app.url)
@@ -53,32 +53,35 @@ test.each([
   ['the same in other letters', '/Auth/Bitbucket', {}],
   ['what a proxy leaves of it', '/bitbucket', {}],
   ['another path with basePath', '/elsewhere', { basePath: '/auth/bitbucket' }],
-])('a router at %s warns of nothing', async (_what, path, options) => {
+])('a router at %s causes no warning', async (_what, path, options) => {
   await startAt(path, options)
   expect(warnings).toEqual([])
 })
 
-test.each([4, 5] as const)('on Express %i every spelling of start and callback is answered alike', async (express) => {
-  app = await startTestApp({ express })
-  const browser = new TestBrowser()
-  for (const path of ['', '/', '?', '/?returnTo=/x', '?x=1']) {
-    const { status, location } = await browser.get(`${app.url}/auth/bitbucket${path}`)
-    expect({ path, status, to: location.split('?')[0] }).toEqual({
-      path,
-      status: 302,
-      to: app.fake.endpoints.authorizationURL,
-    })
-  }
-  for (const path of ['/callback', '/callback/', '/CALLBACK']) {
-    const callback = new URL(await app.fake.signIn(await app.start(browser), { person: 'alice' }))
-    callback.pathname = `/auth/bitbucket${path}`
-    const head = await browser.get(callback.href, { method: 'HEAD' })
-    expect({ path, status: head.status }).toEqual({ path, status: 405 })
-    expect({ path, to: (await browser.get(callback.href)).location }).toEqual({ path, to: '/' })
-  }
-})
+test.each([4, 5] as const)(
+  'every spelling of start and callback gets the same answer on Express %i',
+  async (express) => {
+    app = await startTestApp({ express })
+    const browser = new TestBrowser()
+    for (const path of ['', '/', '?', '/?returnTo=/x', '?x=1']) {
+      const { status, location } = await browser.get(`${app.url}/auth/bitbucket${path}`)
+      expect({ path, status, to: location.split('?')[0] }).toEqual({
+        path,
+        status: 302,
+        to: app.fake.endpoints.authorizationURL,
+      })
+    }
+    for (const path of ['/callback', '/callback/', '/CALLBACK']) {
+      const callback = new URL(await app.fake.signIn(await app.start(browser), { person: 'alice' }))
+      callback.pathname = `/auth/bitbucket${path}`
+      const head = await browser.get(callback.href, { method: 'HEAD' })
+      expect({ path, status: head.status }).toEqual({ path, status: 405 })
+      expect({ path, to: (await browser.get(callback.href)).location }).toEqual({ path, to: '/' })
+    }
+  },
+)
 
-test('case 25: a start at another public host on https is warned of once and reported; a private name is not', async () => {
+test('case 25: a start at another public host on https causes one warning and report, and a private name none', async () => {
   app = await startTestApp({ connection: { callbackURL: 'https://example.com/auth/bitbucket/callback' } })
   const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
   for (const host of ['example.com', 'app:3000', '10.0.0.1']) await start(host)
@@ -99,7 +102,7 @@ test('case 25: `bitbucket.start` mounted alone warns like the router', async () 
   expect(app.errors).toHaveLength(1)
 })
 
-test('case 25: a host that no connection lists is warned of once and reported with the host, at most twenty of them', async () => {
+test('case 25: a host that no connection lists causes one warning and report with the host, for at most twenty hosts', async () => {
   app = await startTestApp({
     connection: {
       callbackURL: 'https://example.com/auth/bitbucket/callback',

@@ -88,7 +88,7 @@ function expectTurnedAway({ status, text, headers, setCookies }: Answer): void {
 
 describe.each([4, 5] as const)('on Express %i', (express) => {
   test.each(Object.entries(DOORS))(
-    'case 2: %s starts and uses up nothing without a navigation, and the click that follows signs in',
+    'case 2: %s starts and consumes nothing without a navigation, and the click that follows signs in',
     async (_door, [start, callbackPath]) => {
       const browser = await open(express, callbackPath)
       for (const headers of Object.values(NOT_A_CLICK)) {
@@ -106,7 +106,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
   )
 })
 
-test('case 2: a page of the same origin may start by fetch()', async () => {
+test('case 2: accepts a start by fetch() from a page of the same origin', async () => {
   const browser = await open(5, '/auth/bitbucket/callback')
   const headers = {
     accept: 'application/json',
@@ -118,7 +118,7 @@ test('case 2: a page of the same origin may start by fetch()', async () => {
   expect([status, json().outcome]).toEqual([200, 'redirect'])
 })
 
-test('case 2: the guard of sensitive pages sends nobody anywhere without a navigation', async () => {
+test('case 2: the guard of sensitive pages redirects navigations only', async () => {
   app = await startTestApp({
     fake,
     routes: (express, bitbucket) => {

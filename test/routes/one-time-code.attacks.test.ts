@@ -23,7 +23,7 @@ const UNTRUSTED = { connection: { trustedProvider: false } }
 const WRONG = 'BBBB-BBBB'
 const wallClock = Date.now.bind(Date)
 
-test('OTP-01: after five wrong codes the right one is refused too, and a new code is needed', async () => {
+test('OTP-01: refuses the right code after five wrong ones, until a new one is mailed', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -38,7 +38,7 @@ test('OTP-01: after five wrong codes the right one is refused too, and a new cod
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-01: guesses sent concurrently are not compared more often than five times', async () => {
+test('OTP-01: compares at most five of many concurrent guesses', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -52,7 +52,7 @@ test('OTP-01: guesses sent concurrently are not compared more often than five ti
   await lab.refused(victim, () => lab.verify(victim, code), { code: 'code_exhausted' })
 })
 
-test('OTP-01: the wrong codes of one identity are limited across sign-ins and browsers', async () => {
+test('OTP-01: limits the wrong codes of one identity across sign-ins and browsers', async () => {
   const lab = await startLab(UNTRUSTED)
   let wrong = 0
   for (let round = 0; round < 8; round++) {
@@ -70,7 +70,7 @@ test('OTP-01: the wrong codes of one identity are limited across sign-ins and br
   expect(wrong).toBe(30)
 })
 
-test('OTP-04: a code opens once, in one browser', async () => {
+test('OTP-04: accepts a code once, in one browser', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -89,7 +89,7 @@ test('OTP-04: a code opens once, in one browser', async () => {
   await lab.refused(later, () => lab.post(later, '/email/verify', fields), { code: 'pending_replaced' })
 })
 
-test('OTP-05: a new code ends the one before it', async () => {
+test('OTP-05: voids a code when a new one is mailed', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const first = await lab.pendingCode(victim, 'alice')
@@ -104,7 +104,7 @@ test('OTP-05: a new code ends the one before it', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("OTP-06: a code of one browser's sign-in does not open another's, for the same address", async () => {
+test("OTP-06: refuses a code of another browser's sign-in for the same address", async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim, attacker } = browsers()
   lab.fake.updatePerson('bob', { emails: [{ address: 'alice@example.com', primary: true, confirmed: false }] })
@@ -120,7 +120,7 @@ test("OTP-06: a code of one browser's sign-in does not open another's, for the s
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-09: a code for one address proves no other', async () => {
+test('OTP-09: refuses a code that was mailed to another address', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()
   lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
@@ -137,7 +137,7 @@ test('OTP-09: a code for one address proves no other', async () => {
   expect(lab.accounts.users.get('u2')?.email).toBe('mine@example.com')
 })
 
-test('OTP-10: a code is good for ten minutes, and setting the clock back does not revive it', async () => {
+test('OTP-10: accepts a code for ten minutes, also after the clock was set back', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const first = await lab.pendingCode(victim, 'alice')
@@ -154,7 +154,7 @@ test('OTP-10: a code is good for ten minutes, and setting the clock back does no
   expect(await lab.me(other)).toBe('u1')
 })
 
-test('OTP-10: a sign-in waits for its code half an hour, and a new mail does not make it wait longer', async () => {
+test('OTP-10: keeps a sign-in pending for half an hour, also after a new mail', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   await lab.pendingCode(victim, 'alice')
@@ -171,7 +171,7 @@ test('OTP-10: a sign-in waits for its code half an hour, and a new mail does not
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-11: only the exact letters are accepted, in whatever shape others are sent', async () => {
+test('OTP-11: accepts the exact letters only, in whatever shape others are sent', async () => {
   for (const version of [4, 5] as const) {
     const lab = await startLab({ ...UNTRUSTED, express: version })
     const fullWidth = (code: string) =>
@@ -207,7 +207,7 @@ test('OTP-11: only the exact letters are accepted, in whatever shape others are 
   }
 })
 
-test('OTP-12: where no code is pending, nothing equals nothing', async () => {
+test('OTP-12: accepts nothing when no code is pending', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()
   for (const code of ['', 'undefined', 'null', '0']) {
@@ -223,7 +223,7 @@ test('OTP-12: where no code is pending, nothing equals nothing', async () => {
   }
 })
 
-test('OTP-13: the code is found nowhere but in the mail', async () => {
+test('OTP-13: shows the code in the email only', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const started = await lab.signIn(victim, 'alice')
@@ -244,7 +244,7 @@ test('OTP-13: the code is found nowhere but in the mail', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-14: codes use the whole alphabet evenly', () => {
+test('OTP-14: draws codes evenly from the whole alphabet', () => {
   const counts = new Map<string, number>()
   const seen = new Set<string>()
   const total = 50_000
@@ -263,7 +263,7 @@ test('OTP-14: codes use the whole alphabet evenly', () => {
   expect(total - seen.size).toBeLessThan(5)
 })
 
-test('OTP-15: mails to one address are limited regardless of who asks and how often', async () => {
+test('OTP-15: limits the mails to one address, regardless of who asks and how often', async () => {
   const lab = await startLab(UNTRUSTED)
   for (let person = 0; person < 12; person++) {
     lab.fake.addPerson({
@@ -281,7 +281,7 @@ test('OTP-15: mails to one address are limited regardless of who asks and how of
   expect(lab.mails.filter(({ to }) => to === 'victim@example.com')).toHaveLength(14)
 })
 
-test('OTP-15: one identity gets ten mails an hour whatever addresses it types, with a pause between two to one', async () => {
+test('OTP-15: limits an identity to ten mails an hour for all addresses, with a pause between two to one', async () => {
   const lab = await startLab(UNTRUSTED)
   const browser = new TestBrowser()
   await lab.signIn(browser, 'dave')
@@ -298,7 +298,7 @@ test('OTP-15: one identity gets ten mails an hour whatever addresses it types, w
   expect(lab.mails).toHaveLength(12)
 })
 
-test('OTP-15: what strangers try on a confirmed address does not use up what its owner has', async () => {
+test("OTP-15: counts attempts of strangers on a confirmed address separately from its owner's", async () => {
   const lab = await startLab(UNTRUSTED)
   for (let person = 0; person < 12; person++) {
     lab.fake.addPerson({
@@ -313,7 +313,7 @@ test('OTP-15: what strangers try on a confirmed address does not use up what its
   expect(await lab.me(owner)).toBe('u1')
 })
 
-test('OTP-31: strangers who use an address up and come back each hour do not keep its owner from a code', async () => {
+test('OTP-31: reserves a code for the owner of an address that strangers exhaust each hour', async () => {
   const lab = await startLab(UNTRUSTED)
   const claim = (key: string) =>
     lab.fake.addPerson({ key, emails: [{ address: 'victim@example.com', primary: true, confirmed: false }] })
@@ -363,7 +363,7 @@ async function walk(lab: Lab, person: string, wrongOnly = false): Promise<string
   return steps.map(visible)
 }
 
-test('OTP-16: known, unknown, unverified and disabled addresses get the same answers up to the code', async () => {
+test('OTP-16: gives known, unknown, unverified, disabled and doubled addresses the same answers up to the code', async () => {
   const lab = await startLab(UNTRUSTED)
   const address = (key: string) => `x${key}@example.com`
   lab.accounts.add({ email: address('known'), emailVerified: true })
@@ -386,7 +386,7 @@ test('OTP-16: known, unknown, unverified and disabled addresses get the same ans
   expect(lab.mails).toHaveLength(5)
 })
 
-test('OTP-17: the time of an answer does not depend on whether the address is known', async () => {
+test('OTP-17: does the same work for a known and an unknown address', async () => {
   const lab = await startLab(UNTRUSTED)
   const work = async (key: string) => {
     lab.fake.addPerson({ key })
@@ -402,7 +402,7 @@ test('OTP-17: the time of an answer does not depend on whether the address is kn
   expect(await work('unknown')).toEqual(known)
 })
 
-test('OTP-19: a mailer that throws, hangs or says no leaves the sign-in waiting and nothing verified', async () => {
+test('OTP-19: keeps the sign-in pending and verifies nothing when the mailer throws, hangs or refuses', async () => {
   for (const mailer of ['throws', 'rejects', 'hangs', 'no'] as const) {
     const lab = await startLab({
       ...UNTRUSTED,
@@ -435,7 +435,7 @@ test('OTP-19: a mailer that throws, hangs or says no leaves the sign-in waiting 
   }
 })
 
-test('OTP-22: fetching the code page or the verify route spends nothing', async () => {
+test('OTP-22: spends nothing when the code page or the verify route is fetched', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -451,7 +451,7 @@ test('OTP-22: fetching the code page or the verify route spends nothing', async 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-23: an address that another user proved meanwhile gets no second owner', async () => {
+test('OTP-23: gives no second owner to an address that another user proved meanwhile', async () => {
   const lab = await startLab(UNTRUSTED)
   const { victim, attacker } = browsers()
   const { code } = await lab.pendingCode(attacker, 'alice')
@@ -472,7 +472,7 @@ test('OTP-23: an address that another user proved meanwhile gets no second owner
   expect([...lab.accounts.users.values()].filter(({ email }) => email === 'race@example.com')).toHaveLength(1)
 })
 
-test('OTP-25: a code proves an address but opens no account, unless the app says so', async () => {
+test('OTP-25: opens no account by a code, unless the app says so', async () => {
   for (const codeOpensAccount of [false, true]) {
     const lab = await startLab({ ...UNTRUSTED, options: { policy: { codeOpensAccount } } })
     const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
@@ -484,7 +484,7 @@ test('OTP-25: a code proves an address but opens no account, unless the app says
   }
 })
 
-test('OTP-25: an address that a person typed opens no account and empties none, also with the right code', async () => {
+test('OTP-25: opens and claims no account by a typed address, also with the right code', async () => {
   for (const emailVerified of [true, false]) {
     const lab = await startLab({ ...UNTRUSTED, options: { policy: { codeOpensAccount: true } } })
     const owner = lab.accounts.add({ email: 'typed@example.com', emailVerified })
@@ -510,7 +510,7 @@ test('OTP-25: an address that a person typed opens no account and empties none, 
   }
 })
 
-test('OTP-27: no other step can be reached before the code', async () => {
+test('OTP-27: allows no other step before the code', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()
   const { code } = await lab.pendingCode(attacker, 'alice')
@@ -526,7 +526,7 @@ test('OTP-27: no other step can be reached before the code', async () => {
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('OTP-28: address, identity and return URL in the form are ignored', async () => {
+test('OTP-28: ignores address, identity and return URL in the form', async () => {
   const lab = await startLab(UNTRUSTED)
   const { attacker } = browsers()
   const { code } = await lab.pendingCode(attacker, 'alice')
@@ -553,7 +553,7 @@ test('OTP-28: address, identity and return URL in the form are ignored', async (
   expect(lab.mails.some(({ to }) => to === 'victim@example.com')).toBe(false)
 })
 
-test('OTP-29: many pending sign-ins cost one cookie each browser, and old ones of a browser are void', async () => {
+test('OTP-29: keeps one cookie for many pending sign-ins of a browser, and voids the older ones', async () => {
   const lab = await startLab(UNTRUSTED)
   const browser = new TestBrowser()
   const past: TestBrowser[] = []
@@ -572,7 +572,7 @@ test('OTP-29: many pending sign-ins cost one cookie each browser, and old ones o
   expect(await lab.me(browser)).toBe('u1')
 })
 
-test('OTP-30: codes are compared as keyed hashes of one length, in constant time', async () => {
+test('OTP-30: compares codes as keyed hashes of one length, in constant time', async () => {
   const keys = deriveKeys([new Secret('x'.repeat(32))], 'bitbucket', 'code')
   const binding = { handle: 'h', generation: 1, identity: { issuer: 'i', id: 'x' }, address: 'a@b.test', context: 'c' }
   const hash = hashCode(keys, binding, 'BCDF-GHJK')

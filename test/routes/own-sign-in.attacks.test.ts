@@ -47,7 +47,7 @@ const local = (lab: Lab, email = 'victim@example.com') => lab.accounts.add({ ema
 const sealed = (purpose: KeyPurpose, name: string, payload: unknown) =>
   seal(deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', purpose), name, payload)
 
-test('SGN-01: a session that the browser brought along does not become recent, in whatever form its cookie comes', async () => {
+test('SGN-01: does not count a session that the browser brought along as recent, whatever its cookie', async () => {
   const lab = await startOwn()
   const { victim } = browsers()
   await signInOwn(lab, victim, local(lab))
@@ -87,7 +87,7 @@ async function startShared(waiting: Waiting) {
   return { lab, shared, holder, victim, names }
 }
 
-test('SGN-02: an identity that the last visitor of a browser left waiting never meets the next one who signs in', async () => {
+test("SGN-02: never combines an identity that the last user left pending with the next user's sign-in", async () => {
   for (const waiting of ['code', 'prove', 'choose'] as const) {
     const { lab, shared, victim, names } = await startShared(waiting)
     expect([waiting, await signInOwn(lab, shared, victim)]).toEqual([waiting, '/dash'])
@@ -101,7 +101,7 @@ test('SGN-02: an identity that the last visitor of a browser left waiting never 
   expect(holder.identities).toHaveLength(1)
 })
 
-test("SGN-02: if the app does not report a sign-in, the page drops another user's pending sign-in", async () => {
+test("SGN-02: drops another user's pending sign-in on the page if the app does not report a sign-in", async () => {
   for (const waiting of ['code', 'choose'] as const) {
     const { lab, shared, victim, names } = await startShared(waiting)
     await lab.localSignIn(shared, victim)
@@ -115,7 +115,7 @@ test("SGN-02: if the app does not report a sign-in, the page drops another user'
   expect(victim.identities).toEqual([])
 })
 
-test('SGN-03: no other site chooses the page after a sign-in: what was asked for is sealed, of ten minutes, and used once', async () => {
+test('SGN-03: lets no other site choose the page after a sign-in: it is sealed, for ten minutes and one use', async () => {
   const lab = await startOwn()
   const user = local(lab)
   const name = 'bitbucket.n'
@@ -147,7 +147,7 @@ test('SGN-03: no other site chooses the page after a sign-in: what was asked for
   }
 })
 
-test('SGN-04: a used callback redirects a signed-in user home once, is reported as refused, and never loops', async () => {
+test('SGN-04: redirects a signed-in user home once after a used callback, reports it, and never loops', async () => {
   let used = ''
   const lab = await startLab({
     options: { paths: { signedIn: '/home' } },

@@ -48,7 +48,7 @@ const trap = () => app.accounts.add({ name: 'Trap', email: ADDRESS, password: "t
 const own = () => app.accounts.add({ name: 'Own', email: ADDRESS, emailVerified: true })
 
 describe('classic-federated merge: an account with a password and the address of the victim', () => {
-  test('is not entered where the app cannot empty it: the victim would have to sign in to it, and cannot', async () => {
+  test('is not entered if the app cannot empty it, because the victim would have to sign in to it', async () => {
     await open({ without: ['claimAddress'] })
     const account = trap()
     expect((await app.signIn(victim, 'alice')).location).toBe('/auth/bitbucket/continue')
@@ -67,7 +67,7 @@ describe('unexpired session: the attacker stays signed in to the account', () =>
     expect(await app.me(attacker)).toBeNull()
   })
 
-  test('control: the session of another account goes on', async () => {
+  test('control: keeps the session of another account', async () => {
     await open()
     trap()
     const other = app.accounts.add({ email: 'other@example.com', emailVerified: true })
@@ -78,7 +78,7 @@ describe('unexpired session: the attacker stays signed in to the account', () =>
 })
 
 describe("trojan identifier: the attacker's own Bitbucket identity on the account", () => {
-  test('stays behind on the account of the attacker when the address is claimed', async () => {
+  test("stays on the attacker's account when the address is claimed", async () => {
     await open()
     const account = trap()
     account.emailVerified = true
@@ -114,7 +114,7 @@ describe("trojan identifier: the attacker's own Bitbucket identity on the accoun
 })
 
 describe('unexpired email change: the attacker has the address of the victim half way', () => {
-  test('a typed address pending its code never opens the account that the victim creates meanwhile', async () => {
+  test('never opens the account that the victim creates meanwhile', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })
     await app.signIn(attacker, 'mallory')
@@ -128,7 +128,7 @@ describe('unexpired email change: the attacker has the address of the victim hal
     expect(account?.identities.map(({ id }) => id)).toEqual([fake.person('alice').uuid])
   })
 
-  test('control: the typed address of no other user signs its person up', async () => {
+  test('control: signs a user up whose typed address no other user has', async () => {
     await open()
     fake.updatePerson('mallory', { emails: [] })
     await app.signIn(attacker, 'mallory')

@@ -4,7 +4,7 @@ import { browsers, startLab } from '../support/lab'
 
 const emails = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
 
-test("PRE-02: an attacker who wrote the victim's address into Bitbucket gets at most a code into the victim's mailbox", async () => {
+test("PRE-02: gives an attacker with the victim's address at Bitbucket at most a code in the victim's mailbox", async () => {
   for (const [trustedProvider, confirmed] of [
     [true, false],
     [false, true],
@@ -37,7 +37,7 @@ test("PRE-02: an attacker who wrote the victim's address into Bitbucket gets at 
   expect(await lab.me(victim)).toBe(owner.id)
 })
 
-test('PRE-02: signing in to some other account does not confirm the link', async () => {
+test('PRE-02: does not confirm a link by a sign-in to another account', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const mallory = lab.accounts.add({ email: 'mallory@example.com', emailVerified: true })
@@ -55,7 +55,7 @@ test('PRE-02: signing in to some other account does not confirm the link', async
   expect(owner.identities).toHaveLength(1)
 })
 
-test('PRE-04: what the squatter left open is void once the owner has claimed the account', async () => {
+test('PRE-04: voids what the squatter left open once the owner has claimed the address', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
@@ -79,7 +79,7 @@ test('PRE-04: what the squatter left open is void once the owner has claimed the
   expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
-test('PRE-04: a session of the squatter that survived links nothing into the account of the owner', async () => {
+test("PRE-04: links nothing into the owner's account from a surviving session of the squatter", async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
@@ -93,7 +93,7 @@ test('PRE-04: a session of the squatter that survived links nothing into the acc
   expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
-test('PRE-06: an account with an unverified address cannot wait with a linked identity for its owner', async () => {
+test('PRE-06: links no identity to an account with an unverified address', async () => {
   const lab = await startLab()
   const { attacker } = browsers()
   const squatted = await lab.member(attacker, { email: 'victim@example.com', emailVerified: false })
@@ -103,7 +103,7 @@ test('PRE-06: an account with an unverified address cannot wait with a linked id
   expect((await lab.post(attacker, '/link')).status).toBe(303)
 })
 
-test("PRE-08: an unconfirmed address never becomes a verified one, whatever the app's policy", async () => {
+test('PRE-08: never stores an unconfirmed address as verified, whatever the policy', async () => {
   for (const untrustedEmail of ['unverified', 'omit', 'reject', 'verify'] as const) {
     const lab = await startLab({ options: { policy: { untrustedEmail } } })
     lab.fake.updatePerson('bob', emails('victim@example.com', false))
@@ -117,7 +117,7 @@ test("PRE-08: an unconfirmed address never becomes a verified one, whatever the 
   }
 })
 
-test("PRE-08: with addresses stored unverified, the victim's account is not entered by the unproven address", async () => {
+test('PRE-08: does not enter the victim\'s account by an unproven address under "unverified"', async () => {
   const lab = await startLab({ options: { policy: { untrustedEmail: 'unverified' } } })
   const owner = lab.accounts.add({ email: 'bob@example.com', emailVerified: true })
   const { attacker } = browsers()
@@ -128,7 +128,7 @@ test("PRE-08: with addresses stored unverified, the victim's account is not ente
   expect(lab.accounts.users.size).toBe(1)
 })
 
-test('PRE-10: the mail says what it is for and names the Bitbucket account masked; nothing of the attacker travels in it', async () => {
+test('PRE-10: mails the purpose and the masked Bitbucket account, and nothing of the attacker', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const hostile = 'Visit https://evil.example/now\r\nBcc: all@example.com <b>hurry</b>'
   lab.fake.updatePerson('bob', { nickname: hostile, displayName: hostile, ...emails('victim@example.com', false) })
@@ -140,7 +140,7 @@ test('PRE-10: the mail says what it is for and names the Bitbucket account maske
   expect(JSON.stringify(mail)).not.toMatch(/evil|Bcc|https?:\/\/(?!127\.0\.0\.1)/)
 })
 
-test('PRE-11: a later change of address at Bitbucket changes no address here and keeps nobody from theirs', async () => {
+test('PRE-11: ignores a later change of address at Bitbucket, and still lets its owner sign up', async () => {
   const lab = await startLab()
   const { victim, attacker } = browsers()
   lab.fake.updatePerson('bob', emails('bob@example.com', true))
@@ -156,7 +156,7 @@ test('PRE-11: a later change of address at Bitbucket changes no address here and
   expect(lab.accounts.users.get('u2')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
 })
 
-test('PRE-12: a user who takes over a name at Bitbucket is a different identity', async () => {
+test('PRE-12: treats a user who takes over a name at Bitbucket as another identity', async () => {
   const lab = await startLab()
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.removePerson('alice')
@@ -173,7 +173,7 @@ test('PRE-12: a user who takes over a name at Bitbucket is a different identity'
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('PRE-14: an address of a prepared account goes to the user who proves it, and to no other before', async () => {
+test('PRE-14: gives the address of a prepared account to the user who proves it only', async () => {
   const lab = await startLab()
   const prepared = lab.accounts.add({ email: 'alice@example.com', emailVerified: false, password: null })
   const { victim, attacker } = browsers()
@@ -188,7 +188,7 @@ test('PRE-14: an address of a prepared account goes to the user who proves it, a
   expect(prepared).toMatchObject({ email: null, identities: [] })
 })
 
-test('PRE-04: an outsider gets no account by a claim while sign-up is closed', async () => {
+test('PRE-04: creates no account by a claim while sign-up is closed', async () => {
   for (const signUp of [false, true]) {
     const lab = await startLab({ connection: { signUp } })
     const invited = lab.accounts.add({ email: 'alice@example.com' })

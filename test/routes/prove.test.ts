@@ -26,7 +26,7 @@ async function expectNotLinked(): Promise<void> {
 }
 
 describe.each([4, 5] as const)('proving the matching account on Express %i', (express) => {
-  test('sign in to it in this browser, confirm on a page that names both, and the identity is linked', async () => {
+  test('links the identity after a sign-in to it in this browser and a confirmation that names both', async () => {
     expect((await open({ express })).location).toBe(`${BASE}/continue`)
     const prove = await page()
     expect(prove.text).toContain(`/login?returnTo=${encodeURIComponent(`${BASE}/continue`)}`)
@@ -50,7 +50,7 @@ describe.each([4, 5] as const)('proving the matching account on Express %i', (ex
     })
   })
 
-  test('the browser passes once more through the start, so that the app gets the tokens', async () => {
+  test('passes once more through the start, so that the app gets the tokens', async () => {
     await open({ express })
     expect(app.accounts.tokens.size).toBe(0)
     await app.localSignIn(browser, owner)
@@ -63,7 +63,7 @@ describe.each([4, 5] as const)('proving the matching account on Express %i', (ex
     expect(app.accounts.writes()).toEqual(['linkIdentity'])
   })
 
-  test('without storeTokens it goes straight to where the sign-in was to end', async () => {
+  test('redirects straight to the end of the sign-in without storeTokens', async () => {
     await open({ express, without: ['storeTokens'] })
     await app.localSignIn(browser, owner)
     expect((await choose(app, browser, 'confirm')).location).toBe('/there')
@@ -71,7 +71,7 @@ describe.each([4, 5] as const)('proving the matching account on Express %i', (ex
 })
 
 describe('who may confirm', () => {
-  test('no user signed in: the page asks to sign in, and nothing is consumed', async () => {
+  test('without a signed-in user asks to sign in, and consumes nothing', async () => {
     await open()
     const answer = await confirm(handleOf((await page()).text))
     expect(answer.text).toContain('You already have an account')
@@ -80,7 +80,7 @@ describe('who may confirm', () => {
     expect((await choose(app, browser, 'confirm')).status).toBe(303)
   })
 
-  test('another account: refused on the page and by the form, and the right one may still come', async () => {
+  test('refuses another account on the page and by the form, and still accepts the right one', async () => {
     await open()
     const other = app.accounts.add({ name: 'Another', email: 'other@example.com', emailVerified: true })
     await app.localSignIn(browser, other)
@@ -102,7 +102,7 @@ describe('who may confirm', () => {
       () => owner.identities.push({ issuer: fake.url, id: '{22222222-2222-4222-8222-222222222222}' }),
     ],
     ['became one of two', () => app.accounts.add({ email: 'alice@example.com', emailVerified: true })],
-  ])('an account that %s no longer matches', async (_what, change) => {
+  ])('does not match an account that %s', async (_what, change) => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -112,7 +112,7 @@ describe('who may confirm', () => {
     expect(app.accounts.writes()).toEqual([])
   })
 
-  test('an account that may not sign in is refused', async () => {
+  test('refuses an account that may not sign in', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -122,7 +122,7 @@ describe('who may confirm', () => {
     await expectNotLinked()
   })
 
-  test('an identity that another request stored meanwhile no longer matches', async () => {
+  test('does not match an identity that another request stored meanwhile', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -131,7 +131,7 @@ describe('who may confirm', () => {
     await expectNotLinked()
   })
 
-  test('a session that ends during the confirmation links nothing, and is not written back', async () => {
+  test('links nothing when the session ends during the confirmation, and does not write it back', async () => {
     let ended = false
     await open({
       behindSession: (express) =>
@@ -148,14 +148,14 @@ describe('who may confirm', () => {
 })
 
 describe('a pending sign-in', () => {
-  test("survives the rotation at the app's own sign-in, and that of two of them", async () => {
+  test("survives the rotation at the app's own sign-in, also twice", async () => {
     await open()
     await app.localSignIn(browser, owner)
     await app.localSignIn(browser, owner)
     expect((await choose(app, browser, 'confirm')).status).toBe(303)
   })
 
-  test('is in the browser that came back from Bitbucket: the same account elsewhere has nothing to confirm', async () => {
+  test('exists only in the browser that came back from Bitbucket', async () => {
     await open()
     const elsewhere = new TestBrowser()
     await app.localSignIn(elsewhere, owner)
@@ -181,7 +181,7 @@ describe('a pending sign-in', () => {
     await expectNotLinked()
   })
 
-  test('is used once: of five confirmations at the same moment one links', async () => {
+  test('links once for five concurrent confirmations', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -191,7 +191,7 @@ describe('a pending sign-in', () => {
     expect(owner.identities).toHaveLength(1)
   })
 
-  test('is gone after cancel; somebody signed in goes on to the app, and Back shows a way on', async () => {
+  test('is gone after cancel, also for a signed-in user, and Back shows a link to start again', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -202,7 +202,7 @@ describe('a pending sign-in', () => {
     await expectNotLinked()
   })
 
-  test('a choice that belongs to another question is refused', async () => {
+  test('refuses a choice that belongs to another question', async () => {
     await open()
     await app.localSignIn(browser, owner)
     const handle = handleOf((await page()).text)
@@ -220,7 +220,7 @@ describe('a pending sign-in', () => {
 })
 
 describe('an account that was signed in to long ago', () => {
-  test('is not proven; after signing out and in again the choice to link is there', async () => {
+  test('is not proven, and offers to link after signing out and in again', async () => {
     await open()
     await app.localSignIn(browser, owner)
     travel(11 * 60 * 1000)
@@ -235,7 +235,7 @@ describe('an account that was signed in to long ago', () => {
     expect(owner.identities).toHaveLength(1)
   })
 
-  test('is proven where the app calls signedIn, without `signedInAt`; a remembered session is not', async () => {
+  test('is proven when the app calls signedIn, without `signedInAt`, but not by a remembered session', async () => {
     for (const recent of [false, true]) {
       await open({
         options: { policy: { matchingAccount: 'prove' }, signedInAt: () => null },
@@ -262,20 +262,17 @@ test.each<[string, string, TestAppOptions, boolean]>([
     true,
   ],
   ['row 9', 'alice', { without: ['claimAddress'] }, false],
-])(
-  'an account that is to be proved by %s is linked after its own sign-in, as it is',
-  async (_row, person, options, verified) => {
-    await startApp({ ...options })
-    owner = app.accounts.add({ email: 'alice@example.com', emailVerified: verified })
-    expect((await app.signIn(browser, person)).location).toBe(`${BASE}/continue`)
-    await app.localSignIn(browser, owner)
-    expect((await choose(app, browser, 'confirm')).status).toBe(303)
-    expect(owner.identities).toHaveLength(1)
-    expect(owner).toMatchObject({ password: 'secret', emailVerified: verified })
-  },
-)
+])('an account to prove by %s is linked unchanged after its own sign-in', async (_row, person, options, verified) => {
+  await startApp({ ...options })
+  owner = app.accounts.add({ email: 'alice@example.com', emailVerified: verified })
+  expect((await app.signIn(browser, person)).location).toBe(`${BASE}/continue`)
+  await app.localSignIn(browser, owner)
+  expect((await choose(app, browser, 'confirm')).status).toBe(303)
+  expect(owner.identities).toHaveLength(1)
+  expect(owner).toMatchObject({ password: 'secret', emailVerified: verified })
+})
 
-test('a typed address leads to the proof of its account, and then it is linked', async () => {
+test('a typed address leads to the proof of its account, and then to the link', async () => {
   await startApp()
   owner = app.accounts.add({ email: 'typed@example.com', emailVerified: true })
   await app.signIn(browser, 'dave')
@@ -286,7 +283,7 @@ test('a typed address leads to the proof of its account, and then it is linked',
   expect(owner.identities.map(({ id }) => id)).toEqual([fake.person('dave').uuid])
 })
 
-test('after an asserted address the code comes first, then the proof, and one account is written to once', async () => {
+test('an asserted address leads to the code, then to the proof, with one write', async () => {
   await open({ connection: { trustedProvider: false }, options: {} })
   expect(app.mails).toHaveLength(1)
   const answer = await enterCode(app, browser)

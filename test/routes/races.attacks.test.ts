@@ -14,7 +14,7 @@ import {
 
 const ROUNDS = 10
 
-test('RAC-01: of callbacks sent concurrently exactly one is exchanged', async () => {
+test('RAC-01: exchanges one of concurrent callbacks', async () => {
   const lab = await startLab()
   for (let round = 0; round < ROUNDS; round++) {
     const browser = new TestBrowser()
@@ -28,7 +28,7 @@ test('RAC-01: of callbacks sent concurrently exactly one is exchanged', async ()
   expect(lab.accounts.users.size).toBe(1)
 })
 
-test('RAC-01: two processes with one store of limits exchange once, too', async () => {
+test('RAC-01: exchanges once in two processes with one store of limits', async () => {
   const limiter = testLimiter()
   limiter.intercept = () => new Promise((resolve) => setImmediate(resolve))
   const first = await startLab({ options: { limiter: limiter.factory } })
@@ -46,7 +46,7 @@ test('RAC-01: two processes with one store of limits exchange once, too', async 
   expect(first.fake.count('token')).toBe(1)
 })
 
-test('RAC-02: one user who signs up in two browsers concurrently gets one account', async () => {
+test('RAC-02: creates one account for a user who signs up in two browsers concurrently', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab()
     const [left, right] = [new TestBrowser(), new TestBrowser()]
@@ -66,7 +66,7 @@ test('RAC-02: one user who signs up in two browsers concurrently gets one accoun
   }
 })
 
-test('RAC-02: a lost race for the address ends in no account that holds it', async () => {
+test('RAC-02: enters no account after a lost race for its address', async () => {
   const lab = await startLab()
   const { attacker } = browsers()
   const url = await lab.callback(attacker, 'alice')
@@ -82,7 +82,7 @@ test('RAC-02: a lost race for the address ends in no account that holds it', asy
   expect(lab.accounts.writes()).toEqual(['createUser'])
 })
 
-test('RAC-05: two users who link the same identity concurrently: one gets it', async () => {
+test('RAC-05: links an identity to one of two users who link it concurrently', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab()
     const [left, right] = [new TestBrowser(), new TestBrowser()]
@@ -103,7 +103,7 @@ test('RAC-05: two users who link the same identity concurrently: one gets it', a
   }
 })
 
-test('RAC-06: unlinking while signing in ends in one consistent order', async () => {
+test('RAC-06: ends unlinking during a sign-in in one consistent order', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab()
     const [home, other] = [new TestBrowser(), new TestBrowser()]
@@ -121,7 +121,7 @@ test('RAC-06: unlinking while signing in ends in one consistent order', async ()
   }
 })
 
-test('RAC-08: a new code and the old one are never both good', async () => {
+test('RAC-08: never accepts both a new code and the old one', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const lab = await startLab({ connection: { trustedProvider: false } })
     const browser = new TestBrowser()
@@ -140,7 +140,7 @@ test('RAC-08: a new code and the old one are never both good', async () => {
   }
 })
 
-test('RAC-09: a user who signs out while the callback is under way stays signed out', async () => {
+test('RAC-09: keeps a user signed out who signs out during the callback', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -167,7 +167,7 @@ test('RAC-09: a user who signs out while the callback is under way stays signed 
   }
 })
 
-test('RAC-09: a link ends without a trace when its user signs out meanwhile', async () => {
+test('RAC-09: links nothing for a user who signs out during the callback', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -188,7 +188,7 @@ test('RAC-09: a link ends without a trace when its user signs out meanwhile', as
   afterwards(() => {})
 })
 
-test('RAC-11: fifty starts in one browser stay within five cookies, and the newest still works', async () => {
+test('RAC-11: keeps fifty starts of one browser within five cookies, and the newest works', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await Promise.all(Array.from({ length: 50 }, () => lab.state(victim, `/${'x'.repeat(400)}`)))
@@ -211,7 +211,7 @@ test('RAC-11: fifty starts in one browser stay within five cookies, and the newe
   expect(sessionIdOf(other, lab)).toBeUndefined()
 })
 
-test('RAC-12: an account that appears between look-up and write is not entered', async () => {
+test('RAC-12: does not enter an account that appears between look-up and write', async () => {
   const lab = await startLab()
   const { attacker } = browsers()
   const squatter = lab.accounts.add({ email: 'alice@example.com', emailVerified: false })

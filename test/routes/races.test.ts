@@ -28,10 +28,10 @@ const untilWrite = async (how: 'callback' | 'code') => {
   return how === 'code' ? enterCode(app, browser) : answer
 }
 
-describe.each(['callback', 'code'] as const)('a race that is lost at createUser, by %s', (how) => {
+describe.each(['callback', 'code'] as const)('a race lost at createUser, by %s', (how) => {
   const start = () => open({ connection: { trustedProvider: how === 'callback' } })
 
-  test('to the same identity: the second look signs in as its user, and nothing more is written', async () => {
+  test('to the same identity signs in as its user, and writes nothing more', async () => {
     await start()
     let winner: TestUser | undefined
     justBefore('createUser', () => {
@@ -45,7 +45,7 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
     expect(app.events.at(-1)).toMatchObject({ type: 'signed_in', userId: winner?.id })
   })
 
-  test('to the same identity of somebody who may not sign in: refused', async () => {
+  test('to the same identity of a user who may not sign in is refused', async () => {
     await start()
     justBefore('createUser', () => app.accounts.add({ identities: [identity()], disabled: true }))
     expect(errorOf(await untilWrite(how))).toBe('account_disabled')
@@ -55,7 +55,7 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
   test.each([
     ['verified', 'account_exists'],
     ['unverified', 'account_exists'],
-  ])('to the same address, %s: never a fall-back to the account that holds it', async (kind, code) => {
+  ])('to the same address, %s, never falls back to the account that holds it', async (kind, code) => {
     await start()
     let winner: TestUser | undefined
     justBefore('createUser', () => {
@@ -71,7 +71,7 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
     expect(app.accounts.writes()).toEqual(['createUser'])
   })
 
-  test('to nothing that can be seen: refused, not tried again', async () => {
+  test('to an invisible winner is refused without a retry', async () => {
     await start()
     for (const error of [new EmailTakenError(), new IdentityTakenError()]) {
       openBrowser()
@@ -82,7 +82,7 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
     expect(app.accounts.users.size).toBe(0)
   })
 
-  test("another copy's error is known by its name", async () => {
+  test("to another copy's error is recognized by its name", async () => {
     await start()
     justBefore('createUser', () => {
       app.accounts.add({ identities: [identity()] })
@@ -93,8 +93,8 @@ describe.each(['callback', 'code'] as const)('a race that is lost at createUser,
   })
 })
 
-describe('a race that is lost elsewhere', () => {
-  test('at linkIdentity: the identity signs in as its own user, the matching account stays as it is', async () => {
+describe('a race lost elsewhere', () => {
+  test('at linkIdentity signs in as the user of the identity, and leaves the matching account alone', async () => {
     await open()
     const match = holder()
     let winner: TestUser | undefined
@@ -108,7 +108,7 @@ describe('a race that is lost elsewhere', () => {
     expect(app.accounts.endedSessions).toEqual([])
   })
 
-  test('at linkIdentity with the account still matching: refused, not linked in a second try', async () => {
+  test('at linkIdentity with the account still matching is refused without a second link', async () => {
     await open()
     const match = holder()
     justBefore('linkIdentity', () => new IdentityTakenError())
@@ -117,17 +117,20 @@ describe('a race that is lost elsewhere', () => {
     expect(app.accounts.writes()).toEqual(['linkIdentity'])
   })
 
-  test.each([IdentityTakenError, EmailTakenError])('at claimAddress by %o: refused, nothing claimed', async (Taken) => {
-    await open()
-    const squatter = holder({ emailVerified: false })
-    justBefore('claimAddress', () => new Taken())
-    expect(errorOf(await app.signIn(browser, 'alice'))).toBe('account_exists')
-    expect(squatter.password).toBe('secret')
-    expect(app.accounts.writes()).toEqual(['claimAddress'])
-    expect(await app.me(browser)).toBeNull()
-  })
+  test.each([IdentityTakenError, EmailTakenError])(
+    'at claimAddress by %o is refused, and claims nothing',
+    async (Taken) => {
+      await open()
+      const squatter = holder({ emailVerified: false })
+      justBefore('claimAddress', () => new Taken())
+      expect(errorOf(await app.signIn(browser, 'alice'))).toBe('account_exists')
+      expect(squatter.password).toBe('secret')
+      expect(app.accounts.writes()).toEqual(['claimAddress'])
+      expect(await app.me(browser)).toBeNull()
+    },
+  )
 
-  test('at the confirmation: stored by the account itself counts, by another is refused', async () => {
+  test('at the confirmation succeeds if the account itself won, and is refused otherwise', async () => {
     for (const own of [true, false]) {
       await open({ options: { policy: { matchingAccount: 'prove' } } })
       const owner = holder()
@@ -145,7 +148,7 @@ describe('a race that is lost elsewhere', () => {
     }
   })
 
-  test('a hook that throws a taken error where none belongs fails', async () => {
+  test('does not exist for a hook that throws a taken error out of place', async () => {
     await open()
     justBefore('getAccountsByEmail', () => new EmailTakenError())
     const answer = await app.signIn(browser, 'alice')
@@ -155,7 +158,7 @@ describe('a race that is lost elsewhere', () => {
   })
 })
 
-describe('at the same moment', () => {
+describe('twenty concurrent sign-ups', () => {
   /** Hooks that take as long as a database does, so that requests overlap. */
   const slowly = () => {
     app.accounts.intercept = async () => {
@@ -163,7 +166,7 @@ describe('at the same moment', () => {
     }
   }
 
-  test('twenty people sign up twice at once: one user each, and both browsers are signed in as that user', async () => {
+  test('in two browsers each create one user each, signed in in both', async () => {
     await open()
     slowly()
     for (let n = 0; n < 20; n++) fake.addPerson({ key: `person${n}` })

@@ -19,14 +19,14 @@ async function appWithSensitivePage(): Promise<TestApp> {
   return app
 }
 
-test("a sign-in with Bitbucket counts as recent although the app's own clock of sign-ins says long ago", async () => {
+test("a sign-in with Bitbucket counts as recent although the app's own stamp is old", async () => {
   await appWithSensitivePage()
   const browser = new TestBrowser()
   await app.signIn(browser, 'alice')
   expect((await browser.get(`${app.url}/sensitive`)).text).toBe('sensitive')
 })
 
-test('case 9: a user without a Bitbucket identity who signed in long ago is sent to sign in again, not to Bitbucket', async () => {
+test('case 9: a user without a Bitbucket identity and a recent sign-in is sent to sign in again, not to Bitbucket', async () => {
   await appWithSensitivePage()
   const browser = new TestBrowser()
   await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
@@ -35,7 +35,7 @@ test('case 9: a user without a Bitbucket identity who signed in long ago is sent
   )
 })
 
-test('behind a proxy that takes the beginning of the path off, the app says where to come back to', async () => {
+test('the app names the return path behind a proxy that strips its beginning', async () => {
   app = await startTestApp({
     options: { signedInAt: () => new Date(0), paths: { signIn: '/app/login' } },
     routes: (express, bitbucket) => {
@@ -49,7 +49,7 @@ test('behind a proxy that takes the beginning of the path off, the app says wher
   )
 })
 
-test('linking after a sign-in of long ago shows the way to sign in again and back to the link page', async () => {
+test('linking after an old sign-in links to signing in again and back to the link page', async () => {
   await appWithSensitivePage()
   const browser = new TestBrowser()
   await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
@@ -58,7 +58,7 @@ test('linking after a sign-in of long ago shows the way to sign in again and bac
   expect(answer.text).toContain('/auth/bitbucket/sign-in-again?returnTo=%2Fauth%2Fbitbucket%2Flink')
 })
 
-test('a hook that says its database is away is answered with 503, any other failure with 500', async () => {
+test('a hook that reports its database as unavailable gets 503, any other failure 500', async () => {
   app = await startTestApp({ options: { onError: () => {} } })
   app.accounts.intercept = () => {
     throw new BitbucketSignInError('store_unavailable', 'The database is away.')

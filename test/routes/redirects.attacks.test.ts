@@ -106,7 +106,7 @@ function staysOnSite(location: string): boolean {
   )
 }
 
-test('RED-01: no return URL leaves the site: whatever is hostile ends on the default page', async () => {
+test('RED-01: ends on the default page for every return URL that leaves the site', async () => {
   const lab = await startLab()
   for (const payload of LEAVING) {
     const location = await endOf(lab, payload)
@@ -122,14 +122,14 @@ test('RED-01: no return URL leaves the site: whatever is hostile ends on the def
   for (const path of ["/it's/a|b?q='x'&r={y}", '/a%7eb?c=%3d#%41']) expect(await endOf(lab, path)).toBe(path)
 })
 
-test('RED-02: a return URL that is given to the callback is ignored', async () => {
+test('RED-02: ignores a return URL at the callback', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice', '/mine')
   expect((await victim.get(`${url}&returnTo=//${EVIL}&next=//${EVIL}&redirect=//${EVIL}`)).location).toBe('/mine')
 })
 
-test('RED-03: a hostile return URL inside the sealed record is checked again on the way out', async () => {
+test('RED-03: checks the return URL inside the sealed record again', async () => {
   const lab = await startLab()
   const keys = deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', 'transaction')
   for (const returnTo of [`//${EVIL}`, `https://${EVIL}/`, '/auth/bitbucket', '/fine']) {
@@ -143,7 +143,7 @@ test('RED-03: a hostile return URL inside the sealed record is checked again on 
   }
 })
 
-test('RED-06: in JSON, pages and hidden fields the return URL is checked and escaped as well', async () => {
+test('RED-06: checks and escapes the return URL in JSON, pages and hidden fields', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   await lab.member(victim)
@@ -168,7 +168,7 @@ test('RED-06: in JSON, pages and hidden fields the return URL is checked and esc
   expect((await browser.get(url, json)).json()).toEqual({ outcome: 'signed_in', next: '/' })
 })
 
-test('RED-07: ways back that loop or act end on the default page', async () => {
+test('RED-07: ends on the default page for return URLs that loop or act', async () => {
   const lab = await startLab()
   // Browsers take the dots out before they ask.
   const dotted = ['/x/../auth/bitbucket', '/x/%2e%2e/auth/bitbucket/callback?code=x', '/x/.%2E/login', '/./login']
@@ -178,7 +178,7 @@ test('RED-07: ways back that loop or act end on the default page', async () => {
   expect(await endOf(lab, '/auth/bitbucketx')).toBe('/auth/bitbucketx')
 })
 
-test('RED-08: a configured further domain is matched exactly and never by prefix, suffix, port or scheme', async () => {
+test('RED-08: matches a configured domain exactly, never by prefix, suffix, port or scheme', async () => {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
@@ -221,7 +221,7 @@ test('RED-08: a configured further domain is matched exactly and never by prefix
   expect((await lab.get(victim, '', { headers: { host: `b.localhost:${port}` } })).status).toBe(302)
 })
 
-test('RED-09: return URLs of invalid size or type end on the default page, and nothing is stored of them', async () => {
+test('RED-09: ends on the default page for return URLs of invalid size or type, and stores nothing of them', async () => {
   const lab = await startLab()
   for (const query of [
     `returnTo=/${'x'.repeat(8000)}`,
@@ -252,7 +252,7 @@ test('RED-09: return URLs of invalid size or type end on the default page, and n
   }
 })
 
-test('RED-10: the return URL is decoded once', async () => {
+test('RED-10: decodes the return URL once', async () => {
   const lab = await startLab()
   for (const query of ['%252f%252fevil.example', '%2f%2fevil.example', '/%2509/evil.example', '%5C%5Cevil.example']) {
     const browser = new TestBrowser()
@@ -272,13 +272,13 @@ test('RED-10: the return URL is decoded once', async () => {
   }
 })
 
-test('RED-11: a value that is not a path does not become one by being joined to the origin', async () => {
+test('RED-11: does not make a path of another value by joining it to the origin', async () => {
   const lab = await startLab()
   for (const payload of JOINED) expect([payload, await endOf(lab, payload)]).toEqual([payload, '/'])
   expect(await endOf(lab, '/@evil.example')).toBe('/@evil.example')
 })
 
-test('RED-12: an absolute return URL is refused, to a configured domain too', async () => {
+test('RED-12: refuses an absolute return URL, also to a configured domain', async () => {
   const lab = await startLab({
     resolver: (defaults) => {
       const { port } = new URL(defaults.callbackURL)
@@ -298,7 +298,7 @@ test('RED-12: an absolute return URL is refused, to a configured domain too', as
   expect(await endOf(lab, '/x')).toBe('/x')
 })
 
-test('RED-13: the return URL outlives the new session, and the rest of the old one does not', async () => {
+test('RED-13: keeps the return URL through the new session, and nothing else of the old one', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
   await victim.get(`${lab.url}/`)
@@ -310,7 +310,7 @@ test('RED-13: the return URL outlives the new session, and the rest of the old o
   expect(JSON.stringify(sessions)).not.toMatch(/junk|otp|evil/)
 })
 
-test('RED-14: line breaks in the return URL make no header', async () => {
+test('RED-14: creates no header by line breaks in the return URL', async () => {
   const lab = await startLab()
   for (const [payload, end] of [
     ...SPLITTING.map((each) => [each, '/'] as const),

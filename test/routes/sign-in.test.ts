@@ -6,7 +6,7 @@ let app: TestApp
 afterEach(() => app?.close())
 
 describe.each([4, 5] as const)('on Express %i', (express) => {
-  test('a confirmed person of a trusted provider is signed up and signed in', async () => {
+  test('signs up and in a user with a confirmed address of a trusted provider', async () => {
     app = await startTestApp({ express })
     const browser = new TestBrowser()
     const answer = await app.signIn(browser, 'alice', { returnTo: '/dash?tab=1#top' })
@@ -18,7 +18,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
     expect(user?.identities[0]?.id).toMatch(/^\{[0-9a-f-]{36}\}$/)
   })
 
-  test('the same person signs in again as the same user, also after the fake renamed them', async () => {
+  test('signs the same user in again, also after they were renamed at Bitbucket', async () => {
     app = await startTestApp({ express })
     await app.signIn(new TestBrowser(), 'alice')
     app.fake.updatePerson('alice', { username: 'renamed', nickname: 'renamed', displayName: 'Renamed' })
@@ -29,7 +29,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
     expect(app.accounts.users.get('u1')?.identities[0]?.profile?.displayName).toBe('Renamed')
   })
 
-  test('an asserted address is proven by the mailed code', async () => {
+  test('proves an asserted address by the mailed code', async () => {
     app = await startTestApp({ express, connection: { trustedProvider: false } })
     const browser = new TestBrowser()
     const answer = await app.signIn(browser, 'alice', { returnTo: '/x' })
@@ -45,7 +45,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
     expect(app.accounts.users.get('u1')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
   })
 
-  test('linking while signed in stores the identity for that user', async () => {
+  test('stores the identity when a signed-in user links', async () => {
     app = await startTestApp({ express })
     const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
     const browser = new TestBrowser()
@@ -59,7 +59,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
   })
 })
 
-test('a sign-in through a router at the root ends at the page of the app, whichever of our routes it was to go back to', async () => {
+test("ends on the app's own page with a router at the root, whichever of our routes was the return URL", async () => {
   app = await startTestApp({
     resolver: (defaults) => () => ({
       ...defaults,

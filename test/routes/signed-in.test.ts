@@ -44,7 +44,7 @@ async function expectUnchanged(): Promise<void> {
 }
 
 describe.each([4, 5] as const)('signed in already, on Express %i', (express) => {
-  test("one's own identity goes on: a new session with its content", async () => {
+  test("with the user's own identity keeps the content in a new session", async () => {
     await open({ express })
     await app.submit(browser, `${BASE}/link`, '/link').then(async ({ location }) => {
       await browser.get(await fake.signIn(location, { person: 'alice' }))
@@ -58,7 +58,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(app.events.at(-1)).toMatchObject({ type: 'signed_in', userId: user.id })
   })
 
-  test('an unknown identity is never linked by itself: the person is asked', async () => {
+  test('asks about an unknown identity, and links nothing', async () => {
     await open({ express })
     const answer = await app.signIn(browser, 'alice')
     expect(answer.location).toBe(`${BASE}/continue`)
@@ -71,7 +71,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     await expectUnchanged()
   })
 
-  test('link: the identity is linked to this account, in a new session with its content', async () => {
+  test('links the identity to this account, in a new session with its content', async () => {
     await open({ express })
     await app.signIn(browser, 'alice')
     const before = browser.copy()
@@ -87,7 +87,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(app.accounts.endedSessions).toEqual([{ userId: user.id, reason: 'linked' }])
   })
 
-  test('switch to an unknown identity signs up in an entirely new session', async () => {
+  test('signs up in an entirely new session by a switch to an unknown identity', async () => {
     await open({ express, options: { session: { keep: ['cart'] } } })
     await app.signIn(browser, 'alice', { returnTo: '/on' })
     const before = browser.copy()
@@ -101,7 +101,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(sessions().join()).not.toContain('book')
   })
 
-  test("another user's identity asks before switching, names nothing of them, and switches to a new session", async () => {
+  test("asks before switching to another user's identity, names nothing of them, and starts a new session", async () => {
     await open({ express, options: { session: { keep: ['cart'] } } })
     const other = await signedUp('alice')
     other.name = 'Secret name of the other'
@@ -121,7 +121,7 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
     expect(app.events.at(-1)).toMatchObject({ type: 'signed_in', userId: other.id })
   })
 
-  test('cancel changes nothing and redirects back to the app', async () => {
+  test('changes nothing by cancel, and redirects back to the app', async () => {
     await open({ express })
     await app.signIn(browser, 'alice')
     const answer = await app.submit(browser, `${BASE}/continue`, '/cancel')
@@ -131,8 +131,8 @@ describe.each([4, 5] as const)('signed in already, on Express %i', (express) => 
   })
 })
 
-describe('the table applies after a switch', () => {
-  test('an untrusted provider: the old session ends, then the code is asked for with no user signed in', async () => {
+describe('a switch follows the table', () => {
+  test('and ends the old session before it asks for a code of an untrusted provider', async () => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice')
     expect(app.mails).toHaveLength(0)
@@ -146,7 +146,7 @@ describe('the table applies after a switch', () => {
     expect(sessions().join()).not.toContain('book')
   })
 
-  test('a matching account is linked by its address only after the switch', async () => {
+  test('and links a matching account by its address only afterwards', async () => {
     await open()
     const match = app.accounts.add({ email: 'alice@example.com', emailVerified: true })
     await app.signIn(browser, 'alice')
@@ -157,7 +157,7 @@ describe('the table applies after a switch', () => {
     expect(user.identities).toEqual([])
   })
 
-  test('a refusal after the switch leaves the person signed in as before', async () => {
+  test('and keeps the user signed in as before if it is refused', async () => {
     await open({ connection: { trustedProvider: true, signUp: false } })
     await app.signIn(browser, 'alice')
     const answer = await choose(app, browser, 'switch')
@@ -165,7 +165,7 @@ describe('the table applies after a switch', () => {
     await expectUnchanged()
   })
 
-  test('the signed-in account itself, matching by address, still has to be chosen', async () => {
+  test('and still asks about the signed-in account itself when it matches by address', async () => {
     await open({}, { email: 'alice@example.com' })
     expect((await app.signIn(browser, 'alice')).location).toBe(`${BASE}/continue`)
     await expectUnchanged()
@@ -174,8 +174,8 @@ describe('the table applies after a switch', () => {
   })
 })
 
-describe('what may refuse', () => {
-  test('linking needs a recent sign-in, and the question stays open', async () => {
+describe('a choice', () => {
+  test('to link needs a recent sign-in, and stays open without one', async () => {
     let at = new Date(0)
     await open({ options: { signedInAt: () => at } })
     await app.signIn(browser, 'alice')
@@ -187,14 +187,14 @@ describe('what may refuse', () => {
     expect(user.identities).toHaveLength(1)
   })
 
-  test('an account whose own address is not verified does not link', async () => {
+  test('to link is refused for an account with an unverified address', async () => {
     await open({}, { emailVerified: false })
     await app.signIn(browser, 'alice')
     expect(errorOf(await choose(app, browser, 'link'))).toBe('email_unverified')
     await expectUnchanged()
   })
 
-  test('an account that was suspended meanwhile does not link', async () => {
+  test('to link is refused for an account that was suspended meanwhile', async () => {
     await open()
     await app.signIn(browser, 'alice')
     user.disabled = true
@@ -202,7 +202,7 @@ describe('what may refuse', () => {
     await expectUnchanged()
   })
 
-  test('an account with another Bitbucket identity is not offered the link, and the form is refused', async () => {
+  test('to link is not offered to an account with another Bitbucket identity, and refused', async () => {
     await open({}, {})
     user.identities.push({ issuer: new URL(fake.url).origin, id: '{11111111-1111-4111-8111-111111111111}' })
     await app.signIn(browser, 'alice')
@@ -216,7 +216,7 @@ describe('what may refuse', () => {
     ['describeUser', {}],
     ['listIdentities', { identitiesPerUser: 'many' }],
     ['describeUser', { localAddresses: 'unverified' }],
-  ] as const)('without %s nobody is offered the link, and the form is refused (%j)', async (hook, policy) => {
+  ] as const)('to link is neither offered nor accepted without %s (%j)', async (hook, policy) => {
     await open({ without: [hook, 'claimAddress'], options: { policy } })
     await app.signIn(browser, 'alice')
     expect((await page()).text).not.toContain('value="link"')
@@ -229,7 +229,7 @@ describe('what may refuse', () => {
     expect(app.accounts.writes()).toEqual(['createUser'])
   })
 
-  test('a disabled owner of the identity is refused without a question', async () => {
+  test('is not offered for an identity whose owner is disabled', async () => {
     await open()
     const other = await signedUp('alice')
     app.accounts.intercept = (name) => (name === 'getUserByIdentity' ? 'orphaned' : undefined)
@@ -241,7 +241,7 @@ describe('what may refuse', () => {
     await expectUnchanged()
   })
 
-  test.each(['link', 'switch'] as const)('%s is refused when another user has signed in since', async (choice) => {
+  test.each(['link', 'switch'] as const)('to %s is refused when another user has signed in since', async (choice) => {
     await open()
     await app.signIn(browser, 'alice')
     const handle = handleOf((await page()).text)
@@ -256,7 +256,7 @@ describe('what may refuse', () => {
     expect(await app.me(browser)).toBe(next.id)
   })
 
-  test.each(['link', 'switch'] as const)('%s is refused when the person has signed out since', async (choice) => {
+  test.each(['link', 'switch'] as const)('to %s is refused when the user has signed out since', async (choice) => {
     await open()
     await app.signIn(browser, 'alice')
     const handle = handleOf((await page()).text)
@@ -268,14 +268,14 @@ describe('what may refuse', () => {
     expect(app.accounts.writes()).toEqual([])
   })
 
-  test('confirm does not answer this question', async () => {
+  test('to confirm is refused', async () => {
     await open()
     await app.signIn(browser, 'alice')
     expect(errorOf(await choose(app, browser, 'confirm'))).toBe('pending_replaced')
     await expectUnchanged()
   })
 
-  test('of five links at the same moment one is carried out', async () => {
+  test('to link is carried out once for five concurrent requests', async () => {
     await open()
     await app.signIn(browser, 'alice')
     const handle = handleOf((await page()).text)
@@ -289,7 +289,7 @@ describe('what may refuse', () => {
   })
 })
 
-test('a guest, for whom userId says null, is nobody: the sign-in goes through, and only the kept keys cross over', async () => {
+test('a guest, for whom userId returns null, is signed in as a visitor with the kept keys only', async () => {
   await startApp({
     options: { userId: ({ id, password }) => (password === 'guest' ? null : id) },
   })
@@ -298,7 +298,7 @@ test('a guest, for whom userId says null, is nobody: the sign-in goes through, a
   expect(await app.me(browser)).toBe('u2')
 })
 
-test('a guest whom the app puts on the request, and userId takes for a user: the fault names userId', async () => {
+test('a guest on the request whom userId takes for a user causes a fault that names userId', async () => {
   const guest = { id: 'guest' }
   await startApp({
     behindSession: (behind) => {
@@ -313,7 +313,7 @@ test('a guest whom the app puts on the request, and userId takes for a user: the
   expect(app.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('`userId` return null') })])
 })
 
-test('signing up in the middle of a question from before leaves nothing waiting', async () => {
+test('signing up during an older question leaves nothing pending', async () => {
   await open()
   await app.signIn(browser, 'alice')
   await choose(app, browser, 'switch')

@@ -9,7 +9,7 @@ afterEach(() => app?.close())
 
 // The same flow with the client that most users of Express test with, which keeps cookies and headers its own way.
 describe.each([4, 5] as const)('with supertest on Express %i', (express) => {
-  test('a person signs in, is known by their uuid, and signs out', async () => {
+  test('a user signs in, is known by their uuid, and signs out', async () => {
     app = await startTestApp({ express })
     const agent = request.agent(app.server)
     const start = await agent.get('/auth/bitbucket').query({ returnTo: '/notes' }).expect(302)
@@ -21,7 +21,7 @@ describe.each([4, 5] as const)('with supertest on Express %i', (express) => {
     await agent.get('/me').expect(200, { user: null })
   })
 
-  test('an address that is only asserted is proven by the mailed code', async () => {
+  test('an asserted address is proven by the mailed code', async () => {
     app = await startTestApp({ express, connection: { trustedProvider: false } })
     const agent = request.agent(app.server)
     const start = await agent.get('/auth/bitbucket').expect(302)
@@ -40,7 +40,7 @@ describe.each([4, 5] as const)('with supertest on Express %i', (express) => {
     await agent.get('/me').expect(200, { user: 'u1' })
   })
 
-  test('a form without an origin is refused, and nothing is consumed', async () => {
+  test('a form without an origin is refused without consuming anything', async () => {
     app = await startTestApp({ express, connection: { trustedProvider: false } })
     const agent = request.agent(app.server)
     const start = await agent.get('/auth/bitbucket')

@@ -24,7 +24,7 @@ async function concurrently(browser: TestBrowser, url: string, count: number): P
   return answers
 }
 
-test('case 15: two starts at the same moment share a cookie once in sixteen, and otherwise both can end', async () => {
+test('case 15: two concurrent starts share a cookie once in sixteen, and otherwise both can end', async () => {
   app = await startTestApp()
   const pairs = 600
   let shared = 0
@@ -46,7 +46,7 @@ test('case 15: two starts at the same moment share a cookie once in sixteen, and
   expect(shared).toBeLessThanOrEqual(70)
 })
 
-test('case 15: fifty starts at the same moment with data leave less than 16 kB of headers, and the next one signs in', async () => {
+test('case 15: fifty concurrent starts with data leave less than 16 kB of headers, and the next one signs in', async () => {
   app = await startTestApp({
     behindSession: (express) => {
       const passport: RequestHandler = (req, res, next) =>

@@ -292,7 +292,7 @@ async function follow(at: Site, from: Step, offer: Offer): Promise<Step> {
   return arrive({ browser, answer, url: offer.url, trail }, at.person)
 }
 
-describe('every page leads on', () => {
+describe('every page leads the user on', () => {
   let pages = 0
   let visits = 0
   const endings: Record<string, number> = {}
@@ -317,7 +317,7 @@ describe('every page leads on', () => {
     },
   )
 
-  test('the walk finds a planted dead end: without the way to sign in again', async () => {
+  test('control: finds a planted dead end, without the link to sign in again', async () => {
     const host = HOSTS[0] as Host
     site = await open(host)
     const first = await (PLACES['links, long after sign-in'] as (at: Site) => Promise<Answer>)(site)

@@ -14,7 +14,7 @@ const dataOf = ({ accounts }: Lab, hook: string) =>
     .filter(({ name }) => name === hook)
     .map(({ input }) => (input as unknown as { context: HookContext }).context.data)
 
-test("TRV-01: the app's data cannot be read or changed on its way, and reaches no mail, page, event or session", async () => {
+test("TRV-01: keeps the app's data secret and unchanged, and out of mails, pages, events and sessions", async () => {
   const lab = await startLab({ ...UNTRUSTED, options: { data: () => INVITE } })
   const browser = new TestBrowser()
   const location = await lab.start(browser)
@@ -38,7 +38,7 @@ test("TRV-01: the app's data cannot be read or changed on its way, and reaches n
   expect(dataOf(lab, 'createUser')).toEqual([INVITE])
 })
 
-test('TRV-02: data that is too large or that JSON would change refuses the start, and nothing is set or sent', async () => {
+test('TRV-02: refuses a start whose data is too large or not JSON, without setting or sending anything', async () => {
   let data: unknown
   const lab = await startLab({ options: { data: () => data } })
   const start = (browser: TestBrowser) => lab.get(browser, '')
@@ -72,7 +72,7 @@ test('TRV-02: data that is too large or that JSON would change refuses the start
   expect(dataOf(lab, 'createUser')).toEqual([data])
 })
 
-test('TRV-03: one hook cannot change the data that the next one sees', async () => {
+test('TRV-03: gives each hook data that the others cannot change', async () => {
   const lab = await startLab({ options: { data: () => INVITE } })
   const tried: unknown[] = []
   lab.accounts.intercept = (name, input) => {
@@ -101,7 +101,7 @@ async function startWaited(more: object = {}): Promise<{ lab: Lab; browser: Test
   return { lab, browser, calls: () => lab.accounts.count('beforeSignIn') }
 }
 
-test('TRV-04: only the identity and the user who waited skip the hook of a sign-in when their tokens are fetched', async () => {
+test('TRV-04: skips the hook of a second pass only for the identity and user who waited', async () => {
   const control = await startWaited()
   await control.lab.signIn(control.browser, 'alice')
   expect([control.calls(), control.lab.accounts.count('storeTokens')]).toEqual([1, 1])
@@ -123,7 +123,7 @@ test('TRV-04: only the identity and the user who waited skip the hook of a sign-
   expect(signedOut.calls()).toBe(2)
 })
 
-test('TRV-05: a second pass is sealed, of a minute, for its own return URL, and never one of two', async () => {
+test('TRV-05: seals a second pass for a minute and its own return URL, and refuses one of two', async () => {
   const attempts: Record<string, (lab: Lab, browser: TestBrowser, value: string) => Promise<string | undefined>> = {
     'too late': async () => void travel(2 * MINUTE),
     'another way back': async () => '/elsewhere',

@@ -142,7 +142,7 @@ const layers: [string, () => MinimalStore, Partial<session.SessionOptions>][] = 
 
 describe.each([4, 5] as const)('on Express %i', (express) => {
   describe.each(layers)('with %s', (_name, makeStore, options) => {
-    test('a sign-in rotates: the planted session is gone, named keys cross over, one session is signed in', async () => {
+    test('rotates: the planted session is gone, the named keys are kept, and one session is signed in', async () => {
       const store = makeStore()
       await open(store, options, { express })
       await browser.get(`${app.url}/shop`)
@@ -161,7 +161,7 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
       if (store instanceof CountingStore) expect(store.rotations).toBe(1)
     })
 
-    test('the first request of a browser signs in as well, and the same person again keeps what the session holds', async () => {
+    test('signs in at the first request of a browser, and keeps the session of the same user', async () => {
       const store = makeStore()
       await open(store, options, { express })
       await app.signIn(browser, 'alice')
@@ -180,8 +180,8 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
   })
 })
 
-describe('what the store is asked', () => {
-  test('by the first sign-in of a browser: one write, for the session before it was never stored', async () => {
+describe('the session store', () => {
+  test('is written once by the first sign-in of a browser, whose session was never stored', async () => {
     const store = new MinimalStore()
     await open(store)
     await app.signIn(browser, 'alice')
@@ -194,14 +194,14 @@ describe('what the store is asked', () => {
       'a regenerate that was put on it later',
       (store: MinimalStore) => Object.assign(store, { regenerate: store.regenerate.bind(store) }),
     ],
-  ])('a store with %s is asked to rotate in any case', async (_how, change) => {
+  ])('rotates with %s in any case', async (_how, change) => {
     const store = new CountingStore()
     await open(change(store) as MinimalStore)
     await app.signIn(browser, 'alice')
     expect([store.rotations, store.calls]).toEqual([1, ['destroy', 'set']])
   })
 
-  test('a generate that was put on the store later makes the new session', async () => {
+  test('makes the new session by a generate that was set later', async () => {
     const store = new MinimalStore()
     await open(store)
     const made = store as unknown as { generate(req: { session: Record<string, unknown> }): void }
@@ -214,7 +214,7 @@ describe('what the store is asked', () => {
     expect(signedIn(store)).toMatchObject([{ madeBy: 'the app' }])
   })
 
-  test('a session with a regenerate of its own is rotated by that one', async () => {
+  test('leaves a session with its own regenerate to it', async () => {
     const store = new MinimalStore()
     let calls = 0
     await open(
@@ -277,7 +277,7 @@ describe('the lifetime of a session', () => {
     ['expires', (cookie) => Object.assign(cookie, { expires: new Date(Date.now() + 30 * DAY) }), 30 * DAY],
     ['a shorter maxAge', (cookie) => Object.assign(cookie, { maxAge: 20_000 }), 20_000],
     ['maxAge: null', (cookie) => Object.assign(cookie, { maxAge: null }), null],
-  ])('that the app changes after our save is written: %s', async (_how, change, expected) => {
+  ])('is saved when the app changes it after our save: %s', async (_how, change, expected) => {
     for (const options of [{}, { rolling: true }, { resave: true }]) {
       const store = new MinimalStore()
       await open(store, { cookie: { maxAge: DAY }, ...options }, afterwards(change))
@@ -293,7 +293,7 @@ describe('the lifetime of a session', () => {
     await open(new MinimalStore())
   })
 
-  test('that nobody changes is written once, whatever a touch does to its end', async () => {
+  test('is saved once when nothing changes it, whatever a touch does to its end', async () => {
     for (const options of [{}, { rolling: true }, { resave: true }, { saveUninitialized: true }]) {
       const store = new MinimalStore()
       await open(store, { cookie: { maxAge: DAY }, ...options })
@@ -316,7 +316,7 @@ describe('the lifetime of a session', () => {
     },
   })
 
-  test('that a hook sets is the one of the signed-in session', async () => {
+  test('is the one that a hook sets on the signed-in session', async () => {
     const store = new MinimalStore()
     await open(store, { cookie: { maxAge: DAY } })
     app.accounts.intercept = (name, input) => {
@@ -328,7 +328,7 @@ describe('the lifetime of a session', () => {
     expect(signedIn(store).map(lifetime)).toEqual([...near(30 * DAY), ...near(DAY)])
   })
 
-  test('that an anonymous visitor had is not', async () => {
+  test('is not the one of an anonymous visitor', async () => {
     const store = new MinimalStore()
     await open(store, { cookie: { maxAge: DAY } }, remembering('/shop'))
     await browser.get(`${app.url}/shop`)
@@ -337,7 +337,7 @@ describe('the lifetime of a session', () => {
     expect(signedIn(store).map(lifetime)).toEqual(near(DAY))
   })
 
-  test('stays with somebody who signs in again, links or confirms who they are', async () => {
+  test('is kept for a user who signs in again, links or re-authenticates', async () => {
     const store = new MinimalStore()
     await open(store, {}, remembering('/remember'))
     const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
@@ -376,7 +376,7 @@ describe('a session that cannot be rotated', () => {
     ['a reload as well', shim({ reload })],
     ['an id as well', shim({ reload, id: 'fixed' })],
     ['an empty id', shim({ reload, id: '' })],
-  ])('is refused before anything is sent or spent: cookie-session with %s', async (_what, sessionMiddleware) => {
+  ])('is refused before anything is sent or consumed: cookie-session with %s', async (_what, sessionMiddleware) => {
     await startApp({ sessionMiddleware })
     const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
     const answer = await browser.get(callback)
@@ -388,7 +388,7 @@ describe('a session that cannot be rotated', () => {
   test.each<[string, () => unknown]>([
     ['is no text', () => 7],
     ['is empty', () => ''],
-  ])('is refused as well where the id from genid %s', async (_what, genid) => {
+  ])('is refused as well if the id from genid %s', async (_what, genid) => {
     await open(new MinimalStore(), { genid: genid as () => string })
     const answer = await app.signIn(browser, 'alice')
     expect([answer.status, errorOf(answer)]).toEqual([500, 'session_missing'])
@@ -410,7 +410,7 @@ describe('a session that cannot be rotated', () => {
         },
       },
     ],
-  ])('signs nobody in: %s', async (_what, options, more) => {
+  ])('signs no user in: %s', async (_what, options, more) => {
     const store = new MinimalStore()
     await open(store, options, more)
     await browser.get(`${app.url}/shop`)
@@ -422,7 +422,7 @@ describe('a session that cannot be rotated', () => {
   })
 })
 
-describe('a Passport that signs in its own way', () => {
+describe('a Passport that signs in differently', () => {
   type LogIn = (req: Record<string, never> & { session: session.Session }, user: { id: string }, done: Done) => void
   const patch = (logIn: (original: LogIn) => LogIn) => {
     const manager = (app.passport as unknown as { _sm: { logIn(...args: unknown[]): void } })._sm
@@ -459,7 +459,7 @@ describe('a Passport that signs in its own way', () => {
         })
       },
     ],
-  ])('%s: the session is rotated, and what crosses over is in it', async (_how, logIn) => {
+  ])('%s: rotates the session and keeps what should cross over', async (_how, logIn) => {
     const store = new SlowStore()
     await open(store)
     patch(logIn)
@@ -477,7 +477,7 @@ describe('a Passport that signs in its own way', () => {
   })
 })
 
-test('a Passport that saves without rotating never signs a planted session in, not even while the store deletes nothing', async () => {
+test('never signs a planted session in when it saves without rotating, even if the store deletes nothing', async () => {
   const store = new MinimalStore()
   await open(store)
   const manager = (app.passport as unknown as { _sm: { logIn: unknown } })._sm
@@ -498,7 +498,7 @@ test('a Passport that saves without rotating never signs a planted session in, n
   expect(await app.me(browser)).toBe('u1')
 })
 
-test('a Passport that is told to keep everything keeps what session.keep names', async () => {
+test('keeps the keys of session.keep when it is told to keep everything', async () => {
   const store = new MinimalStore()
   await open(store)
   const manager = (app.passport as unknown as { _sm: { logIn(...args: unknown[]): void } })._sm
@@ -511,7 +511,7 @@ test('a Passport that is told to keep everything keeps what session.keep names',
 })
 
 describe("with unset: 'destroy'", () => {
-  test('a refused step ends no session that somebody signed in to meanwhile', async () => {
+  test('does not end a session in which a user signed in meanwhile when a step is refused', async () => {
     const store = new SlowStore()
     await open(store, { unset: 'destroy' })
     const local = app.accounts.add({ email: 'local@example.com', emailVerified: true })
@@ -532,7 +532,7 @@ describe("with unset: 'destroy'", () => {
     expect(local.identities).toEqual([])
   })
 
-  test('a store that is down costs nobody their answer', async () => {
+  test('still answers while the store is down', async () => {
     const store = new SlowStore()
     await open(store, { unset: 'destroy' })
     await browser.get(`${app.url}/shop`)
@@ -555,7 +555,7 @@ describe('a secure session cookie', () => {
   test.each<[string, Partial<session.SessionOptions>]>([
     ['true', { proxy: true, cookie: { secure: true } }],
     ["'auto'", { proxy: true, cookie: { secure: 'auto' } }],
-  ])('%s goes out where express-session itself looks at the proxy', async (_what, options) => {
+  ])('%s is sent if express-session itself reads the proxy header', async (_what, options) => {
     await open(new MinimalStore(), options)
     const answer = await arrive(https)
     expect(answer.status).toBe(302)
@@ -572,7 +572,7 @@ describe('a secure session cookie', () => {
     expect(fake.count('token')).toBe(0)
   })
 
-  test.each([undefined, false])('true is refused behind a proxy that nobody declared (proxy: %s)', async (proxy) => {
+  test.each([undefined, false])('true is refused behind an undeclared proxy (proxy: %s)', async (proxy) => {
     await open(new MinimalStore(), { proxy, cookie: { secure: true } })
     const answer = await arrive(https)
     expect([answer.status, errorOf(answer)]).toEqual([500, 'configuration_invalid'])
@@ -584,7 +584,7 @@ describe('a secure session cookie', () => {
     ['http', http, 'says `http`'],
     ['nothing', {}, 'sends no `X-Forwarded-Proto`'],
     ['what is no scheme', { headers: { 'x-forwarded-proto': '<b>' } }, 'sends an invalid'],
-  ])('case 25: behind a trusted proxy that says %s the advice is about the proxy', async (_what, request, words) => {
+  ])('case 25: behind a trusted proxy that says %s gets advice about the proxy', async (_what, request, words) => {
     await open(new MinimalStore(), { cookie: { secure: true } }, { before: (express) => express.set('trust proxy', 1) })
     const answer = await arrive(request)
     expect([answer.status, errorOf(answer)]).toEqual([500, 'configuration_invalid'])
@@ -593,7 +593,7 @@ describe('a secure session cookie', () => {
     expect(app.errors[0]?.message).not.toContain('app.set(')
   })
 
-  test('case 25: where trust proxy names other addresses the advice is about them', async () => {
+  test('case 25: with trust proxy for other addresses gets advice about them', async () => {
     await open(
       new MinimalStore(),
       { cookie: { secure: true } },
@@ -603,7 +603,7 @@ describe('a secure session cookie', () => {
     expect(app.errors[0]?.message).toContain('does not cover the proxy')
   })
 
-  test("'auto' follows the request at hand, also where the session before it was secure", async () => {
+  test("'auto' follows the current request, also if the session before it was secure", async () => {
     const store = new MinimalStore()
     await open(store, { proxy: true, cookie: { secure: 'auto' } })
     await browser.get(`${app.url}/shop`, https)
@@ -614,7 +614,7 @@ describe('a secure session cookie', () => {
     expect(await app.me(browser)).toBe('u1')
   })
 
-  test('true goes out over TLS to the app itself, whatever a proxy says', async () => {
+  test('true is sent over TLS to the app itself, whatever a proxy says', async () => {
     await open(
       new MinimalStore(),
       { cookie: { secure: true } },
@@ -633,7 +633,7 @@ describe('a secure session cookie', () => {
     expect(cookieOf(answer)).toContain('; Secure')
   })
 
-  test('the id of the request stays what it was when the next one is only looked at', async () => {
+  test('an examined next session leaves the id of the request as it is', async () => {
     const store = new MinimalStore()
     const seen: (string | undefined)[] = []
     await open(

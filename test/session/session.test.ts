@@ -33,7 +33,7 @@ describe.each([4, 5] as const)('sessions on Express %i', (express) => {
     expect(sessions()).toHaveLength(1)
   })
 
-  test('the start works mounted ahead of express-session, and reads none', async () => {
+  test('a start mounted ahead of express-session works without reading a session', async () => {
     await open({ express, before: (router, bitbucket) => router.get('/auth/bitbucket', bitbucket.start) })
     await app.signIn(browser, 'alice')
     const counts = countStore()
@@ -46,7 +46,7 @@ describe.each([4, 5] as const)('sessions on Express %i', (express) => {
   })
 })
 
-test('a Passport without serializers: the fault names them, and no user is signed in', async () => {
+test('a Passport without serializers causes an error that names them, and signs no user in', async () => {
   await open({ passportMiddleware: new Passport().session() })
   const answer = await app.signIn(browser, 'alice')
   expect([answer.status, answer.text.includes('configuration_invalid')]).toEqual([500, true])
@@ -54,7 +54,7 @@ test('a Passport without serializers: the fault names them, and no user is signe
   expect(sessions()).toEqual([])
 })
 
-describe('a session layer that cannot be signed in to', () => {
+describe('an unsupported session layer', () => {
   const given = (session: object): RequestHandler => {
     return (req, _res, next) => {
       ;(req as unknown as { session: unknown }).session = session
@@ -73,7 +73,7 @@ describe('a session layer that cannot be signed in to', () => {
     ['with cookie-session', { sessionMiddleware: given({ isNew: true }) }, 'cookie-session is not supported'],
     ['without passport.session()', { passportMiddleware: null }, 'app.use(passport.session()) after express-session'],
     ['with passport.initialize() alone', { passportMiddleware: withoutUser }, 'alone does not read the session'],
-  ])('an app %s is refused with the fix before anything is sent or consumed', async (_what, layer, words) => {
+  ])('%s is refused with the fix before anything is sent or consumed', async (_what, layer, words) => {
     await open(layer)
     const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
     const answer = await browser.get(callback)
@@ -85,7 +85,7 @@ describe('a session layer that cannot be signed in to', () => {
     expect(app.accounts.calls).toEqual([])
   })
 
-  test('an app without onError finds the fault on standard error', async () => {
+  test('is reported on standard error by an app without onError', async () => {
     const printed: unknown[] = []
     const original = console.error
     console.error = (error: unknown) => printed.push(error)
@@ -100,13 +100,13 @@ describe('a session layer that cannot be signed in to', () => {
 })
 
 describe('a SameSite=Strict session', () => {
-  test('a callback that comes from this site goes straight on', async () => {
+  test('is found by a callback that comes from this site', async () => {
     await open({ session: { cookie: { sameSite: 'strict' } } })
     const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
     expect((await browser.get(callback, { headers: { 'sec-fetch-site': 'same-origin' } })).status).toBe(302)
   })
 
-  test('linking finds the session again behind the resume page', async () => {
+  test('is found again by a link through the resume page', async () => {
     await open({ session: { cookie: { sameSite: 'strict' } } })
     const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
     await app.localSignIn(browser, user)

@@ -19,7 +19,7 @@ import {
   until,
 } from '../support/lab'
 
-test('SES-01: a session cookie that an attacker planted is dead after the sign-in', async () => {
+test('SES-01: voids a session cookie that an attacker planted', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim, attacker } = browsers()
   await attacker.get(`${lab.url}/`)
@@ -33,7 +33,7 @@ test('SES-01: a session cookie that an attacker planted is dead after the sign-i
   expect(Object.keys((lab.store as unknown as { sessions: object }).sessions)).not.toContain(id)
 })
 
-test('SES-02: every change of privileges opens a new session and invalidates the old one', async () => {
+test('SES-02: opens a new session at every change of privileges and voids the old one', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -62,7 +62,7 @@ test('SES-02: every change of privileges opens a new session and invalidates the
   expect(await coded.me(old)).toBeNull()
 })
 
-test('SES-05: where the session cannot be renewed, no user is signed in and the callback is spent', async () => {
+test('SES-05: signs no user in and consumes the callback when the session cannot be rotated', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -81,7 +81,7 @@ test('SES-05: where the session cannot be renewed, no user is signed in and the 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-06: where the session cannot be saved, there is no success and no user', async () => {
+test('SES-06: signs no user in when the session cannot be saved', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -97,7 +97,7 @@ test('SES-06: where the session cannot be saved, there is no success and no user
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-06: the redirect leaves only when the session is stored', async () => {
+test('SES-06: redirects after the session is stored only', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')
@@ -120,7 +120,7 @@ test('SES-06: the redirect leaves only when the session is stored', async () => 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-08: a sign-in that fails leaves an old session as it was, and one that succeeds takes nothing of it', async () => {
+test('SES-08: leaves an old session alone when a sign-in fails, and keeps nothing of it when one succeeds', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
   const user = await lab.member(victim)
@@ -141,7 +141,7 @@ test('SES-08: a sign-in that fails leaves an old session as it was, and one that
   }
 })
 
-test('SES-09: sign-out ends what was open: sign-ins, codes and links', async () => {
+test('SES-09: ends pending sign-ins, codes and links at sign-out', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const open = await lab.callback(victim, 'alice')
@@ -170,7 +170,7 @@ test('SES-09: sign-out ends what was open: sign-ins, codes and links', async () 
   expect(lab.accounts.writes()).toEqual([])
 })
 
-test('SES-11: of several open sign-ins each ends once, and later ones never change who is signed in by themselves', async () => {
+test('SES-11: ends each of several open sign-ins once, and never switches the user silently', async () => {
   const lab = await startLab()
   const { victim } = browsers()
   const [first, second] = [await lab.callback(victim, 'alice'), await lab.callback(victim, 'alice')]
@@ -185,7 +185,7 @@ test('SES-11: of several open sign-ins each ends once, and later ones never chan
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-12: a session layer that cannot be renewed is refused before Bitbucket is asked', async () => {
+test('SES-12: refuses a session layer that cannot be rotated before calling Bitbucket', async () => {
   const cookieSession: Handler = (req, _res, next) => {
     Object.defineProperty(req, 'session', { value: { passport: {} }, writable: true })
     next()
@@ -223,7 +223,7 @@ test('SES-12: a session layer that cannot be renewed is refused before Bitbucket
   expect(await pretending.me(other)).toBeNull()
 })
 
-test('SES-14: one of our cookies that comes twice is refused, in whatever order', async () => {
+test('SES-14: refuses one of our cookies that comes twice, in any order', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim, attacker } = browsers()
   const genuine = await lab.callback(victim, 'alice')
@@ -251,7 +251,7 @@ test('SES-14: one of our cookies that comes twice is refused, in whatever order'
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-15: the app is asked to end other sessions whenever the ways into an account change', async () => {
+test('SES-15: asks the app to end other sessions whenever the ways into an account change', async () => {
   const lab = await startLab()
   const claimed = lab.accounts.add({ email: 'alice@example.com', emailVerified: false })
   await lab.signIn(new TestBrowser(), 'alice')
@@ -267,7 +267,7 @@ test('SES-15: the app is asked to end other sessions whenever the ways into an a
   expect(lab.accounts.endedSessions).toHaveLength(4)
 })
 
-test("SES-16: with Passport's custom callback the session is renewed as well", async () => {
+test("SES-16: rotates the session with Passport's custom callback as well", async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
   const app = await startStrategyApp(
@@ -303,7 +303,7 @@ test("SES-16: with Passport's custom callback the session is renewed as well", a
   expect((await attacker.get(`${app.url}/me`)).json().user).toBeNull()
 })
 
-test('SES-16: a Passport that was patched not to renew the session does not keep ours from it', async () => {
+test('SES-16: rotates the session with a Passport patched not to', async () => {
   const patched: Handler = (req, _res, next) => {
     const asked = req as unknown as {
       logIn(user: { id: string }, done: (error?: unknown) => void): void
@@ -328,7 +328,7 @@ test('SES-16: a Passport that was patched not to renew the session does not keep
   expect(await lab.me(attacker)).toBeNull()
 })
 
-test('SES-17: before the code is checked there is no user: not on the request, not in the session, not in the hooks', async () => {
+test('SES-17: puts no user on the request, into the session or into hooks before the code is checked', async () => {
   const lab = await startLab({ connection: { trustedProvider: false } })
   const { victim } = browsers()
   const { code } = await lab.pendingCode(victim, 'alice')
@@ -341,7 +341,7 @@ test('SES-17: before the code is checked there is no user: not on the request, n
   expect(lab.signedIn()).toEqual(['u1'])
 })
 
-test('SES-01: what an anonymous visitor wrote into the session stays behind, but for the keys that the app names', async () => {
+test('SES-01: drops what an anonymous visitor wrote into the session, except for the keys that the app names', async () => {
   const lab = await startLab({
     session: { saveUninitialized: true },
     options: { session: { keep: ['cart'] } },

@@ -20,7 +20,7 @@ const matches = (typed: string, binding: Partial<CodeBinding> = {}) =>
 describe('makeCode', () => {
   const codes = Array.from({ length: 20_000 }, () => makeCode())
 
-  test('is eight consonants in two groups, none of which reads like a digit or makes a word', () => {
+  test('returns eight consonants in two groups, without look-alikes of digits and without words', () => {
     for (const code of codes) expect(code).toMatch(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/)
   })
 
@@ -59,7 +59,7 @@ describe('a typed code', () => {
     'B C D F G H J K',
     '--BCDF--GHJK--',
     'BCDFGHJK'.padEnd(64),
-  ])('%j is accepted', (typed) => {
+  ])('is accepted as %j', (typed) => {
     expect(matches(typed)).toBe(true)
   })
 
@@ -82,7 +82,7 @@ describe('a typed code', () => {
     ['more than 64 characters', 'BCDFGHJK'.padEnd(65)],
     ['a pattern', '........'],
     ['__proto__', '__proto__'],
-  ])('%s is refused', (_what, typed) => {
+  ])('is refused when it is %s', (_what, typed) => {
     expect(matches(typed)).toBe(false)
   })
 
@@ -106,7 +106,7 @@ describe('a code is bound', () => {
     expect(matches(CODE)).toBe(true)
   })
 
-  test('to the address in whatever case it is written', () => {
+  test('to the address in any case', () => {
     expect(matches(CODE, { address: 'ALICE@EXAMPLE.COM' })).toBe(true)
   })
 
@@ -117,7 +117,7 @@ describe('a code is bound', () => {
     expect(matchesCode(KEYS, { ...BINDING, handle: 'a' }, quoted, CODE)).toBe(false)
   })
 
-  test('to the server’s secret, and survives its rotation', () => {
+  test("to the server's secret, and survives its rotation", () => {
     const hash = hashCode(keyRing('code', ['o'.repeat(32)]), BINDING, CODE)
     const rotated = keyRing('code', ['n'.repeat(32), 'o'.repeat(32)])
     expect(matchesCode(rotated, BINDING, hash, CODE)).toBe(true)
@@ -126,17 +126,17 @@ describe('a code is bound', () => {
   })
 })
 
-describe('the hash', () => {
-  test('is as long for every code and shows nothing of it', () => {
+describe('the hash of a code', () => {
+  test('has the same length for every code and shows nothing of it', () => {
     for (const code of [CODE, makeCode(), 'nonsense', '']) expect(hashCode(KEYS, BINDING, code)).toMatch(/^[\w-]{22}$/)
     expect(new Set(Array.from({ length: 100 }, () => hashCode(KEYS, BINDING, makeCode()))).size).toBe(100)
   })
 
-  test.each(['', 'x', 'A'.repeat(22), `${HASH}A`, HASH.slice(1)])('%j in its place matches nothing', (hash) => {
+  test.each(['', 'x', 'A'.repeat(22), `${HASH}A`, HASH.slice(1)])('matches nothing if it is %j', (hash) => {
     expect(matchesCode(KEYS, BINDING, hash, CODE)).toBe(false)
   })
 
-  test('of something that cannot be a code is entered by nothing', () => {
+  test('matches nothing if it was made of something else', () => {
     const hash = hashCode(KEYS, BINDING, 'nonsense')
     for (const typed of ['nonsense', '', CODE]) expect(matchesCode(KEYS, BINDING, hash, typed)).toBe(false)
   })

@@ -25,7 +25,7 @@ describe('a hand-over', () => {
     expect(open(sealHandOver(KEYS, HAND_OVER))).toEqual(HAND_OVER)
   })
 
-  test('shows no code on its way', () => {
+  test('hides the code', () => {
     const sealed = sealHandOver(KEYS, HAND_OVER)
     expect(sealed).not.toContain('c0de')
     expect(Buffer.from(sealed, 'base64url').includes('c0de')).toBe(false)
@@ -43,7 +43,7 @@ describe('a hand-over', () => {
     expect(open(sealHandOver(KEYS, HAND_OVER), origin)).toBeUndefined()
   })
 
-  test('lives for a minute, and no clock brings it back', () => {
+  test('lasts a minute, whatever the clock does', () => {
     const sealed = sealHandOver(KEYS, HAND_OVER)
     vi.advanceTimersByTime(60_000)
     expect(open(sealed)).toBeDefined()
@@ -51,14 +51,14 @@ describe('a hand-over', () => {
     expect(open(sealed)).toBeUndefined()
   })
 
-  test('from more than a minute in the future is refused', () => {
+  test('is refused from more than a minute in the future', () => {
     vi.setSystemTime(Date.now() + 60_001)
     const sealed = sealHandOver(KEYS, HAND_OVER)
     vi.setSystemTime(Date.now() - 60_001)
     expect(open(sealed)).toBeUndefined()
   })
 
-  test('of another plugin, another secret or another purpose is refused', () => {
+  test('is refused from another plugin, with another secret and for another purpose', () => {
     for (const keys of [
       keyRing('hand-over', undefined, 'other'),
       keyRing('hand-over', ['f'.repeat(32)]),
@@ -69,11 +69,11 @@ describe('a hand-over', () => {
     }
   })
 
-  test('is not made of what was sealed under another name', () => {
+  test('is refused if it was sealed under another name', () => {
     expect(open(seal(KEYS, '__Host-bitbucket.t0', HAND_OVER))).toBeUndefined()
   })
 
-  test('with any byte changed is refused', () => {
+  test('is refused with any byte changed', () => {
     const bytes = Buffer.from(sealHandOver(KEYS, HAND_OVER), 'base64url')
     for (let index = 0; index < bytes.length; index++) {
       const changed = Buffer.from(bytes)
@@ -82,7 +82,7 @@ describe('a hand-over', () => {
     }
   })
 
-  test('with the longest code that a callback reads fits what it is read back with', () => {
+  test('fits what a callback reads with the longest code', () => {
     const sealed = sealHandOver(KEYS, { ...HAND_OVER, code: 'c'.repeat(2048) })
     expect(sealed.length).toBeLessThanOrEqual(4096)
     expect(open(sealed)?.code).toHaveLength(2048)

@@ -8,7 +8,7 @@ const OLD = 'o'.repeat(32)
 const NEW = 'n'.repeat(32)
 
 describe('deriveKeys', () => {
-  test('every purpose, plugin and secret has a key of its own', () => {
+  test('derives a different key for every purpose, plugin and secret', () => {
     const purposes: KeyPurpose[] = ['transaction', 'pending', 'state', 'hand-over', 'code']
     const rings = purposes.flatMap((purpose) =>
       ['bitbucket', 'bitbucket-2'].flatMap((name) => [OLD, NEW].map((secret) => keyRing(purpose, [secret], name))),
@@ -17,17 +17,17 @@ describe('deriveKeys', () => {
     expect(new Set(rings.map(([{ key }]) => key.export().toString('hex'))).size).toBe(rings.length)
   })
 
-  test('the same secret gives the same keys in every process', () => {
+  test('derives the same keys from the same secret in every process', () => {
     expect(keyRing('state', [OLD])[0].id).toEqual(keyRing('state', [OLD])[0].id)
   })
 
-  test('a plugin’s name and a purpose cannot be mistaken for one another', () => {
+  test("does not confuse a plugin's name with a purpose", () => {
     const [a] = keyRing('state', [OLD], 'x')
     const [b] = keyRing('state', [OLD], 'x/state')
     expect(a.id.equals(b.id)).toBe(false)
   })
 
-  test('no secret is a fault, and neither secret nor key is printed', () => {
+  test('requires a secret, and prints neither secret nor key', () => {
     expect(() => keyRing('state', [])).toThrow(TypeError)
     const [{ key }] = keyRing('state', [OLD])
     expect(inspect(keyRing('state', [OLD]), { depth: 9, showHidden: true })).not.toContain(OLD)
@@ -38,7 +38,7 @@ describe('deriveKeys', () => {
 describe('sign and verify', () => {
   const keys = keyRing('state', [NEW, OLD])
 
-  test('a code is good for its message alone', () => {
+  test('accept a code for its message only', () => {
     const code = sign(keys, 'message')
     expect(code).toMatch(/^[\w-]{22}$/)
     expect(verify(keys, 'message', code)).toBe(true)
@@ -46,17 +46,17 @@ describe('sign and verify', () => {
     expect(verify(keys, 'message ', code)).toBe(false)
   })
 
-  test('every key of the ring verifies, the newest signs', () => {
+  test('verify with every key of the ring, and sign with the newest', () => {
     expect(verify(keys, 'message', sign(keyRing('state', [OLD]), 'message'))).toBe(true)
     expect(verify(keyRing('state', [NEW]), 'message', sign(keys, 'message'))).toBe(true)
     expect(verify(keyRing('state', [OLD]), 'message', sign(keys, 'message'))).toBe(false)
   })
 
-  test('a key of another purpose does not verify', () => {
+  test('refuse a key of another purpose', () => {
     expect(verify(keyRing('code', [NEW, OLD]), 'message', sign(keys, 'message'))).toBe(false)
   })
 
-  test('a shortened, lengthened or changed code is refused without a fault', () => {
+  test('refuse a shortened, lengthened or changed code without a fault', () => {
     const code = sign(keys, 'message')
     for (const bad of ['', 'A', code.slice(0, -2), `${code}AA`, `${code}${code}`, '!'.repeat(22), 'é'.repeat(22)]) {
       expect(verify(keys, 'message', bad)).toBe(false)
@@ -69,13 +69,13 @@ describe('sign and verify', () => {
 })
 
 describe('random values', () => {
-  test('10,000 handles are 128 bits each and all different', () => {
+  test('are 128 bits each and all different in 10,000 handles', () => {
     const handles = Array.from({ length: 10_000 }, () => randomHandle())
     expect(new Set(handles).size).toBe(10_000)
     for (const handle of handles) expect(handle).toMatch(/^[\w-]{22}$/)
   })
 
-  test('no byte is handed out twice, across the edges of the pool', () => {
+  test('use no byte twice, across the edges of the pool', () => {
     const drawn = Array.from({ length: 1000 }, (_, index) => randomBytes(8 + (index % 25)))
     expect(new Set(drawn.map((bytes) => bytes.toString('hex'))).size).toBe(1000)
     for (const [index, bytes] of drawn.entries()) {
@@ -84,14 +84,14 @@ describe('random values', () => {
     }
   })
 
-  test('a value that was handed out does not change afterwards', () => {
+  test('do not change after they were returned', () => {
     const bytes = randomBytes(16)
     const before = bytes.toString('hex')
     for (let draw = 0; draw < 600; draw++) randomBytes(16)
     expect(bytes.toString('hex')).toBe(before)
   })
 
-  test('every bit is as often set as not', () => {
+  test('set every bit equally often', () => {
     const ones = new Array<number>(128).fill(0)
     const draws = 20_000
     for (let draw = 0; draw < draws; draw++) {

@@ -40,22 +40,22 @@ function limiter(changes: Partial<Limiter>) {
   return { limits: created, made, keys }
 }
 
-describe('in memory', () => {
-  test.each(POINTS)('%s gives %i, however many ask at once', async (counter, points) => {
+describe('limits in memory', () => {
+  test.each(POINTS)('allow %s %i times, however many requests are concurrent', async (counter, points) => {
     const counters = limits()
     expect(await timesTrue(() => counters.consume(counter, 'key'))).toBe(points)
     expect(await counters.consume(counter, 'key')).toBe(false)
     expect(await counters.consume(counter, 'another key')).toBe(true)
   })
 
-  test('one counter does not count for another, nor one plugin for the other', async () => {
+  test('count keys, counters and plugins separately', async () => {
     const [one, other] = [createLimits('one', memoryLimiter), createLimits('other', memoryLimiter)]
     expect(await one.consume('taken', 'key')).toBe(true)
     expect(await one.consume('done', 'key')).toBe(true)
     expect(await other.consume('taken', 'key')).toBe(true)
   })
 
-  test('read counts without adding', async () => {
+  test('read without counting', async () => {
     const counters = limits()
     expect(await counters.read('tries', 'key')).toBe(0)
     await counters.consume('tries', 'key')
@@ -64,19 +64,19 @@ describe('in memory', () => {
     expect(await counters.read('tries', 'key')).toBe(2)
   })
 
-  test('what was refused is counted too, so that trying on does not help', async () => {
+  test('count refusals too, so that trying on does not help', async () => {
     const counters = limits()
     for (let count = 0; count < 12; count++) await counters.consume('tries', 'key')
     expect(await counters.read('tries', 'key')).toBe(12)
   })
 
-  test('increment answers each caller another count', async () => {
+  test('increment to a different count for each caller', async () => {
     const counters = limits()
     const counts = await Promise.all(Array.from({ length: 50 }, () => counters.increment('generation', 'key')))
     expect([...counts].sort((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index + 1))
   })
 
-  test('a key is forgotten when its time is over, not before', async () => {
+  test('forget a key when its time is over, not before', async () => {
     vi.useFakeTimers()
     const counters = limits()
     expect(await counters.consume('mailPause', 'key')).toBe(true)
@@ -86,7 +86,7 @@ describe('in memory', () => {
     expect(await counters.consume('mailPause', 'key')).toBe(true)
   })
 
-  test('odd keys are only keys', async () => {
+  test('accept invalid keys as keys', async () => {
     const counters = limits()
     for (const key of ['__proto__', 'constructor', 'hasOwnProperty', '', '\u0000', 'k'.repeat(1_000_000)]) {
       expect(await counters.consume('taken', key)).toBe(true)
@@ -94,7 +94,7 @@ describe('in memory', () => {
     }
   })
 
-  test('a full counter refuses new keys as a fault, still knows the old ones, and has room again later', async () => {
+  test('refuse new keys as a fault when full, keep the old ones, and have room again later', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const memory = memoryLimiter({ keyPrefix: 'full', points: 1, duration: 960 })
     for (let count = 0; count < 100_000; count++) await memory.consume(`key ${count}`)
@@ -107,8 +107,8 @@ describe('in memory', () => {
   })
 })
 
-describe('through a limiter of the app', () => {
-  test('it is made once for each counter, with a prefix, points and seconds', async () => {
+describe('a limiter of the app', () => {
+  test('is made once for each counter, with a prefix, points and seconds', async () => {
     const { limits, made } = limiter({})
     for (const [counter] of POINTS) await Promise.all([limits.consume(counter, 'a'), limits.consume(counter, 'b')])
     expect(made).toEqual(
@@ -120,7 +120,7 @@ describe('through a limiter of the app', () => {
     )
   })
 
-  test('it sees short keys and no address', async () => {
+  test('receives short keys and no address', async () => {
     const { limits, keys } = limiter({})
     await limits.consume('mailsPerDay', 'alice@example.com')
     await limits.consume('mailsPerDay', 'k'.repeat(100_000))
@@ -128,7 +128,7 @@ describe('through a limiter of the app', () => {
     expect(new Set(keys).size).toBe(2)
   })
 
-  test('a rejection that is no error means: over the points', async () => {
+  test('refuses by a rejection that is not an error', async () => {
     const { limits } = limiter({ consume: () => Promise.reject({ msBeforeNext: 1000, consumedPoints: 2 }) })
     expect(await limits.consume('taken', 'key')).toBe(false)
   })
@@ -148,7 +148,7 @@ describe('through a limiter of the app', () => {
     ],
   ]
 
-  test.each(failures)('a store that %s is store_unavailable, with its cause', async (_what, changes) => {
+  test.each(failures)('fails with store_unavailable and its cause if it %s', async (_what, changes) => {
     const { limits } = limiter(changes)
     for (const call of [
       limits.consume('taken', 'key'),
@@ -167,7 +167,7 @@ describe('through a limiter of the app', () => {
   ]
 
   test.each(nonsense.map((answer) => [answer]))(
-    'an answer of %j has no count, and what is not counted is refused',
+    'has no count with an answer of %j, and what is not counted is refused',
     async (answer) => {
       const { limits } = limiter({ consume: () => answer as never, get: async () => answer as never })
       for (const call of [
@@ -180,7 +180,7 @@ describe('through a limiter of the app', () => {
     },
   )
 
-  test('nothing consumed is nothing counted, and reading or counting on cannot be over the points', async () => {
+  test('counts nothing if nothing is consumed, and is never over the points by reading or incrementing', async () => {
     const { limits } = limiter({ consume: async () => ({ consumedPoints: 0 }), get: () => Promise.reject(undefined) })
     await expect(limits.consume('taken', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
     await expect(limits.read('done', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
@@ -188,20 +188,20 @@ describe('through a limiter of the app', () => {
     await expect(over.limits.increment('generation', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
   })
 
-  test('a limiter that tells of too many points without rejecting is over them all the same', async () => {
+  test('refuses by too many points without a rejection', async () => {
     const { limits } = limiter({ consume: async () => ({ consumedPoints: 2 }) })
     expect(await limits.consume('taken', 'key')).toBe(false)
     expect(await limits.consume('tries', 'key')).toBe(true)
   })
 
-  test('a store that cannot be made is store_unavailable', async () => {
+  test('fails with store_unavailable if it cannot be made', async () => {
     const broken = createLimits('bitbucket', () => {
       throw new Error('no store')
     })
     await expect(broken.consume('taken', 'key')).rejects.toMatchObject({ code: 'store_unavailable' })
   })
 
-  test('a store that never answers is store_unavailable after five seconds', async () => {
+  test('fails with store_unavailable after five seconds without an answer', async () => {
     vi.useFakeTimers()
     const { limits } = limiter({ consume: () => new Promise(() => {}), get: () => new Promise(() => {}) })
     for (const call of [() => limits.consume('taken', 'key'), () => limits.read('done', 'key')]) {

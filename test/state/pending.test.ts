@@ -105,7 +105,7 @@ describe('a pending sign-in', () => {
     expect(cookies.values.size).toBe(1)
   })
 
-  test('a cookie that is there twice is not read', () => {
+  test('is not read from a doubled cookie', () => {
     const cookies = new Cookies()
     store(cookies, waiting())
     expect(pendings.read(cookies.req({ before: `${NAME}=x` }), JAR)).toBeUndefined()
@@ -113,30 +113,30 @@ describe('a pending sign-in', () => {
     expect(read(cookies)).toBeDefined()
   })
 
-  test('nothing and nonsense are not read', () => {
+  test('is not read from nothing or nonsense', () => {
     const cookies = new Cookies()
     expect(read(cookies)).toBeUndefined()
     cookies.values.set(NAME, 'junk')
     expect(read(cookies)).toBeUndefined()
   })
 
-  test('a started sign-in is not a pending one: each purpose has its own key', () => {
+  test('is not read from a started sign-in, because each purpose has its own key', () => {
     const cookies = new Cookies()
     cookies.values.set(NAME, seal(keyRing('transaction'), NAME, { pending: waiting(), startedAt: Date.now() }))
     expect(read(cookies)).toBeUndefined()
   })
 
-  test('one that says nothing of when it began is not read', () => {
+  test('is not read without the time when it began', () => {
     const cookies = new Cookies()
     cookies.values.set(NAME, seal(keyRing('pending'), NAME, { pending: waiting() }))
     expect(read(cookies)).toBeUndefined()
   })
 })
 
-describe('its size', () => {
+describe('the size of a pending sign-in', () => {
   const long = (text: string) => text.repeat(Math.floor(256 / text.length))
 
-  test('long names and pictures give way, identity and address do not', () => {
+  test('drops long names and pictures before identity and address', () => {
     const cookies = new Cookies()
     const pending = waiting({
       email: { level: 'asserted', address: `${'a'.repeat(64)}@${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}` },
@@ -161,7 +161,7 @@ describe('its size', () => {
     ['in Chinese', '漢'],
     ['in pictures', '😀'],
     ['in quotes', '"'],
-  ])('the longest names %s still fit', (_what, character) => {
+  ])('fits with the longest names %s', (_what, character) => {
     const cookies = new Cookies()
     const name = Array.from({ length: 256 }, () => character).join('')
     const profile = { ...waiting().profile, username: name, nickname: name, displayName: name }
@@ -183,7 +183,7 @@ describe('its size', () => {
   const crowded = (count: number) =>
     waiting({ workspaces: memberships(count), data: 'd'.repeat(510), returnTo: `/${'r'.repeat(511)}` })
 
-  test('keeps every membership, and the data of the app, beside long names', () => {
+  test('keeps every membership and the data of the app next to long names', () => {
     const cookies = new Cookies()
     const pending = crowded(12)
     store(cookies, pending)
@@ -191,14 +191,14 @@ describe('its size', () => {
     expect(read(cookies)?.pending).toMatchObject({ workspaces: pending.workspaces, data: pending.data })
   })
 
-  test('a workspace that the gate names by slug and by uuid is kept once', () => {
+  test('contains a workspace once that the gate names by slug and by uuid', () => {
     const cookies = new Cookies()
     const [one] = memberships(1)
     store(cookies, waiting({ workspaces: [one, one] as never }))
     expect(read(cookies)?.pending.workspaces).toEqual([one])
   })
 
-  test('never drops a membership to fit: too many are the mistake of the configuration', () => {
+  test('never drops a membership to fit, because too many are a mistake of the configuration', () => {
     const cookies = new Cookies()
     expect(() => store(cookies, crowded(60))).toThrow(
       expect.objectContaining({ code: 'configuration_invalid', message: expect.stringContaining('a member of 60') }),
@@ -206,7 +206,7 @@ describe('its size', () => {
     expect(cookies.bytes).toBe(0)
   })
 
-  test('knows before a mail goes out that the record will not fit with its code', () => {
+  test('is checked with room for the code before a mail is sent', () => {
     for (let count = 1; count < 60; count++) {
       const pending = { ...crowded(count), code: null, pause: null, generation: 0 }
       const sent: Partial<Pending> = {
@@ -226,7 +226,7 @@ describe('its size', () => {
 })
 
 describe('generations', () => {
-  test('the cookie of the newest generation is current', async () => {
+  test('accepts the cookie of the newest one', async () => {
     const cookies = new Cookies()
     const first = waiting()
     expect(await pendings.isCurrent(first)).toBe(true)
@@ -240,21 +240,21 @@ describe('generations', () => {
     expect(before && (await pendings.isCurrent(before))).toBe(false)
   })
 
-  test('50 concurrent advances give 50 different generations', async () => {
+  test('differ for 50 concurrent advances', async () => {
     const pending = waiting()
     const generations = await Promise.all(Array.from({ length: 50 }, () => pendings.advance(pending)))
     expect(new Set(generations).size).toBe(50)
     expect(Math.max(...generations)).toBe(50)
   })
 
-  test('one person’s generations do not count for another’s', async () => {
+  test('count for each user separately', async () => {
     await pendings.advance(waiting())
     expect(await pendings.isCurrent(waiting())).toBe(true)
   })
 })
 
 describe('finish', () => {
-  test('exactly one of 50 at once ends it, and the cookie goes', async () => {
+  test('succeeds for exactly one of 50 concurrent calls, and clears the cookie', async () => {
     const cookies = new Cookies()
     const pending = waiting()
     store(cookies, pending)
@@ -262,7 +262,7 @@ describe('finish', () => {
     expect(cookies.values.size).toBe(0)
   })
 
-  test('a browser restored from a backup does not bring it back', async () => {
+  test('is final for a browser restored from a backup', async () => {
     const cookies = new Cookies()
     const pending = waiting()
     store(cookies, pending)

@@ -11,7 +11,7 @@ const PAYLOAD = { handle: 'h', returnTo: '/ünïcode?"quoted"', list: [1, null, 
 const bytesOf = (sealed: string) => Buffer.from(sealed, 'base64url')
 
 describe('seal and open', () => {
-  test('what was sealed comes out, with the time it was sealed', () => {
+  test('return what was sealed, with the time of sealing', () => {
     const before = Date.now()
     const opened = open(KEYS, NAME, seal(KEYS, NAME, PAYLOAD))
     expect(opened?.payload).toEqual(PAYLOAD)
@@ -19,19 +19,19 @@ describe('seal and open', () => {
     expect(opened?.issuedAt).toBeLessThanOrEqual(Date.now() + 1000)
   })
 
-  test('it fits a cookie and shows nothing of what is in it', () => {
+  test('produce a value that fits a cookie and shows nothing of its content', () => {
     const sealed = seal(KEYS, NAME, { handle: 'visible-handle' })
     expect(sealed).toMatch(/^[\w-]+$/)
     expect(bytesOf(sealed).includes('visible')).toBe(false)
     expect(bytesOf(sealed).includes('handle')).toBe(false)
   })
 
-  test('the same payload is sealed differently each time', () => {
+  test('produce a different value each time', () => {
     const all = Array.from({ length: 1000 }, () => seal(KEYS, NAME, PAYLOAD))
     expect(new Set(all.map((sealed) => bytesOf(sealed).subarray(11, 23).toString('hex'))).size).toBe(1000)
   })
 
-  test('a flip of any bit of any byte is refused', () => {
+  test('refuse a flip of any bit of any byte', () => {
     const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
     for (let index = 0; index < sealed.length; index++) {
       for (let bit = 0; bit < 8; bit++) {
@@ -47,7 +47,7 @@ describe('seal and open', () => {
     expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeDefined()
   })
 
-  test('every truncation at either end is refused, and every extension', () => {
+  test('refuse every truncation at either end and every extension', () => {
     const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
     for (let length = 0; length < sealed.length; length++) {
       expect(open(KEYS, NAME, sealed.subarray(0, length).toString('base64url'))).toBeUndefined()
@@ -59,7 +59,7 @@ describe('seal and open', () => {
     }
   })
 
-  test('two sealed values spliced at any byte are refused', () => {
+  test('refuse two values spliced at any byte', () => {
     const a = bytesOf(seal(KEYS, NAME, { user: 'a' }))
     const b = bytesOf(seal(KEYS, NAME, { user: 'b' }))
     expect(a).toHaveLength(b.length)
@@ -71,34 +71,34 @@ describe('seal and open', () => {
     }
   })
 
-  test('the time of sealing cannot be changed', () => {
+  test('refuse a changed time of sealing', () => {
     const sealed = bytesOf(seal(KEYS, NAME, PAYLOAD))
     sealed.writeUIntBE(Date.now() + 3_600_000, 5, 6)
     expect(peekIssuedAt(sealed.toString('base64url'))).toBeGreaterThan(Date.now() + 3_000_000)
     expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeUndefined()
   })
 
-  test('a value moved to another cookie is refused', () => {
+  test('refuse a value moved to another cookie', () => {
     const sealed = seal(KEYS, NAME, PAYLOAD)
     for (const name of ['__Host-bitbucket.t1', '__Host-bitbucket.p', 'bitbucket.t0', '__Host-other.t0', '']) {
       expect(open(KEYS, name, sealed)).toBeUndefined()
     }
   })
 
-  test('a value made for another purpose, plugin or secret is refused', () => {
+  test('refuse a value made for another purpose, plugin or secret', () => {
     const sealed = seal(KEYS, NAME, PAYLOAD)
     expect(open(keyRing('pending', [NEW]), NAME, sealed)).toBeUndefined()
     expect(open(keyRing('transaction', [NEW], 'other'), NAME, sealed)).toBeUndefined()
     expect(open(keyRing('transaction', [OLD]), NAME, sealed)).toBeUndefined()
   })
 
-  test('a key’s public name alone opens nothing', () => {
+  test("open nothing with a key's public name alone", () => {
     const sealed = bytesOf(seal(keyRing('transaction', [OLD]), NAME, PAYLOAD))
     KEYS[0].id.copy(sealed, 1)
     expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeUndefined()
   })
 
-  test('after a rotation the old values open until the old secret is taken away', () => {
+  test('open old values after a rotation until the old secret is removed', () => {
     const before = seal(keyRing('transaction', [OLD]), NAME, PAYLOAD)
     const appended = keyRing('transaction', [OLD, NEW])
     const moved = keyRing('transaction', [NEW, OLD])
@@ -120,7 +120,7 @@ describe('seal and open', () => {
     '__proto__',
     'null',
     '{"payload":{}}',
-  ])('%j is no sealed value', (value) => {
+  ])('refuse %j', (value) => {
     expect(open(KEYS, NAME, value)).toBeUndefined()
   })
 
@@ -136,7 +136,7 @@ describe('seal and open', () => {
     expect(cpuMs(openOften)).toBeLessThan(500)
   })
 
-  test('a payload with __proto__ pollutes nothing', () => {
+  test('pollute nothing with a __proto__ in the payload', () => {
     const payload = JSON.parse('{"__proto__":{"admin":true},"handle":"h"}')
     const opened = open(KEYS, NAME, seal(KEYS, NAME, payload))?.payload as Record<string, unknown>
     expect(opened.admin).toBeUndefined()
@@ -154,7 +154,7 @@ describe('peekIssuedAt', () => {
     }
   })
 
-  test.each(['', 'x', 'AAAA', '\u0000'])('%j counts as the oldest', (value) => {
+  test.each(['', 'x', 'AAAA', '\u0000'])('treats %j as the oldest', (value) => {
     expect(peekIssuedAt(value)).toBe(0)
   })
 })
@@ -163,25 +163,25 @@ describe('the cookie jar', () => {
   const secure = cookieJar('bitbucket', true)
   const plain = cookieJar('bitbucket', false)
 
-  test('on https the name keeps siblings out, and the attributes are the strictest that work', () => {
+  test('uses the __Host- prefix and the strictest attributes on https', () => {
     const cookies = new Cookies()
     secure.set(cookies.req(), cookies.res, 't0', 'value', 600_000)
     expect(cookies.lines).toEqual(['__Host-bitbucket.t0=value; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600'])
   })
 
-  test('on http there is neither Secure nor the prefix', () => {
+  test('uses neither Secure nor the prefix on http', () => {
     const cookies = new Cookies()
     plain.set(cookies.req(), cookies.res, 't0', 'value', 1999)
     expect(cookies.lines).toEqual(['bitbucket.t0=value; Path=/; HttpOnly; SameSite=Lax; Max-Age=1'])
   })
 
-  test('it is cleared with the attributes it was set with', () => {
+  test('clears a cookie with the attributes it was set with', () => {
     const cookies = new Cookies()
     secure.clear(cookies.res, 't0')
     expect(cookies.lines).toEqual(['__Host-bitbucket.t0=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0'])
   })
 
-  test('every value under a name is seen, so that a planted one shows', () => {
+  test('reads every value under a name, so that a planted one shows', () => {
     const cookies = new Cookies()
     cookies.values.set('__Host-bitbucket.t0', 'genuine')
     expect(secure.read(cookies.req(), 't0')).toEqual(['genuine'])
@@ -189,7 +189,7 @@ describe('the cookie jar', () => {
     expect(secure.read(cookies.req({ after: '__Host-bitbucket.t0=' }), 't0')).toEqual(['genuine', ''])
   })
 
-  test('cookies of others are not looked at', () => {
+  test('ignores other cookies', () => {
     const req = new Cookies().req({
       after: 'sid=1; bitbucket.t0=plain; __Host-bitbucket2.t0=other; __host-bitbucket.t0=case; =x; __Host-bitbucket.t1',
     })
@@ -198,12 +198,12 @@ describe('the cookie jar', () => {
     expect(plain.read(req, 't0')).toEqual(['plain'])
   })
 
-  test('a request without cookies has none', () => {
+  test('reads nothing from a request without cookies', () => {
     expect(secure.read(new Cookies().req(), 't0')).toEqual([])
     expect(secure.all(new Cookies().req()).size).toBe(0)
   })
 
-  test('odd suffixes are only names', () => {
+  test('treats invalid suffixes as names', () => {
     const req = new Cookies().req({ after: '__Host-bitbucket.__proto__=x; __Host-bitbucket.constructor=y' })
     expect([...secure.all(req)]).toEqual([
       ['__proto__', 'x'],
@@ -211,12 +211,12 @@ describe('the cookie jar', () => {
     ])
   })
 
-  test('of a doubled cookie the first counts for the total', () => {
+  test('counts the first of a doubled cookie for the total', () => {
     const req = new Cookies().req({ after: '__Host-bitbucket.t0=first; __Host-bitbucket.t0=second' })
     expect(secure.all(req).get('t0')).toBe('first')
   })
 
-  test('all our cookies stay within 4 kB: the oldest go first, the one being set never', () => {
+  test('keeps all our cookies within 4 kB by dropping the oldest, never the one being set', () => {
     const cookies = new Cookies()
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     try {
@@ -236,7 +236,7 @@ describe('the cookie jar', () => {
     }
   })
 
-  test('what carries no time counts as the oldest', () => {
+  test('treats a cookie without a time as the oldest', () => {
     const cookies = new Cookies()
     cookies.values.set(secure.nameOf('t0'), seal(KEYS, secure.nameOf('t0'), 'x'.repeat(840)))
     cookies.values.set(secure.nameOf('t4'), 'A'.repeat(2500))
@@ -244,7 +244,7 @@ describe('the cookie jar', () => {
     expect([...cookies.values.keys()]).toEqual([secure.nameOf('t0'), secure.nameOf('t1')])
   })
 
-  test('a cookie of the app whose name begins like ours is left alone', () => {
+  test('leaves a cookie of the app alone whose name begins like ours', () => {
     const cookies = new Cookies()
     for (const suffix of ['prefs', 't10', 'p2']) cookies.values.set(secure.nameOf(suffix), 'A'.repeat(2500))
     secure.set(cookies.req(), cookies.res, 't1', seal(KEYS, secure.nameOf('t1'), 'x'.repeat(840)), 600_000)

@@ -16,14 +16,14 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-describe('what was asked for', () => {
+describe('a requested page', () => {
   const keys = keyRing('asked-for')
   const name = JAR.nameOf('n')
   const asked = createAskedFor(keys)
   const remember = (path = '/board?sort=1') => asked.remember(cookies.req(), cookies.res, JAR, path)
   const read = (req = cookies.req()) => asked.read(req, JAR)
 
-  test('lasts ten minutes, in the browser and inside', () => {
+  test('is kept for ten minutes, in the browser and inside', () => {
     remember()
     expect(cookies.lines).toEqual([expect.stringMatching(/^__Host-bitbucket\.n=.*; HttpOnly;.*; Max-Age=600$/)])
     vi.advanceTimersByTime(10 * MINUTE)
@@ -32,7 +32,7 @@ describe('what was asked for', () => {
     expect(read()).toBeNull()
   })
 
-  test('is nothing where there is no cookie, two of them, or one that we did not seal for it', () => {
+  test('is null without a cookie, with two, and with one sealed for something else', () => {
     expect(read()).toBeNull()
     remember()
     for (const extra of [{ before: `${name}=x` }, { after: `${name}=x` }]) expect(read(cookies.req(extra))).toBeNull()
@@ -42,13 +42,13 @@ describe('what was asked for', () => {
   })
 
   test.each([['//evil.example/'], ['https://evil.example/'], ['board'], [''], [null], [{ path: '/board' }]])(
-    'is no page where %j is sealed',
+    'is null if %j is sealed',
     (payload) => {
       expect(read({ headers: { cookie: `${name}=${seal(keys, name, payload)}` } } as never)).toBeNull()
     },
   )
 
-  test('is cleared where a browser sent it, and only there', () => {
+  test('is cleared if a browser sent it, and only then', () => {
     asked.clear(cookies.req(), cookies.res, JAR)
     expect(cookies.lines).toEqual([])
     remember()
@@ -70,7 +70,7 @@ describe('a second pass', () => {
   const store = (more: Partial<SecondPass> = {}) => passes.store(cookies.req(), cookies.res, JAR, { ...pass, ...more })
   const take = (returnTo: string | null = '/board', req = cookies.req()) => passes.take(req, cookies.res, JAR, returnTo)
 
-  test('is taken once, with everything in it', () => {
+  test('is accepted once, with everything in it', () => {
     expect(take()).toBeUndefined()
     expect(cookies.lines).toEqual([])
     store()
@@ -88,7 +88,7 @@ describe('a second pass', () => {
     expect(take('/board', past.req())).toBeUndefined()
   })
 
-  test('is cleared where a browser sent it, and only there', () => {
+  test('is cleared if a browser sent it, and only then', () => {
     passes.clear(cookies.req(), cookies.res, JAR)
     expect(cookies.lines).toEqual([])
     store()
@@ -104,7 +104,7 @@ describe('a second pass', () => {
     expect(take(null)).toMatchObject({ returnTo: null })
   })
 
-  test('is none where there are two, or where it was not sealed for it; the cookie goes all the same', () => {
+  test('is ignored and cleared if there are two, or if it was sealed for something else', () => {
     for (const extra of [{ before: `${name}=x` }, { after: `${name}=x` }]) {
       store()
       expect(take('/board', cookies.req(extra))).toBeUndefined()

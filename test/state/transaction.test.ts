@@ -62,7 +62,7 @@ describe('a started sign-in', () => {
     )
   })
 
-  test('shows in its cookie neither handle nor verifier nor path', () => {
+  test('shows neither handle nor verifier nor path in its cookie', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     const raw = Buffer.from([...cookies.values.values()][0] ?? '', 'base64url')
@@ -70,14 +70,14 @@ describe('a started sign-in', () => {
     for (const part of [state, verifier, '/dash']) expect(raw.includes(part)).toBe(false)
   })
 
-  test('10,000 of them have different handles, and none is made of another value', () => {
+  test('has a different handle in each of 10,000, none made of another value', () => {
     const handles = new Set<string>()
     for (let count = 0; count < 10_000; count++) handles.add(begin(new Cookies()))
     expect(handles.size).toBe(10_000)
     expect(new Set([...handles].map((handle) => handle.slice(0, 8))).size).toBeGreaterThan(9990)
   })
 
-  test('is looked for without using anything up', async () => {
+  test('is looked up without consuming anything', async () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     for (let look = 0; look < 3; look++) expect(find(cookies, state)).toBeDefined()
@@ -85,7 +85,7 @@ describe('a started sign-in', () => {
     expect(found && (await transactions.take(cookies.res, JAR, found.transaction.handle))).toBe(true)
   })
 
-  test('a long way back is given up before the cookie grows too long', () => {
+  test('drops a long return URL before the cookie grows too long', () => {
     const fits = new Cookies()
     const fitting = begin(fits, { returnTo: `/${'a'.repeat(511)}` })
     expect(find(fits, fitting)?.transaction.returnTo).toHaveLength(512)
@@ -96,8 +96,8 @@ describe('a started sign-in', () => {
   })
 })
 
-describe('several tabs', () => {
-  test('five sign-ins take five names and do not disturb each other', () => {
+describe('several open sign-ins', () => {
+  test('use five names and do not disturb each other', () => {
     const cookies = new Cookies()
     const states = Array.from({ length: 5 }, () => begin(cookies))
     expect(slotsOf(cookies).sort()).toEqual(states.map(nameOf).sort())
@@ -105,7 +105,7 @@ describe('several tabs', () => {
     for (const state of states) expect(find(cookies, state)?.transaction.handle).toBe(state)
   })
 
-  test('with a sixth the oldest goes, whichever name it has, and never more than five stay', () => {
+  test('lose the oldest at the sixth, whichever name it has', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const cookies = new Cookies()
     const states: string[] = []
@@ -118,7 +118,7 @@ describe('several tabs', () => {
     }
   })
 
-  test('each name is set or cleared once by an answer', () => {
+  test('set or clear each name once in an answer', () => {
     const cookies = new Cookies()
     for (let tab = 0; tab < 200; tab++) {
       const before = cookies.lines.length
@@ -128,7 +128,7 @@ describe('several tabs', () => {
     }
   })
 
-  test('a name whose ten minutes are over is free again', () => {
+  test('free a name after ten minutes', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const cookies = new Cookies()
     for (let old = 0; old < 3; old++) begin(cookies)
@@ -139,7 +139,7 @@ describe('several tabs', () => {
     for (const state of [...younger, ...more]) expect(find(cookies, state)).toBeDefined()
   })
 
-  test('sixteen names are drawn evenly', () => {
+  test('use sixteen names evenly', () => {
     const counts = new Map<string, number>()
     for (let round = 0; round < 3200; round++) {
       const name = nameOf(begin(new Cookies()))
@@ -150,7 +150,7 @@ describe('several tabs', () => {
   })
 
   // Five taken names leave twelve: 1 of 12 pairs meets, and more than 30 of 100 would be no accident (p < 1e-9).
-  test.each([0, 3, 5])('case 15: two starts at the same moment rarely meet, with %i open before', (open) => {
+  test.each([0, 3, 5])('case 15: rarely meet when two start concurrently, with %i open before', (open) => {
     let met = 0
     for (let pair = 0; pair < 100; pair++) {
       const before = new Cookies()
@@ -161,7 +161,7 @@ describe('several tabs', () => {
     expect(met).toBeLessThan(30)
   })
 
-  test('fifty starts at the same moment, with data, stay below 16 kB of headers', () => {
+  test('stay below 16 kB of headers for fifty concurrent starts with data', () => {
     const cookies = new Cookies()
     const data = { note: 'n'.repeat(500) }
     for (const req of Array.from({ length: 50 }, () => cookies.req())) {
@@ -174,7 +174,7 @@ describe('several tabs', () => {
     expect(cookies.bytes).toBeLessThanOrEqual(4096)
   })
 
-  test('with the longest ways back all together stay within 4 kB, the newest among them', () => {
+  test('stay within 4 kB with the longest return URLs, the newest included', () => {
     const cookies = new Cookies()
     for (let tab = 0; tab < 20; tab++) {
       const state = begin(cookies, { returnTo: `/${'a'.repeat(511)}`, login: 'l'.repeat(43) })
@@ -184,8 +184,8 @@ describe('several tabs', () => {
   })
 })
 
-describe('what is not found', () => {
-  test('another browser’s sign-in', () => {
+describe('a lookup does not find', () => {
+  test("another browser's sign-in", () => {
     const victim = new Cookies()
     begin(victim)
     expect(find(victim, begin(new Cookies()))).toBeUndefined()
@@ -244,7 +244,7 @@ describe('what is not found', () => {
     expect(other.find(cookies.req(), cookieJar('other', true), parse(state))).toBeUndefined()
   })
 
-  test('a sign-in after ten minutes is found as expired, so that the answer can say so', () => {
+  test('a sign-in after ten minutes, except as expired', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const cookies = new Cookies()
     const state = begin(cookies)
@@ -254,7 +254,7 @@ describe('what is not found', () => {
     expect(find(cookies, state)?.expired).toBe(true)
   })
 
-  test('a sign-in from the future counts as expired', () => {
+  test('a sign-in from the future, except as expired', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() + 60 * MINUTE })
     const cookies = new Cookies()
     const state = begin(cookies)
@@ -264,7 +264,7 @@ describe('what is not found', () => {
 })
 
 describe('take', () => {
-  test('exactly one of 50 at once gets it, and the cookie goes', async () => {
+  test('succeeds for exactly one of 50 concurrent calls, and clears the cookie', async () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     const found = find(cookies, state)
@@ -274,7 +274,7 @@ describe('take', () => {
     expect(cookies.lines).toHaveLength(2)
   })
 
-  test('a browser restored from a backup does not get it again', async () => {
+  test('is final for a browser restored from a backup', async () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     const backup = cookies.copy()
@@ -285,7 +285,7 @@ describe('take', () => {
     expect(again && (await transactions.take(backup.res, JAR, again.transaction.handle))).toBe(false)
   })
 
-  test('the other tabs stay', async () => {
+  test('leaves the other tabs alone', async () => {
     const cookies = new Cookies()
     const [first = '', second = ''] = [begin(cookies), begin(cookies)]
     const found = find(cookies, first)
@@ -295,7 +295,7 @@ describe('take', () => {
 })
 
 describe('forget', () => {
-  test('uses up every sign-in of this browser and clears the cookies', async () => {
+  test('consumes every sign-in of this browser and clears the cookies', async () => {
     const cookies = new Cookies()
     const states = Array.from({ length: 5 }, () => begin(cookies))
     const backup = cookies.copy()
@@ -307,7 +307,7 @@ describe('forget', () => {
     }
   })
 
-  test('clears what cannot be read, and asks no counter about it or about what has expired', async () => {
+  test('clears unreadable cookies without asking a counter about them or about expired ones', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const counters = limits()
     const consume = vi.spyOn(counters, 'consume')
@@ -327,7 +327,7 @@ describe('the code verifier', () => {
     of.find(cookies.req(), JAR, parse(state))?.transaction.codeVerifier
   const [OLD, NEW] = ['o'.repeat(32), 'n'.repeat(32)]
 
-  test('is the one whose challenge went to Bitbucket, also after a newer secret came in between', () => {
+  test('matches the challenge sent to Bitbucket, also after a newer secret was added', () => {
     const cookies = new Cookies()
     const before = createTransactions(keysOf([OLD]), limits())
     const { state, codeChallenge } = before.begin(cookies.req(), cookies.res, JAR, START, null)
@@ -337,7 +337,7 @@ describe('the code verifier', () => {
     }
   })
 
-  test('differs for each handle, and nobody without the secret can make it', () => {
+  test('differs for each handle, and needs the secret', () => {
     const cookies = new Cookies()
     const [one, other] = [begin(cookies), begin(cookies)]
     expect(verifierIn(transactions, cookies, one)).not.toBe(verifierIn(transactions, cookies, other))
@@ -346,8 +346,8 @@ describe('the code verifier', () => {
   })
 })
 
-describe('the cookie', () => {
-  test('brings everything back that it was given', () => {
+describe('the cookie of a started sign-in', () => {
+  test('returns everything that it was given', () => {
     const cookies = new Cookies()
     const start: Start = {
       intent: 'link',
@@ -367,13 +367,13 @@ describe('a state that names where it started', () => {
   const beginElsewhere = (cookies: Cookies, point = POINT) =>
     transactions.begin(cookies.req(), cookies.res, JAR, { ...START, origin: point.origin }, point).state
 
-  test('is read back by any process that has the key', () => {
+  test('is accepted by any process with the key', () => {
     const state = beginElsewhere(new Cookies())
     const elsewhere = createTransactions(keysOf(), limits())
     expect(elsewhere.parseState(state)).toEqual({ handle: state.slice(0, 22), from: POINT })
   })
 
-  test('fits the longest host and keys into what the callback reads', () => {
+  test('fits what the callback reads with the longest host and keys', () => {
     const point = {
       origin: `https://${`${'a'.repeat(63)}.`.repeat(3)}${'b'.repeat(59)}:65535`,
       tenant: 't'.repeat(128),
@@ -384,7 +384,7 @@ describe('a state that names where it started', () => {
     expect(parse(state).from).toEqual(point)
   })
 
-  test('with any character changed it is not ours', () => {
+  test('is refused with any character changed', () => {
     const state = beginElsewhere(new Cookies())
     for (let position = 0; position < state.length - 1; position++) {
       for (const other of ['0', '1', 'A', 'B', '.']) {
@@ -395,7 +395,7 @@ describe('a state that names where it started', () => {
     }
   })
 
-  test('with a foreign origin, a foreign key or a foreign half it is not ours', () => {
+  test('is refused with a foreign origin, key or half', () => {
     const state = beginElsewhere(new Cookies())
     const [head = '', , mac = ''] = state.split('.')
     const evil = Buffer.from(JSON.stringify(['https://evil.example', null, null])).toString('base64url')
@@ -406,7 +406,7 @@ describe('a state that names where it started', () => {
     expect(transactions.parseState(state.replace(head, otherHead))).toBeUndefined()
   })
 
-  test('its first part alone finds the transaction, but names no origin', () => {
+  test('finds the transaction by its first part alone, but names no origin', () => {
     const cookies = new Cookies()
     const [head = ''] = beginElsewhere(cookies).split('.')
     expect(parse(head).from).toBeNull()
@@ -430,6 +430,6 @@ test.each([
   'constructor',
   'hasOwnProperty',
   'A'.repeat(100_000),
-])('%j is no state', (state) => {
+])('is refused as %j', (state) => {
   expect(transactions.parseState(state)).toBeUndefined()
 })

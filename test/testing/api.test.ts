@@ -35,7 +35,7 @@ describe('/2.0/user', () => {
     expect((await get(fake, '/user/', await tokenOf(fake, 'alice'))).status).toBe(200)
   })
 
-  it('leaves out a username and a picture that the person does not have', async () => {
+  it('leaves out a username and a picture that the user does not have', async () => {
     const body = (await get(fake, '/user', await tokenOf(fake, 'grace'))).json()
     expect(body).not.toHaveProperty('username')
     expect(body.links).not.toHaveProperty('avatar')
@@ -50,20 +50,20 @@ describe('/2.0/user', () => {
     expect(picture.text).toContain('&lt;Å</text>')
   })
 
-  it('gives links as lists with the switch', async () => {
+  it('returns links as lists with the switch', async () => {
     fake.setBehaviour({ links: 'array' })
     const body = (await get(fake, '/user', await tokenOf(fake, 'alice'))).json()
     expect(body.links.avatar).toEqual([{ href: `${fake.url}/account/alice/avatar` }])
   })
 
-  it('shows a rename at once, to tokens that are out already', async () => {
+  it('shows a rename immediately, also to existing tokens', async () => {
     const token = await tokenOf(fake, 'alice')
     const { uuid } = fake.person('alice')
     fake.updatePerson('alice', { username: 'alicia', nickname: 'alicia', displayName: 'Alicia', avatarUrl: null })
     expect((await get(fake, '/user', token)).json()).toMatchObject({ uuid, username: 'alicia', display_name: 'Alicia' })
   })
 
-  it('carries fields that the test lays over it', async () => {
+  it('contains fields that the test adds', async () => {
     fake.updatePerson('alice', { user: { type: 'team', location: 'Oslo' } })
     expect((await get(fake, '/user', await tokenOf(fake, 'alice'))).json()).toMatchObject({
       type: 'team',
@@ -101,7 +101,7 @@ describe('/2.0/user/emails', () => {
     expect(body).not.toHaveProperty('next')
   })
 
-  it('gives ten a page and leads on with an absolute next', async () => {
+  it('returns ten a page, with an absolute next', async () => {
     const token = await tokenOf(fake, 'erin')
     const first = (await get(fake, '/user/emails', token)).json()
     expect(first).toMatchObject({ page: 1, pagelen: 10, size: 12, next: `${fake.endpoints.apiURL}/user/emails?page=2` })
@@ -112,7 +112,7 @@ describe('/2.0/user/emails', () => {
     expect(second).not.toHaveProperty('next')
   })
 
-  it('gives as many as asked for, within 10 and 100', async () => {
+  it('returns as many as requested, between 10 and 100', async () => {
     const token = await tokenOf(fake, 'erin')
     expect((await get(fake, '/user/emails?pagelen=50', token)).json().values).toHaveLength(12)
     expect((await get(fake, '/user/emails?pagelen=1', token)).json().pagelen).toBe(10)
@@ -139,7 +139,7 @@ describe('workspaces', () => {
   it.each([
     ['slug', () => 'acme'],
     ['uuid', () => encodeURIComponent(fake.person('alice').workspaces[0]?.uuid ?? '')],
-  ])('tell a member the permission, by %s', async (_what, workspace) => {
+  ])('show a member the permission, by %s', async (_what, workspace) => {
     const answer = await get(fake, `/user/workspaces/${workspace()}/permission`, await tokenOf(fake, 'alice'))
     expect(answer.json()).toMatchObject({
       type: 'workspace_membership',
@@ -167,7 +167,7 @@ describe('a token', () => {
     ['an unknown token', () => 'Bearer unknown'],
     ['an empty token', () => 'Bearer '],
     ['a shortened token', (token: string) => `Bearer ${token.slice(0, -1)}`],
-  ])('is not accepted with %s', async (_what, header) => {
+  ])('is refused with %s', async (_what, header) => {
     const token = await tokenOf(fake, 'alice')
     const answer = await send(`${fake.endpoints.apiURL}/user`, {
       headers: header ? { authorization: header(token) } : {},
@@ -180,7 +180,7 @@ describe('a token', () => {
     })
   })
 
-  it('is not accepted in the query, and is with the switch "lenient", in any case as well', async () => {
+  it('is refused in the query, and accepted with the switch "lenient", in any case', async () => {
     const token = await tokenOf(fake, 'alice')
     const inQuery = `${fake.endpoints.apiURL}/user?access_token=${token}`
     expect((await send(inQuery)).status).toBe(401)
@@ -198,13 +198,13 @@ describe('a token', () => {
     expect(answer.json().error.message).toMatch(/^Access token expired\./)
   })
 
-  it('dies with its person', async () => {
+  it('is revoked with its user', async () => {
     const token = await tokenOf(fake, 'alice')
     fake.removePerson('alice')
     expect((await get(fake, '/user', token)).status).toBe(401)
   })
 
-  it('tells its scopes in a header, separated by commas', async () => {
+  it('lists its scopes in a header, separated by commas', async () => {
     const { headers } = await get(fake, '/user', await tokenOf(fake, 'alice'))
     expect(headers['x-oauth-scopes']).toBe('account, email')
     expect(headers['x-accepted-oauth-scopes']).toBe('account')
@@ -219,7 +219,7 @@ describe('a token', () => {
 })
 
 describe('scopes', () => {
-  it('that are missing end in 403, which says what was needed and what was there', async () => {
+  it('that are missing cause 403 with what was needed and what was there', async () => {
     const answer = await get(fake, '/user', await tokenOf(fake, 'alice', 'email'))
     expect(answer.status).toBe(403)
     expect(answer.json()).toEqual({
@@ -240,15 +240,15 @@ describe('scopes', () => {
     expect(answer.json().error.detail).toEqual({ required: ['email'], granted: ['account'] })
   })
 
-  it('of a client without any open nothing', async () => {
+  it('open nothing for a client without any', async () => {
     fake.addClient({ ...FAKE_CLIENT, scopes: [] })
     expect((await get(fake, '/user', await tokenOf(fake, 'alice'))).status).toBe(403)
   })
 })
 
-describe('other addresses', () => {
+describe('other URLs', () => {
   it.each(['/workspaces', '/user/permissions/workspaces', '/user/permissions/repositories', '/teams'])(
-    '%s is gone: 410 with the announcement inside and beside the error',
+    '%s answers 410 with the announcement inside and next to the error',
     async (path) => {
       const answer = await get(fake, `${path}?role=member`, 'any')
       expect(answer.status).toBe(410)
@@ -266,13 +266,13 @@ describe('other addresses', () => {
     '/nonsense',
     '',
     '/',
-  ])('%s is unknown: 404 in JSON', async (path) => {
+  ])('%s answers 404 in JSON', async (path) => {
     const answer = await get(fake, path, await tokenOf(fake, 'alice'))
     expect(answer.status).toBe(404)
     expect(answer.json().error.message).toBe('Resource not found')
   })
 
-  it('take GET and HEAD only', async () => {
+  it('accept GET and HEAD only', async () => {
     const headers = { authorization: `Bearer ${await tokenOf(fake, 'alice')}` }
     const url = `${fake.endpoints.apiURL}/user`
     const refused = await send(url, { method: 'DELETE', headers })
@@ -281,7 +281,7 @@ describe('other addresses', () => {
     expect([head.status, head.text]).toEqual([200, ''])
   })
 
-  it('that exist only elsewhere do not answer: revocation, discovery, the old API', async () => {
+  it('that exist elsewhere only do not answer: revocation, discovery, the old API', async () => {
     for (const path of [
       '/site/oauth2/revoke',
       '/.well-known/openid-configuration',

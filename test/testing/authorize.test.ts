@@ -61,7 +61,7 @@ describe('redirect_uri', () => {
     expect(callback).toMatch(/^https:\/\/app\.example\.com\/cb\?code=/)
   })
 
-  it('that is refused ends in a 400 page that shows both URLs, and not in a redirect', async () => {
+  it('that is refused causes a 400 page with both URLs, and no redirect', async () => {
     fake.addClient({ ...FAKE_CLIENT, callbackURL: 'https://app.example.com/cb' })
     const page = await send(authorizeURL(fake, { redirect_uri: 'https://app.example.com/cb/"><script>' }))
     expect(page.status).toBe(400)
@@ -74,7 +74,7 @@ describe('redirect_uri', () => {
   it.each([
     ['none is registered', null, 'No callback URL is registered'],
     ['the client takes any on loopback', '*', 'the request must have one'],
-  ])('that is missing everywhere ends in a 400 page: %s', async (_what, callbackURL, text) => {
+  ])('that is missing everywhere causes a 400 page: %s', async (_what, callbackURL, text) => {
     fake.addClient({ ...FAKE_CLIENT, callbackURL })
     const page = await send(authorizeURL(fake, { redirect_uri: undefined }))
     expect(page.status).toBe(400)
@@ -86,7 +86,7 @@ describe('client_id', () => {
   it.each([
     ['unknown', 'nobody', 'no client &quot;nobody&quot;'],
     ['missing', undefined, 'no client_id'],
-  ])('that is %s ends in a 400 page, and not in a redirect', async (_what, client_id, text) => {
+  ])('that is %s causes a 400 page, and no redirect', async (_what, client_id, text) => {
     const page = await send(authorizeURL(fake, { client_id }))
     expect(page.status).toBe(400)
     expect(page.headers.location).toBeUndefined()
@@ -95,7 +95,7 @@ describe('client_id', () => {
 })
 
 describe('response_type', () => {
-  it.each(['token', undefined])('other than code (%s) goes back with an error', async (response_type) => {
+  it.each(['token', undefined])('other than code (%s) redirects back with an error', async (response_type) => {
     const answer = await send(authorizeURL(fake, { response_type }))
     expect(answer.status).toBe(302)
     const callback = new URL(answer.headers.location ?? '')
@@ -120,7 +120,7 @@ describe('scope', () => {
     expect(await grantedFor(scope)).toBe(granted)
   })
 
-  it('beyond the client goes back with invalid_scope, the scopes and the state', async () => {
+  it('beyond the client redirects back with invalid_scope, the scopes and the state', async () => {
     expect(await callbackOf(fake, 'alice', { scope: 'account team wiki' })).toEqual({
       error: 'invalid_scope',
       error_description: "These requested scopes are beyond the OAuth client's own scopes: team wiki",
@@ -128,7 +128,7 @@ describe('scope', () => {
     })
   })
 
-  it('is not read with the switch "ignore"', async () => {
+  it('is ignored with the switch "ignore"', async () => {
     fake.setBehaviour({ scopeParameter: 'ignore' })
     expect(await grantedFor('account wiki')).toBe('account email')
   })
@@ -141,7 +141,7 @@ describe('unknown parameters', () => {
 })
 
 describe('the consent page', () => {
-  it('says that it is a fake, asks nothing of a script, and lists the people', async () => {
+  it('says that it is a fake, works without scripts, and lists the users', async () => {
     const page = await send(authorizeURL(fake))
     expect(page.status).toBe(200)
     expect(page.text).toContain('Fake Bitbucket – for development.')
@@ -152,7 +152,7 @@ describe('the consent page', () => {
     expect(page.headers['set-cookie']).toBeUndefined()
   })
 
-  it('escapes what people, clients and requests bring along', async () => {
+  it('escapes what users, clients and requests contain', async () => {
     const evil = '"><img src=x>'
     fake.addPerson({ key: evil, displayName: evil, emails: [{ address: evil }] })
     fake.addClient({ ...FAKE_CLIENT, name: evil, scopes: [evil] })
@@ -160,7 +160,7 @@ describe('the consent page', () => {
     expect(page.text).not.toContain('<img')
   })
 
-  it('sends an allowing person back with code and state', async () => {
+  it('redirects a user who allows back with code and state', async () => {
     const answer = await press('allow', 'bob')
     expect(answer.status).toBe(302)
     expect(answer.headers.location).toMatch(
@@ -168,7 +168,7 @@ describe('the consent page', () => {
     )
   })
 
-  it('sends a declining person back with access_denied and state', async () => {
+  it('redirects a user who declines back with access_denied and state', async () => {
     const { searchParams } = new URL((await press('deny')).headers.location ?? '')
     expect(searchParams.get('error')).toBe('access_denied')
     expect(searchParams.get('state')).toBe('a state')
@@ -190,13 +190,13 @@ describe('the consent page', () => {
     expect(beyond.headers.location).toContain('error=invalid_scope')
   })
 
-  it('knows GET and POST only', async () => {
+  it('accepts GET and POST only', async () => {
     const answer = await send(authorizeURL(fake), { method: 'PUT' })
     expect(answer.status).toBe(405)
     expect(answer.headers.allow).toBe('GET, POST')
   })
 
-  it('says so when there is nobody to choose', async () => {
+  it('says so when there are no users', async () => {
     for (const { key } of fake.people) fake.removePerson(key)
     expect((await send(authorizeURL(fake))).text).toContain('There is no one to choose.')
   })
@@ -208,12 +208,12 @@ describe('consent', () => {
     return answer.headers['set-cookie']?.[0]?.split(';')[0] ?? ''
   }
 
-  it('is asked for each time by default, and no cookie is set', async () => {
+  it('is requested each time by default, without a cookie', async () => {
     expect(await signedInCookie('bob')).toBe('')
     expect((await send(authorizeURL(fake))).status).toBe(200)
   })
 
-  it('is remembered with the switch, for that browser and client, and not beyond its scopes', async () => {
+  it('is remembered with the switch, for that browser and client, within its scopes', async () => {
     fake.setBehaviour({ rememberConsent: true })
     const cookie = await signedInCookie('bob')
     const again = await send(authorizeURL(fake), { headers: { cookie: `other=1; ${cookie}` } })
@@ -226,7 +226,7 @@ describe('consent', () => {
     expect((await send(authorizeURL(fake, { client_id: 'other' }), { headers: { cookie } })).status).toBe(200)
   })
 
-  it('is asked for again when the request has a prompt, with the last person chosen', async () => {
+  it('is requested again when the request has a prompt, with the last user chosen', async () => {
     fake.setBehaviour({ rememberConsent: true })
     const cookie = await signedInCookie('bob')
     const page = await send(authorizeURL(fake, { prompt: 'consent' }), { headers: { cookie } })
@@ -235,7 +235,7 @@ describe('consent', () => {
     expect(page.text).toContain('Sign out of the fake')
   })
 
-  it('leaves declining alone: nothing is remembered', async () => {
+  it('is not remembered when declined', async () => {
     fake.setBehaviour({ rememberConsent: true })
     expect((await press('deny')).headers['set-cookie']).toBeUndefined()
   })
@@ -251,7 +251,7 @@ describe('consent', () => {
   })
 
   it.each(['fake_bitbucket_person=mallory', 'fake_bitbucket_person=%E0%A4', 'fake_bitbucket_person'])(
-    'is asked for when the cookie is %s',
+    'is requested when the cookie is %s',
     async (cookie) => {
       fake.setBehaviour({ rememberConsent: true })
       expect((await send(authorizeURL(fake), { headers: { cookie } })).status).toBe(200)
@@ -260,7 +260,7 @@ describe('consent', () => {
 })
 
 describe("the fake's own pages", () => {
-  it('tell who and what is there', async () => {
+  it('list users and clients', async () => {
     const front = await send(fake.url)
     expect(front.status).toBe(200)
     expect(front.text).toContain('Alice Archer')

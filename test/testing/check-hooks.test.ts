@@ -40,7 +40,7 @@ describe('check-hooks', () => {
     expect(errors).toContain('--test-database')
   })
 
-  test('passes hooks that keep the contract, closes the module and leaves nothing behind', async () => {
+  test('accepts hooks that keep the contract, closes the module and leaves nothing behind', async () => {
     const { code, output } = await run(MODULE, '--test-database')
     expect(output).toMatch(/ 0 failed,/)
     expect(code).toBe(0)
@@ -141,7 +141,7 @@ test('sessionsInStore opens, sees and closes sessions as Passport writes them', 
   expect(await sessions.isOpen(sid)).toBe(false)
 })
 
-test('names the functions that are missing, once, and runs nothing', async () => {
+test('names missing functions once, and runs nothing', async () => {
   const setup = { testDatabase: true, accounts: {}, database: {} } as never
   await expect(checkAccountHooks(setup)).rejects.toThrow(
     '`database.addAccount`, `database.removeAccount`, `accounts.getUserByIdentity`',

@@ -50,13 +50,13 @@ describe('fake', () => {
     await expect(send(url)).rejects.toThrow('ECONNREFUSED')
   })
 
-  it('takes the people of a file', async () => {
+  it('reads people from a file', async () => {
     const file = await fileWith('[{ "key": "zoë" }, { "key": "yan", "emails": [] }]')
     const { output } = await run(['fake', '--port=0', '--people', file])
     expect(output).toContain('People: zoë, yan')
   })
 
-  it('takes a client of its own, and matches its callback exactly', async () => {
+  it('accepts another client, and matches its callback exactly', async () => {
     const options = ['--client-id', 'k', '--client-secret', 's', '--callback-url', 'https://app.example.com/cb']
     const { code } = await run(['fake', '--port', '0', ...options], async (greeting) => {
       expect(greeting).toContain("clientSecret: 's'")
@@ -137,7 +137,7 @@ describe('fake', () => {
     expect([code, errors.includes(message)]).toEqual([2, true])
   })
 
-  it('explains its options', async () => {
+  it('prints its options', async () => {
     for (const flag of ['--help', '-h']) {
       const { code, output } = await run(['fake', '--port', '1', flag])
       expect([code, output.includes('--remember-consent')]).toEqual([0, true])

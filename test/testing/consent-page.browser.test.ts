@@ -37,7 +37,7 @@ async function inTab(options: Parameters<Browser['newContext']>[0], visit: (tab:
 const consentURL = () => authorizeURL(fake, { redirect_uri: callback })
 
 describe('the consent page in a browser without scripts', () => {
-  it('lets a person be chosen by name and allow, and goes on to the app', async () => {
+  it('lets a user be chosen by name and allow, and continues at the app', async () => {
     await inTab({ javaScriptEnabled: false }, async (tab) => {
       await tab.goto(consentURL())
       await tab.getByLabel('Carol Côté').check()
@@ -48,7 +48,7 @@ describe('the consent page in a browser without scripts', () => {
     expect(fake.requests.find(({ method }) => method === 'POST')?.form).toEqual({ person: 'carol', decision: 'allow' })
   })
 
-  it('lets a person decline, and goes on to the app', async () => {
+  it('lets a user decline, and continues at the app', async () => {
     await inTab({ javaScriptEnabled: false }, async (tab) => {
       await tab.goto(consentURL())
       await tab.getByRole('button', { name: 'Deny' }).click()
@@ -56,7 +56,7 @@ describe('the consent page in a browser without scripts', () => {
     })
   })
 
-  it('sends a remembered browser straight back until it signs out', async () => {
+  it('redirects a remembered browser straight back until it signs out', async () => {
     fake.setBehaviour({ rememberConsent: true })
     await inTab({ javaScriptEnabled: false }, async (tab) => {
       await tab.goto(consentURL())

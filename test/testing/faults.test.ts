@@ -36,7 +36,7 @@ function isSilent(request: Promise<unknown>): Promise<boolean> {
   return Promise.race([settled, new Promise<boolean>((resolve) => setTimeout(resolve, 150, true))])
 }
 
-describe('what a scripted fault says', () => {
+describe('a scripted fault', () => {
   it.each<[string, FakeFault, number, string, string]>([
     ['JSON', { json: { a: 1 } }, 200, 'application/json; charset=utf-8', '{"a":1}'],
     ['JSON null', { json: null }, 200, 'application/json; charset=utf-8', 'null'],
@@ -89,21 +89,21 @@ describe('what a scripted fault says', () => {
     expect(answer.json()).not.toHaveProperty('uuid')
   })
 
-  it('cannot change what is no JSON, and says so', async () => {
+  it('cannot change what is not JSON, and says so', async () => {
     fake.script('authorize', { edit: (body) => body })
     const answer = await send(authorizeURL(fake))
     expect(answer.status).toBe(500)
     expect(answer.text).toContain('"edit" changes JSON answers')
   })
 
-  it('takes the place of the endpoint, so a code stays unspent', async () => {
+  it('replaces the endpoint, so a code stays unused', async () => {
     const { code } = await callbackOf(fake, 'carol')
     fake.script('token', [{ status: 502, html: '<h1>Bad gateway</h1>' }])
     expect((await exchange(fake, code)).status).toBe(502)
     expect((await exchange(fake, code)).status).toBe(200)
   })
 
-  it('lets the endpoint work when only the way of the answer is disturbed, so a code is spent', async () => {
+  it('runs the endpoint if only the delivery is disturbed, so a code is used', async () => {
     const { code } = await callbackOf(fake, 'carol')
     fake.script('token', [{ delivery: 'reset' }])
     expect(await failureOf(exchange(fake, code))).toBe('ECONNRESET')
@@ -111,19 +111,19 @@ describe('what a scripted fault says', () => {
   })
 })
 
-describe('how a scripted fault travels', () => {
+describe('a scripted fault can arrive', () => {
   it('late', async () => {
     const start = performance.now()
     expect((await userUnder({ delayMs: 80 })).status).toBe(200)
     expect(performance.now() - start).toBeGreaterThan(75)
   })
 
-  it('not at all: it stalls before the headers', async () => {
+  it('never: it stalls before the headers', async () => {
     expect(await isSilent(userUnder({ delivery: 'stall' }))).toBe(true)
     expect(fake.requests.at(-1)).toMatchObject({ endpoint: 'user', status: null })
   })
 
-  it('half: it stalls in the middle of the body', async () => {
+  it('by half: it stalls in the middle of the body', async () => {
     let received = 0
     token = await tokenOf(fake, 'carol')
     fake.script('user', { delivery: 'stall-in-body' })
@@ -163,7 +163,7 @@ describe('how a scripted fault travels', () => {
     expect(performance.now() - start).toBeGreaterThan(55)
   })
 
-  it('endlessly, and only as long as somebody reads', async () => {
+  it('endlessly, and only as long as it is read', async () => {
     fake.script('user', { hugeBytes: 200 * 1024 * 1024 })
     const before = process.memoryUsage().arrayBuffers
     const received = await new Promise<number>((resolve) => {
@@ -210,7 +210,7 @@ describe('how a scripted fault travels', () => {
 describe('script()', () => {
   const statusOf = async (path = '/user') => (await get(fake, path, token)).status
 
-  it('plays one fault until it is cleared, for its endpoint alone', async () => {
+  it('plays one fault until it is cleared, for its endpoint only', async () => {
     token = await tokenOf(fake, 'carol')
     fake.script('user', { status: 500 })
     expect([await statusOf(), await statusOf(), await statusOf('/user/emails')]).toEqual([500, 500, 200])
@@ -224,7 +224,7 @@ describe('script()', () => {
     expect([await statusOf(), await statusOf(), await statusOf()]).toEqual([500, 500, 200])
   })
 
-  it('plays a list one after the other, null being normal, and is normal after it', async () => {
+  it('plays a list in order, null being normal, and is normal after it', async () => {
     token = await tokenOf(fake, 'carol')
     fake.script('user', [{ status: 500 }, null, { status: 502, times: 2 }])
     const seen = []
@@ -232,13 +232,13 @@ describe('script()', () => {
     expect(seen).toEqual([500, 200, 502, 502, 200])
   })
 
-  it('asks a function for each request, which may take its time', async () => {
+  it('calls a function for each request, which may take its time', async () => {
     token = await tokenOf(fake, 'carol')
     fake.script('emails', async ({ query }) => (query.page === '2' ? { problem: 'rate-limited' } : undefined))
     expect([await statusOf('/user/emails'), await statusOf('/user/emails?page=2')]).toEqual([200, 429])
   })
 
-  it('takes the place of the former script', async () => {
+  it('replaces the former script', async () => {
     token = await tokenOf(fake, 'carol')
     fake.script('user', { status: 500 })
     fake.script('user', { status: 502 })

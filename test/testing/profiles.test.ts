@@ -37,7 +37,7 @@ describe('a profile', () => {
     await other.close()
   })
 
-  it('is laid under the switches, and both return with reset()', async () => {
+  it('is applied under the switches, and both return with reset()', async () => {
     const other = await startFakeBitbucket({ profile: 'platform', behaviour: { denial: 'none' } })
     const textOf = async () => {
       const denied = await other.signIn(authorizeURL(other), { person: 'bob', decision: 'deny' })
@@ -105,7 +105,7 @@ describe('a code', () => {
   it.each([
     ['forbidden', 403, 'Invalid authorization code'],
     [{ status: 418, error: 'invalid_grant', description: null }, 418, undefined],
-  ] as const)('that was used gets the refusal of the switch (%j)', async (usedCode, status, description) => {
+  ] as const)('that was used causes the refusal of the switch (%j)', async (usedCode, status, description) => {
     fake.setBehaviour({ usedCode })
     const { code } = await callbackOf(fake, 'alice')
     await exchange(fake, code)
@@ -120,13 +120,13 @@ describe('a code', () => {
   it.each([
     ['both', ['scope', 'scopes', 'state']],
     ['none', []],
-  ] as const)('gets the token fields of the switch (%s)', async (tokenFields, expected) => {
+  ] as const)('returns the token fields of the switch (%s)', async (tokenFields, expected) => {
     fake.setBehaviour({ tokenFields })
     const body = (await exchange(fake, (await callbackOf(fake, 'alice')).code)).json()
     expect(['scope', 'scopes', 'state'].filter((name) => name in body)).toEqual(expected)
   })
 
-  it('gets tokens of exactly the length that a record says', async () => {
+  it('returns tokens of exactly the length that a record says', async () => {
     fake.setBehaviour({ tokenLength: 300 })
     const token = await tokenOf(fake, 'alice')
     expect([token.length, (await get(fake, '/user', token)).status]).toEqual([300, 200])
@@ -135,7 +135,7 @@ describe('a code', () => {
 })
 
 describe('a refresh token', () => {
-  it('that returns after its grace takes its family along with the switch, and no other', async () => {
+  it('that returns after its grace revokes its family with the switch, and no other', async () => {
     fake.setBehaviour({ refreshReuse: 'revokes-family', refreshGraceSeconds: 0 })
     const [first, other] = [await refreshTokenOf('alice'), await refreshTokenOf('alice')]
     const { access_token, refresh_token } = (await refresh(first)).json()
@@ -177,7 +177,7 @@ describe('the API', () => {
     ['text', 'Rate limit for this resource has been exceeded'],
     ['json', '{"type":"error","error":{"message":"Rate limit for this resource has been exceeded"}}'],
     ['empty', ''],
-  ] as const)('limits with the body of the switch (%s), and says not for how long', async (rateLimit, text) => {
+  ] as const)('limits with the body of the switch (%s), without a duration', async (rateLimit, text) => {
     fake.setBehaviour({ rateLimit })
     fake.script('user', { problem: 'rate-limited' })
     const answer = await get(fake, '/user', 'any')
@@ -186,7 +186,7 @@ describe('the API', () => {
 })
 
 describe('a record', () => {
-  it('refuses switches that it does not know, as a record of another version has', async () => {
+  it('refuses switches that it does not know, as in a record of another version', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'record-'))
     const file = join(folder, 'record.json')
     await writeFile(file, '{ "format": 1, "behaviour": { "denail": "none" } }')

@@ -65,7 +65,7 @@ it.each([
   expect([fake.count(endpoint), fake.count()]).toEqual([1, 1])
 })
 
-it('numbers connections, so that new ones can be told from those used again', async () => {
+it('numbers connections, so that new ones differ from reused ones', async () => {
   const opened = fake.connectionsOpened
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   for (let n = 0; n < 3; n++) await send(fake.url, { agent })
@@ -76,7 +76,7 @@ it('numbers connections, so that new ones can be told from those used again', as
   expect(fake.requests.at(-1)?.connection).toBe(opened + 2)
 })
 
-it('sees a request whose body never comes', async () => {
+it('records a request whose body never arrives', async () => {
   const request = http.request(fake.endpoints.tokenURL, { agent: false, method: 'POST' })
   request.on('error', () => undefined)
   request.write('grant_type=')
@@ -84,7 +84,7 @@ it('sees a request whose body never comes', async () => {
   request.destroy()
 })
 
-it('hands out lists that do not change later', async () => {
+it('returns lists that do not change later', async () => {
   await get(fake, '/user', 'x')
   const { requests } = fake
   await get(fake, '/user', 'x')

@@ -10,7 +10,7 @@ afterEach(() => fake.reset())
 afterAll(() => fake.close())
 
 describe('signIn()', () => {
-  it('returns the callback URL with a code and the state, and the code leads to the person', async () => {
+  it('returns the callback URL with a code and the state, and the code leads to the user', async () => {
     const callback = await fake.signIn(authorizeURL(fake), { person: 'carol' })
     expect(callback).toMatch(/^http:\/\/localhost:3000\/auth\/bitbucket\/callback\?code=[\w-]+&state=a\+state$/)
     const token = (await exchange(fake, new URL(callback).searchParams.get('code') ?? '')).json().access_token
@@ -24,17 +24,17 @@ describe('signIn()', () => {
     expect(callback.searchParams.has('code')).toBe(false)
   })
 
-  it('returns what Bitbucket sends the browser back with when the request is refused by redirect', async () => {
+  it('returns the redirect of Bitbucket when the request is refused by redirect', async () => {
     const callback = new URL(await fake.signIn(authorizeURL(fake, { scope: 'account team' }), { person: 'alice' }))
     expect(callback.searchParams.get('error')).toBe('invalid_scope')
   })
 
-  it('takes a URL object and keeps the query of the callback', async () => {
+  it('accepts a URL object and keeps the query of the callback', async () => {
     const url = new URL(authorizeURL(fake, { redirect_uri: `${CALLBACK}?tenant=a%20b` }))
     expect(await fake.signIn(url, { person: 'alice' })).toMatch(/callback\?tenant=a(\+|%20)b&code=/)
   })
 
-  it('shows in the recorder as an authorize request that used no connection', async () => {
+  it('is recorded as an authorize request without a connection', async () => {
     await callbackOf(fake, 'alice', { scope: 'account' })
     expect(fake.requests).toMatchObject([
       {
@@ -66,7 +66,7 @@ describe('signIn()', () => {
     await expect(fake.signIn(undefined as never, { person: 'alice' })).rejects.toThrow('Location header')
   })
 
-  it('rejects an unknown person, decision or option, and guesses what was meant', async () => {
+  it('rejects an unknown user, decision or option, and suggests the closest', async () => {
     const url = authorizeURL(fake)
     await expect(fake.signIn(url, { person: 'alise' })).rejects.toThrow('Did you mean "alice"?')
     await expect(fake.signIn(url, { person: 'alice', decision: 'refuse' as 'deny' })).rejects.toThrow('"allow"')
@@ -76,14 +76,14 @@ describe('signIn()', () => {
 })
 
 describe('issueCode()', () => {
-  it('gives a code that nobody consented to', async () => {
+  it('returns a code without consent', async () => {
     const code = fake.issueCode({ person: 'bob', redirectUri: CALLBACK, scope: 'account' })
     const answer = (await exchange(fake, code)).json()
     expect(answer.scope).toBe('account')
     expect((await get(fake, '/user', answer.access_token)).json().nickname).toBe('bob')
   })
 
-  it('gives a code of another client, which the first one cannot redeem', async () => {
+  it('returns a code of another client, which the first one cannot redeem', async () => {
     fake.addClient({ clientID: 'other', clientSecret: 'other-secret', callbackURL: CALLBACK })
     const code = fake.issueCode({ person: 'bob', client: 'other', redirectUri: CALLBACK })
     expect((await exchange(fake, code)).json().error).toBe('invalid_grant')
@@ -100,7 +100,7 @@ describe('issueCode()', () => {
 })
 
 describe('reset()', () => {
-  it('goes back to the people, clients and switches of the start, and forgets everything else', async () => {
+  it('restores the users, clients and switches of the start, and forgets everything else', async () => {
     const { code } = await callbackOf(fake, 'alice')
     fake.updatePerson('alice', { displayName: 'Changed' })
     fake.removePerson('bob')

@@ -6,7 +6,7 @@ import { CERTIFICATE, CERTIFICATE_KEY } from './certificate'
 import { get, send, tokenOf } from './client'
 
 describe('startFakeBitbucket()', () => {
-  it('listens on a free port of 127.0.0.1 and says where everything is', async () => {
+  it('listens on a free port of 127.0.0.1 and returns all URLs', async () => {
     const fake = await startFakeBitbucket()
     expect(fake.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     expect(fake.endpoints).toEqual({
@@ -17,7 +17,7 @@ describe('startFakeBitbucket()', () => {
     await fake.close()
   })
 
-  it('speaks https with a key and a certificate, and says so everywhere', async () => {
+  it('speaks https with a key and a certificate, in all URLs', async () => {
     const fake = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE }, host: 'localhost' })
     expect(fake.url).toMatch(/^https:\/\/localhost:\d+$/)
     expect((await send(fake.url, { ca: CERTIFICATE })).status).toBe(200)
@@ -34,7 +34,7 @@ describe('startFakeBitbucket()', () => {
     await fake.close()
   })
 
-  it('takes people, clients and switches of the test', async () => {
+  it('accepts users, clients and switches', async () => {
     const fake = await startFakeBitbucket({
       people: [{ key: 'zoë', emails: [{ address: 'a@example.com' }] }],
       clients: [{ ...FAKE_CLIENT, scopes: ['account', 'email', 'wiki'] }],
@@ -48,21 +48,21 @@ describe('startFakeBitbucket()', () => {
     await fake.close()
   })
 
-  it('gives a person the same ids after a restart, and different people different ones', async () => {
+  it('gives a user the same ids after a restart, and different users different ones', async () => {
     const [first, second] = [await startFakeBitbucket(), await startFakeBitbucket()]
     expect(first.person('alice').uuid).toBe(second.person('alice').uuid)
     expect(new Set(first.people.map(({ uuid }) => uuid)).size).toBe(first.people.length)
     await Promise.all([first.close(), second.close()])
   })
 
-  it('says what to do when the port is taken', async () => {
+  it('explains the fix when the port is in use', async () => {
     const fake = await startFakeBitbucket()
     const port = Number(new URL(fake.url).port)
     await expect(startFakeBitbucket({ port })).rejects.toThrow(`Port ${port} on 127.0.0.1 is taken. Choose another`)
     await fake.close()
   })
 
-  it('says what to do when the address is not of this machine', async () => {
+  it('explains the fix when the address is not of this machine', async () => {
     await expect(startFakeBitbucket({ host: '192.0.2.1' })).rejects.toThrow(
       '192.0.2.1 is not an address of this machine',
     )
@@ -112,7 +112,7 @@ describe('startFakeBitbucket()', () => {
     ['an unknown switch', { behaviour: { scope: 'ignore' } }, 'Did you mean "scopeParameter"?'],
     ['an unknown position', { behaviour: { pkce: 'on' } }, 'behaviour.pkce cannot be "on". Known: ignore, enforce.'],
     ['a switch of the wrong type', { behaviour: { codeSeconds: '5' } }, 'behaviour.codeSeconds must be a number.'],
-  ])('refuses %s, and says how to fix it', async (_what, options, message) => {
+  ])('refuses %s, and explains the fix', async (_what, options, message) => {
     await expect(startFakeBitbucket(options as FakeBitbucketOptions)).rejects.toThrow(message)
   })
 })
@@ -145,7 +145,7 @@ describe('people and clients of a running fake', () => {
 })
 
 describe('close()', () => {
-  it('ends at once, though requests stall and connections idle, and may be called again', async () => {
+  it('ends immediately, though requests stall and connections idle, and may be called again', async () => {
     const fake = await startFakeBitbucket({ latencyMs: 0 })
     const { port } = new URL(fake.url)
     const idle = net.connect(Number(port), '127.0.0.1')

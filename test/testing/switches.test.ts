@@ -101,7 +101,7 @@ test('the rows contain every pair of values', () => {
 describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as Required<FakeBehaviour> })))(
   'row $number of the cover',
   ({ number, switches }) => {
-    test('a user signs in with the same identity whatever the answers look like', async () => {
+    test('signs the same identity in, whatever the answers look like', async () => {
       const browser = await open(switches, number)
       const end = await app.signIn(browser, 'alice', { returnTo: '/x' })
       if (switches.emailList === 'empty') {
@@ -114,7 +114,7 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       expect(app.errors).toEqual([])
     })
 
-    test('a member passes the gate of a workspace, and a stranger does not', async () => {
+    test('admits a member of a workspace, and refuses a stranger', async () => {
       const browser = await open(switches, number, { workspaces: ['acme'] })
       app.accounts.add({
         identities: [{ issuer: new URL(fake.url).origin, id: fake.person('alice').uuid }],
@@ -127,7 +127,7 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       expect(app.events.at(-1)).toMatchObject({ type: 'refused', code: 'workspace_required' })
     })
 
-    test('a denial ends on a page with a way on, and a second try does not loop', async () => {
+    test('ends a denial on a page with a link, and does not loop at a second try', async () => {
       const browser = await open(switches, number)
       const denied = await fake.signIn(await app.start(browser), { person: 'carol', decision: 'deny' })
       const denial = { status: 403, code: 'access_denied', heading: true, wayOn: true }
@@ -141,34 +141,37 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       expect(fake.count('token')).toBe(switches.rememberDenial ? 0 : 1)
     })
 
-    test.each(['used', 'expired'])('a code that is %s is a fault with a way on, not a wrong client', async (kind) => {
-      const browser = await open(switches, number)
-      const first = new URL(await fake.signIn(await app.start(browser), { person: 'alice' }))
-      if (kind === 'expired') clockMs += (switches.codeSeconds + 1) * 1000
-      else await browser.get(first.href)
-      const second = new URL(await app.start(browser))
-      const replay = new URL(first)
-      if (kind === 'used') replay.searchParams.set('state', second.searchParams.get('state') ?? '')
-      else replay.searchParams.set('state', first.searchParams.get('state') ?? '')
-      const page = await refused(replay.href, browser)
-      expect(page).toEqual({ status: 502, code: 'upstream_failed', heading: true, wayOn: true })
-    })
+    test.each(['used', 'expired'])(
+      'reports a code that is %s as a fault with a way on, not as a wrong client',
+      async (kind) => {
+        const browser = await open(switches, number)
+        const first = new URL(await fake.signIn(await app.start(browser), { person: 'alice' }))
+        if (kind === 'expired') clockMs += (switches.codeSeconds + 1) * 1000
+        else await browser.get(first.href)
+        const second = new URL(await app.start(browser))
+        const replay = new URL(first)
+        if (kind === 'used') replay.searchParams.set('state', second.searchParams.get('state') ?? '')
+        else replay.searchParams.set('state', first.searchParams.get('state') ?? '')
+        const page = await refused(replay.href, browser)
+        expect(page).toEqual({ status: 502, code: 'upstream_failed', heading: true, wayOn: true })
+      },
+    )
 
-    test('wrong credentials are reported as a setup mistake', async () => {
+    test('reports wrong credentials as a setup mistake', async () => {
       const browser = await open(switches, number, { clientSecret: 'wrong' })
       const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
       expect(await refused(callback, browser)).toMatchObject({ status: 500, code: 'client_rejected' })
       expect(app.errors.map((error) => error.code)).toEqual(['client_rejected'])
     })
 
-    test('a rate limit is one, whatever its body', async () => {
+    test('recognizes a rate limit, whatever its body', async () => {
       const browser = await open(switches, number)
       fake.script('user', { problem: 'rate-limited' })
       const callback = await fake.signIn(await app.start(browser), { person: 'alice' })
       expect(await refused(callback, browser)).toMatchObject({ status: 503, code: 'rate_limited' })
     })
 
-    test('a client with Account alone ticked signs in, or its missing permission is named', async () => {
+    test('signs in a client with Account alone, or names its missing permission', async () => {
       const browser = await open(switches, number, { scope: false })
       fake.addClient({ ...FAKE_CLIENT, scopes: ['account'] })
       const end = await app.signIn(browser, 'alice')
@@ -176,7 +179,7 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       else expect(app.errors.map((error) => error.code)).toEqual(['scope_missing'])
     })
 
-    test('refreshing survives a dead token next to a live one, and says which tokens are over', async () => {
+    test('refreshes next to a dead token, and reports which tokens are dead', async () => {
       const browser = await open({ ...switches, emailList: 'own' }, number)
       const { refreshToken } = await storedTokens(browser)
       const other = await storedTokens(new TestBrowser())
@@ -195,7 +198,7 @@ describe.each(ROWS.map((row, number) => ({ number, switches: row as unknown as R
       else expect(sibling.token).toBeDefined()
     })
 
-    test('a refresh token that is used every month ends with its consent, if consents end', async () => {
+    test('ends a refresh token that is used every month with its consent, if consents end', async () => {
       const browser = await open({ ...switches, emailList: 'own' }, number)
       let token: string | undefined = (await storedTokens(browser)).refreshToken
       for (let day = 30; day < 365; day += 30) {

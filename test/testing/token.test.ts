@@ -73,7 +73,7 @@ describe('a code', () => {
     expect((await exchange(fake, code())).json().error).toBe('invalid_grant')
   })
 
-  it('of a person who is gone is refused', async () => {
+  it('of a removed user is refused', async () => {
     const { code } = await callbackOf(fake, 'alice')
     fake.removePerson('alice')
     expect((await exchange(fake, code)).json().error).toBe('invalid_grant')
@@ -111,7 +111,7 @@ describe('PKCE', () => {
   const challenge = createHash('sha256').update(verifier).digest('base64url')
   const asked = { code_challenge: challenge, code_challenge_method: 'S256' }
 
-  it('is accepted and not looked at', async () => {
+  it('is accepted and ignored', async () => {
     const { code } = await callbackOf(fake, 'alice', asked)
     expect((await exchange(fake, code, { code_verifier: 'wrong' })).status).toBe(200)
   })
@@ -156,7 +156,7 @@ describe('client authentication', () => {
     })
   })
 
-  it('that is missing is told so', async () => {
+  it('that is missing is reported', async () => {
     const answer = await requestToken(fake, await form(), null)
     expect(answer.status).toBe(400)
     expect(answer.json().error_description).toContain('must be authenticated')
@@ -209,7 +209,7 @@ describe('the request', () => {
     ['JSON', 'application/json', JSON.stringify({ grant_type: 'refresh_token' })],
     ['a form without grant_type', 'application/x-www-form-urlencoded', 'code=1'],
     ['nothing', 'text/plain', ''],
-  ])('whose body is %s has no grant type', async (_what, type, body) => {
+  ])('with a body of %s has no grant type', async (_what, type, body) => {
     const url = `${fake.endpoints.tokenURL}?grant_type=authorization_code`
     const headers = { 'content-type': type, authorization: basic() }
     const answer = await send(url, { method: 'POST', headers, body })
@@ -220,7 +220,7 @@ describe('the request', () => {
     })
   })
 
-  it('is POST', async () => {
+  it('must be a POST', async () => {
     expect((await send(fake.endpoints.tokenURL)).status).toBe(405)
   })
 
@@ -231,7 +231,7 @@ describe('the request', () => {
 })
 
 describe('a refresh token', () => {
-  it('gives new tokens, and the old one works for ten minutes more', async () => {
+  it('returns new tokens, and the old one works for ten minutes more', async () => {
     const first = await signedIn()
     const second = await refresh(first.refresh_token)
     expect(second.json()).toMatchObject({ token_type: 'bearer', scope: 'account email' })
@@ -245,7 +245,7 @@ describe('a refresh token', () => {
     expect((await refresh(second.json().refresh_token)).status).toBe(200)
   })
 
-  it('that is dead is called invalid_grant with the switch, and grace is as long as the switch says', async () => {
+  it('that is dead is refused with invalid_grant with the switch, after a grace of the switch', async () => {
     fake.setBehaviour({ deadRefreshToken: 'invalid_grant', refreshGraceSeconds: 0 })
     const { refresh_token } = await signedIn()
     await refresh(refresh_token)
@@ -254,13 +254,13 @@ describe('a refresh token', () => {
     expect(dead.json()).toEqual({ error: 'invalid_grant', error_description: 'Invalid refresh_token' })
   })
 
-  it('dies after three months without use', async () => {
+  it('expires after three months without use', async () => {
     const { refresh_token } = await signedIn()
     later(90 * 24 * 3600 + 1)
     expect((await refresh(refresh_token)).json()).toEqual(BAD_CLIENT)
   })
 
-  it('is worth nothing to another client', async () => {
+  it('is useless to another client', async () => {
     const { refresh_token } = await signedIn()
     expect((await refresh(refresh_token, basic('other'))).json()).toEqual(BAD_CLIENT)
   })

@@ -17,7 +17,7 @@ afterEach(() => {
 })
 
 describe('now', () => {
-  test('is the wall clock, and goes on with it', () => {
+  test('returns the wall clock, and runs with it', () => {
     expect(clock.now()).toBe(START)
     vi.advanceTimersByTime(5 * MINUTE)
     expect(clock.now()).toBe(START + 5 * MINUTE)
@@ -37,7 +37,7 @@ describe('now', () => {
     expect(clock.now()).toBe(START + 60 * MINUTE)
   })
 
-  test('is a whole number', () => {
+  test('returns a whole number', () => {
     vi.setSystemTime(START - MINUTE)
     vi.advanceTimersByTime(0.5)
     expect(Number.isInteger(clock.now())).toBe(true)
@@ -45,7 +45,7 @@ describe('now', () => {
 })
 
 describe('isAlive', () => {
-  test('holds to the last millisecond of the lifetime', () => {
+  test('returns true to the last millisecond of the lifetime', () => {
     expect(clock.isAlive(START, 10 * MINUTE)).toBe(true)
     vi.advanceTimersByTime(10 * MINUTE)
     expect(clock.isAlive(START, 10 * MINUTE)).toBe(true)
@@ -53,20 +53,20 @@ describe('isAlive', () => {
     expect(clock.isAlive(START, 10 * MINUTE)).toBe(false)
   })
 
-  test('what has expired stays expired when the wall clock is set back', () => {
+  test('stays false when the wall clock is set back', () => {
     vi.advanceTimersByTime(11 * MINUTE)
     vi.setSystemTime(START + MINUTE)
     expect(clock.isAlive(START, 10 * MINUTE)).toBe(false)
   })
 
-  test('a minute in the future is the skew of two machines, more is refused', () => {
+  test('accepts a minute in the future as clock skew, and no more', () => {
     expect(clock.CLOCK_SKEW_MS).toBe(MINUTE)
     expect(clock.isAlive(START + MINUTE, 10 * MINUTE)).toBe(true)
     expect(clock.isAlive(START + MINUTE + 1, 10 * MINUTE)).toBe(false)
     expect(clock.isAlive(START + 365 * 24 * 60 * MINUTE, 10 * MINUTE)).toBe(false)
   })
 
-  test('no time at all is not alive', () => {
+  test('is false without a time', () => {
     expect(clock.isAlive(Number.NaN, 10 * MINUTE)).toBe(false)
     expect(clock.isAlive(undefined as unknown as number, 10 * MINUTE)).toBe(false)
   })

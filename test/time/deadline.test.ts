@@ -17,7 +17,7 @@ describe('withDeadline', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('rejects when the time is over, and whatever comes later changes nothing', async () => {
+  test('rejects when the time is over, and ignores what comes later', async () => {
     let finish: (error: Error) => void = () => {}
     const work = new Promise((_resolve, reject) => {
       finish = reject
@@ -45,14 +45,14 @@ describe('ExchangeDeadline', () => {
     expect(cancel).toHaveBeenCalledExactlyOnceWith(deadline.reason)
   })
 
-  test('ends it as soon as the browser has gone away', () => {
+  test('ends the exchange when the browser leaves', () => {
     const res = response()
     const deadline = new ExchangeDeadline(1000, res)
     res.emit('close')
     expect(deadline.reason).toMatchObject({ code: 'upstream_failed' })
   })
 
-  test('keeps its first reason, and calls nobody twice', () => {
+  test('keeps its first reason, and calls each request once', () => {
     const res = response()
     const deadline = new ExchangeDeadline(1000, res)
     const cancel = vi.fn()
@@ -63,7 +63,7 @@ describe('ExchangeDeadline', () => {
     expect(cancel).toHaveBeenCalledTimes(1)
   })
 
-  test('does not call a request that has ended by itself', () => {
+  test('does not call a request that has ended', () => {
     const deadline = new ExchangeDeadline(1000, undefined)
     const cancel = vi.fn()
     deadline.add(cancel)
@@ -72,7 +72,7 @@ describe('ExchangeDeadline', () => {
     expect(cancel).not.toHaveBeenCalled()
   })
 
-  test('once it is over it leaves neither timer nor listener', () => {
+  test('leaves neither timer nor listener once it is over', () => {
     const res = response()
     const deadline = new ExchangeDeadline(1000, res)
     deadline.end()
