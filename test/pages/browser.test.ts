@@ -195,7 +195,7 @@ describe('in a browser that enforces the CSP', () => {
     ['200%', '32px'],
     ['100%', '16px'],
     ['62.5%', '16px'],
-  ])('the text of the button is at %s when the text of the site is at %s', async (site, button) => {
+  ])('with the text of the site at %s, that of the button is %s', async (site, button) => {
     const { tab } = await openTab(context)
     const page = hostPage('inline').replace('<style nonce="n">', `<style nonce="n">html{font-size:${site}}`)
     await tab.goto(serve(`/text/${site}`, page, `${APP_CSP}; style-src-attr 'unsafe-inline'`))
