@@ -103,7 +103,7 @@ function fixedSource(connection: Connection, { name, basePath }: SourceOptions):
 
 /** The source for `connections()`. */
 function keyedSource(resolver: KeyedResolver, options: SourceOptions): ConnectionSource {
-  const activate = activations(options)
+  const activate = activations(options, (each) => clients.get(each) ?? 'own')
   for (const each of resolver.fixed) activate(each)
   const offer = offers(activate, options)
   const registered = async (tenant: string | null) => {
@@ -139,16 +139,24 @@ function keyedSource(resolver: KeyedResolver, options: SourceOptions): Connectio
 }
 
 /**
- * The source for the app's own function. Nothing marks the application's client, and the first one seen must not count as
- * it: after a restart an attacker would only have to be early. So the app must say whose its clients are.
+ * The source for the app's own function. Nothing marks the application's client: one that names no tenant and
+ * comes first counts as that. A tenant's own never does by coming first, or an attacker would only have to be early.
  */
 function functionSource(resolver: ConnectionResolver, options: SourceOptions): ConnectionSource {
-  if (options.tenantClients === undefined) {
-    throw configurationError(
-      "`tenantClients` is missing: `connection` is a function, so it must say whose OAuth clients it returns; anyone who controls a client can obtain the codes of everyone who grants it access. Set `tenantClients: 'ours'` if only your own operators can set them, or use `connections()`, which knows the application's client.",
-    )
+  let application: Connection | undefined
+  const clientOf = (each: Connection): Client => {
+    const marked = clients.get(each)
+    if (marked) return marked
+    if (each.tenant == null) {
+      application ??= { ...each }
+      return each.clientID === application.clientID ? 'application' : 'own'
+    }
+    // A tenant's issuer must not depend on which client was seen first.
+    if (options.tenantClients !== undefined) return 'own'
+    const { clientID, clientSecret } = application ?? {}
+    return each.clientID === clientID && each.clientSecret === clientSecret ? 'application' : 'own'
   }
-  const offer = offers(activations(options), options)
+  const offer = offers(activations(options, clientOf), options)
   const resolve = (req: Request) => offer(req, () => resolver(req))
   return {
     resolve,
@@ -160,11 +168,10 @@ function functionSource(resolver: ConnectionResolver, options: SourceOptions): C
 }
 
 /** Activates connections once per distinct content, so that rereading a row costs only a comparison. */
-function activations({ name, basePath, tenantClients }: SourceOptions) {
+function activations({ name, basePath, tenantClients }: SourceOptions, clientOf: (each: Connection) => Client) {
   const known = new Map<string, ActiveConnection>()
   return (each: Connection): ActiveConnection => {
-    // A function of the app may wrap `connections()`, whose mark stays.
-    const client = clients.get(each) ?? 'own'
+    const client = clientOf(each)
     const owner = client === 'own' ? ownerOf(each, tenantClients) : undefined
     if (owner === 'theirs' && !inheritedServers.has(each)) checkReach(each)
     const content = JSON.stringify([client, owner, each])
@@ -217,7 +224,7 @@ function issuerOf(
   throw new ClientNotDecided(
     decision.refused === 'not-answered'
       ? `\`tenantClients\` is missing: ${whose} brings its own OAuth client, and anyone who controls a client can obtain the codes of everyone who grants it access. Set \`tenantClients: 'ours'\` if only your own operators can set a tenant's client, or 'theirs' if its administrators can.`
-      : `tenantClients: 'theirs' needs to know the tenant, and ${whose} names none. Return \`tenant\` with each connection, or set \`tenantClients\` to a function that returns 'ours' for the application's own client.`,
+      : `tenantClients: 'theirs' needs to know the tenant, and ${whose} names none. Return \`tenant\` with each connection.`,
   )
 }
 

@@ -9,7 +9,6 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
-import { TestAccounts } from '../support/accounts'
 import { formsOf } from '../support/browser'
 import { clientAt, refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
@@ -171,39 +170,35 @@ describe('a resolver function', () => {
     clientAt(site, 'evil')
   }
 
-  test("is refused without an answer: a client must not be the application's by coming first", () => {
-    const construct = (tenantClients?: TenantClients) =>
-      bitbucketSignIn({
-        passport: { authenticate: () => undefined },
-        secrets: ['x'.repeat(32)],
-        connection: () => null,
-        ...(tenantClients && { tenantClients }),
-        sendEmailCode: () => undefined,
-        accounts: new TestAccounts().hooks(),
-      } as unknown as BitbucketSignInOptions<{ id: string }>).close()
-    expect(() => construct()).toThrow('`tenantClients` is missing: `connection` is a function')
-    for (const answer of ['ours', 'theirs', () => 'ours'] as const) construct(answer as TenantClients)
-  })
+  test.each(['named', 'unnamed'] as const)(
+    'with a second client is refused for it without an answer: %s',
+    async (name) => {
+      await open(name)
+      expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+      expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
+      expect(site.errors).toHaveLength(1)
+      expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+    },
+  )
 
-  test("an unnamed client cannot be 'theirs', however early it comes", async () => {
+  test('refuses a named tenant however early it comes, and an unnamed one cannot be theirs', async () => {
+    await open('named')
+    expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
+    await site.close()
     await open('unnamed', 'theirs')
-    for (const tenant of ['evil', 'login', 'evil']) {
-      expect(refusalOf(await site.startAt(new TestBrowser(), tenant)).code).toBe('connection_unavailable')
-    }
+    await site.startAt(new TestBrowser(), 'login')
+    expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
     expect(site.errors[0]?.message).toContain('names none. Return `tenant`')
   })
 
-  test.each(['evil', 'login'])("separates a named tenant that is 'theirs', and %s may come first", async (first) => {
-    await open('named', (_clientID, tenant) => (tenant === null ? 'ours' : 'theirs'))
-    for (const tenant of [first, 'evil', 'login']) await site.signInAt(new TestBrowser(), tenant, 'alice')
-    const issuerAt = (tenant: string | null) =>
-      site.accounts.calls
-        .filter(
-          ({ name, input }) => name === 'getUserByIdentity' && (input.context as { tenant: unknown }).tenant === tenant,
-        )
-        .map(({ input }) => (input.identity as { issuer: string }).issuer)
-    expect(new Set(issuerAt('evil'))).toEqual(new Set([`${BITBUCKET()}#tenant=evil`]))
-    expect(new Set(issuerAt(null))).toEqual(new Set([BITBUCKET()]))
+  test("separates a named tenant under 'theirs', whichever came first", async () => {
+    await open('named', 'theirs')
+    await site.signInAt(new TestBrowser(), 'evil', 'alice')
+    await site.signInAt(new TestBrowser(), 'login', 'alice')
+    const created = site.accounts.calls.filter(({ name }) => name === 'getUserByIdentity')
+    expect(new Set(created.map(({ input }) => (input as { identity: { issuer: string } }).identity.issuer))).toEqual(
+      new Set([`${BITBUCKET()}#tenant=evil`, BITBUCKET()]),
+    )
   })
 })
 

@@ -681,12 +681,10 @@ describe('bitbucket.doctor', () => {
     const resolver = (connection: Parts['connection']) => () => connection
     const unseen = await examine(fake, (parts) => {
       parts.resolver = resolver
-      parts.options = { tenantClients: 'ours' }
     })
     expect(unseen.findings.find(({ check }) => check === 'connection')).toMatchObject({ verdict: 'unknown' })
     const seen = await examine(fake, (parts) => {
       parts.resolver = resolver
-      parts.options = { tenantClients: 'ours' }
       parts.doctor = { connection: parts.connection }
     })
     expect(seen.findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])

@@ -107,13 +107,10 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     endpoints: fake.endpoints,
     ...options.connection,
   }
-  const connection = options.resolver ? options.resolver(defaults) : defaults
   const bitbucket = bitbucketSignIn<TestUser>({
     passport,
     secrets: ['test-secret-test-secret-test-secret'],
-    connection,
-    // A function of the test's own must say whose its clients are.
-    ...(typeof connection === 'function' && !('lookUp' in connection) && { tenantClients: 'ours' as const }),
+    connection: options.resolver ? options.resolver(defaults) : defaults,
     accounts: accounts.hooks(...(options.without ?? [])),
     sendEmailCode: (message) => {
       mails.push(message)
