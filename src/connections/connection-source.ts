@@ -148,7 +148,7 @@ function functionSource(resolver: ConnectionResolver, options: SourceOptions): C
     const marked = clients.get(each)
     if (marked) return marked
     if (each.tenant == null) {
-      application ??= { ...each }
+      application ??= adopted(each, options)
       return each.clientID === application.clientID ? 'application' : 'own'
     }
     // A tenant's issuer must not depend on which client was seen first.
@@ -165,6 +165,17 @@ function functionSource(resolver: ConnectionResolver, options: SourceOptions): C
     serves: async () => false,
     list: async () => ({ connections: [], failures: [] }),
   }
+}
+
+/** Takes the first client for the application's. Without an answer that is a guess, which an early attacker could exploit. */
+function adopted(each: Connection, { tenantClients }: SourceOptions): Connection {
+  if (tenantClients === undefined) {
+    process.emitWarning(
+      `bitbucketSignIn: \`connection\` is a function and \`tenantClients\` is not set, so the first client that it returned (${each.clientID}) counts as the application's until the process ends, and any other is refused. If anyone but your operators can set a client that it returns, set \`tenantClients\`; otherwise set it to 'ours'.`,
+      'BitbucketSignInWarning',
+    )
+  }
+  return { ...each }
 }
 
 /** Activates connections once per distinct content, so that rereading a row costs only a comparison. */

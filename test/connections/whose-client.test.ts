@@ -5,7 +5,7 @@ import {
   connections,
   type TenantClients,
 } from 'passport-bitbucket-signin'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
@@ -178,6 +178,22 @@ describe('a resolver function', () => {
       expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
       expect(site.errors).toHaveLength(1)
       expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+    },
+  )
+
+  test.each([
+    [undefined, 1],
+    ['ours', 0],
+  ] as const)(
+    "warns once that the first client counts as the application's: tenantClients %s",
+    async (answer, count) => {
+      const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+      onTestFinished(() => warned.mockRestore())
+      await open('unnamed', answer)
+      for (let visit = 0; visit < 2; visit++) await site.startAt(new TestBrowser(), 'login')
+      expect(warned.mock.calls.filter(([text]) => String(text).includes('`tenantClients` is not set'))).toHaveLength(
+        count,
+      )
     },
   )
 
