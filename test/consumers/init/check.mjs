@@ -46,14 +46,12 @@ const tools = {
     return (await promisify(execFile)('npx', cli, { cwd: folder })).stdout
   },
 
-  async createDatabase({ name, server }, users) {
+  async createDatabase({ name, server }, users, folder) {
     if (server === 'postgres') {
       const url = await postgres.createDatabase(`app_${APPS.findIndex((app) => app.name === name)}`, users)
       return { server, url }
     }
-    const { default: Database } = await import('better-sqlite3').catch(
-      () => import(join(project, 'recipes/node_modules/better-sqlite3/lib/index.js')),
-    )
+    const Database = createRequire(join(folder, 'package.json'))('better-sqlite3')
     const url = join(root, 'app.db')
     new Database(url).exec(users).close()
     return { server, url, Database }

@@ -17,7 +17,7 @@ export async function runApp(app, folder, tools) {
   const files = new AppFiles(app, folder, tools)
   files.writeBefore()
   await tools.install(folder, manifest(app))
-  const database = app.server && (await tools.createDatabase(app, app.before ?? TABLE[app.server]))
+  const database = app.server && (await tools.createDatabase(app, app.before ?? TABLE[app.server], folder))
 
   const start = performance.now()
   const printed = await tools.init(folder, ['--yes', '--addresses', app.addresses])
