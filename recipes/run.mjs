@@ -17,6 +17,7 @@ const require = createRequire(import.meta.url)
 const RECIPES = {
   pg: 'postgres',
   'better-sqlite3': 'sqlite',
+  sqlite3: 'sqlite',
   kysely: 'sqlite',
   mysql2: 'mariadb',
   knex: 'postgres',

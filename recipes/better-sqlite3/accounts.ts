@@ -17,7 +17,7 @@ export interface User {
 /** Without it, SQLite ignores REFERENCES, and deleted users leave unusable identities behind. */
 export const PRAGMAS = 'PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL'
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(db: Database): AccountHooks<User> {
   const byId = db.prepare<[number | bigint], User>('SELECT * FROM users WHERE id = ?')
   const byEmail = db.prepare<[string], User>('SELECT * FROM users WHERE lower(email) = lower(?)')
@@ -104,10 +104,7 @@ function stored({ username, nickname, displayName, avatarUrl }: Profile): string
   return JSON.stringify({ username, nickname, displayName, avatarUrl })
 }
 
-/**
- * All or nothing.
- * `immediate` takes the write lock first, so that other processes wait instead of failing in the middle.
- */
+/** All or nothing. `immediate` takes the write lock first, so that other processes wait instead of failing halfway. */
 export function transaction<T>(db: Database, work: () => T): T {
   try {
     return db.transaction(work).immediate()

@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3'
 import { type AccountHooks, EmailTakenError } from 'passport-bitbucket-signin'
 import { storeIdentity, transaction, type User } from './accounts'
 
-/** Gives an address that nobody verified to the person who proved it. Only for apps that verify addresses. */
+/** Gives an address that no holder verified to the user who proved it. Only for apps that verify addresses. */
 export function claimAddress(db: Database): NonNullable<AccountHooks<User>['claimAddress']> {
   return ({ holders, identity, profile, email }) =>
     transaction(db, () => {
@@ -10,11 +10,11 @@ export function claimAddress(db: Database): NonNullable<AccountHooks<User>['clai
         'UPDATE users SET email = NULL WHERE id = ? AND NOT email_verified AND lower(email) = lower(?)',
       )
       for (const { id } of holders) {
-        // Somebody verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+        // A holder has verified it since, or changed to another address. Take nothing from an owner.
         if (take.run(id, email.address).changes !== 1) throw new EmailTakenError()
       }
       db.prepare('DELETE FROM email_confirmations WHERE lower(email) = lower(?)').run(email.address)
-      // A new account: a request of a holder that is still under way finds nothing of the owner's in the old one.
+      // A new account, so that a holder's request in progress finds nothing of the owner's in the old one.
       const insert = db.prepare<[string, string], User>(
         'INSERT INTO users (name, email, email_verified) VALUES (?, ?, 1) RETURNING *',
       )

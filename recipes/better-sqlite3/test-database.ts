@@ -3,7 +3,7 @@ import type { Database } from 'better-sqlite3'
 import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import type { User } from './accounts'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(db: Database): TestDatabase<User> {
   const count = (sql: string, ...values: string[]) => (db.prepare(sql).get(...values) as { count: number }).count
   return {

@@ -12,7 +12,7 @@ export type Transaction = Parameters<Parameters<NodePgDatabase['transaction']>[0
 
 const stores = ({ issuer, id }: Identity) => and(eq(identities.issuer, issuer), eq(identities.subject, id))
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -21,14 +21,8 @@ export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
     },
 
     async getUserById({ id }) {
-      return (
-        (
-          await db
-            .select()
-            .from(users)
-            .where(eq(users.id, Number(id)))
-        )[0] ?? null
-      )
+      const found = db.select().from(users)
+      return (await found.where(eq(users.id, Number(id))))[0] ?? null
     },
 
     async getAccountsByEmail({ email }) {
@@ -48,7 +42,7 @@ export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(db, async (tx) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(tx, id, identity, profile)
@@ -58,7 +52,7 @@ export function accountHooks(db: NodePgDatabase): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, async (tx) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await lockUser(tx, id)
         const rows = await tx.select().from(identities).where(eq(identities.userId, id))
         if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'

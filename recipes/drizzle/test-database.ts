@@ -6,7 +6,7 @@ import { addressKey } from '../shared/address-key'
 import type { User } from './accounts'
 import { emailConfirmations, identities, users } from './schema'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(db: NodePgDatabase): TestDatabase<User> {
   return {
     async addAccount({ name, email, emailVerified, password }) {

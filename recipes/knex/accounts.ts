@@ -27,7 +27,7 @@ interface StoredRow {
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(knex: Knex): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -36,11 +36,8 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
     },
 
     async getUserById({ id }) {
-      return (
-        (await knex<User>('users')
-          .where({ id: Number(id) })
-          .first()) ?? null
-      )
+      const own = { id: Number(id) }
+      return (await knex<User>('users').where(own).first()) ?? null
     },
 
     async getAccountsByEmail({ email }) {
@@ -57,7 +54,7 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(knex, async (trx) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(trx, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(trx, id, identity, profile)
@@ -67,7 +64,7 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(knex, async (trx) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await lockUser(trx, id)
         const rows: StoredRow[] = await trx<StoredRow>('identities').where({ user_id: id })
         if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'
@@ -115,7 +112,7 @@ export async function insertUser(
   const address = email?.address ?? null
   const row = { name: profile.displayName, email: address, email_key: address && addressKey(address) }
   const [id] = await trx<User>('users').insert({ ...row, email_verified: email?.verified ?? false }, ['id'])
-  // MySQL has no RETURNING and answers with the id itself.
+  // MySQL has no RETURNING; it returns the id itself.
   const user = await trx<User>('users')
     .where({ id: typeof id === 'object' ? id.id : id })
     .first()

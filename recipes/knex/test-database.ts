@@ -4,7 +4,7 @@ import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import { addressKey } from '../shared/address-key'
 import type { User } from './accounts'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(knex: Knex): TestDatabase<User> {
   const users = () => knex<User>('users')
   return {

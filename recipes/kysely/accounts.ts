@@ -8,7 +8,7 @@ import type { Tables } from './schema'
 
 export type User = Selectable<Tables['users']>
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(db: Kysely<Tables>): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -45,7 +45,7 @@ export function accountHooks(db: Kysely<Tables>): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(db, async (trx) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(trx, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await storeIdentity(trx, id, identity, profile)
@@ -95,7 +95,7 @@ export function sameAddress(address: string) {
   return sql<boolean>`lower(email) = lower(${address})`
 }
 
-/** Takes SQLite's write lock before the first read, so that parallel transactions wait for each other. */
+/** Takes SQLite's write lock before the first read, so that concurrent transactions wait for each other. */
 async function lockUser(trx: Transaction<Tables>, id: number): Promise<User | undefined> {
   const touch = trx.updateTable('users').set({ id }).where('id', '=', id)
   return touch.returningAll().executeTakeFirst()

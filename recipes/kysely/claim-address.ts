@@ -3,7 +3,7 @@ import { type AccountHooks, EmailTakenError } from 'passport-bitbucket-signin'
 import { sameAddress, storeIdentity, transaction, type User } from './accounts'
 import type { Tables } from './schema'
 
-/** Gives an address that nobody verified to the person who proved it. Only for apps that verify addresses. */
+/** Gives an address that no holder verified to the user who proved it. Only for apps that verify addresses. */
 export function claimAddress(db: Kysely<Tables>): NonNullable<AccountHooks<User>['claimAddress']> {
   return ({ holders, identity, profile, email }) =>
     transaction(db, async (trx) => {
@@ -14,11 +14,11 @@ export function claimAddress(db: Kysely<Tables>): NonNullable<AccountHooks<User>
           .where('id', '=', id)
           .where('email_verified', '=', 0)
         const { numUpdatedRows } = await unverified.where(sameAddress(email.address)).executeTakeFirst()
-        // Somebody verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+        // A holder has verified it since, or changed to another address. Take nothing from an owner.
         if (numUpdatedRows !== 1n) throw new EmailTakenError()
       }
       await trx.deleteFrom('email_confirmations').where(sameAddress(email.address)).execute()
-      // A new account: a request of a holder that is still under way finds nothing of the owner's in the old one.
+      // A new account, so that a holder's request in progress finds nothing of the owner's in the old one.
       const row = { name: profile.displayName, email: email.address, email_verified: 1 } as const
       const user = await trx.insertInto('users').values(row).returningAll().executeTakeFirstOrThrow()
       await storeIdentity(trx, user.id, identity, profile)

@@ -4,7 +4,7 @@ import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import { sameAddress, type User } from './accounts'
 import type { Tables } from './schema'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(db: Kysely<Tables>): TestDatabase<User> {
   return {
     addAccount({ name, email, emailVerified, password }) {

@@ -8,7 +8,7 @@ import {
 } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 
-/** Everything ends with the process: to try the package, and as the shape of hooks on your own database. */
+/** Lasts as long as the process. To try the package, and as a pattern for hooks on your own database. */
 export class MemoryDatabase {
   readonly users: Map<string, User> = new Map()
   readonly identities: Map<string, StoredIdentity> = new Map()
@@ -33,7 +33,7 @@ interface StoredIdentity extends Identity {
 const keyOf = ({ issuer, id }: Identity) => `${issuer} ${id}`
 export const sameAddress = (one: string | null, other: string) => one !== null && addressKey(one) === addressKey(other)
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks({ users, identities }: MemoryDatabase): AccountHooks<User> {
   const identitiesOf = (user: User) => [...identities.values()].filter(({ userId }) => userId === user.id)
   const identityOf = (identity: Identity) => identities.get(keyOf(identity))

@@ -7,7 +7,7 @@ export function claimAddress({ users, identities }: MemoryDatabase): NonNullable
     const key = `${identity.issuer} ${identity.id}`
     if (identities.has(key)) throw new IdentityTakenError()
     const held = holders.map(({ id }) => users.get(id))
-    // A holder verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+    // A holder has verified it since, or changed to another address. Take nothing from an owner.
     if (held.some((user) => !user || user.emailVerified || !sameAddress(user.email, email.address)))
       throw new EmailTakenError()
     for (const user of held) if (user) user.email = null

@@ -1,7 +1,7 @@
 import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import { addUser, type MemoryDatabase, type User } from './accounts'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase({ users, identities }: MemoryDatabase): TestDatabase<User> {
   return {
     addAccount({ name, email, emailVerified, password }) {

@@ -1,4 +1,4 @@
-// NEVER RUN ON A REAL MONGODB BY US: none was to be had. Type-checked, and run on a stand-in (see README.md).
+// NOT TESTED ON A REAL MONGODB. Type-checked, and tested on a stand-in (see README.md).
 import { type AccountHooks, type Identity, IdentityTakenError, type Profile } from 'passport-bitbucket-signin'
 import { addressKey } from '../shared/address-key'
 import { sealTokens } from '../shared/seal-tokens'
@@ -8,7 +8,7 @@ import type { Models, User } from './models'
 const own = ({ issuer, id }: Identity) => ({ identities: { $elemMatch: { issuer, subject: id } } })
 const at = ({ issuer, id }: Identity) => ({ arrayFilters: [{ 'own.issuer': issuer, 'own.subject': id }] })
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks({ connection, users }: Models): AccountHooks<User> {
   return {
     getUserByIdentity: ({ identity }) => users.findOne(own(identity)),
@@ -25,12 +25,12 @@ export function accountHooks({ connection, users }: Models): AccountHooks<User> 
       }))
     },
 
-    // One document, one write: all or nothing without a transaction.
+    // One document is one write, so this needs no transaction.
     createUser: ({ identity, profile, email }) => refusing(() => users.create(newUser(email, identity, profile))),
 
     linkIdentity: ({ user: { _id }, identity, profile, email }) =>
       refusing(async () => {
-        // In one step: the user is still there, may sign in, and has no identity of this issuer.
+        // One update checks that the user still exists, may sign in, and has no identity of this issuer.
         const free = { _id, suspended: false, identities: { $not: { $elemMatch: { issuer: identity.issuer } } } }
         const linked = await users.updateOne(free, { $push: { identities: stored(identity, profile) } })
         if (linked.matchedCount === 0) {
@@ -42,7 +42,7 @@ export function accountHooks({ connection, users }: Models): AccountHooks<User> 
       }),
 
     async unlinkIdentity({ user: { _id }, identity: { issuer, id }, remaining }) {
-      // In one step: a password or another identity that signs in is there, and this identity goes.
+      // One update checks for a password or another identity that can sign in, and removes this one.
       const otherWay = { $or: [{ passwordHash: { $ne: null } }, ...remaining.map(own)] }
       const gone = { $pull: { identities: { issuer, subject: id } }, $set: { autoLink: false } }
       const { matchedCount } = await users.updateOne({ _id, ...otherWay }, gone)
@@ -90,7 +90,7 @@ function stored({ issuer, id }: Identity, { username, nickname, displayName, ava
   return { issuer, subject: id, profile: { username, nickname, displayName, avatarUrl }, tokens: null }
 }
 
-/** A unique key that refuses becomes the error by which the package knows that a race was lost. */
+/** Converts a violated unique key to the error that the package expects. */
 export async function refusing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()

@@ -12,7 +12,7 @@ export interface UserRecord {
   suspended: boolean
   /** `false` after an unlink. */
   autoLink: boolean
-  /** Inside the user, so that a sign-up is one write, and an unlink sees the password and all identities at once. */
+  /** Inside the user, so that a sign-up is one write, and an unlink sees the password and all identities together. */
   identities: { issuer: string; subject: string; profile: object; tokens: string | null }[]
 }
 
@@ -30,7 +30,7 @@ const users = new Schema<UserRecord>({
   autoLink: { type: Boolean, default: true },
   identities: [{ _id: false, issuer: String, subject: String, profile: Schema.Types.Mixed, tokens: text }],
 })
-// Partial: users without an address, or without an identity, are not each other's duplicates.
+// Partial, so that users without an address or without an identity are not duplicates.
 users.index(
   { emailKey: 1 },
   { unique: true, name: 'users_email', partialFilterExpression: { emailKey: { $type: 'string' } } },

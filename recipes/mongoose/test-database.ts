@@ -2,7 +2,7 @@ import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import { addressKey } from '../shared/address-key'
 import type { Models, User } from './models'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase({ users, confirmations }: Models): TestDatabase<User> {
   return {
     addAccount({ name, email, emailVerified, password }) {

@@ -20,7 +20,7 @@ interface StoredRow extends RowDataPacket {
   subject: string
 }
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(pool: Pool): AccountHooks<User> {
   const select = async <Row extends RowDataPacket>(sql: string, values: (string | number)[]) =>
     (await pool.execute<Row[]>(sql, values))[0]
@@ -46,20 +46,11 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
     },
 
     createUser: ({ identity, profile, email }) =>
-      transaction(pool, (connection) =>
-        insertUser(
-          connection,
-          profile.displayName,
-          email?.address ?? null,
-          email?.verified ?? false,
-          identity,
-          profile,
-        ),
-      ),
+      transaction(pool, (connection) => insertUser(connection, email, identity, profile)),
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(pool, async (connection) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(connection, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(connection, id, identity, profile)
@@ -69,7 +60,7 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(pool, async (connection) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await lockUser(connection, id)
         const sql = 'SELECT issuer, subject FROM identities WHERE user_id = ? FOR UPDATE'
         const [rows] = await connection.execute<StoredRow[]>(sql, [id])
@@ -108,14 +99,13 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
 
 export async function insertUser(
   connection: PoolConnection,
-  name: string,
-  email: string | null,
-  verified: boolean,
+  email: { address: string; verified: boolean } | null,
   identity: Identity,
   profile: Profile,
 ): Promise<User> {
   const sql = 'INSERT INTO users (name, email, email_key, email_verified) VALUES (?, ?, ?, ?)'
-  const values = [name, email, email && addressKey(email), verified]
+  const address = email?.address ?? null
+  const values = [profile.displayName, address, address && addressKey(address), email?.verified ?? false]
   const [{ insertId }] = await connection.execute<ResultSetHeader>(sql, values)
   await insertIdentity(connection, insertId, identity, profile)
   return (await connection.execute<User[]>('SELECT * FROM users WHERE id = ?', [insertId]))[0][0] as User
@@ -148,7 +138,7 @@ export async function transaction<T>(
     return result
   } catch (error) {
     await connection.rollback()
-    // InnoDB ends one of two transactions that wait for each other; the other one is through by the second try.
+    // InnoDB aborts one of two transactions that wait for each other. Try again after the other one.
     if ((error as { errno?: number }).errno !== 1213 || attempt === 5) throw takenError(error)
   } finally {
     connection.release()

@@ -2,7 +2,7 @@ CREATE TABLE users (
   id             bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY,
   name           varchar(255) NOT NULL,
   email          varchar(254),
-  -- Lower case, set by the app. A binary collation: the usual ones take é for e, and two addresses for one.
+  -- Lower case, set by the app. A binary collation: in the usual ones é equals e, and two addresses could be one.
   email_key      varchar(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
   email_verified boolean NOT NULL DEFAULT false,
   password_hash  varchar(255),                       -- NULL: signs in with Bitbucket only

@@ -5,7 +5,7 @@ import { stillStored } from '../shared/still-stored'
 import { takenError } from '../shared/taken-error'
 
 export interface User {
-  id: string // bigint arrives as text
+  id: string // node-postgres returns bigint as a string
   name: string
   email: string | null
   email_verified: boolean
@@ -14,7 +14,7 @@ export interface User {
   auto_link: boolean
 }
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(pool: Pool): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -47,7 +47,7 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(pool, async (client) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(client, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await storeIdentity(client, id, identity, profile)
@@ -57,7 +57,7 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(pool, async (client) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await lockUser(client, id)
         const { rows } = await client.query('SELECT issuer, subject FROM identities WHERE user_id = $1', [id])
         if (!user?.password_hash && !stillStored(remaining, rows)) return 'last'

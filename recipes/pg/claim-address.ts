@@ -2,7 +2,7 @@ import { type AccountHooks, EmailTakenError } from 'passport-bitbucket-signin'
 import type { Pool } from 'pg'
 import { storeIdentity, transaction, type User } from './accounts'
 
-/** Gives an address that nobody verified to the person who proved it. Only for apps that verify addresses. */
+/** Gives an address that no holder verified to the user who proved it. Only for apps that verify addresses. */
 export function claimAddress(pool: Pool): NonNullable<AccountHooks<User>['claimAddress']> {
   return ({ holders, identity, profile, email }) =>
     transaction(pool, async (client) => {
@@ -12,10 +12,10 @@ export function claimAddress(pool: Pool): NonNullable<AccountHooks<User>['claimA
           WHERE id = ANY($1) AND NOT email_verified AND lower(email COLLATE "C") = lower($2 COLLATE "C")`,
         [ids, email.address],
       )
-      // Somebody verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+      // A holder has verified it since, or changed to another address. Take nothing from an owner.
       if (taken.rowCount !== ids.length) throw new EmailTakenError()
       await client.query('DELETE FROM email_confirmations WHERE lower(email) = lower($1)', [email.address])
-      // A new account: a request of a holder that is still under way finds nothing of the owner's in the old one.
+      // A new account, so that a holder's request in progress finds nothing of the owner's in the old one.
       const sql = 'INSERT INTO users (name, email, email_verified) VALUES ($1, $2, true) RETURNING *'
       const user = (await client.query<User>(sql, [profile.displayName, email.address])).rows[0] as User
       await storeIdentity(client, user.id, identity, profile)

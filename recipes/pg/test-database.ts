@@ -2,7 +2,7 @@ import type { TestDatabase } from 'passport-bitbucket-signin/testing'
 import type { Pool } from 'pg'
 import type { User } from './accounts'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(pool: Pool): TestDatabase<User> {
   return {
     async addAccount({ name, email, emailVerified, password }) {

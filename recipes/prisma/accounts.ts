@@ -9,7 +9,7 @@ export type { User }
 
 const key = ({ issuer, id }: Identity) => ({ issuer_subject: { issuer, subject: id } })
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -33,7 +33,7 @@ export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(prisma, async (tx) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await tx.identity.create({ data: { ...row(identity, profile), userId: id } })
@@ -66,7 +66,7 @@ export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
 
     canSignIn: ({ user }) => !user.suspended || 'suspended',
 
-    // `data` is text; the cast makes it JSON. PostgreSQL.
+    // PostgreSQL. `data` is text, so it is cast to JSON.
     endOtherSessions: ({ req, user }) =>
       prisma.$executeRaw`DELETE FROM session WHERE data::json #>> '{passport,user}' = ${String(user.id)} AND sid <> ${req.sessionID}`,
   }
@@ -88,7 +88,7 @@ function row({ issuer, id }: Identity, { username, nickname, displayName, avatar
   return { issuer, subject: id, profile: { username, nickname, displayName, avatarUrl } }
 }
 
-/** Prisma has no FOR UPDATE. A write takes the same lock: parallel unlinks wait for each other. */
+/** Prisma has no FOR UPDATE. A write takes the same lock, so concurrent unlinks wait for each other. */
 async function lockUser(tx: Prisma.TransactionClient, id: number): Promise<User | null> {
   const { count } = await tx.user.updateMany({ where: { id }, data: { id } })
   return count === 0 ? null : tx.user.findUnique({ where: { id } })
@@ -100,7 +100,7 @@ export async function transaction<T>(
   work: (tx: Prisma.TransactionClient) => Promise<T>,
 ): Promise<T> {
   try {
-    // The default of 2 seconds to wait for a connection is short when many users sign in concurrently.
+    // The default, 2 seconds to wait for a connection, is too short when many users sign in concurrently.
     return await prisma.$transaction(work, { maxWait: 10_000 })
   } catch (error) {
     throw takenError(error)

@@ -3,7 +3,7 @@ import { addressKey } from '../shared/address-key'
 import { insertUser, transaction, type User } from './accounts'
 import type { PrismaClient } from './generated/client'
 
-/** Gives an address that nobody verified to the person who proved it. Only for apps that verify addresses. */
+/** Gives an address that no holder verified to the user who proved it. Only for apps that verify addresses. */
 export function claimAddress(prisma: PrismaClient): NonNullable<AccountHooks<User>['claimAddress']> {
   return ({ holders, identity, profile, email }) =>
     transaction(prisma, async (tx) => {
@@ -11,10 +11,10 @@ export function claimAddress(prisma: PrismaClient): NonNullable<AccountHooks<Use
       const ids = holders.map(({ id }) => id)
       const unverified = { id: { in: ids }, emailVerified: false, emailKey }
       const { count } = await tx.user.updateMany({ where: unverified, data: { email: null, emailKey: null } })
-      // Somebody verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+      // A holder has verified it since, or changed to another address. Take nothing from an owner.
       if (count !== ids.length) throw new EmailTakenError()
       await tx.emailConfirmation.deleteMany({ where: { emailKey } })
-      // A new account: a request of a holder that is still under way finds nothing of the owner's in the old one.
+      // A new account, so that a holder's request in progress finds nothing of the owner's in the old one.
       return { user: await insertUser(tx, email, identity, profile) }
     })
 }

@@ -4,7 +4,7 @@ import { addressKey } from '../shared/address-key'
 import type { User } from './accounts'
 import type { PrismaClient } from './generated/client'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(prisma: PrismaClient): TestDatabase<User> {
   return {
     addAccount({ name, email, emailVerified, password }) {

@@ -8,7 +8,7 @@ import type { Models, User } from './models'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(models: Models): AccountHooks<User> {
   const { sequelize, users, identities } = models
   return {
@@ -34,7 +34,7 @@ export function accountHooks(models: Models): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(models, async (transaction) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await users.findByPk(id, { transaction, lock: true })
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await identities.create({ ...key(identity), userId: id, profile: stored(profile) }, { transaction })
@@ -44,7 +44,7 @@ export function accountHooks(models: Models): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(models, async (transaction) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await users.findByPk(id, { transaction, lock: true })
         const rows = await identities.findAll({ where: { userId: id }, transaction, lock: true })
         if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
@@ -102,7 +102,7 @@ export async function transaction<T>(
   try {
     return await models.sequelize.transaction(work)
   } catch (error) {
-    // MySQL ends one of two transactions that wait for each other; the other one is through by the second try.
+    // MySQL aborts one of two transactions that wait for each other. Try again after the other one.
     const { errno } = (error as { original?: { errno?: number } }).original ?? {}
     if (errno !== 1213 || attempt === 5) throw takenError(error)
   }

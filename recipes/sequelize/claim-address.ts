@@ -3,7 +3,7 @@ import { addressKey } from '../shared/address-key'
 import { insertUser, transaction } from './accounts'
 import type { Models, User } from './models'
 
-/** Gives an address that nobody verified to the person who proved it. Only for apps that verify addresses. */
+/** Gives an address that no holder verified to the user who proved it. Only for apps that verify addresses. */
 export function claimAddress(models: Models): NonNullable<AccountHooks<User>['claimAddress']> {
   return ({ holders, identity, profile, email }) =>
     transaction(models, async (transaction) => {
@@ -11,10 +11,10 @@ export function claimAddress(models: Models): NonNullable<AccountHooks<User>['cl
       const id = holders.map((holder) => holder.id)
       const unverified = { id, emailKey, emailVerified: false }
       const [taken] = await models.users.update({ email: null, emailKey: null }, { where: unverified, transaction })
-      // Somebody verified it meanwhile, or changed to another address: nothing may be taken from an owner.
+      // A holder has verified it since, or changed to another address. Take nothing from an owner.
       if (taken !== id.length) throw new EmailTakenError()
       await models.confirmations.destroy({ where: { emailKey }, transaction })
-      // A new account: a request of a holder that is still under way finds nothing of the owner's in the old one.
+      // A new account, so that a holder's request in progress finds nothing of the owner's in the old one.
       return { user: await insertUser(models, transaction, email, identity, profile) }
     })
 }

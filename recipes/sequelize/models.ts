@@ -50,10 +50,10 @@ export interface Models {
 }
 
 const flag = (defaultValue: boolean) => ({ type: DataTypes.BOOLEAN, allowNull: false, defaultValue })
-/** MySQL: the usual collations take é for e, and two addresses for one. On other databases plain `DataTypes.STRING(254)`. */
+/** In MySQL's usual collations é equals e, and two addresses could be one. On other databases use `DataTypes.STRING(254)`. */
 const ADDRESS_KEY = 'varchar(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin'
 
-/** In migrations, use the same columns and the same names of the keys. */
+/** In migrations, use the same columns and key names. */
 export function defineModels(sequelize: Sequelize): Models {
   const users = sequelize.define<User>(
     'users',

@@ -4,7 +4,7 @@ import { Op } from 'sequelize'
 import { addressKey } from '../shared/address-key'
 import type { Models, User } from './models'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase({ users, identities, confirmations }: Models): TestDatabase<User> {
   return {
     addAccount({ name, email, emailVerified, password }) {

@@ -1,4 +1,4 @@
-/** The form in which addresses are compared and kept unique: ASCII letters in lower case, nothing else folded. */
+/** The form in which addresses are compared: ASCII letters in lower case, all others unchanged. */
 export function addressKey(address: string): string {
   return address.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }

@@ -1,10 +1,14 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type { Tokens } from 'passport-bitbucket-signin'
 
-/** 32 bytes from the environment: `node -p "require('crypto').randomBytes(32).toString('base64')"`. */
-const key = () => Buffer.from(process.env.TOKEN_KEY ?? '', 'base64')
+function key(): Buffer {
+  const bytes = Buffer.from(process.env.TOKEN_KEY ?? '', 'base64')
+  if (bytes.length === 32) return bytes
+  const fix = `node -p "require('crypto').randomBytes(32).toString('base64')"`
+  throw new Error(`TOKEN_KEY: is not 32 bytes in base64. Set it to what this prints: ${fix}`)
+}
 
-/** Tokens as text that only this key opens. What is stored with it cannot be moved to another identity. */
+/** Encrypts tokens. The text cannot be moved to another identity. */
 export function sealTokens(tokens: Tokens, identityId: string): string {
   const nonce = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', key(), nonce).setAAD(Buffer.from(identityId))
@@ -12,7 +16,7 @@ export function sealTokens(tokens: Tokens, identityId: string): string {
   return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64')
 }
 
-/** The way back; throws if the text was changed or belongs to another identity. */
+/** Decrypts tokens. Throws if the text was changed or belongs to another identity. */
 export function openTokens(sealed: string, identityId: string): Tokens {
   const bytes = Buffer.from(sealed, 'base64')
   const decipher = createDecipheriv('aes-256-gcm', key(), bytes.subarray(0, 12)).setAAD(Buffer.from(identityId))

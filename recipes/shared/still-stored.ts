@@ -1,6 +1,6 @@
 import type { Identity } from 'passport-bitbucket-signin'
 
-/** Whether one of the identities that can sign in is still stored: another unlink may be under way. */
+/** Whether an identity that can sign in is still stored; a concurrent unlink may have removed it. */
 export function stillStored(
   remaining: readonly Identity[],
   rows: readonly { readonly issuer: string; readonly subject: string }[],

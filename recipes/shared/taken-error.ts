@@ -1,6 +1,6 @@
 import { EmailTakenError, IdentityTakenError, uniqueViolation } from 'passport-bitbucket-signin'
 
-/** The error by which the package knows that a race was lost; any other error as it is. */
+/** Converts a violated unique key to the error that tells the package of a lost race. Returns other errors unchanged. */
 export function takenError(error: unknown): unknown {
   const refused = uniqueViolation(error)
   if (!refused) return error

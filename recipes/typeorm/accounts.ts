@@ -8,7 +8,7 @@ import { identities, type User, users } from './entities'
 
 const key = ({ issuer, id }: Identity) => ({ issuer, subject: id })
 
-/** All hooks but `claimAddress`, which only apps that verify addresses add. */
+/** All hooks except `claimAddress`, which is only for apps that verify addresses. */
 export function accountHooks(db: DataSource): AccountHooks<User> {
   return {
     async getUserByIdentity({ identity }) {
@@ -32,7 +32,7 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
 
     linkIdentity: ({ user: { id }, identity, profile, email }) =>
       transaction(db, async (tx) => {
-        // Read again, and locked: the user may have been suspended or deleted since the request began.
+        // Read again under a lock: the user may have been suspended or deleted since the request began.
         const user = await lockUser(tx, id)
         if (!user || user.suspended) throw new Error('The user may no longer sign in.')
         await insertIdentity(tx, id, identity, profile)
@@ -42,7 +42,7 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
 
     unlinkIdentity: ({ user: { id }, identity, remaining }) =>
       transaction(db, async (tx) => {
-        // The lock makes parallel unlinks wait for each other.
+        // The lock makes concurrent unlinks wait for each other.
         const user = await lockUser(tx, id)
         const rows = await tx.findBy(identities, { userId: id })
         if (!user?.passwordHash && !stillStored(remaining, rows)) return 'last'
@@ -66,7 +66,7 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
 
     canSignIn: ({ user }) => !user.suspended || 'suspended',
 
-    // The table of connect-pg-simple; connect-typeorm asks for TypeORM 0.3.
+    // The table of connect-pg-simple. connect-typeorm requires TypeORM 0.3.
     endOtherSessions: ({ req, user }) =>
       db.query("DELETE FROM session WHERE sess #>> '{passport,user}' = $1 AND sid <> $2", [
         String(user.id),
@@ -89,7 +89,7 @@ export async function insertUser(
   return tx.findOneByOrFail(users, { id })
 }
 
-/** `insert`, never `save`: that would move an identity of another user to this one, without an error. */
+/** `insert`, never `save`, which would move another user's identity to this one without an error. */
 async function insertIdentity(tx: EntityManager, userId: number, identity: Identity, profile: Profile) {
   await tx.insert(identities, { ...key(identity), userId, profile: stored(profile) })
 }

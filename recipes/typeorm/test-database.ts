@@ -4,7 +4,7 @@ import { type DataSource, IsNull, Not } from 'typeorm'
 import { addressKey } from '../shared/address-key'
 import { confirmations, identities, type User, users } from './entities'
 
-/** What the checks need to make and remove accounts. */
+/** Adds and removes accounts for the checks. */
 export function testDatabase(db: DataSource): TestDatabase<User> {
   const repository = () => db.getRepository(users)
   return {

@@ -13,6 +13,8 @@ export interface InitAnswers {
 /** How a test opens and closes the database that a recipe's hooks take. */
 interface Opening {
   readonly code: string
+  /** Statements to run before the tests. */
+  readonly prepare?: string
   readonly close: string
 }
 
@@ -54,6 +56,19 @@ const OPENINGS: Readonly<Record<string, (context: OpeningContext) => Opening>> =
     code: `import { Sequelize } from 'sequelize'
 import { defineModels } from './models'\n\n${WITH_URL}const database = defineModels(new Sequelize(url, { logging: false }))`,
     close: 'await database.sequelize.close()',
+  }),
+  sqlite3: ({ directory }) => ({
+    code: `import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Database } from 'sqlite3'
+import { Connection } from './connection'
+
+const database = new Database(join(mkdtempSync(join(tmpdir(), 'hooks-')), 'test.db'))`,
+    prepare: `await new Connection(database).run('PRAGMA foreign_keys = ON')
+  const tables = ['users', 'schema'].map((file) => readFileSync(\`${directory}/\${file}.sql\`, 'utf8')).join('')
+  await new Promise((resolve) => database.exec(tables, resolve))`,
+    close: 'await new Connection(database).close()',
   }),
   'better-sqlite3': ({ directory }) => ({
     code: `import { readFileSync } from 'node:fs'
@@ -127,6 +142,9 @@ const fake = process.env.NODE_ENV === 'production' ? undefined : process.env.FAK
 
 /** "Sign in with Bitbucket". Mount \`router\` after express-session and passport.session(). */
 export function createBitbucket({ database, ...options }${isTypeScript ? ': Options' : ''}) {
+  const accounts = { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} }
+  // You need tokens only to call Bitbucket's API. Without a key to seal them, none are stored.
+  if (!process.env.TOKEN_KEY) delete accounts.storeTokens
   return bitbucketSignIn${isTypeScript ? '<User>' : ''}({
     secrets: [process.env.BITBUCKET_COOKIE_SECRET],
     connection: {
@@ -141,7 +159,7 @@ export function createBitbucket({ database, ...options }${isTypeScript ? ': Opti
         },
       }),
     },
-    accounts: { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} },
+    accounts,
     policy: { localAddresses: '${localAddresses}' },
     paths: { signIn: '${signIn}' },${
       localAddresses === 'none'
@@ -168,21 +186,22 @@ export function testFile(
   const { testRunner: runner, language, driver, sessionStore } = app
   const isTypeScript = language === 'typescript'
   const store = storeOpening(recipe, sessionStore, isTypeScript)
-  const { code, close } = (OPENINGS[recipe] ?? ownObject)({ recipe, driver, directory, isTypeScript })
+  const { code, prepare, close } = (OPENINGS[recipe] ?? ownObject)({ recipe, driver, directory, isTypeScript })
   const { localAddresses, mount } = answers
   const claims = localAddresses === 'verified'
   const cast = (type: string) => (isTypeScript ? type : '')
+  const seals = recipe !== 'memory'
   return `import assert from 'node:assert/strict'
-${runner === 'node' ? `import { ${close ? 'after, ' : ''}test } from 'node:test'\n` : ''}import express from 'express'
+${seals ? "import { randomBytes } from 'node:crypto'\n" : ''}${runner === 'node' ? `import { ${close ? 'after, ' : ''}${prepare ? 'before, ' : ''}test } from 'node:test'\n` : ''}import express from 'express'
 import session from 'express-session'
 import { Passport } from 'passport'
 import { accountHookChecks, FAKE_CLIENT, ${store ? 'sessionsInStore, ' : ''}startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-${runner === 'vitest' ? `import { ${close ? 'afterAll, ' : ''}test } from 'vitest'\n` : ''}${isTypeScript ? "import { accountHooks, type User } from './accounts'" : "import { accountHooks } from './accounts'"}
+${runner === 'vitest' ? `import { ${close ? 'afterAll, ' : ''}${prepare ? 'beforeAll, ' : ''}test } from 'vitest'\n` : ''}${isTypeScript ? "import { accountHooks, type User } from './accounts'" : "import { accountHooks } from './accounts'"}
 import { createBitbucket } from './bitbucket'
 ${claims ? "import { claimAddress } from './claim-address'\n" : ''}import { testDatabase } from './test-database'
 ${store ? `${store.imports}\n` : ''}${code}
-${close ? `${runner === 'node' ? 'after' : 'afterAll'}(async () => {\n  ${close}\n})\n` : ''}
-// A test database: the checks add, change and delete accounts in it.
+${prepare ? `${runner === 'node' ? 'before' : 'beforeAll'}(async () => {\n  ${prepare}\n})\n` : ''}${close ? `${runner === 'node' ? 'after' : 'afterAll'}(async () => {\n  ${close}\n})\n` : ''}
+${seals ? "process.env.TOKEN_KEY ??= randomBytes(32).toString('base64')\n" : ''}// A test database: the checks add, change and delete accounts in it.
 const checks = accountHookChecks({
   testDatabase: true,
   accounts: { ...accountHooks(database)${claims ? ', claimAddress: claimAddress(database)' : ''} },
@@ -265,7 +284,7 @@ BITBUCKET_CLIENT_SECRET=fake-client-secret
 BITBUCKET_CALLBACK_URL=http://localhost:3000${mount}/callback
 # node -p "require('crypto').randomBytes(32).toString('base64url')"
 BITBUCKET_COOKIE_SECRET=
-# 32 bytes, for stored tokens: node -p "require('crypto').randomBytes(32).toString('base64')"
+# Only if you call Bitbucket's API: 32 bytes that seal the tokens. node -p "require('crypto').randomBytes(32).toString('base64')"
 TOKEN_KEY=
 `
 }

@@ -14,6 +14,7 @@ export const RECIPE_OF_PACKAGE: Readonly<Record<string, string>> = {
   mysql2: 'mysql2',
   'better-sqlite3': 'better-sqlite3',
   pg: 'pg',
+  sqlite3: 'sqlite3',
 }
 
 const SESSION_STORES = [
@@ -25,6 +26,7 @@ const SESSION_STORES = [
   'connect-typeorm',
   'express-mysql-session',
   'better-sqlite3-session-store',
+  'connect-sqlite3',
   '@quixo3/prisma-session-store',
 ]
 const DRIVERS = ['pg', 'mysql2', 'better-sqlite3', 'sqlite3', 'mysql']
