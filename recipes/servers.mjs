@@ -1,4 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -12,7 +13,7 @@ export async function startPostgres() {
   const { default: pg } = await import('pg')
   const port = await freePort()
   const server = new EmbeddedPostgres({
-    databaseDir: join(tmpdir(), `recipes-pg-${process.pid}`),
+    databaseDir: join(tmpdir(), `recipes-pg-${randomUUID()}`),
     port,
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,

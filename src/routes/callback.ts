@@ -21,7 +21,8 @@ import { completeSignIn } from './complete-sign-in'
 import { signedInUser, tell, type Visit } from './context'
 import { startAt, withReturnTo } from './destination'
 import { workspaceRequired } from './finish'
-import { sendOn, sendPage, wantsJson } from './reply'
+import { orLeadHome } from './lead-home'
+import { sendPage } from './reply'
 import { hooksOf } from './request-hooks'
 import { openConnections } from './start'
 
@@ -31,30 +32,8 @@ const RESUMED = 'resumed'
  * `GET /callback`. The order is the defence: parameters, state and its cookie, issuer, a session that can be signed in
  * to, the transaction consumed, and only then the first byte to Bitbucket.
  */
-export async function callback<User>(visit: Visit<User>): Promise<void> {
-  try {
-    await finish(visit)
-  } catch (error) {
-    if (!(error instanceof NotOpenError) || !leadsHome(visit)) throw error
-    tell(visit, 'refused', { code: error.code })
-    sendOn(visit, 'redirect', visit.services.paths.signedIn)
-  }
-}
-
-const WAS_LED_HOME = 'h'
-const LED_HOME_MS = 60_000
-
-/**
- * Whether a used or unknown callback redirects a signed-in user home instead of to an error: nothing is wrong for them. Only
- * once a minute, or a home page that starts a sign-in would loop.
- */
-function leadsHome<User>(visit: Visit<User>): boolean {
-  const { req, res, connection } = visit
-  const { jar } = connection
-  const current = wantsJson(req) ? null : signedInUser(visit)
-  if (!current || jar.read(req, WAS_LED_HOME).length > 0) return false
-  jar.set(req, res, WAS_LED_HOME, '1', LED_HOME_MS)
-  return true
+export function callback<User>(visit: Visit<User>): Promise<void> {
+  return orLeadHome(visit, finish, NotOpenError)
 }
 
 /** Where the same step starts again. */

@@ -21,11 +21,18 @@ export function pendingOf<User>(asking: Asking<User>): { readonly label: string;
   return null
 }
 
+/** This browser carries no pending sign-in: it is over, or never began. */
+export class NothingPendingError extends BitbucketSignInError {
+  constructor() {
+    super('pending_missing', 'No sign-in is pending in this browser.')
+  }
+}
+
 /** The pending sign-in of this browser by its cookie alone; for pages, which consume nothing. */
 export function readPending<User>(visit: Visit<User>): FoundPending {
   const { req, services, connection, origin } = visit
   const found = services.state.pendings.read(req, connection.jar)
-  if (!found) throw new BitbucketSignInError('pending_missing', 'No sign-in is pending in this browser.')
+  if (!found) throw new NothingPendingError()
   const { pending } = found
   visit.identityId = pending.identity.id
   visit.retry = startAt(visit, pending.returnTo)

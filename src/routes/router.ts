@@ -9,8 +9,10 @@ import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import { openVisit, RequestContext, tell, type Visit } from './context'
 import { cancel, showContinuePage, submitChoice } from './continue'
+import { orLeadHome } from './lead-home'
 import { showLinkPage, startLink, unlink } from './link'
 import { navigationOnly } from './navigation-only'
+import { NothingPendingError } from './pending-form'
 import { showReauthenticatePage, startReauthentication } from './reauthenticate'
 import { sendError, sendOn } from './reply'
 import { goOnWithoutBitbucket, showMembershipPage } from './require-membership'
@@ -33,12 +35,12 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   answerDirectly(router, { '/': start, '/callback': end })
   router.get('/', start)
   router.all('/callback', end)
-  get('/email', showEmailPage)
+  get('/email', orHome(showEmailPage))
   post('/email/address', submitAddress)
   post('/email/code', resendCode)
   post('/email/verify', verifyCode)
   for (const path of ['/email/address', '/email/code', '/email/verify']) get(path, backTo('/email'))
-  get('/continue', showContinuePage)
+  get('/continue', orHome(showContinuePage))
   post('/continue', submitChoice)
   get('/link', showLinkPage)
   post('/link', startLink)
@@ -53,6 +55,12 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   post('/cancel', cancel)
   return router
 }
+
+/** Back to the page of a sign-in that is over leads a signed-in user home. */
+const orHome =
+  <User>(step: Step<User>): Step<User> =>
+  (visit) =>
+    orLeadHome(visit, step, NothingPendingError)
 
 /**
  * Answers `GET`s of these paths ahead of the router's own walk over its table. Every other request, also another

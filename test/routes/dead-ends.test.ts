@@ -145,7 +145,7 @@ describe('signedIn', () => {
     await app.signIn(browser, 'alice', { returnTo: '/dash' })
     const before = browser.copy()
     expect(await signInOwn(local())).toBe('/dash')
-    expect(errorOf(await get(`${BASE}/email`))).toBe('pending_missing')
+    expect((await get(`${BASE}/email`)).location).toBe('/')
     // Without signedIn the page itself drops it.
     await app.localSignIn(before, local({ email: 'second@example.com' }))
     expect((await before.get(`${app.url}${BASE}/email`)).location).toBe('/dash')
@@ -162,7 +162,7 @@ describe('signedIn', () => {
     expect(holder.identities).toHaveLength(1)
     browser = other
     expect(await signInOwn(local({ email: 'other@example.com' }))).toBe('/home')
-    expect(errorOf(await get(`${BASE}/continue`))).toBe('pending_missing')
+    expect((await get(`${BASE}/continue`)).location).toBe('/')
   })
 
   test('case 10: restarts a choice that needs a recent sign-in after it', async () => {
@@ -200,6 +200,30 @@ describe('case 11: a used callback', () => {
     const page = await past.get(callback)
     expect(page.status).toBe(403)
     expect(hrefs(page.text)[0]).toBe(`${BASE}?returnTo=%2Fdash`)
+  })
+})
+
+describe('case 11: Back to a page of a sign-in that is over', () => {
+  test.each(['/email', '/continue', '/email/verify'])('%s leads a signed-in user home once a minute', async (page) => {
+    await open({ options: { paths: { signedIn: '/home' } } })
+    await app.signIn(browser, 'alice')
+    const back = await browser.follow(await get(BASE + page), app.url + BASE + page)
+    expect(new URL(back.url).pathname).toBe('/home')
+    expect(app.events.at(-1)).toMatchObject({ type: 'refused', code: 'pending_missing' })
+    const again = await browser.follow(await get(BASE + page), app.url + BASE + page)
+    expect([again.answer.status, errorOf(again.answer)]).toEqual([404, 'pending_missing'])
+    // The browser forgets the cookie after a minute.
+    browser.jar(app.url).delete('bitbucket.h')
+    expect((await browser.follow(await get(BASE + page), app.url + BASE + page)).answer.status).toBe(200)
+  })
+
+  test('a visitor sees the page with its way on, and a script the refusal', async () => {
+    await open()
+    const page = await get(`${BASE}/continue`)
+    expect([page.status, hrefs(page.text)[0]]).toEqual([404, BASE])
+    await app.signIn(browser, 'alice')
+    const json = await browser.get(`${app.url}${BASE}/continue`, { headers: { accept: 'application/json' } })
+    expect([json.status, errorOf(json)]).toEqual([404, 'pending_missing'])
   })
 })
 

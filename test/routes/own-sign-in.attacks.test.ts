@@ -92,7 +92,7 @@ test("SGN-02: never combines an identity that the last user left pending with th
     const { lab, shared, victim, names } = await startShared(waiting)
     expect([waiting, await signInOwn(lab, shared, victim)]).toEqual([waiting, '/dash'])
     expect([waiting, names()]).toEqual([waiting, []])
-    expect(errorOf(await lab.get(shared, '/continue'))).toBe('pending_missing')
+    expect((await lab.get(shared, '/continue')).location).toBe('/')
     expect([...victim.identities, ...lab.accounts.writes()]).toEqual([])
   }
   const { lab, shared, holder } = await startShared('prove')
@@ -173,6 +173,11 @@ test('SGN-04: redirects a signed-in user home once after a used callback, report
   victim.jar(lab.url).delete('bitbucket.h')
   const json = { headers: { accept: 'application/json' } }
   await lab.refused(victim, () => victim.get(callback, json), { code: 'state_invalid', upstream: 0 })
+  const page = `${lab.base}/continue`
+  const over = await victim.get(page)
+  expect([over.status, over.location]).toEqual([302, '/home'])
+  await lab.refused(attacker, () => attacker.get(page), { code: 'pending_missing', upstream: 0 })
+  victim.jar(lab.url).delete('bitbucket.h')
   const late = await lab.callback(victim, 'alice')
   travel(11 * MINUTE)
   await lab.refused(victim, () => victim.get(late), { code: 'state_expired', upstream: 0 })
