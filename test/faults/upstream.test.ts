@@ -1,24 +1,8 @@
-import https = require('node:https')
-
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Answer, TestBrowser } from '../support/browser'
-import {
-  afterwards,
-  atDeadline,
-  GOOD_EMAILS,
-  GOOD_TOKEN,
-  GOOD_USER,
-  jsonBytes,
-  type Lab,
-  startLab,
-  startRawBitbucket,
-  startRawLab,
-  until,
-} from '../support/lab'
-import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
+import { atDeadline, GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, jsonBytes, type Lab, startRawLab, until } from '../support/lab'
 
 const WORKSPACE = { slug: 'acme', uuid: '{99999999-2222-4333-8444-555555555555}' }
 const GOOD = {
@@ -254,29 +238,6 @@ describe.each(ENDPOINTS)('%s', (endpoint) => {
       expect([fault.name, await lab.me(again)]).toEqual([fault.name, 'u1'])
     }
   })
-
-  test('malformed and refused answers', async () => {
-    const { lab, call, callWith, state } = await startFaulty(endpoint)
-    for (const fault of ANSWERS) {
-      lab.accounts.users.clear()
-      lab.accounts.calls.length = 0
-      lab.store.clear()
-      const browser = new TestBrowser()
-      const url = lab.callbackURL({ code: 'raw-code', state: await lab.state(browser) })
-      const answer = await callWith(fault, () => browser.get(url))
-      if (fault.ok) {
-        expect([fault.name, answer.location, lab.accounts.users.size]).toEqual([fault.name, '/', 1])
-      } else {
-        expectRefusal(fault, endpoint, answer)
-        await expectNothing(lab, browser)
-      }
-      state.fault = null
-      const again = new TestBrowser()
-      await again.get(lab.callbackURL({ code: 'raw-code', state: await lab.state(again) }))
-      expect([fault.name, (await lab.me(again)) !== null]).toEqual([fault.name, true])
-    }
-    await call()
-  })
 })
 
 test('a known user signs in although the addresses cannot be read', async () => {
@@ -289,107 +250,6 @@ test('a known user signs in although the addresses cannot be read', async () => 
   expect(lab.accounts.users.size).toBe(1)
   expect(lab.accounts.writes()).toEqual(['createUser'])
 })
-
-/** Hosts to which no connection comes about: where each is, and when one that hangs is reached. */
-async function startUnreachable(): Promise<Record<string, { url: string; slow?: () => boolean }>> {
-  const listening = async (onConnection: (socket: Socket) => void) => {
-    const open = new Set<Socket>()
-    const server = createServer((socket) => {
-      open.add(socket)
-      socket.on('error', () => {})
-      onConnection(socket)
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    afterwards(() => {
-      for (const socket of open) socket.destroy()
-      return new Promise((resolve) => server.close(resolve))
-    })
-    return `https://127.0.0.1:${(server.address() as { port: number }).port}`
-  }
-  let shaking = false
-  const half = await listening(() => {
-    shaking = true
-  })
-  const selfSigned = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
-  afterwards(() => selfSigned.close())
-  return {
-    'nobody listens': { url: 'http://127.0.0.1:1' },
-    'half a handshake': { url: half, slow: () => shaking },
-    'a handshake that is closed': { url: await listening((socket) => socket.once('data', () => socket.end())) },
-    'a handshake that is reset': {
-      url: await listening((socket) => socket.once('data', () => socket.resetAndDestroy())),
-    },
-    'a handshake with noise': { url: await listening((socket) => void socket.write('\u0000'.repeat(100))) },
-    'http where TLS is expected': {
-      url: await listening((socket) => socket.once('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))),
-    },
-    'a certificate that nobody vouches for': { url: selfSigned.url },
-  }
-}
-
-test.each(['token', 'api'] as const)(
-  'fails cleanly when no connection to the %s server can be opened',
-  async (server) => {
-    const good = await startRawBitbucket((path, socket) => void socket.write(jsonBytes(GOOD[endpointOf(path)])))
-    for (const [name, { url, slow }] of Object.entries(await startUnreachable())) {
-      const at = { token: good.url, api: good.url, [server]: url }
-      const endpoints = {
-        authorizationURL: `${good.url}/authorize`,
-        tokenURL: `${at.token}/token`,
-        apiURL: `${at.api}/2.0`,
-      }
-      const lab = await startLab({
-        connection: { endpoints, workspaces: ['acme'] },
-      })
-      const browser = new TestBrowser()
-      const callback = lab.callbackURL({ code: 'x', state: await lab.state(browser) })
-      const call = () => browser.get(callback)
-      const { status } = await (slow ? atDeadline(call, slow) : call())
-      expect([name, status]).toEqual([name, slow ? 504 : 502])
-      await expectNothing(lab, browser)
-      expect(good.requests.some((request) => request.includes('Bearer'))).toBe(false)
-      // Connections opened ahead of need fail as quietly.
-      lab.bitbucket.close()
-    }
-  },
-)
-
-test.each(['token', 'api'] as const)(
-  'fails cleanly when the %s server has a certificate of another name or no address',
-  async (server) => {
-    const fake = await startFakeBitbucket({ tls: { key: CERTIFICATE_KEY, cert: CERTIFICATE } })
-    afterwards(() => fake.close())
-    const answers: Record<string, (done: (...result: unknown[]) => void, all: boolean) => void> = {
-      'another name': (done, all) =>
-        all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4),
-      'no address': (done) => done(Object.assign(new Error('no such host'), { code: 'ENOTFOUND' })),
-    }
-    for (const [name, look] of Object.entries(answers)) {
-      const lookup = (host: string, options: unknown, done: (...result: unknown[]) => void) =>
-        (host === 'other.localhost' ? look : answers['another name'])?.(
-          done,
-          (options as { all?: boolean }).all === true,
-        )
-      const agent = new https.Agent({ ca: CERTIFICATE, lookup: lookup as never })
-      afterwards(() => agent.destroy())
-      const moved = (url: string) => url.replace('127.0.0.1', 'other.localhost')
-      const { authorizationURL, tokenURL, apiURL } = fake.endpoints
-      const endpoints = {
-        authorizationURL,
-        tokenURL: server === 'token' ? moved(tokenURL) : tokenURL,
-        apiURL: server === 'api' ? moved(apiURL) : apiURL,
-      }
-      const lab = await startLab({ fake, connection: { endpoints }, options: { http: { agent } } })
-      const browser = new TestBrowser()
-      const { status } = await browser.get(await lab.callback(browser, 'alice'))
-      expect([name, status]).toEqual([name, 502])
-      await expectNothing(lab, browser)
-      const control = await startLab({ fake, options: { http: { agent } } })
-      await control.signIn(browser, 'alice')
-      expect(await control.me(browser)).toBe('u1')
-    }
-  },
-)
 
 test('closing the plugin during an exchange ends it once, without further reports', async () => {
   let asked = false

@@ -183,17 +183,6 @@ describe('events', () => {
     ])
   })
 
-  test('contain tenant and application', async () => {
-    await open({
-      resolver: (defaults) => () => ({ ...defaults, id: 'tenant:acme', tenant: 'acme', application: 'shop' }),
-      options: { tenantClients: 'ours' },
-    })
-    await app.signIn(browser, 'alice')
-    for (const event of app.events) {
-      expect(event).toMatchObject({ connection: 'tenant:acme', tenant: 'acme', application: 'shop' })
-    }
-  })
-
   test.each<[string, () => Promise<unknown>, () => Promise<unknown>, SignInEventType]>([
     ['a sign-up', async () => {}, () => app.signIn(browser, 'alice'), 'signed_up'],
     [

@@ -80,21 +80,6 @@ describe('who may confirm', () => {
     expect((await choose(app, browser, 'confirm')).status).toBe(303)
   })
 
-  test('refuses another account on the page and by the form, and still accepts the right one', async () => {
-    await open()
-    const other = app.accounts.add({ name: 'Another', email: 'other@example.com', emailVerified: true })
-    await app.localSignIn(browser, other)
-    const shown = await page()
-    expect([shown.status, shown.text.includes('You are signed in to a different account')]).toEqual([409, true])
-    const answer = await confirm(handleOf(shown.text))
-    expect(answer.status).toBe(409)
-    expect(other.identities).toEqual([])
-    await expectNotLinked()
-    await app.localSignIn(browser, owner)
-    expect((await choose(app, browser, 'confirm')).status).toBe(303)
-    expect(other.identities).toEqual([])
-  })
-
   test.each<[string, () => void]>([
     ['changed its address meanwhile', () => Object.assign(owner, { email: 'new@example.com' })],
     [

@@ -3,7 +3,7 @@ import type { TestUser } from '../support/accounts'
 import type { TestAppOptions } from '../support/app'
 import { TestBrowser } from '../support/browser'
 import { app, browser, fake, open as startApp } from '../support/one-app'
-import { choose, consented, enterCode, errorOf, handleOf } from '../support/steps'
+import { choose, enterCode, errorOf, handleOf } from '../support/steps'
 
 let user: TestUser
 
@@ -175,33 +175,6 @@ describe('a switch follows the table', () => {
 })
 
 describe('a choice', () => {
-  test('to link needs a recent sign-in, and stays open without one', async () => {
-    let at = new Date(0)
-    await open({ options: { signedInAt: () => at } })
-    await app.signIn(browser, 'alice')
-    const answer = await choose(app, browser, 'link')
-    expect([answer.status, errorOf(answer)]).toEqual([403, 'recent_sign_in_required'])
-    await expectUnchanged()
-    at = new Date()
-    expect((await choose(app, browser, 'link')).status).toBe(303)
-    expect(user.identities).toHaveLength(1)
-  })
-
-  test('to link is refused for an account with an unverified address', async () => {
-    await open({}, { emailVerified: false })
-    await app.signIn(browser, 'alice')
-    expect(errorOf(await choose(app, browser, 'link'))).toBe('email_unverified')
-    await expectUnchanged()
-  })
-
-  test('to link is refused for an account that was suspended meanwhile', async () => {
-    await open()
-    await app.signIn(browser, 'alice')
-    user.disabled = true
-    expect(errorOf(await choose(app, browser, 'link'))).toBe('account_disabled')
-    await expectUnchanged()
-  })
-
   test('to link is not offered to an account with another Bitbucket identity, and refused', async () => {
     await open({}, {})
     user.identities.push({ issuer: new URL(fake.url).origin, id: '{11111111-1111-4111-8111-111111111111}' })
@@ -286,15 +259,6 @@ describe('a choice', () => {
     expect(answers.filter(({ status }) => status === 303)).toHaveLength(1)
     expect(user.identities).toHaveLength(1)
   })
-})
-
-test('a guest, for whom userId returns null, is signed in as a visitor with the kept keys only', async () => {
-  await startApp({
-    options: { userId: ({ id, password }) => (password === 'guest' ? null : id) },
-  })
-  await app.localSignIn(browser, app.accounts.add({ password: 'guest' }))
-  await browser.get(await consented(app, browser, 'alice'))
-  expect(await app.me(browser)).toBe('u2')
 })
 
 test('a guest on the request whom userId takes for a user causes a fault that names userId', async () => {
