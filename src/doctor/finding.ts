@@ -21,6 +21,17 @@ export interface DoctorReport {
   toString(): string
 }
 
+/** The inputs of the findings apart from the observations. */
+export interface AppExpectation {
+  readonly callbackURL: string
+  /** Path at which the router is mounted. */
+  readonly mount: string
+  readonly hasCustomDomains: boolean
+  /** Whether the site of the callback hands sign-ins over to other origins, and may serve no users itself. */
+  readonly passesOn: boolean
+  readonly production: boolean
+}
+
 /** All is well. */
 export function ok(check: string, message: string): DoctorFinding {
   return { check, verdict: 'ok', message, fix: null }

@@ -23,7 +23,6 @@ import {
   requestMembers,
   type WithExchange,
 } from './oauth2-members'
-import { type PassportProfile, toPassportProfile } from './passport-profile'
 import { type BitbucketStrategyOptions, connectionOf } from './strategy-options'
 import {
   cloneFor,
@@ -34,11 +33,16 @@ import {
   runLeg,
   type StrategyRouteOptions,
 } from './strategy-request'
+import {
+  callVerify,
+  type Granted,
+  type PassportProfile,
+  settledByDone,
+  toPassportProfile,
+  type VerifyFunction,
+} from './verify-callback'
 
 import OAuth2Strategy = require('passport-oauth2')
-
-// biome-ignore lint/suspicious/noExplicitAny: Passport's own signatures; `verify` is told apart by its arity
-export type VerifyFunction = (...args: any[]) => void
 
 /** The dependencies of a strategy, shared by all its requests. */
 interface StrategyParts {
@@ -207,7 +211,7 @@ async function finishLeg(run: Run, req: Request, res: Response, options: Strateg
     code_verifier: codeVerifier,
   })
   const profile = await promised((done) => run._loadUserProfile(granted.accessToken, done))
-  verifyWith(run, req, granted, profile, data)
+  callVerify(run, req, granted, profile, data)
 }
 
 /** One exchange for all requests of this callback, subclasses included. It ends with the response. */
@@ -225,12 +229,6 @@ function enterExchange(run: Run, res: Response): void {
   run._oauth2 = Object.assign(Object.create(shared), Object.fromEntries(kept))
 }
 
-interface Granted {
-  readonly accessToken: string
-  readonly refreshToken: string | undefined
-  readonly params: Record<string, unknown> | undefined
-}
-
 function obtainTokens(run: Run, code: string, form: Record<string, string>): Promise<Granted> {
   return new Promise((resolve, reject) => {
     run._oauth2.getOAuthAccessToken(code, form, (error, accessToken, refreshToken, params) => {
@@ -241,22 +239,6 @@ function obtainTokens(run: Run, code: string, form: Record<string, string>): Pro
       else resolve({ accessToken, refreshToken, params })
     })
   })
-}
-
-/** Calls `verify` as passport-oauth2 does: its arity says whether it takes the answer of the token endpoint. */
-function verifyWith(run: Run, req: Request, granted: Granted, profile: unknown, state: unknown): void {
-  const request = run._passReqToCallback ? [req] : []
-  const params = run._verify.length === request.length + 5 ? [granted.params] : []
-  const verified = (error: unknown, user?: unknown, info?: object) => {
-    if (error) return run.error(error)
-    if (!user) return run.fail(info)
-    run.success(user, state === undefined ? (info ?? {}) : Object.assign(info ?? {}, { state }))
-  }
-  try {
-    run._verify(...request, granted.accessToken, granted.refreshToken, ...params, profile, verified)
-  } catch (thrown) {
-    run.error(thrown)
-  }
 }
 
 const promised = (call: (done: (error?: unknown, result?: unknown) => void) => void) =>
@@ -285,17 +267,4 @@ async function readPassportProfile(
   // A permission that was not ticked means no addresses; any other fault must not look like "has none".
   if (person.emailsFailed && person.emailsFailed.code !== 'scope_missing') throw person.emailsFailed
   return toPassportProfile(person.profile, person.json())
-}
-
-/**
- * A verify callback may be async: what it rejects with goes where `done(error)` goes, instead of ending the process.
- * The arity stays, because the arguments are chosen by it. Only promises of the language are looked at: to follow a
- * query of some database library would run it a second time.
- */
-function settledByDone(verify: VerifyFunction): VerifyFunction {
-  const settled = function (this: unknown, ...args: Parameters<VerifyFunction>) {
-    const result: unknown = verify.apply(this, args)
-    if (result instanceof Promise) result.catch(args.at(-1))
-  }
-  return Object.defineProperty(settled, 'length', { value: verify.length })
 }

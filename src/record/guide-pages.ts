@@ -2,7 +2,7 @@ import escapeHtml = require('escape-html')
 
 import { createHash } from 'node:crypto'
 import type { Answer } from './questions'
-import { VISITS, type Visit } from './recording'
+import { VISITS, type Visit } from './visits'
 
 const STYLE = `
 :root { color-scheme: light dark }

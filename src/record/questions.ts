@@ -1,6 +1,7 @@
 import type { FakeBehaviour, FakeRefusal } from '../testing/behaviour'
+import type { Arrival, Observations } from './observations'
 import type { SeenAnswer, SeenCallback } from './observe'
-import type { Arrival, Observations, VisitId } from './recording'
+import type { VisitId } from './visits'
 
 /** One open question about Bitbucket, and the record's answer. */
 export interface Answer {

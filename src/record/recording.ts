@@ -1,127 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
-import {
-  getResource,
-  type Reply,
-  requestToken,
-  type SeenAnswer,
-  type SeenCallback,
-  seenCallback,
-  type Target,
-} from './observe'
+import type { Addresses, Arrival, Observations, ReplyId } from './observations'
+import { getResource, type Reply, requestToken, seenCallback, type Target } from './observe'
+import { VISITS, type Visit, type VisitId } from './visits'
 
-/** One visit to Bitbucket, and what the operator does there. */
-export interface Visit {
-  readonly id: VisitId
-  readonly title: string
-  readonly instruction: string
-  /** Changes to the authorization request; `null` removes a parameter. */
-  readonly change?: (callbackURL: string) => Readonly<Record<string, string | null>>
-}
-
-export type VisitId =
-  | 'denial'
-  | 'second-denial'
-  | 'consent'
-  | 'wrong-verifier'
-  | 'account-alone'
-  | 'body-credentials'
-  | 'no-redirect-uri'
-  | 'held-code'
-  | 'redirect-path'
-  | 'redirect-slash'
-  | 'redirect-query'
-  | 'redirect-case'
-
-const ALLOW = 'Press Allow if Bitbucket asks; it may redirect you straight back.'
-const LOOK = 'If Bitbucket shows an error page, come back here and say so below. If it asks, press Allow.'
-
-/** In this order: a denial can only be seen before the client was allowed. */
-export const VISITS: readonly Visit[] = [
-  { id: 'denial', title: 'Deny', instruction: 'Press Cancel or Deny at Bitbucket.' },
-  { id: 'second-denial', title: 'Deny again', instruction: 'Deny once more. Bitbucket may not ask.' },
-  { id: 'consent', title: 'Allow', instruction: 'This time press Allow.' },
-  { id: 'wrong-verifier', title: 'A wrong PKCE verifier', instruction: ALLOW },
-  { id: 'account-alone', title: 'The scope account alone', instruction: ALLOW, change: () => ({ scope: 'account' }) },
-  { id: 'body-credentials', title: 'Client credentials in the body', instruction: ALLOW },
-  { id: 'no-redirect-uri', title: 'No redirect_uri', instruction: LOOK, change: () => ({ redirect_uri: null }) },
-  { id: 'held-code', title: 'A code that is held back', instruction: ALLOW },
-  {
-    id: 'redirect-path',
-    title: 'A longer callback path',
-    instruction: LOOK,
-    change: (url) => ({ redirect_uri: `${url}/more` }),
-  },
-  {
-    id: 'redirect-slash',
-    title: 'A callback with a slash at its end',
-    instruction: LOOK,
-    change: (url) => ({ redirect_uri: `${url}/` }),
-  },
-  {
-    id: 'redirect-query',
-    title: 'A callback with a query',
-    instruction: LOOK,
-    change: (url) => ({ redirect_uri: `${url}?more=1` }),
-  },
-  {
-    id: 'redirect-case',
-    title: 'A callback in another case',
-    instruction: LOOK,
-    change: (url) => ({ redirect_uri: url.replace(/[^/]*$/, (last) => last.toUpperCase()) }),
-  },
-]
-
-/** How a visit ended: by a callback, at an error page, or skipped. */
-export type Arrival = SeenCallback | { readonly page: 'error' | 'skipped' }
-
-export type ReplyId =
-  | 'exchange'
-  | 'user'
-  | 'emails'
-  | 'lowerCaseBearer'
-  | 'badToken'
-  | 'formerApiHost'
-  | 'refresh'
-  | 'refreshAgain'
-  | 'unknownRefreshToken'
-  | 'refreshAfterUnknown'
-  | 'wrongVerifier'
-  | 'rightVerifier'
-  | 'usedCode'
-  | 'userAfterReuse'
-  | 'accountAlone'
-  | 'emailsWithAccountAlone'
-  | 'bodyCredentials'
-  | 'noRedirectUri'
-  | 'heldCode'
-  | 'oldRefreshToken'
-  | 'siblingRefreshToken'
-  | 'otherRefreshToken'
-  | 'wrongClient'
-  | 'revoke'
-  | 'userAfterRevoke'
-
-/** Everything observed, without secrets: it is written to the record unchanged. */
-export interface Observations {
-  readonly visits: Partial<Record<VisitId, readonly Arrival[]>>
-  readonly replies: Partial<Record<ReplyId, SeenAnswer>>
-  /** Characters of the tokens of the first exchange. */
-  readonly tokenLengths?: { readonly access: number; readonly refresh: number }
-  readonly expiresIn?: number
-  readonly scopeFields?: readonly string[]
-  readonly addresses?: Addresses
-  /** Seconds between the issue of the held code and its exchange. */
-  readonly codeHeldSeconds?: number
-  /** Seconds between the first use of a refresh token and its last. */
-  readonly refreshHeldSeconds?: number
-}
-
-interface Addresses {
-  readonly count: number
-  readonly primary: number
-  readonly confirmed: number
-  readonly unconfirmedPrimary: number
-}
+/** How long a client may stay locked out after a dead refresh token. */
+const LOCKOUT_MS = 5 * 60_000
+const FORMER_API = 'https://bitbucket.org/api/2.0'
 
 /** Secrets, kept in memory while the recorder runs and never written. */
 interface Held {
@@ -141,10 +25,6 @@ interface Started {
   readonly verifier: string
   readonly redirectUri: string | null
 }
-
-/** How long a client may stay locked out after a dead refresh token. */
-const LOCKOUT_MS = 5 * 60_000
-const FORMER_API = 'https://bitbucket.org/api/2.0'
 
 /** One run of the recorder: visits in order, and the requests that follow from each. */
 export class Recording {

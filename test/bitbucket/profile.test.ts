@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../src/bitbucket/read-answer'
 import { readProfile } from '../../src/bitbucket/read-answer'
-import { toPassportProfile } from '../../src/passport/passport-profile'
+import { toPassportProfile } from '../../src/passport/verify-callback'
 
 const ID = '{12345678-1234-4123-8123-123456789abc}'
 const BODY = {
