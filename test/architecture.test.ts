@@ -212,6 +212,38 @@ describe('modules', () => {
   })
 })
 
+describe('the walk of a sign-in in CONTRIBUTING', () => {
+  const text = readFileSync(join(SRC, '../CONTRIBUTING.md'), 'utf8')
+  const section = text.slice(text.indexOf('## A sign-in, function by function')).split('\n## ', 1)[0] ?? ''
+  const walks = section.split(/^The (?=start|callback)/m).slice(1)
+
+  test('names the start and the callback', () => {
+    expect(walks.map((walk) => stepsOf(walk).length)).toEqual([9, 18])
+  })
+
+  test.each(walks.flatMap(stepsOf))('$file has $functions', ({ file, functions }) => {
+    const { code } = modules.get(file.replace(/\.ts$/, '')) ?? { code: '' }
+    expect(functions).not.toEqual([])
+    for (const name of functions)
+      expect(code).toMatch(new RegExp(`(?:function|const|class) ${name}\\b|^ +(?:async )?${name}[(:,]`, 'm'))
+  })
+
+  test('enters no file twice', () => {
+    for (const walk of walks) {
+      const files = stepsOf(walk).map(({ file }) => file)
+      expect(files).toEqual([...new Set(files)])
+    }
+  })
+})
+
+/** Each numbered line names a file and functions of it. */
+function stepsOf(walk: string): { file: string; functions: string[] }[] {
+  return [...walk.matchAll(/^\d+\. `(\S+\.ts)`: (.*)$/gm)].map(([, file = '', rest = '']) => ({
+    file,
+    functions: [...rest.matchAll(/`(\w+)`/g)].map(([, name = '']) => name),
+  }))
+}
+
 describe('purity', () => {
   const pure = core.map(({ name }) => name).filter((name) => /^decisions\/|^bitbucket\/read-answer$/.test(name))
 

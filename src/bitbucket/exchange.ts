@@ -94,6 +94,16 @@ export function urlsOf(client: ApiClient): ApiURLs {
   return urls
 }
 
+/** Opens connections ahead of need: one for the token, two for user and emails. */
+export function openConnections(
+  transport: Transport,
+  { api, tokenURL }: { readonly api: URL; readonly tokenURL: URL },
+): void {
+  if (api.host === tokenURL.host) return transport.preconnect(api, 3)
+  transport.preconnect(tokenURL, 1)
+  transport.preconnect(api, 2)
+}
+
 /** The one place that attaches an access token: as `Bearer`, capital B, in the header, on the API's own origin. */
 export function getFromApi(
   exchange: Exchange,

@@ -6,7 +6,7 @@ import {
   readCallback,
   stateInvalid,
 } from '../bitbucket/callback-parameters'
-import { openExchange } from '../bitbucket/exchange'
+import { openConnections, openExchange } from '../bitbucket/exchange'
 import { type IdentifiedPerson, redeem, type SignInResult } from '../bitbucket/fetch-person'
 import { deniedWithoutState, findAuthorization, takeAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
@@ -24,7 +24,6 @@ import { workspaceRequired } from './finish'
 import { orLeadHome } from './lead-home'
 import { sendPage } from './reply'
 import { hooksOf } from './request-hooks'
-import { openConnections } from './start'
 
 const RESUMED = 'resumed'
 
@@ -33,7 +32,7 @@ const RESUMED = 'resumed'
  * to, the transaction consumed, and only then the first byte to Bitbucket.
  */
 export function callback<User>(visit: Visit<User>): Promise<void> {
-  return orLeadHome(visit, finish, NotOpenError)
+  return orLeadHome(visit, completeCallback, NotOpenError)
 }
 
 /** Where the same step starts again. */
@@ -42,7 +41,7 @@ function againOf<User>(visit: Visit<User>, { intent, returnTo }: Transaction): s
   return withReturnTo(`${visit.connection.basePath}/${intent}`, returnTo)
 }
 
-async function finish<User>(visit: Visit<User>): Promise<void> {
+async function completeCallback<User>(visit: Visit<User>): Promise<void> {
   const { parameters, found } = findTransaction(visit)
   requireSession(visit.req)
   if (needsResume(visit)) return resume(visit)
@@ -147,7 +146,7 @@ export async function exchangeFor<User>(
   code: string,
 ): Promise<SignInResult> {
   const { res, services, connection } = visit
-  openConnections(visit)
+  openConnections(services.upstream.transport, connection)
   const exchange = {
     ...openExchange(services.upstream.transport, services.upstream.timeoutMs, res),
     timings: visit.timings,

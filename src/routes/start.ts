@@ -1,3 +1,4 @@
+import { openConnections } from '../bitbucket/exchange'
 import { beginAuthorization } from '../connections/authorization'
 import { BitbucketSignInError } from '../contract/errors'
 import { problemOfData } from '../decisions/app-data'
@@ -44,15 +45,6 @@ export function dataOf<User>({ req, services }: Visit<User>): unknown {
 /** Seals a transaction and opens connections to Bitbucket while the user is at its page. */
 export function begin<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): BegunTransaction {
   const begun = beginAuthorization(visit.services.state.transactions, visit, start)
-  openConnections(visit)
+  openConnections(visit.services.upstream.transport, visit.connection)
   return begun
-}
-
-/** One connection for the token, two for user and emails. */
-export function openConnections<User>({ services, connection }: Visit<User>): void {
-  const { transport } = services.upstream
-  const { api, tokenURL } = connection
-  if (api.host === tokenURL.host) return transport.preconnect(api, 3)
-  transport.preconnect(tokenURL, 1)
-  transport.preconnect(api, 2)
 }

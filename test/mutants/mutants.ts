@@ -176,7 +176,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'callback: the session is looked at after the exchange',
-    'routes/callback.ts finish()',
+    'completeCallback()',
     '  requireSession(visit.req)\n  if (needsResume',
     '  if (needsResume',
     'sessions',
