@@ -14,10 +14,8 @@ const HEAD = trustedHtml(
 )
 const MARK = trustedHtml(bitbucketGlyph('2rem', 'mark'))
 
-/** The fields of every document. */
+/** What differs from page to page. */
 export interface DocumentParts {
-  readonly texts: Texts
-  readonly brand: Brand | null
   readonly heading: string
   /** Shown above the rest, and said first. */
   readonly alert?: Html | null
@@ -27,7 +25,10 @@ export interface DocumentParts {
 }
 
 /** A whole document: one card with mark, heading, alert and body. */
-export function renderDocument({ texts, brand, heading, alert = null, head, body }: DocumentParts): string {
+export function renderDocument(
+  { texts, brand }: { readonly texts: Texts; readonly brand: Brand | null },
+  { heading, alert = null, head, body }: DocumentParts,
+): string {
   const shown = alert === null ? heading : fillText(texts.common.errorTitle, { title: heading })
   const title = brand ? `${shown} · ${brand.name}` : shown
   return html`<!doctype html>

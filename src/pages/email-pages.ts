@@ -1,27 +1,33 @@
 import type { ErrorCode } from '../contract/errors'
 import type { EmailAddressPage, EmailCodePage } from '../contract/pages'
 import type { Texts } from '../contract/texts'
-import { ALERT_ID, filled, renderAlert, renderButtonForm, renderDocument, renderForm, renderSubmit } from './document'
+import {
+  ALERT_ID,
+  type DocumentParts,
+  filled,
+  renderAlert,
+  renderButtonForm,
+  renderForm,
+  renderSubmit,
+} from './document'
 import { type Html, html } from './html'
 
 /** Asks for an address. */
-export function renderEmailAddressPage(page: EmailAddressPage): string {
+export function emailAddressPage(page: EmailAddressPage): DocumentParts {
   const { texts, displayName, error, submit, cancel } = page
   const own = texts.emailAddress
-  return renderDocument({
-    texts,
-    brand: page.brand,
+  return {
     heading: own.heading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(own.intro, { displayName })}</p>
 ${renderForm(submit, html`${addressField(own.label, page, true)}${renderSubmit('main', own.submit)}`)}
 <div class="stack">${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
-  })
+  }
 }
 
 /** Asks for the emailed code. */
-export function renderEmailCodePage(page: EmailCodePage): string {
-  const { texts, brand, error, delivery } = page
+export function emailCodePage(page: EmailCodePage): DocumentParts {
+  const { texts, error, delivery } = page
   const own = texts.emailCode
   const values = { displayName: page.displayName, address: page.maskedAddress }
   // Right after the attempt, the alert says that sending failed; the page says it once.
@@ -31,16 +37,14 @@ export function renderEmailCodePage(page: EmailCodePage): string {
   const send = html`${whyNotSent(page)}${sendForm(page)}`
   // Without a code, sending one comes first; the field stays for a code of an earlier try.
   const isOut = delivery !== 'none'
-  return renderDocument({
-    texts,
-    brand,
+  return {
     heading: isOut ? own.heading : own.notSentHeading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(intro, values)}</p>
 ${isOut ? enter : send}
 <div class="stack apart">${isOut ? send : enter}${changeAddress(page)}
 ${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
-  })
+  }
 }
 
 function whyNotSent({ texts: { emailCode }, notSentReason }: EmailCodePage): Html | null {

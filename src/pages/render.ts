@@ -14,39 +14,52 @@ import type {
   SwitchPage,
 } from '../contract/pages'
 import type { Texts } from '../contract/texts'
-import { alertBox, filled, renderAlert, renderButtonForm, renderDocument, renderForm, renderLink } from './document'
-import { renderEmailAddressPage, renderEmailCodePage } from './email-pages'
+import {
+  alertBox,
+  type DocumentParts,
+  filled,
+  renderAlert,
+  renderButtonForm,
+  renderDocument,
+  renderForm,
+  renderLink,
+} from './document'
+import { emailAddressPage, emailCodePage } from './email-pages'
 import { bitbucketGlyph, type Html, html, safeHref, trustedHtml } from './html'
 
 export { PAGE_STYLE_HASH } from './style'
 
 /** The built-in page as a whole HTML document: no script, nothing loaded, one style sheet named by `PAGE_STYLE_HASH`. */
 export function renderDefaultPage(page: Page): string {
+  return renderDocument(page, partsOf(page))
+}
+
+function partsOf(page: Page): DocumentParts {
   switch (page.name) {
     case 'error':
-      return renderErrorPage(page)
+      return errorPage(page)
     case 'email-address':
-      return renderEmailAddressPage(page)
+      return emailAddressPage(page)
     case 'email-code':
-      return renderEmailCodePage(page)
+      return emailCodePage(page)
     case 'prove':
-      return renderProvePage(page)
+      return provePage(page)
     case 'confirm-link':
-      return renderConfirmLinkPage(page)
+      return confirmLinkPage(page)
     case 'choose':
-      return renderChoosePage(page)
+      return choosePage(page)
     case 'switch':
-      return renderSwitchPage(page)
+      return switchPage(page)
     case 'link':
-      return renderLinkPage(page)
+      return linkPage(page)
     case 'reauthenticate':
-      return renderReauthenticatePage(page)
+      return reauthenticatePage(page)
     case 'membership':
-      return renderMembershipPage(page)
+      return membershipPage(page)
     case 'sign-in-again':
-      return renderSignInAgainPage(page)
+      return signInAgainPage(page)
     case 'resume':
-      return renderResumePage(page)
+      return resumePage(page)
   }
 }
 
@@ -60,24 +73,20 @@ const RETRY_LABEL: { readonly [Code in ErrorCode]?: (texts: Texts) => string } =
   not_signed_in: (texts) => texts.signInButton,
 }
 
-function renderErrorPage({ texts, brand, code, retryHref, backHref }: ErrorPage): string {
+function errorPage({ texts, code, retryHref, backHref }: ErrorPage): DocumentParts {
   const retry =
     retryHref === null ? null : renderLink(safeHref(retryHref), 'main', RETRY_LABEL[code]?.(texts) ?? texts.error.retry)
-  return renderDocument({
-    texts,
-    brand,
+  return {
     heading: texts.errorHeadings[code],
     alert: renderAlert(texts, code),
     body: html`<div class="stack">${retry}${renderLink(safeHref(backHref), 'other', texts.common.back)}</div>
 <p class="quiet">${filled(texts.error.code, { code })}</p>`,
-  })
+  }
 }
 
-function renderProvePage({ texts, brand, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): string {
+function provePage({ texts, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): DocumentParts {
   const address = maskedAddress
-  return renderDocument({
-    texts,
-    brand,
+  return {
     heading: texts.prove.heading,
     // The general text for this code would ask a user who has just signed in to sign in.
     alert:
@@ -85,49 +94,43 @@ function renderProvePage({ texts, brand, displayName, maskedAddress, signInHref,
     body: html`<p>${filled(texts.prove.intro, { displayName, address })}</p>
 <div class="stack">${renderLink(safeHref(signInHref), 'main', texts.prove.signIn)}
 ${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
-  })
+  }
 }
 
-function renderConfirmLinkPage(page: ConfirmLinkPage): string {
+function confirmLinkPage(page: ConfirmLinkPage): DocumentParts {
   const { texts } = page
   const own = texts.confirmLink
-  return renderDocument({
-    texts,
-    brand: page.brand,
+  return {
     heading: own.heading,
     body: html`<p>${own.intro} ${own.warning}</p>
 ${bothAccounts(page)}
 <div class="stack">${renderButtonForm(page.confirm, 'main', own.submit)}
 ${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
-  })
+  }
 }
 
-function renderChoosePage(page: ChoosePage): string {
+function choosePage(page: ChoosePage): DocumentParts {
   const own = page.texts.choose
   const link =
     page.link === null ? null : renderButtonForm(page.link, 'main', filled(own.link, { account: page.accountLabel }))
-  return renderDocument({
-    texts: page.texts,
-    brand: page.brand,
+  return {
     heading: own.heading,
     body: html`<p>${link === null ? own.introWithoutLink : own.intro}</p>
 ${bothAccounts(page)}
 <div class="stack">${link}${renderButtonForm(page.switch, 'other', own.switch)}
 ${renderButtonForm(page.cancel, 'plain', own.stay)}</div>`,
-  })
+  }
 }
 
-function renderSwitchPage(page: SwitchPage): string {
+function switchPage(page: SwitchPage): DocumentParts {
   const own = page.texts.switch
-  return renderDocument({
-    texts: page.texts,
-    brand: page.brand,
+  return {
     heading: own.heading,
     body: html`<p>${own.intro}</p>
 ${bothAccounts(page)}
 <div class="stack">${renderButtonForm(page.switch, 'main', own.submit)}
 ${renderButtonForm(page.cancel, 'plain', own.stay)}</div>`,
-  })
+  }
 }
 
 /** Shows the Bitbucket account and the account here, one above the other. */
@@ -149,17 +152,15 @@ function initials(label: string): Html {
   return html`<span class="initials" aria-hidden="true">${letters.join('').toUpperCase()}</span>`
 }
 
-function renderLinkPage({ texts, brand, accountLabel, linked, link, backHref }: LinkPage): string {
+function linkPage({ texts, accountLabel, linked, link, backHref }: LinkPage): DocumentParts {
   const own = texts.link
-  return renderDocument({
-    texts,
-    brand,
+  return {
     heading: own.heading,
     body: html`<p>${filled(own.signedInAs, { account: accountLabel })}</p>
 ${linked.length === 0 ? html`<p>${own.none}</p>` : html`<h2>${own.linked}</h2><ul>${linked.map((entry, index) => linkedEntry(texts, entry, index))}</ul>`}
 <div class="stack">${link === null ? null : renderButtonForm(link, 'main', own.submit, GLYPH)}
 ${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
-  })
+  }
 }
 
 function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: PageForm | null }, index: number): Html {
@@ -169,61 +170,57 @@ function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: P
   return html`<li><bdi id="${ids.label}">${label}</bdi>${unlink === null ? null : renderForm(unlink, button)}</li>`
 }
 
-function renderReauthenticatePage({
-  texts,
-  brand,
-  accountLabel,
-  start,
-  otherHref,
-  backHref,
-}: ReauthenticatePage): string {
-  const own = texts.reauthenticate
-  return renderDocument({
-    texts,
-    brand,
-    heading: own.heading,
-    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
-<div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
-${renderLink(safeHref(otherHref), 'other', own.other)}
-${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
-  })
+function reauthenticatePage(page: ReauthenticatePage): DocumentParts {
+  const own = page.texts.reauthenticate
+  const ways = html`${renderButtonForm(page.start, 'main', own.submit, GLYPH)}
+${renderLink(safeHref(page.otherHref), 'other', own.other)}
+`
+  return confirmPage(page, own, ways)
 }
 
-function renderMembershipPage({ texts, brand, accountLabel, start, goOn, backHref }: MembershipPage): string {
-  const own = texts.membership
+function membershipPage(page: MembershipPage): DocumentParts {
+  const { start, goOn } = page
+  const own = page.texts.membership
   const other =
     goOn === null
       ? null
       : html`<div><p class="hint">${own.goOnHint}</p>${renderButtonForm(goOn, 'other', own.goOn)}</div>`
-  return renderDocument({
-    texts,
-    brand,
-    heading: own.heading,
-    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
-<div class="stack">${renderButtonForm(start, 'main', own.submit, GLYPH)}
-${other}${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
-  })
+  return confirmPage(
+    page,
+    own,
+    html`${renderButtonForm(start, 'main', own.submit, GLYPH)}
+${other}`,
+  )
 }
 
-function renderSignInAgainPage({ texts, brand, accountLabel, signOut, backHref }: SignInAgainPage): string {
-  const own = texts.signInAgain
-  return renderDocument({
-    texts,
-    brand,
-    heading: own.heading,
-    body: html`<p>${filled(own.intro, { account: accountLabel })}</p>
-<div class="stack">${renderButtonForm(signOut, 'main', own.submit)}
-${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
-  })
+function signInAgainPage(page: SignInAgainPage): DocumentParts {
+  const own = page.texts.signInAgain
+  return confirmPage(
+    page,
+    own,
+    html`${renderButtonForm(page.signOut, 'main', own.submit)}
+`,
+  )
 }
 
-function renderResumePage({ texts, brand, href }: ResumePage): string {
+/** Asks the signed-in user to confirm, and names the account. */
+function confirmPage(
+  { texts, accountLabel, backHref }: ReauthenticatePage | MembershipPage | SignInAgainPage,
+  { heading, intro }: { readonly heading: string; readonly intro: string },
+  ways: Html,
+): DocumentParts {
+  return {
+    heading,
+    body: html`<p>${filled(intro, { account: accountLabel })}</p>
+<div class="stack">${ways}${renderLink(safeHref(backHref), 'plain', texts.common.back)}</div>`,
+  }
+}
+
+function resumePage({ texts, href }: ResumePage): DocumentParts {
   const target = safeHref(href)
-  return renderDocument({
-    texts,
-    brand,
+  return {
     heading: texts.resume.heading,
     head: html`<meta http-equiv="refresh" content="0;url=${target}">`,
     body: html`<p><a href="${target}">${texts.resume.link}</a></p>`,
-  })
+  }
 }
