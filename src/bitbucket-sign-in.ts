@@ -28,44 +28,55 @@ import { userReader } from './session/user-reader'
 import { createFlowState } from './state/flow-state'
 import { chooseLimiter } from './state/memory-limiter'
 
-/** A complete "Sign in with Bitbucket", made by {@link bitbucketSignIn}. */
+/** A complete "Sign in with Bitbucket": what {@link bitbucketSignIn} returns. */
 export interface BitbucketSignIn {
-  /** Mount it after express-session and `passport.session()`, at the path of the callback URL without `/callback`. */
+  /**
+   * All routes. Mount it after express-session and `passport.session()`, at the path of `callbackURL` without `/callback`:
+   * `app.use('/auth/bitbucket', bitbucket.router)`.
+   */
   readonly router: Router
   /**
-   * The start route alone. It reads no session, so it may be mounted ahead of express-session:
+   * The start route alone. It reads no session, so you may mount it before express-session to save the session's cost:
    * `app.get('/auth/bitbucket', bitbucket.start)`.
    */
   readonly start: RequestHandler
   /**
-   * For `passport.use`, where an app wants `passport.authenticate('bitbucket')`: it signs in known identities only, and
-   * does not hand over between custom domains.
+   * A Passport strategy for apps that call `passport.authenticate('bitbucket')` themselves. It signs in users with a known
+   * identity only: it neither creates nor links accounts, and does not hand over between custom domains.
    */
   readonly strategy: Strategy
-  /** The sign-in button as HTML, or an empty string where the connection is not offered. */
+  /**
+   * Resolves to the sign-in button as HTML, or to an empty string if Bitbucket is not offered for this request. Print it
+   * unescaped. `returnTo` is the path to return to, `label` replaces the text, and `looks: 'class'` omits the inline styles
+   * (default `'inline'`); their style sheet is `buttonStyle`.
+   *
+   * @example res.render('login', { button: await bitbucket.button(req, { returnTo: '/board' }) })
+   */
   button(
     req: Request,
     options?: { readonly returnTo?: string; readonly label?: string; readonly looks?: 'inline' | 'class' },
   ): Promise<string>
   /**
-   * Whether the button is to be shown for this request; agrees with what start and callback do. Where they would end in
-   * a fault it says no and tells `onError`: the page that asks has other ways to sign in.
+   * Resolves to whether to show a button of your own, which is a link to the router's path. Start and callback agree with
+   * it. Where they would fail it resolves to `false` and calls `onError`, so that your page still works.
    */
   offered(req: Request): Promise<boolean>
   /**
-   * What to register at Bitbucket: one entry for each client and callback. A resolver function of the app's own cannot
-   * be listed and gives none; of `connections()` with `tenants` as a function, give `tenantIds` as well.
+   * Resolves to the callback URLs to register at Bitbucket, one entry for each client and callback. With
+   * `connections()` and `tenants` as a function, set `tenantIds` as well. Empty if `connection` is your own function.
    */
   callbackURLs(): Promise<readonly CallbackRegistration[]>
   /**
-   * The pending sign-in of this browser: a label to show, and where it continues. For the app's sign-in page. `null` also
-   * when another user has signed in since it began.
+   * The pending sign-in of this browser, for your sign-in page: the name of the Bitbucket account, and the path at which it
+   * continues. `null` if there is none, or if another user has signed in since it began.
+   *
+   * @example const pending = bitbucket.pending(req) // { label: 'alice', next: '/auth/bitbucket/continue' }
    */
   pending(req: Request): { readonly label: string; readonly next: string } | null
   /**
-   * Call it at the end of the app's own sign-in, after `req.logIn`: stamps the sign-in as recent, drops what somebody else
-   * left pending in this browser, and returns the checked path that was asked for before, or `null`. Rejects when no user
-   * is signed in.
+   * Call it at the end of your own sign-in, after `req.logIn`: marks the sign-in as recent, drops another user's pending
+   * sign-in, and resolves to the checked path to redirect to, or to `null`. With `recent: false`, for a remembered session,
+   * it is not marked. Rejects if no user is signed in.
    *
    * @example
    * req.logIn(user, async (error) => {
@@ -75,34 +86,43 @@ export interface BitbucketSignIn {
    */
   signedIn(req: Request, options?: SignedInOptions): Promise<string | null>
   /**
-   * Clears all our cookies in this browser. Call it on sign-out, before the session is ended. Never rejects; what
-   * a limiter could not count is reported to `onError`.
+   * Clears all our cookies in this browser, and with them any pending sign-in. Call it on sign-out, before `req.logout`.
+   * Never rejects; failures of the limiter are reported to `onError`.
    */
   forget(req: Request, res: Response): Promise<void>
   /**
-   * Middleware for pages that need a signed-in user. A browser goes to `paths.signIn` and comes back; a client that asks
-   * for JSON gets 401 `{ error: 'not_signed_in', message, next }`. Mount it after the router and the sign-in page.
+   * Middleware for pages that need a signed-in user. Browsers are redirected to `paths.signIn` and return afterwards; JSON
+   * clients get 401 `{ error: 'not_signed_in', message, next }`. Mount it after the router and your sign-in page.
+   *
+   * @example app.use('/board', bitbucket.requireSignedIn())
    */
   requireSignedIn(options?: GuardOptions): RequestHandler
   /**
-   * Middleware for pages of a company: keeps checking, while a session lasts, that the user is a member of one of the
-   * connection's `workspaces`. A page request of a user whose membership was confirmed too long ago goes to a page with
-   * one button, and comes back; everything else is refused with `membership_unconfirmed` (403) and `next`. A user who
-   * turns out to be no longer a member is signed out. Throws `configuration_invalid` for wrong options.
+   * Middleware for the pages of a company: keeps checking, while a session lasts, that the user is a member of one of the
+   * connection's `workspaces`. If the membership was confirmed more than `maxAgeMs` ago, a page request is redirected to a
+   * page with one button and returns afterwards; everything else is refused with `membership_unconfirmed` (403) and `next`.
+   * A user who is no longer a member is signed out. Throws `configuration_invalid` for invalid options.
    *
    * @example
    * const hour = 60 * 60 * 1000
    * app.use('/internal', bitbucket.requireMembership({ maxAgeMs: 8 * hour, graceMs: 4 * hour }))
    */
   requireMembership(options: MembershipOptions): RequestHandler
-  /** Middleware for the app's own sensitive pages: lets a sign-in of the last 10 minutes pass, asks for a new one else. */
+  /**
+   * Middleware for your own sensitive pages: admits users who signed in within the last 10 minutes (or `maxAgeMs`), and
+   * asks others to confirm with Bitbucket or to sign in again. JSON clients get 403 `recent_sign_in_required` with `next`.
+   *
+   * @example app.use('/account/delete', bitbucket.requireRecentSignIn({ maxAgeMs: 5 * 60 * 1000 }))
+   */
   requireRecentSignIn(options?: RecentSignInOptions): RequestHandler
   /**
-   * Trades a refresh token for new tokens; store the new refresh token, the old one ends. Calls for the same token are
-   * one request within a process; between several processes take a lock, as `docs/refreshing-tokens.md` shows. Of
-   * `connections()` name the `tenant` whose sign-in brought the tokens (default: the application level); with a resolver
-   * function of your own give the `connection`. Rejects with `reauthorization_required` when the person has to consent
-   * again, with `connection_unavailable` when the tenant no longer exists.
+   * Exchanges a refresh token for new tokens. Store the new refresh token, because Bitbucket revokes the old one. Within one
+   * process, concurrent calls for the same token are one request; between processes use a lock, as
+   * docs/refreshing-tokens.md shows. With `connections()`, pass the `tenant` whose sign-in returned the tokens (default:
+   * none); if `connection` is your own function, pass the `connection`.
+   *
+   * Rejects with `reauthorization_required` if the user has to consent again, `refresh_refused` if it is too early to tell
+   * (keep the token), and `connection_unavailable` if the tenant no longer exists.
    */
   refreshTokens(input: {
     readonly refreshToken: string
@@ -110,8 +130,8 @@ export interface BitbucketSignIn {
     readonly connection?: Connection
   }): Promise<Tokens>
   /**
-   * Looks for mistakes in the setup of this app and says how to fix each: sends a few requests through `app` on a port
-   * of loopback, and asks Bitbucket about the OAuth client. For a script or a test, not for a page.
+   * Finds mistakes in the setup and says how to fix each: sends a few requests through `app` on a loopback port, and asks
+   * Bitbucket about the OAuth client. For a script or a test, not for a page.
    *
    * @example
    * const report = await bitbucket.doctor(app)
@@ -119,27 +139,37 @@ export interface BitbucketSignIn {
    * process.exitCode = report.ok ? 0 : 1
    */
   doctor(app?: RequestListener, options?: DoctorOptions): Promise<DoctorReport>
-  /** Closes the connections to Bitbucket. A sign-in that is under way ends with `upstream_failed`. */
+  /** Closes the connections to Bitbucket, when the app shuts down. A sign-in in progress ends with `upstream_failed`. */
   close(): void
 }
 
 /**
- * Makes a complete "Sign in with Bitbucket": a router to mount after express-session and `passport.session()`, and a button.
- * Nothing is global, so one process can have several. Throws `configuration_invalid` naming the first option that is wrong.
+ * Creates a complete "Sign in with Bitbucket" for an Express app that has its own users, sessions and pages: a router with
+ * all routes (sign-in, emailed codes, linking, confirmation), a button, and guards for your pages.
+ *
+ * Five options are required: your `passport` instance, `secrets` that seal cookies, the `connection` with the OAuth client
+ * of Bitbucket, `accounts` (hooks that find and store your users), and `sendEmailCode`. All others have safe defaults.
+ *
+ * An email address never opens an existing account unless it is proven: by a code that we email, or by Bitbucket if you set
+ * `trustedProvider`. If your app does not verify its users' addresses itself, set `policy.localAddresses`.
+ *
+ * Nothing is global, so one process can have several. Throws `configuration_invalid` with the name of the first invalid
+ * option and the fix.
  *
  * @example
  * const bitbucket = bitbucketSignIn({
  *   passport,
- *   secrets: [process.env.SIGN_IN_SECRET],
+ *   secrets: [process.env.BITBUCKET_COOKIE_SECRET], // 32 characters or more
  *   connection: { clientID, clientSecret, callbackURL: 'https://app.example.com/auth/bitbucket/callback' },
- *   accounts, // how your users are found and stored: AccountHooks
+ *   accounts, // see AccountHooks, or run `npx passport-bitbucket-signin init`
  *   sendEmailCode: ({ to, code }) => mailer.send(to, `Your code is ${code}`),
  * })
  * app.use(session({ … }), passport.session())
  * app.use('/auth/bitbucket', bitbucket.router)
+ * app.get('/login', async (req, res) => res.send(await bitbucket.button(req)))
  */
 export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOptions<User, Data>): BitbucketSignIn {
-  // Inside, what the app put into `data` is opaque.
+  // Internally the app's `data` is opaque.
   const options = parseOptions(given as BitbucketSignInOptions<User>)
   const services = createServices(options)
   warnOfSetup(options)
@@ -170,7 +200,7 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   }
 }
 
-/** The one place where everything is made. */
+/** The one place where everything is created. */
 function createServices<User>(options: ResolvedOptions<User>): Services<User> {
   const { name, basePath, tenantClients, accounts, paths, policy, http, secrets } = options
   const report = undisturbed(options.onError ?? ((error) => console.error(error)))
