@@ -2,10 +2,13 @@ import type { ConnectionSource } from './connection-source'
 
 /** What to register at Bitbucket: one callback URL for one OAuth client. */
 export interface CallbackRegistration {
+  /** The URL to register. */
   readonly callbackURL: string
+  /** The OAuth client at which to register it. */
   readonly clientID: string
   /** Id of the connection. */
   readonly connection: string
+  /** Tenant of the connection, `null` for the application level. */
   readonly tenant: string | null
   /** The origins whose sign-ins end through this callback. */
   readonly origins: readonly string[]

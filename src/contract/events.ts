@@ -17,8 +17,9 @@ export type SignInEventType =
   | 'scope_missing'
   | 'upstream_failed'
 
-/** How long one request to Bitbucket took; names the endpoint, never its address or answer. */
+/** Timing of one request to Bitbucket. Contains neither its URL nor its response. */
 export interface UpstreamTiming {
+  /** The endpoint that was called. */
   readonly endpoint: 'token' | 'user' | 'emails' | 'workspace'
   /** Milliseconds until the whole answer was read. */
   readonly durationMs: number
@@ -27,15 +28,19 @@ export interface UpstreamTiming {
 }
 
 /**
- * One line for the audit log. It carries identifiers only: no address, token, code, state or secret, so it may be
- * logged as it is.
+ * One entry for the audit log. It contains identifiers only: no address, token, code, state or secret, so you can log it
+ * unchanged.
  */
 export interface SignInEvent {
+  /** The type of the event. */
   readonly type: SignInEventType
+  /** When it happened. */
   readonly time: Date
   /** Id of the connection, `null` when none was resolved. */
   readonly connection: string | null
+  /** Tenant of the connection, `null` if there is none. */
   readonly tenant: string | null
+  /** Application of the connection, `null` if there is none. */
   readonly application: string | null
   /** The app's user id, `null` while no user is known. */
   readonly userId: string | null
@@ -43,16 +48,16 @@ export interface SignInEvent {
   readonly identityId: string | null
   /** The refusal or fault, `null` on success. */
   readonly code: ErrorCode | null
-  /** Milliseconds since the request came in. */
+  /** Milliseconds since the request arrived. */
   readonly durationMs: number
   /** The requests to Bitbucket that this request caused. */
   readonly upstream: readonly UpstreamTiming[]
 }
 
-/** The audit hook. What it throws or rejects with is ignored: a broken log must not decide who signs in. */
+/** The option `onEvent`. If it throws or rejects, the request continues: a broken log must not decide who signs in. */
 export type EventListener = (event: SignInEvent) => unknown
 
-/** Called with each error of status 500 or above, its `cause` and the request. */
+/** The option `onError`: called with each error of status 500 or above, its `cause` and the request. */
 export type ErrorListener = (error: BitbucketSignInError, req: Request) => unknown
 
 /** Wraps an app's listener so that it can never disturb a sign-in. */

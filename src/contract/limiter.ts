@@ -1,5 +1,6 @@
 /** The state of a key. A limiter also rejects with one when the key is over its points. */
 export interface LimiterCount {
+  /** Points consumed so far, this one included. */
   readonly consumedPoints: number
   /** Milliseconds until the key resets. Without it, pages show the counter's whole duration as the wait. */
   readonly msBeforeNext?: number
@@ -18,11 +19,13 @@ export interface Limiter {
 
 /** Options for one counter; pass them to the limiter's constructor. */
 export interface LimiterOptions {
+  /** Begins the keys of this counter, so that counters can share a table. */
   readonly keyPrefix: string
+  /** Points within the lifetime of a key; more are refused. */
   readonly points: number
   /** Lifetime of a key in seconds. */
   readonly duration: number
 }
 
-/** Makes one counter, for example `(options) => new RateLimiterPostgres({ storeClient: pool, tableName: 'limits', tableCreated: true, ...options })`. */
+/** Creates one counter, for example `(options) => new RateLimiterPostgres({ storeClient: pool, tableName: 'limits', tableCreated: true, ...options })`. */
 export type LimiterFactory = (options: LimiterOptions) => Limiter

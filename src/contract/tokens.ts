@@ -1,5 +1,6 @@
-/** What Bitbucket issued. Each token regularly exceeds 2500 characters. */
+/** The tokens that Bitbucket issued. Each usually has more than 2500 characters. */
 export interface Tokens {
+  /** For `Authorization: Bearer`; lasts about two hours. */
   readonly accessToken: string
   /** Rotates at every use; expires after three months without use. */
   readonly refreshToken: string | null
@@ -11,6 +12,7 @@ export interface Tokens {
 
 /** A user's membership in one workspace. */
 export interface WorkspaceMembership {
+  /** The workspace's name in URLs; can change. */
   readonly slug: string
   /** Immutable, unlike the slug. */
   readonly uuid: string

@@ -18,12 +18,17 @@ export interface Holder {
 export interface SignInFacts {
   /** `unknown`: not stored. `known`: stored, its user may sign in. `disabled`: its user is gone or may not. */
   readonly identity: 'unknown' | 'known' | 'disabled'
+  /** How well the address of this sign-in is proven. */
   readonly email: EmailLevel
   /** The accounts that hold the address; read only when the decision can depend on them. */
   readonly holders: readonly Holder[]
 }
 
-/** The decision; `row` is the row of the decision table that matched (docs/concepts.md). Indexes point into `facts.holders`. */
+/**
+ * The decision. `type` is what happens next, `row` the row of the decision table that matched (docs/concepts.md), `email` how
+ * the address of a new account is stored, `code` why a sign-in is refused. `holder` and `holders` are indexes into
+ * `facts.holders`.
+ */
 export type Decision =
   | { readonly type: 'sign-in'; readonly row: 1 }
   | { readonly type: 'ask-address'; readonly row: 2 }

@@ -5,6 +5,7 @@ export type DoctorVerdict = 'ok' | 'warning' | 'problem' | 'unknown'
 export interface DoctorFinding {
   /** Name of the check, stable, for scripts: `session-store`. */
   readonly check: string
+  /** The severity. */
   readonly verdict: DoctorVerdict
   /** What was found, in one sentence. */
   readonly message: string
@@ -16,6 +17,7 @@ export interface DoctorFinding {
 export interface DoctorReport {
   /** Whether no finding is a `problem`. */
   readonly ok: boolean
+  /** All findings, worst first. */
   readonly findings: readonly DoctorFinding[]
   /** The same as plain text for a terminal. */
   toString(): string

@@ -14,8 +14,11 @@ export interface PassportActions {
 
 /** What a route may pass to `passport.authenticate`. */
 export interface StrategyRouteOptions {
+  /** Scopes for this request, of those in the strategy's options; others are refused. */
   readonly scope?: unknown
+  /** A plain object of at most 512 bytes of JSON; it comes back as `info.state`. A string is refused. */
   readonly state?: unknown
+  /** Refused if it differs from the strategy's. */
   readonly callbackURL?: unknown
 }
 

@@ -5,13 +5,19 @@ import type { PassportActions } from './strategy-request'
 
 /** Passport's portable profile, as strategies pass it to `verify`. */
 export interface PassportProfile {
+  /** Always `bitbucket`. */
   readonly provider: string
   /** Bitbucket's `uuid`, with its braces. */
   readonly id: string
+  /** Can change and be registered by another user: for display only. */
   readonly username?: string
+  /** Full name, never empty. */
   readonly displayName: string
+  /** URL of the profile page at Bitbucket. */
   readonly profileUrl?: string
+  /** The addresses in Bitbucket's order; `verified` is what Bitbucket says. Empty with `skipEmails`. */
   readonly emails: readonly { readonly value: string; readonly primary: boolean; readonly verified: boolean }[]
+  /** URL of the picture, if there is one. */
   readonly photos: readonly { readonly value: string }[]
   /** Bitbucket's account object as a string. */
   readonly _raw: string

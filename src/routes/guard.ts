@@ -12,9 +12,8 @@ import type { Services } from './services'
 /** Options of `requireSignedIn`, and of every other guard. */
 export interface GuardOptions {
   /**
-   * Where to come back to, a path as the browser sees it. Default: the URL of the request, which lacks what a proxy
-   * strips off the path; for a form or a script's request, the page that sent it. Anything but a path of this site is
-   * ignored.
+   * Returns the path to return to, as the browser sees it. Default: the URL of the request, which lacks a part that a proxy
+   * strips; for a form or a script's request, the page that sent it. Anything but a path of this site is ignored.
    */
   readonly returnTo?: (req: Request) => string
 }

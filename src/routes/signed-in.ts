@@ -13,8 +13,8 @@ import { hooksOf } from './request-hooks'
 /** Options of `signedIn`. */
 export interface SignedInOptions {
   /**
-   * Whether the user has just proven who they are. Default `true`. Pass `false` when a "remember me" cookie signed them
-   * in: no password was typed, so it must not pass for a recent sign-in.
+   * Whether the user has just proven who they are. Default `true`. Pass `false` if a "remember me" cookie signed them in: no
+   * password was typed, so it must not count as a recent sign-in.
    */
   readonly recent?: boolean
 }

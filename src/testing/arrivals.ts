@@ -6,9 +6,11 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
  */
 export type FakeEndpoint = 'authorize' | 'token' | 'user' | 'emails' | 'workspaces' | 'workspace' | 'other'
 
-/** One request that arrived. */
+/** A request that the fake received. */
 export interface RecordedRequest {
+  /** The endpoint that the path belongs to. */
   readonly endpoint: FakeEndpoint
+  /** HTTP method. */
   readonly method: string
   /** Path without query, as sent. */
   readonly path: string
@@ -16,6 +18,7 @@ export interface RecordedRequest {
   readonly query: Readonly<Record<string, string>>
   /** Path and query, byte for byte. */
   readonly url: string
+  /** Headers, with names in lower case. */
   readonly headers: IncomingHttpHeaders
   /** Form fields of the body by name, the first of a repeated name; empty if the body is not a form. */
   readonly form: Readonly<Record<string, string>>
@@ -23,9 +26,9 @@ export interface RecordedRequest {
   readonly body: string
   /** Arrival, in milliseconds since the epoch, with fractions. */
   readonly time: number
-  /** Number of the connection it came on, 1 being the first that was opened. 0 = `signIn()`, which needs none. */
+  /** Number of its connection, 1 for the first that was opened. 0 = `signIn()`, which needs none. */
   readonly connection: number
-  /** Status it was answered with; `null` while, or when, none was sent. */
+  /** Status of the response; `null` if none was sent, or not yet. */
   readonly status: number | null
 }
 
@@ -41,7 +44,7 @@ export const ENDPOINT_NAMES: readonly FakeEndpoint[] = [
   'other',
 ]
 
-/** A demo may run for weeks: only so many requests are kept. */
+/** A demo may run for weeks, so only the latest requests are kept. */
 const MAX_KEPT = 10_000
 
 /** Which endpoint a path belongs to. */

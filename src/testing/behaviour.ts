@@ -2,8 +2,11 @@ import { refuseUnknownKeys, suggestion } from './check'
 
 /** A refusal of the token endpoint, word for word. `description: null` leaves the field out. */
 export interface FakeRefusal {
+  /** HTTP status. */
   readonly status: number
+  /** OAuth error code. */
   readonly error: string
+  /** `error_description`, `null` to omit it. */
   readonly description: string | null
 }
 

@@ -37,8 +37,11 @@ export interface FakeBitbucketOptions {
 
 /** Addresses of the fake; pass them as a connection's `endpoints`. */
 export interface FakeEndpoints {
+  /** The consent page. */
   readonly authorizationURL: string
+  /** The token endpoint. */
   readonly tokenURL: string
+  /** Base of the API. */
   readonly apiURL: string
 }
 
@@ -67,6 +70,7 @@ export interface FakeBitbucket {
   readonly people: readonly FakePerson[]
   /** One person, by key. */
   person(key: string): FakePerson
+  /** Adds a person. Only `key` is required. */
   addPerson(person: FakePersonOptions): FakePerson
   /** Changes a person, as a rename at Bitbucket does: issued tokens stay valid. */
   updatePerson(key: string, changes: Partial<Omit<FakePersonOptions, 'key'>>): FakePerson
@@ -88,20 +92,20 @@ export interface FakeBitbucket {
    * await agent.get(callback.pathname + callback.search)
    */
   signIn(authorizeURL: string | URL, options: SignInOptions): Promise<string>
-  /** A valid code without a consent. */
+  /** Returns a valid code without a consent. */
   issueCode(options: IssueCodeOptions): string
 
-  /** What arrived, oldest first; the newest 10,000 are kept. */
+  /** The requests received, oldest first; the latest 10,000 are kept. */
   readonly requests: readonly RecordedRequest[]
-  /** How many requests arrived, in total or at one endpoint. */
+  /** The number of requests received, in total or at one endpoint. */
   count(endpoint?: FakeEndpoint): number
   /** Forgets the requests so far. */
   clearRequests(): void
-  /** How many connections were ever opened to the fake. */
+  /** The number of connections ever opened to the fake. */
   readonly connectionsOpened: number
 
   /**
-   * Makes an endpoint misbehave; replaces its former script.
+   * Makes an endpoint fail; replaces its previous script.
    *
    * @example
    * fake.script('token', { status: 502, html: '<h1>Bad gateway</h1>' })

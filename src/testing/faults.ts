@@ -69,7 +69,7 @@ export interface FakeFault {
   readonly delivery?: FakeDelivery
   /** Sends the body in pieces of `chunkBytes` (default 1), `everyMs` apart. */
   readonly slow?: { readonly chunkBytes?: number; readonly everyMs: number }
-  /** How often it is played. Default: until `clearScripts()`; in a list: once. A function counts for itself. */
+  /** How often it applies. Default: until `clearScripts()`; in an array: once. A function counts itself. */
   readonly times?: number
 }
 
@@ -181,7 +181,7 @@ function checkFault(fault: FakeFault): void {
   }
   const ways = ['delivery', 'slow', 'hugeBytes'].filter((name) => name in fault)
   if (ways.length > 1) {
-    throw new TypeError(`An answer travels one way, and this fault has ${ways.join(' and ')}. Keep one.`)
+    throw new TypeError(`A response has one kind of delivery, but this fault has ${ways.join(' and ')}. Keep one.`)
   }
   if (fault.times !== undefined && !(Number.isInteger(fault.times) && fault.times > 0)) {
     throw new TypeError('"times" of a scripted fault must be a whole number above 0.')

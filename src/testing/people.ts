@@ -3,6 +3,7 @@ import { refuseUnknownKeys, requireText, suggestion } from './check'
 
 /** One address of a person, with Bitbucket's two independent flags. */
 export interface FakeEmail {
+  /** The address, as the API returns it. */
   readonly address: string
   /** Whether it is the account's main address. Default `false`; none or two primaries are allowed, as they occur. */
   readonly primary?: boolean
@@ -12,7 +13,7 @@ export interface FakeEmail {
 
 /** A person's place in a workspace. */
 export interface FakeMembership {
-  /** The workspace's name in URLs. People who name the same slug are in the same workspace. */
+  /** The workspace's name in URLs. People with the same slug are in the same workspace. */
   readonly slug: string
   /** Default `member`. */
   readonly permission?: 'owner' | 'create-project' | 'member'
@@ -40,13 +41,15 @@ export interface FakePersonOptions {
   readonly workspaces?: readonly FakeMembership[]
   /** Picture; `null` leaves the link out. Default: initials that the fake draws itself. */
   readonly avatarUrl?: string | null
-  /** Fields laid over the answer of `/2.0/user`, for example `{ type: 'team' }` or `{ location: 'Oslo' }`. Default: none. */
+  /** Fields that replace those of the response of `/2.0/user`, for example `{ type: 'team' }` or `{ location: 'Oslo' }`. Default: none. */
   readonly user?: Readonly<Record<string, unknown>>
 }
 
-/** A person as the fake keeps it: every default filled in. */
+/** A person of the fake, with all defaults applied. */
 export interface FakePerson extends Required<Omit<FakePersonOptions, 'avatarUrl' | 'emails' | 'workspaces'>> {
+  /** Addresses, in the order of the response. */
   readonly emails: readonly Required<FakeEmail>[]
+  /** Memberships. */
   readonly workspaces: readonly Required<FakeMembership>[]
   /** As set; `undefined` = a picture drawn by the fake. */
   readonly avatarUrl: string | null | undefined
