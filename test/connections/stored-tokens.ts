@@ -44,7 +44,7 @@ interface Row {
 export async function accessTokenOf(client: Client, bitbucket: BitbucketSignIn, userId: string): Promise<string> {
   await client.query('BEGIN')
   try {
-    // A second call waits here, and then reads what the first one stored.
+    // A second call waits here and then reads what the first one stored.
     const locked = await client.query(
       `SELECT *, coalesce(expires_at < clock_timestamp() + interval '1 minute', false) AS running_out,
          coalesce(refused_at + interval '15 minutes' * least(2 ^ (refusals - 1), 96) > clock_timestamp(), false) AS paused
@@ -69,16 +69,16 @@ async function refreshRow(client: Client, bitbucket: BitbucketSignIn, userId: st
   const fresh = await bitbucket
     .refreshTokens({ tenant: row.tenant, refreshToken: row.refresh_token })
     .catch((error: unknown) => noteRefusal(client, userId, error))
-  // An answer without a refresh token leaves the old one as it is.
+  // A response without a refresh token keeps the old one.
   await saveTokens(client, userId, row.tenant, { ...fresh, refreshToken: fresh.refreshToken ?? row.refresh_token })
   await client.query('UPDATE bitbucket_tokens SET accepted_at = clock_timestamp() WHERE user_id = $1', [userId])
   return fresh.accessToken
 }
 
 /**
- * Notes a refusal and throws it. No token is ever deleted, because a refusal may mean the whole client. It means this
- * token if it is refused for the second time, and the last thing that happened to the other tokens of the client
- * since the first time is that one was accepted.
+ * Records a refusal and throws it. No token is ever deleted, because a refusal may concern the whole client. It concerns
+ * this token if it is the second refusal, and if the latest refresh of another token of the client since the first
+ * refusal succeeded.
  */
 async function noteRefusal(client: Client, userId: string, error: unknown): Promise<never> {
   const code = error instanceof BitbucketSignInError ? error.code : null
