@@ -8,10 +8,9 @@ import { testDatabase } from './test-database'
 
 const db = new Database(process.env.TEST_DATABASE_FILE)
 db.exec(PRAGMAS)
-/** Without its timer, which would keep the process running. */
-class SqliteStore extends createStore(session) {
-  startInterval() {}
-}
+const SqliteStore = createStore(session)
+// Its timer would keep the process running.
+SqliteStore.prototype.startInterval = () => {}
 const store = new SqliteStore({ client: db })
 
 export default {
