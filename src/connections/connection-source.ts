@@ -1,9 +1,8 @@
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
-import { isLoopback } from '../contract/urls'
 import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
-import { isPrivateHost } from '../options/url-rules'
+import { REACHES_INSIDE, reachesInside } from '../options/connection-options'
 import { withDeadline } from '../time/deadline'
 import { type ActiveConnection, activateConnection } from './active-connection'
 
@@ -203,24 +202,11 @@ function ownerOf({ clientID, tenant = null }: Connection, answer: TenantClients 
   throw configurationError("tenantClients: it must return 'ours' or 'theirs', synchronously.")
 }
 
-/**
- * Administrators of a tenant must not make this server send requests into its own network: a token endpoint on loopback
- * would be any service of this machine. If the callback is on loopback too, as on a developer's machine, it is allowed.
- */
-function checkReach({ endpoints, callbackURL, tenant = null }: Connection): void {
-  if (!endpoints || isInside(callbackURL)) return
-  const { authorizationURL, tokenURL, apiURL } = endpoints
-  if (![authorizationURL, tokenURL, apiURL].some(isInside)) return
+function checkReach(connection: Connection): void {
+  if (!reachesInside(connection)) return
   throw configurationError(
-    `connection of tenant "${tenant}": \`endpoints\` point to this machine or into a private network, which \`tenantClients: 'theirs'\` does not allow, with \`allowPrivateHosts\` neither. Give public https addresses, or answer 'ours' for this client if your own operators set it.`,
+    `connection of tenant "${connection.tenant ?? null}": \`endpoints\` ${REACHES_INSIDE} Give public https addresses, or answer 'ours' for this client if your own operators set it.`,
   )
-}
-
-/** An invalid URL is left to the check of the connection, which names the field. */
-function isInside(url: unknown): boolean {
-  if (typeof url !== 'string' || !URL.canParse(url)) return false
-  const { hostname } = new URL(url)
-  return isLoopback(hostname) || isPrivateHost(hostname)
 }
 
 function issuerOf(

@@ -249,7 +249,7 @@ const UNANSWERED: SessionTrial = {
   fault: 'The app did not answer.',
   rotates: false,
   oldIsGone: false,
-  passportRotates: false,
+  passportRotates: null,
 }
 
 async function comeBack(site: Site, marker: string, cookie: string): Promise<boolean> {

@@ -187,7 +187,7 @@ function storeFindings(
       ),
     )
   }
-  if (trial.rotates && !trial.passportRotates) {
+  if (trial.rotates && trial.passportRotates === false) {
     found.push(
       warning(
         'passport-rotation',

@@ -34,7 +34,8 @@ export interface SessionTrial {
   readonly rotates: boolean
   /** Whether the old session is gone from the store. */
   readonly oldIsGone: boolean
-  readonly passportRotates: boolean
+  /** `null` where Passport keeps no session. */
+  readonly passportRotates: boolean | null
 }
 
 /** Our key in the trial session. */
@@ -45,7 +46,12 @@ export const MARK = 'bitbucketDoctor'
  * users that do not exist, and the app's serializers are not called.
  */
 export async function exercise(req: Request, marker: string): Promise<SessionTrial> {
-  const trial = { fault: null as string | null, rotates: false, oldIsGone: false, passportRotates: false }
+  const trial = {
+    fault: null as string | null,
+    rotates: false,
+    oldIsGone: false,
+    passportRotates: null as boolean | null,
+  }
   try {
     const first = sessionOf(req) as ProbedSession
     first[MARK] = marker
@@ -65,9 +71,9 @@ export async function exercise(req: Request, marker: string): Promise<SessionTri
 }
 
 /** Passport rotates before it serializes the user, so refusing to serialize shows the rotation and stores nothing. */
-async function passportRotates(req: Request): Promise<boolean> {
+async function passportRotates(req: Request): Promise<boolean | null> {
   const manager = probed(req)._sessionManager
-  if (!manager) return false
+  if (!manager) return null
   const idBefore = sessionOf(req)?.id
   const stop = new Error('The doctor signs no user in.')
   const stand = Object.assign(Object.create(manager) as typeof manager, {

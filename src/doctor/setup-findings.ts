@@ -29,6 +29,7 @@ export async function setUpFindings(
     strategyFinding(passport as PassportInside, name, strategy),
     ...secretFindings(options.secrets, connections),
     hooksFinding(options.accounts),
+    ...gateFindings(connections),
     ...(await limiterFindings(options.limiter, limits)),
   ]
 }
@@ -85,6 +86,21 @@ function secretFindings(
     )
   }
   return found.length > 0 ? found : [ok('secrets', 'They look random and are used for nothing else.')]
+}
+
+/** A tenant inherits `workspaces` unless it sets them, so an empty list is its own, and opens the application's gate. */
+function gateFindings(connections: readonly ActiveConnection[]): DoctorFinding[] {
+  const application = connections.find(({ tenant }) => tenant === null)
+  if (!application?.workspaces.length) return []
+  return connections
+    .filter(({ tenant, workspaces }) => tenant !== null && workspaces.length === 0)
+    .map(({ tenant }) =>
+      warning(
+        'workspaces',
+        `Tenant "${tenant}" has \`workspaces: []\`, which admits everyone; the application admits only members of ${application.workspaces.join(', ')}.`,
+        'Leave `workspaces` out of its row (null in a database) so that it inherits them, or ignore this if the tenant is meant to be open.',
+      ),
+    )
 }
 
 function hooksFinding(accounts: object): DoctorFinding {

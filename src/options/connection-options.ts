@@ -1,4 +1,11 @@
-import { BITBUCKET_ENDPOINTS, type Connection, configurationError, scopesOf } from '../contract/options'
+import {
+  BITBUCKET_ENDPOINTS,
+  type ClientOwner,
+  type Connection,
+  configurationError,
+  scopesOf,
+} from '../contract/options'
+import { isLoopback } from '../contract/urls'
 import { type ConnectionOverride, definedFields, hasWholeCredentials } from '../decisions/connection-levels'
 import { check, type Problem, parse, problemsOf } from './option-problems'
 import {
@@ -169,6 +176,20 @@ function halvesOf(given: ConnectionOverride): Problem | undefined {
   }
 }
 
+/** What `tenantClients` refuses of a tenant's own client. */
+function ownerProblem(given: ConnectionOverride, owner: ClientOwner | undefined): Problem | undefined {
+  if (given.clientID === undefined || given.clientSecret === undefined) return undefined
+  if (owner === undefined) {
+    return {
+      field: 'clientID',
+      message: 'This app does not accept OAuth clients of tenants: its option `tenantClients` is not set.',
+    }
+  }
+  return owner === 'theirs' && reachesInside(given)
+    ? { field: 'endpoints', message: `They ${REACHES_INSIDE}` }
+    : undefined
+}
+
 /**
  * Why the router would never see this callback, `undefined` if it does. A path that does not end in /callback is assumed
  * to be rewritten by the app; the doctor checks that it arrives.
@@ -186,12 +207,39 @@ function outsideRouter(callbackURL: string, basePath: BasePath): string | undefi
   return `must have the path ${expected}, because \`basePath\` is ${basePath}; any other path never reaches the router. Leave \`basePath\` out, or correct one of the two`
 }
 
+/** What `'theirs'` refuses, after the name of the field. */
+export const REACHES_INSIDE =
+  "point to this machine or into a private network, which `tenantClients: 'theirs'` does not allow, with `allowPrivateHosts` neither."
+
+/**
+ * Whether endpoints lead into the server's own network: administrators of a tenant must not make it send requests there, or
+ * a token endpoint on loopback would be any service of this machine. If the callback is on loopback too, as on a
+ * developer's machine, it is allowed.
+ */
+export function reachesInside({ endpoints, callbackURL }: ConnectionOverride): boolean {
+  if (!endpoints || isInside(callbackURL)) return false
+  const { authorizationURL, tokenURL, apiURL } = endpoints
+  return [authorizationURL, tokenURL, apiURL].some(isInside)
+}
+
+/** An invalid URL is left to the check of the connection, which names the field. */
+function isInside(url: unknown): boolean {
+  if (typeof url !== 'string' || !URL.canParse(url)) return false
+  const { hostname } = new URL(url)
+  return isLoopback(hostname) || isPrivateHost(hostname)
+}
+
 /** Where fields were entered: a whole connection, or what one tenant of `connections()` overrides. */
 export interface CheckConnectionOptions {
   /** `'connection'` (default), or `'tenant'`: fields may be left out, and credentials come in pairs. */
   readonly level?: 'connection' | 'tenant'
   /** The option `basePath`, when the app sets it. */
   readonly basePath?: string
+  /**
+   * Who controls the client in these fields, as the option `tenantClients` of `bitbucketSignIn` answers for it. At level
+   * `'tenant'`, a client is refused without it, and `'theirs'` refuses endpoints inside a private network.
+   */
+  readonly tenantClients?: ClientOwner
 }
 
 /** One problem of one field. */
@@ -225,13 +273,15 @@ export function checkConnection(
 ): ConnectionCheck<ConnectionOverride>
 export function checkConnection(
   fields: unknown,
-  { level = 'connection', basePath }: CheckConnectionOptions = {},
+  { level = 'connection', basePath, tenantClients }: CheckConnectionOptions = {},
 ): ConnectionCheck<ConnectionOverride> {
   const given = typeof fields === 'object' && fields !== null ? definedFields(fields as ConnectionOverride) : {}
   const problems = [...problemsOf(level === 'tenant' ? overrideSchema() : connectionSchema(), given)]
   const has = (field: string) => problems.some((problem) => problem.field === field)
   const halves = level === 'tenant' ? halvesOf(given) : undefined
   if (halves && !has(halves.field)) problems.push(halves)
+  const owned = level === 'tenant' ? ownerProblem(given, tenantClients) : undefined
+  if (owned && !has(owned.field)) problems.push(owned)
   if (given.callbackURL !== undefined && !has('callbackURL')) {
     const outside = outsideRouter(given.callbackURL, basePath)
     if (outside !== undefined) problems.push({ field: 'callbackURL', message: `Must ${outside.slice(5)}.` })

@@ -531,6 +531,32 @@ describe('bitbucket.doctor', () => {
     ])
   })
 
+  it('does not blame Passport for rotation if passport.session() only comes after the router', async () => {
+    const report = await examine(fake, (parts) => {
+      parts.before = ['session']
+      parts.after = ['passport']
+    })
+    const checks = report.findings.filter(({ verdict }) => verdict !== 'ok').map(({ check }) => check)
+    expect(checks).toEqual(['passport-session'])
+  })
+
+  it("warns that a tenant's empty `workspaces` open the gate of the application, unless there is none", async () => {
+    const warned = async (base: string[] | undefined, tenants: Record<string, { workspaces?: string[] }>) => {
+      const report = await examine(fake, (parts) => {
+        const gate = base && { workspaces: base }
+        parts.resolver = (connection) =>
+          connections({ default: { ...connection, ...gate }, tenants, tenant: () => null })
+      })
+      return report.findings.filter(({ check }) => check === 'workspaces').map(({ message }) => message)
+    }
+    const open = { acme: { workspaces: [] }, bells: {}, cobra: { workspaces: ['cobra'] } }
+    expect(await warned(['acme-inc'], open)).toEqual([
+      'Tenant "acme" has `workspaces: []`, which admits everyone; the application admits only members of acme-inc.',
+    ])
+    expect(await warned(undefined, open)).toEqual([])
+    expect(await warned(['acme-inc'], { bells: {} })).toEqual([])
+  })
+
   it.each(FAULTS)('reports that %s (%s: %s) and names the fix', async (_name, verdict, check, fix, breakPart) => {
     const report = await examine(fake, breakPart)
     const found = report.findings.filter((each) => each.check === check && each.verdict === verdict)

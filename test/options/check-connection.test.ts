@@ -93,6 +93,32 @@ describe("a tenant's override", () => {
       apiURL: 'https://a.example',
     }
     expect(at({ endpoints })).toMatchObject({ ok: false, problems: [{ field: 'endpoints' }] })
-    expect(at({ endpoints, clientID: 'k', clientSecret: 's' })).toMatchObject({ ok: true })
+    const own = { endpoints, clientID: 'k', clientSecret: 's' }
+    expect(checkConnection(own, { level: 'tenant', tenantClients: 'theirs' })).toMatchObject({ ok: true })
+  })
+
+  test('brings a client only if the app says who controls it', () => {
+    const own = { clientID: 'k', clientSecret: 's' }
+    expect(at(own)).toMatchObject({
+      ok: false,
+      problems: [{ field: 'clientID', message: expect.stringContaining('tenantClients') }],
+    })
+    for (const tenantClients of ['ours', 'theirs'] as const) {
+      expect(checkConnection(own, { level: 'tenant', tenantClients })).toEqual({ ok: true, connection: own })
+    }
+  })
+
+  test("points no endpoint of a client that is 'theirs' into a private network, unless the callback is there too", () => {
+    const inside = 'https://10.0.0.7/2.0'
+    const endpoints = { authorizationURL: inside, tokenURL: inside, apiURL: inside, allowPrivateHosts: true }
+    const own = { clientID: 'k', clientSecret: 's', endpoints }
+    const check = (tenantClients: 'ours' | 'theirs', more = {}) =>
+      checkConnection({ ...own, ...more }, { level: 'tenant', tenantClients })
+    expect(check('theirs')).toMatchObject({
+      ok: false,
+      problems: [{ field: 'endpoints', message: expect.stringMatching(/^They point to/) }],
+    })
+    expect(check('ours').ok).toBe(true)
+    expect(check('theirs', { callbackURL: 'http://localhost:3000/auth/bitbucket/callback' }).ok).toBe(true)
   })
 })

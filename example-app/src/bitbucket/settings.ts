@@ -172,7 +172,10 @@ export function settingsProblems(
   clientSecret: string | null,
   domains: readonly string[],
 ): ConnectionProblem[] {
-  const checked = checkConnection({ clientID, clientSecret, scope, workspaces }, { level: 'tenant' })
+  const checked = checkConnection(
+    { clientID, clientSecret, scope, workspaces },
+    { level: 'tenant', tenantClients: 'ours' },
+  )
   const problems = checked.ok ? [] : [...checked.problems]
   const invisible = (text: string | null | undefined) => typeof text === 'string' && !/^[\x21-\x7e]+$/.test(text)
   const report = (field: string, message: string) => problems.unshift({ field, message })
