@@ -29,7 +29,7 @@ label{display:block;margin:0 0 .25rem;font-weight:600}
 input{display:block;width:100%;min-height:2.75rem;margin:0 0 1rem;padding:.5rem .75rem;background:var(--card);color:inherit;font:inherit;border:1px solid var(--field);border-radius:.5rem}
 input[aria-invalid]{border-color:var(--bad);box-shadow:inset 0 0 0 1px var(--bad)}
 .code{font:600 1.25rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;letter-spacing:.15em;text-transform:uppercase}
-.button{display:block;width:100%;min-height:2.75rem;padding:.6375rem 1rem;background:none;color:var(--text);font:inherit;font-weight:600;line-height:1.35;text-align:center;text-wrap:balance;text-decoration:none;border:1px solid var(--field);border-radius:.5rem;cursor:pointer}
+.button{display:block;width:100%;min-height:2.75rem;padding:.6375rem 1rem;background:none;color:var(--text);font:inherit;font-weight:600;line-height:1.35;text-align:center;text-wrap:pretty;text-decoration:none;border:1px solid var(--field);border-radius:.5rem;cursor:pointer}
 .button:hover{background:var(--over)}
 .button svg{margin-right:.625rem;vertical-align:-.1875em}
 .main{background:var(--main);color:#fff;border-color:var(--main-line)}

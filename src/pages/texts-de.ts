@@ -1,6 +1,6 @@
 import type { Texts } from '../contract/texts'
 
-/** The texts in German. The hyphens of “E‑Mail‑Adresse” and “XXXX‑XXXX” are U+2011, at which no line breaks. */
+/** The texts in German. The hyphens of “E‑Mail‑Adresse” are U+2011, at which no line breaks. */
 export const german: Texts = {
   lang: 'de',
   signInButton: 'Mit Bitbucket anmelden',
@@ -140,7 +140,7 @@ export const german: Texts = {
     code_not_sent: 'Die E‑Mail kommt vielleicht nicht an',
     cross_site_request: 'Diese Anfrage wurde angehalten',
     hook_failed: 'Etwas ist schiefgegangen',
-    store_unavailable: 'Anmelden ist gerade nicht möglich',
+    store_unavailable: 'Die Anmeldung ist gerade nicht möglich',
     reauthorization_required: 'Die Erlaubnis ist abgelaufen',
     refresh_refused: 'Bitbucket antwortet nicht eindeutig',
   },
@@ -175,7 +175,7 @@ export const german: Texts = {
     pausedReason: 'Ein Code für diese Adresse wurde gerade in einem anderen Versuch angefordert und gilt nur dort.',
     limitedReason: 'In letzter Zeit wurden zu viele Codes angefordert.',
     label: 'Code aus der E‑Mail',
-    hint: 'Acht Buchstaben in der Form XXXX‑XXXX. Groß- oder Kleinschreibung ist egal.',
+    hint: 'Acht Buchstaben in der Form XXXX-\u2060XXXX. Groß- oder Kleinschreibung ist egal.',
     submit: 'Weiter',
     send: 'Code senden',
     resend: 'Neuen Code senden',

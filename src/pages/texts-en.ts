@@ -156,7 +156,7 @@ export const english: Texts = {
     pausedReason: 'A code for this address was requested a moment ago in another attempt, and works only there.',
     limitedReason: 'Too many codes have been requested recently.',
     label: 'Code from the email',
-    hint: 'Eight letters, written as XXXX‑XXXX. Upper or lower case is fine.',
+    hint: 'Eight letters, written as XXXX-\u2060XXXX. Upper or lower case is fine.',
     submit: 'Continue',
     send: 'Send code',
     resend: 'Send a new code',

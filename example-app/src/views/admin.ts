@@ -149,7 +149,7 @@ function whoMaySignIn(view: AdminView): Html {
   return html`<section class="card fields"><h2>4. Who can sign in, and where</h2>
 ${choice('enabled', 'Status', form.enabled, above.enabled, ['Enabled', 'Disabled'])}
 ${choice('visible', 'On the sign-in page', form.visible, above.visible, ['Shown', 'Works, but is not shown'])}
-${choice('signUp', 'People without an account', form.signUp, above.signUp, ['Get one at their first sign-in', 'Are refused'])}
+${choice('signUp', 'People without an account', form.signUp, above.signUp, ['Get one', 'Are refused'])}
 ${choice('trustedProvider', 'Trusted provider', form.trustedProvider, above.trustedProvider, ['On', 'Off (recommended)'])}
 <small>We recommend leaving this off. When it is on, anyone who takes over an email address at Bitbucket gets into the account with that address here.
 When it is off, people confirm their address with a code that we email.</small>

@@ -50,7 +50,7 @@ ${notice && (notice.isProblem ? html`<p class="problem" role="alert">${notice.te
 ${outcome !== undefined && html`<p class="notice" role="status">${outcome}</p>`}
 ${body}
 </main>
-<footer class="foot"><form method="post" action="/language" class="inline"><span>Bitbucket sign-in pages in</span>
+<footer class="foot"><form method="post" action="/language" class="inline"><span>Bitbucket pages in</span>
 ${[
   ['en', 'English'],
   ['de', 'Deutsch'],

@@ -40,7 +40,7 @@ export function signUpRoutes(services: Services): Router {
     mailer.sendLater({
       to,
       subject: `Your code for Corkboard: ${what}`,
-      text: `${code}\n\nThis code is for: ${what}. It works for 10 minutes, in the browser that asked for it.\nIf that was not you, ignore this mail.`,
+      text: `${code}\n\nThis code is for: ${what}. It works for 10 minutes, in the browser that asked for it.\nIf that was not you, ignore this email.`,
     })
 
   const showSignUp = async (req: Request, res: Response, view: Omit<SignUpView, 'button'> = {}) => {
