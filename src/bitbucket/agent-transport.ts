@@ -13,7 +13,7 @@ import {
   tooLarge,
   type UpstreamAnswer,
   type UpstreamRequest,
-} from './upstream-errors'
+} from './transport-parts'
 
 /** Requests through the app's own agent, which manages connections: for proxies, which need `node:http`. */
 export function agentTransport(agent: http.Agent): Transport {

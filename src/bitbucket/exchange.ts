@@ -6,7 +6,7 @@ import type { Tokens } from '../contract/tokens'
 import { ExchangeDeadline } from '../time/deadline'
 import { cleanJson } from './clean-json'
 import { type JsonObject, readTokenAnswer } from './read-answer'
-import type { Need, Transport, UpstreamAnswer } from './upstream-errors'
+import type { Need, Transport, UpstreamAnswer } from './transport-parts'
 import { apiRefusal, faultAt, type RequestName, refreshRefusal, tokenRefusal, unexpected } from './upstream-refusals'
 
 /** The fields of a connection that requests need. */

@@ -4,7 +4,7 @@ import type { Tokens, WorkspaceMembership } from '../contract/tokens'
 import { cleanJson } from './clean-json'
 import { type ApiClient, type Exchange, exchangeCode, getFromApi, urlsOf } from './exchange'
 import { type JsonObject, type Membership, readEmailPage, readMembership, readProfile } from './read-answer'
-import { Need, type UpstreamAnswer } from './upstream-errors'
+import { Need, type UpstreamAnswer } from './transport-parts'
 import { apiRefusal, faultAt, unexpected, workspaceRefusal } from './upstream-refusals'
 
 /** The account owner behind a token. */

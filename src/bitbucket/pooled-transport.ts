@@ -13,7 +13,7 @@ import {
   type Transport,
   type UpstreamAnswer,
   type UpstreamRequest,
-} from './upstream-errors'
+} from './transport-parts'
 
 /** A connection idle for longer may be closed by the server just as it is reused. */
 const IDLE_MS = 15_000

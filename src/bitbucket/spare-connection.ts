@@ -1,6 +1,6 @@
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect as connectSecure } from 'node:tls'
-import { ATTEMPT_MS } from './upstream-errors'
+import { ATTEMPT_MS } from './transport-parts'
 
 /** How long a connection may wait for its first request, open or not: as long as a used one waits for its next. */
 const SPARE_MS = 15_000

@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http'
 import { agentTransport } from './agent-transport'
 import { pooledTransport } from './pooled-transport'
-import type { Transport } from './upstream-errors'
+import type { Transport } from './transport-parts'
 
 /** Options of {@link createTransport}. */
 export interface TransportOptions {

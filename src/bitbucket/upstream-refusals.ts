@@ -1,7 +1,7 @@
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { UpstreamTiming } from '../contract/events'
 import { isDeadRefreshToken, namesMissingScope, readOAuthError } from './read-answer'
-import { PASSING, type UpstreamAnswer } from './upstream-errors'
+import { PASSING, type UpstreamAnswer } from './transport-parts'
 
 /** Our requests by name, as errors show them. */
 export type RequestName = UpstreamTiming['endpoint'] | 'refresh'

@@ -1,4 +1,4 @@
-import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/upstream-errors'
+import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/transport-parts'
 import { BitbucketSignInError } from '../contract/errors'
 import { ExchangeDeadline } from '../time/deadline'
 import { type DoctorFinding, ok, problem, warning } from './finding'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type ApiClient, type Exchange, requestToken } from '../bitbucket/exchange'
 import { readOAuthError, readTokenAnswer } from '../bitbucket/read-answer'
-import type { Transport, UpstreamAnswer } from '../bitbucket/upstream-errors'
+import type { Transport, UpstreamAnswer } from '../bitbucket/transport-parts'
 import { BitbucketSignInError } from '../contract/errors'
 import { ExchangeDeadline } from '../time/deadline'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'

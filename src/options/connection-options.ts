@@ -121,7 +121,7 @@ export const connectionSchema = lazily((z) =>
     endpoints: endpoints(z).default(BITBUCKET_ENDPOINTS),
     tenant: z.string().nullable().default(null),
     application: z.string().nullable().default(null),
-  }),
+  } satisfies Record<keyof Connection, unknown>),
 )
 
 const overrideSchema = lazily(() => connectionSchema().omit({ id: true, tenant: true, application: true }).partial())

@@ -3,21 +3,26 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { Limiter, LimiterCount, LimiterFactory } from '../contract/limiter'
 import { withDeadline } from '../time/deadline'
 import { memoryLimiter } from './memory-limiter'
+import { PROVE_LIFETIME_MS } from './pending-sign-in'
+import { TRANSACTION_LIFETIME_MS } from './transaction'
 
 const MINUTE = 60
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** Every counter, with its points and its lifetime in seconds: at least 5 minutes longer than what it guards. */
+/** In seconds; clocks of several processes may differ by some minutes. */
+const longerThan = (lifetimeMs: number) => lifetimeMs / 1000 + 6 * MINUTE
+
+/** Every counter, with its points and its lifetime in seconds. What a counter guards must end before it does. */
 const COUNTERS = {
   /** A transaction's handle was used. */
-  taken: { points: 1, duration: 16 * MINUTE },
+  taken: { points: 1, duration: longerThan(TRANSACTION_LIFETIME_MS) },
   /** A pending sign-in was completed or abandoned. */
-  done: { points: 1, duration: 66 * MINUTE },
+  done: { points: 1, duration: longerThan(PROVE_LIFETIME_MS) },
   /** Tries of one code. */
-  tries: { points: 5, duration: 66 * MINUTE },
+  tries: { points: 5, duration: longerThan(PROVE_LIFETIME_MS) },
   /** Which code or address of a pending sign-in is the current one. */
-  generation: { points: 1_000_000, duration: 66 * MINUTE },
+  generation: { points: 1_000_000, duration: longerThan(PROVE_LIFETIME_MS) },
   /** The pause between two emails. */
   mailPause: { points: 1, duration: MINUTE },
   mailsPerHour: { points: 10, duration: HOUR },

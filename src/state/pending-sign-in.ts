@@ -59,8 +59,8 @@ export interface Pending {
 }
 
 const LIFETIME_MS = 30 * 60 * 1000
-/** Long enough for a password reset of the other account. */
-const PROVE_LIFETIME_MS = 60 * 60 * 1000
+/** Long enough for a password reset of the other account. No pending sign-in lasts longer. */
+export const PROVE_LIFETIME_MS: number = 60 * 60 * 1000
 const MAX_PENDING = 3072
 /** Characters that a sent code and the pause after it take in the sealed record. */
 const CODE_ROOM = 200

@@ -65,7 +65,8 @@ export interface TransactionKeys {
   readonly state: KeyRing
 }
 
-const LIFETIME_MS = 10 * 60 * 1000
+/** A started sign-in may take 10 minutes. */
+export const TRANSACTION_LIFETIME_MS: number = 10 * 60 * 1000
 const SLOTS = 16
 /** Beyond this many open sign-ins, the oldest are dropped. */
 const MAX_OPEN = 5
@@ -102,7 +103,7 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
     if (!opened) return undefined
     const start = fromRecord(opened.payload as Sealed)
     const codeVerifier = verifierOf(keys.verifier, opened.secret, start.handle)
-    return { transaction: { ...start, codeVerifier }, expired: !isAlive(opened.issuedAt, LIFETIME_MS) }
+    return { transaction: { ...start, codeVerifier }, expired: !isAlive(opened.issuedAt, TRANSACTION_LIFETIME_MS) }
   }
 
   function openOnes(req: Request, jar: CookieJar): readonly Transaction[] {
@@ -123,7 +124,7 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
       if (sealed.length > MAX_TRANSACTION) {
         sealed = seal(keys.seal, name, toRecord(handle, { ...start, returnTo: null }))
       }
-      jar.set(req, res, suffix, sealed, LIFETIME_MS)
+      jar.set(req, res, suffix, sealed, TRANSACTION_LIFETIME_MS)
       const codeChallenge = hash('sha256', verifierOf(keys.verifier, 0, handle), 'base64url')
       if (!from) return { state: handle, codeChallenge }
       const point = JSON.stringify([from.origin, from.tenant, from.application])
@@ -233,7 +234,7 @@ function newHandle(res: Response, jar: CookieJar, present: ReadonlyMap<string, s
 /** Slots of open sign-ins, the oldest first. */
 function openSlots(present: ReadonlyMap<string, string>): number[] {
   return SUFFIXES.map((suffix, slot) => ({ slot, issuedAt: peekIssuedAt(present.get(suffix) ?? '') }))
-    .filter(({ issuedAt }) => now() - issuedAt <= LIFETIME_MS)
+    .filter(({ issuedAt }) => now() - issuedAt <= TRANSACTION_LIFETIME_MS)
     .sort((one, other) => one.issuedAt - other.issuedAt)
     .map(({ slot }) => slot)
 }

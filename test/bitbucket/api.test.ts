@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type ApiClient, type Exchange, exchangeCode, refreshTokens } from '../../src/bitbucket/exchange'
 import { fetchPerson } from '../../src/bitbucket/fetch-person'
-import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/upstream-errors'
+import type { UpstreamAnswer, UpstreamRequest } from '../../src/bitbucket/transport-parts'
 import { BitbucketSignInError } from '../../src/contract/errors'
 import { Secret } from '../../src/contract/secret'
 import { ExchangeDeadline } from '../../src/time/deadline'

@@ -235,7 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'state: used handles are forgotten too soon',
     'state/limits.ts',
-    'taken: { points: 1, duration: 16 * MINUTE }',
+    'taken: { points: 1, duration: longerThan(TRANSACTION_LIFETIME_MS) }',
     'taken: { points: 1, duration: 1 * MINUTE }',
     STA,
   ),
@@ -552,14 +552,14 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'transport: bytes that are no text',
-    'bitbucket/upstream-errors.ts',
+    'bitbucket/transport-parts.ts',
     '{ fatal: true, ignoreBOM: true }',
     '{ fatal: false, ignoreBOM: false }',
     'upstream',
   ),
   mutant(
     'transport: any number of connections',
-    'bitbucket/upstream-errors.ts',
+    'bitbucket/transport-parts.ts',
     'const MAX_SOCKETS_PER_HOST = 50',
     'const MAX_SOCKETS_PER_HOST = 5000',
     'upstream',
