@@ -79,7 +79,7 @@ export async function writeUnlink<User>(
 /**
  * The result of a lost write. `again` reads the facts once more and settles them without a write; `null` requests the
  * write again. After an error about a unique key that is `refused`; after any other it is the hook's own fault. A
- * failure that the second reading explains is reported all the same, because it may hide a bug.
+ * failure that the second reading explains is still reported, because it may hide a bug.
  */
 export async function settleLoss<T>(
   { how, error }: LostWrite,

@@ -153,7 +153,7 @@ export function guardHooks<User>(
 
     async describe(each) {
       if (!accounts.describeUser) return null
-      // A session may hold less than the hooks return: an app that serializes objects gives them back as they are.
+      // A session may hold less than the hooks return: an app that serializes objects returns them unchanged.
       const current = accounts.getUserById ? ((await readAgain(each)) ?? each) : each
       const description = await call<UserDescription | undefined>('describeUser', { user: current.user }, [current])
       if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
@@ -187,7 +187,7 @@ export function guardHooks<User>(
       if (holders.every(({ id }) => id !== heir.id)) return heir
       throw hookFailed(
         'claimAddress',
-        'must give the address to a new account. A holder cannot be handed over: a sign-in to it that is under way would enter it afterwards',
+        'must create a new account for the address. It must not return a holder: a sign-in to it in flight could enter it afterwards',
       )
     },
 

@@ -92,7 +92,7 @@ const SQLITE_INDEX = /^index '([^']+)'$/
 
 /**
  * The driver's own text ends the message; Knex puts the statement with its values before it. The code of sqlite3 does
- * not tell unique keys from other constraints, and @photostructure/sqlite gives no `errcode` to a statement that returns
+ * not tell unique keys from other constraints, and @photostructure/sqlite sets no `errcode` for a statement that returns
  * rows: there the end of the message decides.
  */
 function ofSqlite({ code, errcode, message }: DriverError): UniqueViolation | null {

@@ -94,7 +94,7 @@ export function urlsOf(client: ApiClient): ApiURLs {
   return urls
 }
 
-/** Opens connections ahead of need: one for the token, two for user and emails. */
+/** Opens connections in advance: one for the token, two for user and emails. */
 export function openConnections(
   transport: Transport,
   { api, tokenURL }: { readonly api: URL; readonly tokenURL: URL },

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 
 /**
  * A value that must not be printed. `console.log`, `util.inspect` (hidden properties included) and `JSON.stringify`
- * show a placeholder; only {@link Secret.reveal} gives the value, and a search for it finds every use.
+ * show a placeholder; only {@link Secret.reveal} returns the value, and a search for it finds every use.
  */
 export class Secret {
   readonly #value: string

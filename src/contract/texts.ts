@@ -157,7 +157,7 @@ export interface Texts {
   /** Shown for a moment while the browser loads the page again. */
   readonly resume: {
     readonly heading: string
-    /** For a browser that does not go on by itself. */
+    /** For a browser that does not continue automatically. */
     readonly link: string
   }
 }

@@ -40,7 +40,7 @@ export const isSecure = (otherwise: string): UrlRule => [
 
 export const NO_CREDENTIALS: UrlRule = [
   ({ username, password }) => username === '' && password === '',
-  'must not contain a user name or password',
+  'must not contain a username or password',
 ]
 
 export const NO_FRAGMENT: UrlRule = [({ hash }) => hash === '', 'must not have a fragment (`#…`)']

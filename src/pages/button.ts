@@ -11,12 +11,12 @@ export interface ButtonOptions {
   /**
    * How the button gets its looks. `'inline'` puts them into a `style` attribute: nothing else to do, also under
    * Helmet's default CSP. `'class'` writes the class names only, for an app whose CSP blocks `style` attributes: serve
-   * `buttonStyle` from a style sheet of yours. Defaults to `'inline'`.
+   * `buttonStyle` from your style sheet. Defaults to `'inline'`.
    */
   readonly looks?: 'inline' | 'class' | undefined
 }
 
-// The text grows with what the person has set, and does not shrink where an app has made `rem` small; the rest follows it.
+// The text follows the user's font size, and does not shrink if an app sets a small `rem`; the rest follows the text.
 const LOOKS =
   'display:inline-flex;align-items:center;justify-content:center;gap:.625em;box-sizing:border-box;min-height:2.75em;' +
   'padding:.5em 1.125em;border:1px solid transparent;border-radius:6px;background:#0052cc;color:#fff;' +

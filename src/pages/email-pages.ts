@@ -79,7 +79,7 @@ function sendForm({ texts, delivery, resendInSeconds, resend }: EmailCodePage): 
 /** The button stays usable: without a script nothing could enable it when the time is over. */
 function waitText({ emailCode }: Texts, waitSeconds: number): Html {
   const minutes = Math.ceil(waitSeconds / 60)
-  // At least 2 of each unit, so that no language needs a singular; waiting a second longer harms nobody.
+  // At least 2 of each unit, so that no language needs a singular; waiting a second longer does no harm.
   if (waitSeconds < 120) return filled(emailCode.waitSeconds, { seconds: Math.max(2, Math.ceil(waitSeconds)) })
   if (minutes < 120) return filled(emailCode.waitMinutes, { minutes })
   return filled(emailCode.waitHours, { hours: Math.ceil(minutes / 60) })

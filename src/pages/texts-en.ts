@@ -46,7 +46,7 @@ export const english: Texts = {
     identity_linked_elsewhere:
       'This Bitbucket account is already connected to a different account here. Please choose another Bitbucket account.',
     identity_not_found:
-      'This Bitbucket account is not connected to your account; perhaps you have already disconnected it. Please go back and look again.',
+      'This Bitbucket account is not connected to your account; perhaps you have already disconnected it. Please go back and check.',
     another_identity_linked:
       'Your account is already connected to a different Bitbucket account. Disconnect that one first, then try again.',
     not_signed_in: 'You are not signed in. Please sign in and try again.',
@@ -208,7 +208,8 @@ export const english: Texts = {
   },
   reauthenticate: {
     heading: 'Is it really you?',
-    intro: 'You are signed in as {account}. To protect your account, please confirm with Bitbucket before you go on.',
+    intro:
+      'You are signed in as {account}. To protect your account, please confirm with Bitbucket before you continue.',
     submit: 'Confirm with Bitbucket',
     other: 'Confirm another way',
   },
@@ -217,7 +218,7 @@ export const english: Texts = {
     intro:
       'You are signed in as {account}. Only members of our Bitbucket workspace can use this page. Please confirm with Bitbucket that you are still one.',
     submit: 'Confirm with Bitbucket',
-    goOnHint: 'Is Bitbucket down? You can go on for now and confirm later.',
+    goOnHint: 'Is Bitbucket down? You can continue for now and confirm later.',
     goOn: 'Go on without confirming',
   },
   signInAgain: {

@@ -74,7 +74,7 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
   }
 }
 
-/** A denial without `state` is told as one where a sign-in is open, and leads on to its page if all have the same. */
+/** Reports a denial without `state` as one if a sign-in is open. "Try again" keeps its return URL if all open ones share it. */
 function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters): void {
   const denied = deniedWithoutState(visit.services.state.transactions, visit, parameters)
   if (denied.length === 0) return
@@ -183,7 +183,7 @@ async function endMembersSession<User>(
   await signOut(visit.req)
 }
 
-/** The addresses may arrive after the response to the browser; a missing scope is reported all the same. */
+/** The addresses may arrive after the response to the browser; a missing scope is still reported. */
 async function reportMissingScope<User>(visit: Visit<User>, emails: IdentifiedPerson['emails']['read']): Promise<void> {
   const failed = await emails.then(
     (read) => read.failed,

@@ -37,7 +37,7 @@ function isCentral<User>({ state }: RequestContext<User>, connection: ActiveConn
   return state?.from != null && origin === connection.origin && origin !== state.from.origin
 }
 
-/** Redirects the sign-in to the origin where it started, sealed for it alone; it must still be configured. */
+/** Redirects the sign-in to the origin where it started, sealed for that origin; it must still be configured. */
 export async function handOver<User>(visit: Visit<User>): Promise<void> {
   const { query, services, connection } = visit
   const { state = '', code = null, error = null, iss } = readCallback(query)

@@ -119,8 +119,8 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
 }
 
 /**
- * Redirects the browser to where the sign-in ends. Where the app keeps tokens and this sign-in had to wait, it passes
- * through the start once more: Bitbucket remembers the consent, and the tokens come without having been stored meanwhile.
+ * Redirects the browser to where the sign-in ends. If the app stores tokens and this sign-in was pending, the
+ * browser passes through the start once more: Bitbucket remembers the consent, so tokens need not be kept meanwhile.
  */
 export function leave<User>(visit: Visit<User>, { identity, carried, how, outcome, waited }: Leaving): void {
   const { req, res, services, connection } = visit

@@ -36,7 +36,7 @@ export interface Refused {
 }
 
 /**
- * The one mechanism of all guards. A page request is redirected to where the user can pass and comes back; everything
+ * The one mechanism of all guards. A page request is redirected to the page that lets the user pass, and returns; everything
  * else is refused with `next`. A visitor who is not signed in goes to the app's sign-in page.
  */
 export function guard<User>(

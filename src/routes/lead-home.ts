@@ -6,8 +6,8 @@ const WAS_LED_HOME = 'h'
 const LED_HOME_MS = 60_000
 
 /**
- * Redirects a signed-in user home where a refusal only says that the step is over, as after Back, reload or a double click:
- * nothing is wrong for them. The refusal is emitted all the same.
+ * Redirects a signed-in user home if a refusal only means that the step is over, as after Back, reload or a double click:
+ * the user did nothing wrong. The refusal is still emitted.
  */
 export async function orLeadHome<User>(
   visit: Visit<User>,

@@ -124,7 +124,7 @@ const RESERVE_WAIT_MS = 60 * 60 * 1000
 async function drawReserve(limits: Limits, pair: string, mailbox: string): Promise<boolean> {
   if (!(await limits.consume('turnedAway', pair))) return false
   if ((await limits.increment('timesTurnedAway', pair)) < 2) return false
-  // Read first: a browser that used up its share must not consume another's.
+  // Read first: a browser that consumed its share must not consume another's.
   if ((await limits.read('reservedMailsOfPair', pair)) > 0) return false
   return (await limits.consume('reservedMailsPerHour', mailbox)) && (await limits.consume('reservedMailsOfPair', pair))
 }

@@ -69,12 +69,12 @@ function otherHost<User>({ req, connection: { origin, hasCustomDomains } }: Visi
   if (opened === origin || !URL.canParse(opened)) return null
   const { hostname } = new URL(opened)
   if (!isLoopback(hostname) || hostname === new URL(origin).hostname) return null
-  return `this sign-in started at ${hostname} and comes back to ${origin}, where the browser has no cookie of it. Open ${origin} instead, or change \`callbackURL\` here and at Bitbucket.`
+  return `this sign-in started at ${hostname} and returns to ${origin}, where the browser has no cookie for it. Open ${origin} instead, or change \`callbackURL\` here and at Bitbucket.`
 }
 
 /** `www.` next to the bare domain, or a preview host. A private name is a proxy's name for this app and proves nothing. */
 function otherPublicHost(hostname: string | undefined, origin: string): string | null {
   const { hostname: registered } = new URL(origin)
   if (!hostname || hostname.toLowerCase() === registered || isLoopback(hostname) || isPrivateHost(hostname)) return null
-  return `this sign-in started at ${hostname} and comes back to ${origin}, where the browser has no cookie of it, so it ends in 403. Redirect ${hostname} to ${origin}, or add its origin to \`origins\` of the connection.`
+  return `this sign-in started at ${hostname} and returns to ${origin}, where the browser has no cookie for it, so it ends with 403. Redirect ${hostname} to ${origin}, or add its origin to \`origins\` of the connection.`
 }

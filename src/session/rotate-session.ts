@@ -65,7 +65,7 @@ async function openSession(req: Request, user: unknown, kept: Kept, keepsOld: bo
 
 /**
  * The same for a session that Passport opens: `assertEntitled` runs after the next `req.logIn` of this request has saved
- * it. A log-in without a session has nothing to destroy; it is checked all the same.
+ * it. A login without a session has nothing to destroy, but is checked too.
  */
 export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>): void {
   const app = asApp(req)

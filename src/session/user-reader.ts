@@ -23,7 +23,7 @@ export function userReader<User>(passport: PassportLike): (user: User, req: Requ
 const WHOLE_USER =
   '`accounts.getUserById` is missing. passport.serializeUser stores an object, so a session cannot be checked against your database. Add the hook: it returns the user with this id as it is now, or null.'
 
-/** What Passport says if nobody registered a serializer or deserializer. */
+/** Passport's message if no serializer or deserializer is registered. */
 const UNREGISTERED = /^Failed to (?:serialize user into|deserialize user out of) session$/
 
 function answered(work: (done: (error: unknown, value?: unknown) => void) => unknown): Promise<unknown> {

@@ -251,7 +251,7 @@ describe('callbackURL', () => {
     ['http://bitbucket:3001/callback', 'or map the port to localhost for development.'],
     ['ftp://app.example/callback', 'must begin with https://.'],
     ['javascript:alert(1)/callback', 'must begin with https://.'],
-    ['https://user:pass@app.example/callback', 'must not contain a user name or password.'],
+    ['https://user:pass@app.example/callback', 'must not contain a username or password.'],
     ['https://app.example/callback?x=1', 'must not have a query (`?…`).'],
     ['https://app.example/callback#x', 'must not have a fragment (`#…`).'],
     ['https://app.example//callback', 'must not have a path that begins with `//`.'],
@@ -295,8 +295,8 @@ describe('endpoints', () => {
 
   test.each([
     ['http://gateway.example', 'must be https; plain http is for loopback only'],
-    ['https://user:pass@gateway.example', 'must not contain a user name or password'],
-    ['https://user@gateway.example', 'must not contain a user name or password'],
+    ['https://user:pass@gateway.example', 'must not contain a username or password'],
+    ['https://user@gateway.example', 'must not contain a username or password'],
     ['file:///etc', 'must begin with https://'],
     ['gateway.example', 'must be an absolute URL'],
   ])('%s is refused for the one rule that it breaks', (origin, rule) => {

@@ -44,7 +44,7 @@ test('a sign-in that starts at another name of this machine warns that the callb
   await start(`localhost:${port}`)
   await start(`localhost:${port}`)
   expect(warnings).toEqual([
-    expect.stringMatching(/started at localhost and comes back to (http:\/\/127\.0\.0\.1:\d+), .* Open \1 instead/),
+    expect.stringMatching(/started at localhost and returns to (http:\/\/127\.0\.0\.1:\d+), .* Open \1 instead/),
   ])
 })
 

@@ -46,8 +46,8 @@ describe('check-hooks', () => {
     expect(code).toBe(0)
     // Only what this app does not have: tenants, and pending changes of address.
     expect(output.match(/^skipped .*/gm)).toEqual([
-      'skipped  claimAddress leaves accounts and changes of address in other tenants alone',
-      'skipped  claimAddress takes pending changes to the address',
+      'skipped  claimAddress changes no accounts and pending changes of other tenants',
+      'skipped  claimAddress removes pending changes to the address',
     ])
     expect(process.env.MEMORY_ACCOUNTS_LEFT).toBe('0')
   })

@@ -31,7 +31,7 @@ const TOGETHER: HookCheck = {
     const { claimAddress, unlinkIdentity, endOtherSessions, listIdentities, describeUser } = setup.accounts
     if ((claimAddress || unlinkIdentity) && !endOtherSessions) {
       fail('`claimAddress` or `unlinkIdentity` is there, and `endOtherSessions` is not.', {
-        effect: 'Someone who was signed in to the account stays so after its owner secured it.',
+        effect: 'Someone who was signed in to the account stays signed in after its owner secured it.',
         fix: 'Add `endOtherSessions`; it deletes the user’s sessions except `req.sessionID`.',
       })
     }
@@ -92,7 +92,7 @@ function refuseUnlessTest({ testDatabase }: { readonly testDatabase: unknown }):
   if (testDatabase === true)
     throw new TypeError('`NODE_ENV` is `production`: these checks are for test databases only.')
   throw new TypeError(
-    '`testDatabase` must be `true`. The checks add, change and delete accounts: point the hooks at a test database, and say so.',
+    '`testDatabase` must be `true`. The checks add, change and delete accounts: use a test database, and confirm it.',
   )
 }
 

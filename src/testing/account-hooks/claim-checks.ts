@@ -6,12 +6,12 @@ import { expectHolders } from './lookup-checks'
 
 const FROM_OWNER: Diagnosis = {
   effect: 'The owner of an account loses its address, and with it the password sign-in.',
-  fix: 'Take the address only from rows that still hold it unverified (UPDATE … WHERE id = … AND lower(email) = … AND NOT email_verified), inside the transaction, and throw EmailTakenError if a row was not changed.',
+  fix: 'Remove the address only from rows that still hold it unverified (UPDATE … WHERE id = … AND lower(email) = … AND NOT email_verified), inside the transaction, and throw EmailTakenError if a row was not changed.',
 }
 
 const HALF_CLAIMED: Diagnosis = {
   effect: 'The address belongs to no account, or to two, after a failed claim.',
-  fix: 'Take the address, make the account and store the identity in one transaction.',
+  fix: 'Remove the address, create the account and store the identity in one transaction.',
 }
 
 /** What `claimAddress` must keep: the address goes to a new account, and nothing else does. */
@@ -28,7 +28,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-two-holders',
-    title: 'claimAddress takes the address from every holder',
+    title: 'claimAddress removes the address from every holder',
     needs: ['hook:claimAddress', 'verified addresses'],
     async run(trial) {
       const { address, holder, person } = await squatted(trial)
@@ -50,29 +50,29 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
       if ((await trial.ownerOf(squatter)) !== trial.idOf(user)) return
       fail('The holder’s Bitbucket identity opens the new account.', {
         effect: 'The stranger who waited with the address signs in to the owner’s account.',
-        fix: 'Make a new account, and move nothing into it.',
+        fix: 'Create a new account, and move nothing into it.',
       })
     },
   },
   {
     name: 'claim-user-name',
-    title: 'claimAddress takes a user name that is the address',
-    needs: ['hook:claimAddress', 'verified addresses', 'user names'],
+    title: 'claimAddress removes a username that is the address',
+    needs: ['hook:claimAddress', 'verified addresses', 'usernames'],
     async run(trial) {
       const address = trial.address()
-      const reason = 'The app refuses user names that are addresses'
+      const reason = 'The app refuses usernames that are addresses'
       const holder = await trial.accountOrSkip({ username: address }, reason)
       const person = trial.person()
       const user = await trial.claim([holder], person, address)
       await expectHolders(trial, address, [user], {
-        effect: 'A stranger’s user name still answers to the owner’s address, at your password sign-in for example.',
-        fix: 'Change the user name of the holder in the same transaction.',
+        effect: 'A stranger’s username still answers to the owner’s address, at your password sign-in for example.',
+        fix: 'Change the username of the holder in the same transaction.',
       })
     },
   },
   {
     name: 'claim-tenant',
-    title: 'claimAddress leaves accounts and changes of address in other tenants alone',
+    title: 'claimAddress changes no accounts and pending changes of other tenants',
     needs: ['hook:claimAddress', 'verified addresses', 'tenants', 'pendingChanges'],
     run: claimsInsideTenant,
   },
@@ -88,7 +88,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-one-verified',
-    title: 'claimAddress changes no holder when one of them verified meanwhile',
+    title: 'claimAddress changes no holder if one of them verified the address meanwhile',
     needs: ['hook:claimAddress', 'verified addresses', 'verifyAddress'],
     async run(trial) {
       const { address, holder, person } = await squatted(trial)
@@ -111,7 +111,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-other-address',
-    title: 'claimAddress leaves another address of a holder alone',
+    title: 'claimAddress keeps another address of a holder',
     needs: ['hook:claimAddress', 'verified addresses'],
     async run(trial) {
       const { address: own, holder, person } = await squatted(trial)
@@ -125,7 +125,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-rollback',
-    title: 'claimAddress changes nothing when it fails in the middle',
+    title: 'claimAddress changes nothing if it fails halfway',
     needs: ['hook:claimAddress', 'verified addresses'],
     async run(trial) {
       const { address, holder, person } = await squatted(trial)
@@ -148,7 +148,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'claim-pending-changes',
-    title: 'claimAddress takes pending changes to the address',
+    title: 'claimAddress removes pending changes to the address',
     needs: ['hook:claimAddress', 'verified addresses', 'pendingChanges'],
     async run(trial) {
       const { address, holder, person } = await squatted(trial)
@@ -158,7 +158,7 @@ export const CLAIM_CHECKS: readonly HookCheck[] = [
       const left = await pendingChanges?.count(address)
       if (left === 0) return
       fail(`${left} pending confirmation of the address is still valid.`, {
-        effect: 'The owner clicks an old confirmation mail, and the address goes back to the stranger.',
+        effect: 'The owner clicks an old confirmation link, and the address goes back to the stranger.',
         fix: 'Delete confirmation links and codes for the address in the same transaction.',
       })
     },
@@ -202,18 +202,18 @@ async function expectClaimed(
     fail('`claimAddress` returned an account that held the address.', {
       effect:
         'The package refuses it (`hook_failed`): a stranger whose request is under way could re-enter the account.',
-      fix: 'Insert a new account, give it the address and the identity, and return it.',
+      fix: 'Insert a new account with the address and the identity, and return it.',
     })
   }
   if ((await trial.ownerOf(person)) !== id) fail('The identity does not belong to the new account.', HALF_CLAIMED)
   const holder = await expectHolders(trial, address, [user], {
     effect: 'The address is still at the stranger’s account; the owner is refused at the next sign-in.',
-    fix: 'Take the address from each holder: set it to NULL, or to a placeholder where the column is NOT NULL.',
+    fix: 'Remove the address from each holder: set it to NULL, or to a placeholder if the column is NOT NULL.',
   })
   if (holder?.emailVerified === true) return
   fail('The claimed address is not verified at the new account.', {
-    effect: 'The next person who proves the address claims it from the owner.',
-    fix: 'Store `email.verified` as it is.',
+    effect: 'The next user who proves the address claims it from the owner.',
+    fix: 'Store `email.verified` unchanged.',
   })
 }
 

@@ -17,7 +17,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
       if (holder?.emailVerified === false) return
       fail('An address that came with `verified: false` is stored as verified.', {
         effect: 'Someone who enters a victim’s address at Bitbucket owns it in your app.',
-        fix: 'Store `email.verified` as it is: `email?.verified ?? false`.',
+        fix: 'Store `email.verified` unchanged: `email?.verified ?? false`.',
       })
     },
   },
@@ -27,7 +27,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
     needs: ['accounts without an address'],
     async run(trial) {
       const diagnosis = {
-        effect: 'People without an address at Bitbucket cannot sign up, or only the first of them can.',
+        effect: 'Users without an address at Bitbucket cannot sign up, or only the first of them can.',
         fix: 'Store NULL, not an empty string. If the column is NOT NULL, set `withoutAddress: false` here and do not allow such accounts.',
       }
       for (const _ of [1, 2]) {
@@ -53,7 +53,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
         fail(
           `\`createUser\` failed with a name of ${displayName.length} characters. ${inOneLine(error)}`,
           {
-            effect: 'People whose name has an emoji, is long, or whose picture has a long address cannot sign up.',
+            effect: 'Users with an emoji in their name, a long name or a long picture URL cannot sign up.',
             fix: 'Use text columns (MySQL: utf8mb4), or shorten the values in the hook.',
           },
           error,
@@ -63,13 +63,13 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'create-rollback',
-    title: 'createUser leaves nothing behind when it fails in the middle',
+    title: 'createUser leaves nothing behind if it fails halfway',
     needs: [],
     run: leavesNothingBehind,
   },
   {
     name: 'create-same-person',
-    title: 'two and twenty createUser at once for one person store one account',
+    title: 'two and twenty concurrent createUser calls for one identity store one account',
     needs: [],
     async run(trial) {
       for (const count of [2, 2, 20]) {
@@ -80,7 +80,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'create-same-address',
-    title: 'two and twenty createUser at once for one verified address store one account',
+    title: 'two and twenty concurrent createUser calls for one verified address store one account',
     needs: ['verified addresses'],
     async run(trial) {
       for (const count of [2, 2, 2, 20]) await raceOneAddress(trial, count)
@@ -100,7 +100,7 @@ export const CREATE_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'create-similar-address',
-    title: 'createUser does not take é for e',
+    title: 'createUser does not treat é as e',
     needs: ['addresses'],
     async run(trial) {
       const email = trial.address('é')
@@ -136,7 +136,7 @@ const TWO_OWNERS: Diagnosis = {
 }
 
 const NAME_THE_KEY: Diagnosis = {
-  effect: 'A double click reports a fault to `onError` each time, and in a lost race the person may see status 500.',
+  effect: 'A double click reports a fault to `onError` each time, and in a lost race the user may see status 500.',
   fix: 'In the catch: `const refused = uniqueViolation(error)`, and throw IdentityTakenError or EmailTakenError by `refused.constraint` or `refused.columns`. Retry the transaction after a deadlock.',
 }
 
@@ -146,20 +146,20 @@ async function createsOne(trial: HookTrial<unknown>): Promise<void> {
   const user = await trial.create(person, trial.email(address))
   if ((await trial.ownerOf(person)) !== trial.idOf(user)) {
     fail('`getUserByIdentity` does not find the user that `createUser` returned.', {
-      effect: 'Each sign-in makes another account, or is refused from the second on.',
+      effect: 'Each sign-in creates another account, or is refused from the second on.',
       fix: 'Store issuer and id with the user, and return the stored user.',
     })
   }
   if (address === null) return
   const holder = await expectHolders(trial, address, [user], {
-    effect: 'The address is lost: the person gets no mail from you, and others can sign up with it.',
+    effect: 'The address is lost: the user gets no email from you, and others can sign up with it.',
     fix: 'Store `email.address`.',
   })
   if (!sameAddress(holder?.email, address)) fail(`The stored address is ${kindOf(holder?.email)}.`, ONE_TRANSACTION)
   if (trial.verifies && holder?.emailVerified !== true) {
     fail('A proven address is stored as unverified.', {
-      effect: 'The owner has to confirm the address again, and somebody else can claim it.',
-      fix: 'Store `email.verified` as it is.',
+      effect: 'The owner has to confirm the address again, and another user can claim it.',
+      fix: 'Store `email.verified` unchanged.',
     })
   }
 }
@@ -174,7 +174,7 @@ async function leavesNothingBehind(trial: HookTrial<unknown>): Promise<void> {
   if (outcome.results.length > 0) {
     const stolen = (await trial.ownerOf(person)) !== trial.idOf(owner)
     fail(stolen ? 'A stored identity was moved to a new account.' : 'A stored identity was stored again.', {
-      effect: 'A lost race takes the account away from its owner, or makes a second one.',
+      effect: 'A lost race takes the account away from its owner, or creates a second one.',
       fix: 'Insert, never upsert (TypeORM: `insert()`, not `save()`), under a unique key on (issuer, id).',
     })
   }
@@ -202,26 +202,26 @@ async function raceOnePerson(
   const ids = new Set(outcome.results.map((user) => trial.idOf(user)))
   const owner = await trial.ownerOf(person)
   if (outcome.results.length === 0 || owner === null) {
-    fail(`None of ${count} sign-ups at once stored the account. ${inOneLine(outcome.errors[0])}`, {
-      effect: 'A double click on the button signs the person up nowhere.',
-      fix: 'Let the first transaction win; take all statements of one from one connection of the pool.',
+    fail(`None of ${count} concurrent sign-ups stored the account. ${inOneLine(outcome.errors[0])}`, {
+      effect: 'A double click on the button signs the user up nowhere.',
+      fix: 'Let the first transaction win, and run all its statements on one connection of the pool.',
     })
   }
   if (ids.size > 1) {
     fail(`${ids.size} accounts were stored for one Bitbucket identity.`, {
-      effect: 'A double click on the button makes two accounts, and the person’s data ends up in either.',
+      effect: 'A double click on the button creates two accounts, and the user’s data ends up in either.',
       fix: 'Put a unique key on (issuer, id), and insert the identity in the transaction that inserts the user.',
     })
   }
   if (!ids.has(owner)) fail('The identity belongs to another user than the one that was returned.', ONE_TRANSACTION)
   const after = await trial.database.countAccounts?.()
   if (before !== undefined && after !== before + 1)
-    fail(`${count} sign-ups of one person at once left ${Number(after) - before} accounts.`, ONE_TRANSACTION)
+    fail(`${count} concurrent sign-ups of one user left ${Number(after) - before} accounts.`, ONE_TRANSACTION)
   if (trial.hasAddresses) await expectOneHolder(trial, emails)
   expectTaken(outcome, ['IdentityTakenError', 'EmailTakenError'])
 }
 
-/** The losers’ addresses must not stay behind at accounts that nobody can sign in to. */
+/** The losers’ addresses must not stay behind at accounts that no user can sign in to. */
 async function expectOneHolder(trial: HookTrial<unknown>, addresses: readonly string[]): Promise<void> {
   const held = await Promise.all([...new Set(addresses)].map((address) => trial.holdersOf(address)))
   if (held.flat().length !== 1) fail(`${held.flat().length} accounts hold the person’s address.`, ONE_TRANSACTION)
@@ -233,10 +233,10 @@ async function raceOneAddress(trial: HookTrial<unknown>, count: number): Promise
   const written = (index: number) => (index % 2 ? address : address.toUpperCase())
   const outcome = await trial.atOnce(count, (i) => trial.create(people[i] as Person, trial.email(written(i))))
   if (outcome.results.length > 1) {
-    fail(`${outcome.results.length} accounts hold one verified address after ${count} sign-ups at once.`, TWO_OWNERS)
+    fail(`${outcome.results.length} accounts hold one verified address after ${count} concurrent sign-ups.`, TWO_OWNERS)
   }
   if (outcome.results.length === 0) {
-    fail(`None of ${count} sign-ups at once stored the account. ${inOneLine(outcome.errors[0])}`, ONE_TRANSACTION)
+    fail(`None of ${count} concurrent sign-ups stored the account. ${inOneLine(outcome.errors[0])}`, ONE_TRANSACTION)
   }
   await expectHolders(trial, address, outcome.results, ONE_TRANSACTION)
   const owners = await Promise.all(people.map((person) => trial.ownerOf(person)))
@@ -264,7 +264,7 @@ async function keepsPeopleApart(trial: HookTrial<unknown>): Promise<void> {
   const missing = people.filter((each) => each !== taken).length - outcome.results.length
   if (missing > 0) {
     const other = outcome.errors.find((error) => !isTaken(error, ['IdentityTakenError']))
-    fail(`${missing} of 10 sign-ups of different people at once failed. ${inOneLine(other)}`, diagnosis, other)
+    fail(`${missing} of 10 concurrent sign-ups of different users failed. ${inOneLine(other)}`, diagnosis, other)
   }
 }
 

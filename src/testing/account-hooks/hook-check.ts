@@ -6,7 +6,7 @@ export type Need =
   | 'addresses'
   | 'verified addresses'
   | 'accounts without an address'
-  | 'user names'
+  | 'usernames'
   | 'tenants'
   | 'one identity per user'
   | `hook:${string}`
@@ -33,7 +33,7 @@ const SETTINGS: Readonly<Partial<Record<Need, (setup: AccountHooksSetup<unknown>
     localAddresses === 'verified' ? null : `\`localAddresses\` is '${localAddresses}'`,
   'accounts without an address': ({ withoutAddress, localAddresses }) =>
     withoutAddress === false && localAddresses !== 'none' ? '`withoutAddress` is false' : null,
-  'user names': ({ usernames }) => (usernames === true ? null : '`usernames` is not true'),
+  usernames: ({ usernames }) => (usernames === true ? null : '`usernames` is not true'),
   tenants: ({ tenants }) => (tenants ? null : '`tenants` is not set'),
   'one identity per user': ({ identitiesPerUser }) =>
     identitiesPerUser === 'many' ? "`identitiesPerUser` is 'many'" : null,

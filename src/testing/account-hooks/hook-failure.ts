@@ -1,9 +1,9 @@
 /** What a check found wrong in the hooks of an app. The message is written for a test runner's output. */
 export class AccountHookFailure extends Error {
   override readonly name = 'AccountHookFailure'
-  /** What the check saw. */
+  /** What the check found. */
   readonly seen: string
-  /** What a user of the app would have suffered. */
+  /** The effect on a user of the app. */
   readonly effect: string
   readonly fix: string
 
@@ -45,7 +45,7 @@ export function failureOf(error: unknown): AccountHookFailure {
   const found = {
     seen: `A hook or a function of \`database\` failed. ${inOneLine(error)}`,
     effect: 'The request ends with `hook_failed`, status 500.',
-    fix: 'Look at `cause`, which says where it was thrown.',
+    fix: 'See `cause`, which says where it was thrown.',
   }
   return new AccountHookFailure(found, error)
 }

@@ -54,7 +54,7 @@ export class HookTrial<User> {
     return address
   }
 
-  /** A person nobody has seen. */
+  /** A new Bitbucket user. */
   person(issuer = 'https://bitbucket.org', id = `{${randomUUID()}}`): Person {
     const identity = Object.freeze({ issuer, id })
     this.#identities.push(identity)
@@ -93,7 +93,7 @@ export class HookTrial<User> {
     return this.note(await this.setup.database.addAccount(Object.freeze(account)), '`database.addAccount`')
   }
 
-  /** The same, where the app may have good reason not to store such an account. */
+  /** The same, if the app may have a good reason not to store such an account. */
   async accountOrSkip(wanted: Partial<LocalAccount>, reason: string): Promise<User> {
     try {
       return await this.account(wanted)
@@ -125,7 +125,7 @@ export class HookTrial<User> {
     return this.note(created as User, '`createUser`')
   }
 
-  /** `createUser` for a person with a fresh proven address, where the app has addresses. */
+  /** `createUser` for a new Bitbucket user with a fresh proven address, if the app has addresses. */
   async signUp(person = this.person()): Promise<User> {
     return this.create(person, this.email(this.hasAddresses ? this.address() : null))
   }

@@ -9,15 +9,15 @@ export type AccountHookResult =
       readonly title: string
       readonly status: 'failed'
       readonly durationMs: number
-      /** What the check saw. */
+      /** What the check found. */
       readonly seen: string
-      /** What a user of the app would have suffered. */
+      /** The effect on a user of the app. */
       readonly effect: string
       readonly fix: string
       readonly error: AccountHookFailure
     }
 
-/** What {@link checkAccountHooks} found. */
+/** The results of {@link checkAccountHooks}. */
 export interface AccountHooksReport {
   /** No check failed. Skipped checks do not count. */
   readonly ok: boolean

@@ -5,7 +5,7 @@ import type { Identity } from '../../contract/identity'
 /** Which app it is: one that verifies its users' addresses, only stores them, or has none. */
 export type LocalAddresses = 'verified' | 'unverified' | 'none'
 
-/** An account that your own sign-up would make. Every value is unique to one check. */
+/** An account as your own sign-up creates it. Every value is unique to one check. */
 export interface LocalAccount {
   readonly name: string
   /** Under `.invalid`; `null` only when `localAddresses` is `none`. */
@@ -38,27 +38,27 @@ export interface TestDatabase<User> {
   removeAccount(user: User): unknown
   /** Confirms the address the account holds, the way your confirmation link does. */
   verifyAddress?(user: User): unknown
-  /** Makes the account one that may not sign in, in the way that `canSignIn` looks at. */
+  /** Suspends the account, so that `canSignIn` refuses it. */
   suspend?(user: User): unknown
-  /** The number of accounts. Shows accounts that are left half-written and have no address. */
+  /** Returns the number of accounts. Reveals half-written accounts without an address. */
   countAccounts?(): number | Promise<number>
   /** Whether tokens are stored for this identity. */
   hasTokens?(identity: Identity): boolean | Promise<boolean>
   readonly sessions?: TestSessions<User>
-  /** Changes of address that wait for a confirmation link or code. */
+  /** Changes of address that are not confirmed yet. */
   readonly pendingChanges?: {
     /** Stores one for this account, to this address. */
     add(user: User, address: string): unknown
-    /** How many could still be confirmed to this address, by any account. */
+    /** Returns how many changes to this address are pending, of all accounts. */
     count(address: string): number | Promise<number>
   }
 }
 
-/** What {@link checkAccountHooks} works on. */
+/** The setup of {@link checkAccountHooks}. */
 export interface AccountHooksSetup<User> {
   /**
    * Confirms that the database behind the hooks is a test database. The checks add, change and delete accounts in it,
-   * and run many transactions at once. Nothing runs unless this is `true`.
+   * and run many concurrent transactions. Nothing runs unless this is `true`.
    */
   readonly testDatabase: boolean
   /** The hooks you pass to `bitbucketSignIn`. */
@@ -75,7 +75,7 @@ export interface AccountHooksSetup<User> {
    * accounts: no `untrustedEmail: 'omit'`, no `missingEmail: 'allow'`. Default `true`.
    */
   readonly withoutAddress?: boolean
-  /** Whether your users have user names that may look like an email address. Default `false`. */
+  /** Whether your users have usernames that may look like an email address. Default `false`. */
   readonly usernames?: boolean
   /** Two tenants that must not see each other's accounts. For apps with `tenantClients: 'theirs'`. */
   readonly tenants?: readonly [string, string]

@@ -75,7 +75,7 @@ export const LINK_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'link-race',
-    title: 'two users who link one identity at once: one gets it',
+    title: 'two users link one identity concurrently: one gets it',
     needs: [],
     async run(trial) {
       for (const count of [2, 5]) await raceForIdentity(trial, count)
@@ -83,7 +83,7 @@ export const LINK_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'link-one-per-user',
-    title: 'two identities linked to one user at once: one is stored',
+    title: 'two identities are linked to one user concurrently: one is stored',
     needs: ['hook:listIdentities', 'one identity per user'],
     async run(trial) {
       for (let round = 0; round < 3; round++) await raceForUser(trial)
@@ -100,7 +100,7 @@ export const LINK_CHECKS: readonly HookCheck[] = [
       const outcome = await trial.atOnce(1, () => trial.link(user, person))
       const seen = '`linkIdentity` succeeded for a deleted user.'
       const diagnosis = {
-        effect: 'The identity belongs to nobody; its owner is refused at each sign-in and cannot sign up.',
+        effect: 'The identity has no user; its owner is refused at each sign-in and cannot sign up.',
         fix: 'Reference the user table with a foreign key, or look for the user inside the transaction and throw.',
       }
       if (outcome.results.length > 0) fail(seen, diagnosis)
@@ -119,14 +119,14 @@ export const LINK_CHECKS: readonly HookCheck[] = [
       await trial.atOnce(1, () => trial.link(user, person))
       if ((await trial.call('getUserByIdentity', { identity: person.identity })) === null) return
       fail('An identity was linked to a suspended user.', {
-        effect: 'Someone who is suspended in the middle of a sign-in keeps a new way in for later.',
+        effect: 'Someone who is suspended during a sign-in keeps a new way in for later.',
         fix: 'Read the user again inside the transaction, and throw if it may not sign in.',
       })
     },
   },
   {
     name: 'link-other-address',
-    title: 'linkIdentity verifies no address but the one that was proven',
+    title: 'linkIdentity verifies only the address that was proven',
     needs: ['verified addresses'],
     async run(trial) {
       const own = trial.address()

@@ -13,7 +13,7 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
       const found = await trial.call('getUserByIdentity', { identity })
       if (found === null) return
       fail(`\`getUserByIdentity\` returned ${kindOf(found)} for an identity that was never stored.`, {
-        effect: 'Nobody can sign up (`hook_failed`), or strangers are signed in to an account that is not theirs.',
+        effect: 'No user can sign up (`hook_failed`), or strangers are signed in to an account that is not theirs.',
         fix: 'Look up by issuer and id, and return `null` for no row: `return row ?? null`.',
       })
     },
@@ -28,7 +28,7 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
       const elsewhere = { ...person, identity: { ...person.identity, issuer: 'https://bitbucket.other.invalid' } }
       if ((await trial.ownerOf(elsewhere)) === trial.idOf(user)) {
         fail('The identity was found under another issuer.', {
-          effect: 'Another server, or another tenant, that names the same id opens this account.',
+          effect: 'Another server, or another tenant, with the same id opens this account.',
           fix: 'Compare both columns: WHERE issuer = … AND id = ….',
         })
       }
@@ -36,7 +36,7 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
         fail(
           'The same id of another issuer could not be stored.',
           {
-            effect: 'A person of another issuer can never sign up.',
+            effect: 'A user of another issuer can never sign up.',
             fix: 'Make the unique key (issuer, id), not id alone.',
           },
           error,
@@ -104,7 +104,7 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
       await trial.account()
       const found = await trial.holdersOf(trial.address())
       if (found.length > 0) {
-        fail(`\`getAccountsByEmail\` returned ${found.length} accounts for an address nobody holds.`, {
+        fail(`\`getAccountsByEmail\` returned ${found.length} accounts for an address that no account holds.`, {
           effect: 'New users are asked to prove accounts that are not theirs.',
           fix: 'Compare the whole address: lower(email) = lower(…).',
         })
@@ -119,14 +119,14 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'address-characters',
-    title: "getAccountsByEmail takes addresses with ' + _ % as they are",
+    title: "getAccountsByEmail finds addresses with ' + _ % literally",
     needs: ['addresses'],
     async run(trial) {
       const email = trial.address("o'brien+100%_x")
       const user = await trial.accountOrSkip({ email }, "The app does not store addresses with ' + _ %")
       await trial.account({ email: email.replace('%_', 'xx') })
       await expectHolders(trial, email, [user], {
-        effect: 'People with such an address get a second account or status 500, or the whole table is read for them.',
+        effect: 'Users with such an address get a second account or status 500, or the whole table is read for them.',
         fix: 'Pass the address as a parameter of the statement, and compare with =, not LIKE or ILIKE.',
       })
     },
@@ -157,19 +157,19 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'user-name-as-address',
-    title: 'getAccountsByEmail returns users whose user name is the address, as unverified',
-    needs: ['addresses', 'user names'],
+    title: 'getAccountsByEmail returns users whose username is the address, as unverified',
+    needs: ['addresses', 'usernames'],
     async run(trial) {
       const username = trial.address()
-      const user = await trial.accountOrSkip({ username }, 'The app refuses user names that are addresses')
+      const user = await trial.accountOrSkip({ username }, 'The app refuses usernames that are addresses')
       const holder = await expectHolders(trial, username, [user], {
-        effect: 'A stranger takes a victim’s address as user name and receives what the victim types there.',
-        fix: 'Look at the user name as well: WHERE lower(email) = … OR lower(username) = ….',
+        effect: 'A stranger chooses a victim’s address as username and receives what the victim types there.',
+        fix: 'Check the username as well: WHERE lower(email) = … OR lower(username) = ….',
       })
       if (holder?.emailVerified === true) {
-        fail('A user name counts as a verified address.', {
-          effect: 'Someone who chose a victim’s address as user name gets the victim’s Bitbucket linked to it.',
-          fix: 'Return `emailVerified: false` and the user name as `email` for accounts found by user name.',
+        fail('A username counts as a verified address.', {
+          effect: 'Someone who chose a victim’s address as username gets the victim’s Bitbucket linked to it.',
+          fix: 'Return `emailVerified: false` and the username as `email` for accounts found by username.',
         })
       }
     },
@@ -199,13 +199,13 @@ async function findsInAnyCase(trial: HookTrial<unknown>): Promise<void> {
   const user = await trial.account({ email })
   const asked = email.toUpperCase()
   const holder = await expectHolders(trial, asked, [user], {
-    effect: 'Someone whose address is written in other letters gets a second account next to the first.',
+    effect: 'A user whose address is in another letter case gets a second account.',
     fix: 'Compare in lower case: lower(email) = lower(…), with a unique index on lower(email).',
   })
   if (holder && holder.email === asked) {
-    fail('`email` is the address that was asked for, not the one that is stored.', {
-      effect: 'A database that takes é for e makes two addresses one: a stranger’s account is opened or claimed.',
-      fix: 'Return the column: `email: row.email`. The package compares it with what it asked for.',
+    fail('`email` is the requested address, not the stored one.', {
+      effect: 'A database that treats é as e makes two addresses one: a stranger’s account is opened or claimed.',
+      fix: 'Return the column: `email: row.email`. The package compares it with the requested address.',
     })
   }
 }
@@ -216,7 +216,7 @@ async function expectVerified(trial: HookTrial<unknown>, emailVerified: boolean)
   const [holder] = await trial.holdersOf(email)
   if (!holder) {
     fail(`An account that ${emailVerified ? 'proved' : 'never proved'} its address is not found.`, {
-      effect: 'The person gets a second account with the same address, or is refused by the unique key each time.',
+      effect: 'The user gets a second account with the same address, or is refused by the unique key each time.',
       fix: 'Return all accounts that hold the address, verified or not.',
     })
   }

@@ -32,7 +32,7 @@ export const STORED_DATA_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'tokens',
-    title: 'storeTokens takes long tokens, again and again, and what Bitbucket left out',
+    title: 'storeTokens accepts long tokens, repeated calls and missing fields',
     needs: ['hook:storeTokens'],
     async run(trial) {
       const person = trial.person()
@@ -62,7 +62,7 @@ export const STORED_DATA_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'can-sign-in',
-    title: 'canSignIn lets in every user but the suspended ones',
+    title: 'canSignIn admits every user except the suspended ones',
     needs: ['hook:canSignIn'],
     run: judgesUsers,
   },
@@ -79,7 +79,7 @@ export const STORED_DATA_CHECKS: readonly HookCheck[] = [
             `\`beforeSignIn\` failed. ${inOneLine(error)}`,
             {
               effect: 'The sign-in ends with `hook_failed`, each time.',
-              fix: 'Write what it should be, not a change: upsert the role, never insert it twice.',
+              fix: 'Set the target state, not a change: upsert the role, never insert it twice.',
             },
             error,
           ),
@@ -131,7 +131,8 @@ async function updatesProfile(trial: HookTrial<unknown>): Promise<void> {
   await expectProfile(trial, other, bystander)
   if ((await addressOf(trial, user)) === addressBefore) return
   fail('`updateProfile` changed the address of the account.', {
-    effect: 'Someone who controls the Bitbucket account takes over the address, and with it your mails and resets.',
+    effect:
+      'Someone who controls the Bitbucket account takes over the address, and with it your emails and password resets.',
     fix: 'Store the profile with the identity and leave the user’s address alone.',
   })
 }
@@ -166,7 +167,7 @@ async function storeTokens(
 async function expectNoTokens(trial: HookTrial<unknown>, { identity }: Person, cause: string): Promise<void> {
   if ((await trial.database.hasTokens?.(identity)) === false) return
   fail(`Tokens are still stored after ${cause}.`, {
-    effect: 'Your app can still act at Bitbucket for someone who withdrew that.',
+    effect: 'Your app can still act at Bitbucket for a user who unlinked it.',
     fix: 'Delete the tokens in the same transaction, or reference the identity with ON DELETE CASCADE.',
   })
 }
@@ -177,8 +178,8 @@ async function judgesUsers(trial: HookTrial<unknown>): Promise<void> {
   for (const user of [created, await trial.account()]) {
     if ((await trial.call('canSignIn', { user })) === true) continue
     fail('`canSignIn` did not return `true` for an ordinary user.', {
-      effect: 'Nobody can sign in: `account_disabled`.',
-      fix: 'Return `true` itself; 1, undefined and a reason in words mean no.',
+      effect: 'No user can sign in: `account_disabled`.',
+      fix: 'Return the boolean `true`: 1, undefined and strings refuse the user.',
     })
   }
   if (!trial.database.suspend) return
@@ -205,14 +206,14 @@ async function endsOthers(trial: HookTrial<unknown>): Promise<void> {
     for (const other of others) {
       if (!(await trial.isOpen(other))) continue
       fail(`Another session of the user is still open (reason '${reason}').`, {
-        effect: 'Someone who was signed in to the account stays so after its owner secured it.',
+        effect: 'Someone who was signed in to the account stays signed in after its owner secured it.',
         fix: 'Delete all sessions of the user except `req.sessionID`, by the user’s id in the session.',
       })
     }
     if (!(await trial.isOpen(current))) {
       fail('`endOtherSessions` ended the session of the request.', {
         effect: 'Everyone who links, unlinks or claims is signed out and has to begin again.',
-        fix: 'Leave the session with the id `req.sessionID` alone.',
+        fix: 'Keep the session with the id `req.sessionID`.',
       })
     }
   }
@@ -246,8 +247,8 @@ async function keepsTenantsApart(trial: HookTrial<unknown>): Promise<void> {
     fail(
       `Tenant ${theirs} cannot store a person with an address that tenant ${ours} has. ${inOneLine(error)}`,
       {
-        effect: 'One tenant’s accounts keep people of another from signing up, and tell that they exist.',
-        fix: 'Make the tenant a part of the unique key on the address, and store `context.tenant` in `createUser`.',
+        effect: 'One tenant’s accounts keep users of another from signing up, and reveal that they exist.',
+        fix: 'Include the tenant in the unique key on the address, and store `context.tenant` in `createUser`.',
       },
       error,
     ),

@@ -5,7 +5,7 @@ import { expectIdentities, linkMore } from './link-checks'
 
 const LOCKED_OUT: Diagnosis = {
   effect: 'The user has no way left to sign in, and the account is lost.',
-  fix: 'In one transaction: lock the user’s row (SELECT … FOR UPDATE), count the other identities and look at the password there, not in the `user` argument, then delete.',
+  fix: 'In one transaction: lock the user’s row (SELECT … FOR UPDATE), count the other identities and check the password there, not in the `user` argument, then delete.',
 }
 
 /** What `unlinkIdentity` must keep. */
@@ -63,7 +63,7 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'unlink-unserved',
-    title: 'unlinkIdentity counts no identity as a way in that no connection serves',
+    title: 'unlinkIdentity does not count an identity that no connection serves',
     needs: ['hook:unlinkIdentity'],
     async run(trial) {
       const person = trial.person()
@@ -79,7 +79,7 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
   },
   {
     name: 'unlink-race',
-    title: 'parallel unlinks keep one way in',
+    title: 'concurrent unlinks keep one way in',
     needs: ['hook:unlinkIdentity', 'hook:listIdentities'],
     async run(trial) {
       for (const count of [2, 2, 8, 8]) await raceToLast(trial, count)
@@ -97,7 +97,7 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
       await trial.atOnce(1, () => trial.unlink(other, person))
       if ((await trial.ownerOf(person)) === trial.idOf(owner)) return
       fail('A user unlinked the identity of another user.', {
-        effect: 'A request that was changed by hand takes other people’s way in.',
+        effect: 'A forged request removes other users’ way to sign in.',
         fix: 'Delete WHERE issuer = … AND id = … AND user_id = ….',
       })
     },
@@ -115,7 +115,7 @@ export const UNLINK_CHECKS: readonly HookCheck[] = [
       const [holder] = await trial.holdersOf(email)
       if (holder?.autoLink === false) return
       fail(`\`autoLink\` is ${kindOf(holder?.autoLink)} after an unlink.`, {
-        effect: 'The next sign-in with Bitbucket links the identity again, against the user’s wish.',
+        effect: 'The next sign-in with Bitbucket links the identity again, although the user unlinked it.',
         fix: 'Store a flag at the user in `unlinkIdentity`, and return it as a boolean.',
       })
     },
@@ -143,10 +143,10 @@ async function raceToLast(trial: HookTrial<unknown>, count: number): Promise<voi
     )
   })
   const left = await trial.identitiesOf(user)
-  if (left.length === 0) fail(`${count} unlinks at once left no way to sign in.`, LOCKED_OUT)
+  if (left.length === 0) fail(`${count} concurrent unlinks left no way to sign in.`, LOCKED_OUT)
   if (left.length > 1)
-    fail(`${count} unlinks at once left ${left.length} identities.`, {
+    fail(`${count} concurrent unlinks left ${left.length} identities.`, {
       effect: 'An identity that the user unlinked still signs in.',
-      fix: 'Let parallel unlinks wait for each other (SELECT … FOR UPDATE), and retry after a deadlock.',
+      fix: 'Let concurrent unlinks wait for each other (SELECT … FOR UPDATE), and retry after a deadlock.',
     })
 }
