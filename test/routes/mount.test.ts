@@ -36,7 +36,10 @@ test('a router below the callback warns of the redirect loop', async () => {
 })
 
 test('a sign-in that starts at another name of this machine warns that the callback would not see its cookie', async () => {
-  app = await startTestApp({ resolver: (defaults) => () => ({ ...defaults, id: 'default' }) })
+  app = await startTestApp({
+    resolver: (defaults) => () => ({ ...defaults, id: 'default' }),
+    options: { tenantClients: 'ours' },
+  })
   const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
   const { port } = new URL(app.url)
   for (const host of [`127.0.0.1:${port}`, '127.0.0.1:1', 'app.example', 'nonsense host', '']) await start(host)
