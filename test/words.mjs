@@ -19,6 +19,23 @@ const WORDS = [
   [/\bof one's own\b/i, 'your own'],
   [/\bshorterAndShorter\b|\blookouts?\b|\bspoil(?:s|t|ed)?\b|\bclinic\b/i, 'a term of the field'],
 ]
+/** Words that test titles and comments of tests may still have. */
+const OUTSIDE_TESTS = [
+  // In quotes it is a value, before ` =` a name.
+  [/(?<!['"`])\b(?:[Nn]obody|[Ss]omebody)\b(?!['"`]| =|\)|,)/, 'no user, another user, or the passive'],
+  [/\bbeside\b/i, 'next to, along with'],
+  [/\bgoes on\b/, 'continues'],
+  [/\bby itself\b/i, 'automatically, alone'],
+  [/\bthe way back\b/i, 'the redirect back'],
+  [/\bleads? back\b/i, 'redirects back'],
+  [/\bused up\b/i, 'consumed'],
+  [/\badministrates\b/i, 'administers'],
+  [/\blook again\b/i, 'revisit when'],
+  [/\ball the same\b/i, 'still, anyway'],
+  [/, else \w/, 'otherwise'],
+  [/\buser names?\b/i, 'username'],
+  [/\bdo not go together\b/i, 'incorrect'],
+]
 const SKIPPED = /^(?:test\/words\.mjs|docs\/api\/.*|.*package-lock\.json)$/
 /** The notes of the first release stay as they were published. */
 const FIRST_RELEASE = /^## \[?0\.1\.0\b[\s\S]*/m
@@ -34,8 +51,9 @@ if (found.length > 0) {
 
 function wordsIn(path, text) {
   const current = path === 'CHANGELOG.md' ? text.replace(FIRST_RELEASE, '') : text
+  const words = path.startsWith('test/') ? WORDS : [...WORDS, ...OUTSIDE_TESTS]
   return current.split('\n').flatMap((line, index) =>
-    WORDS.flatMap(([pattern, instead]) => {
+    words.flatMap(([pattern, instead]) => {
       const match = pattern.exec(line)
       return match ? [`${path}:${index + 1}: "${match[0]}". Write: ${instead}.`] : []
     }),

@@ -1,4 +1,4 @@
-// Copy buttons stay hidden without script: the fields beside them can be selected by hand.
+// Without scripts copy buttons stay hidden: the fields next to them can be selected by hand.
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.hidden = false
   button.addEventListener('click', async () => {

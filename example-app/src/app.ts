@@ -52,13 +52,13 @@ export function createApp(services: Services, demo: Demo | null): Express {
       store: new SqlSessionStore(db),
       resave: false,
       saveUninitialized: false,
-      // Lax, not Strict: the way back from Bitbucket comes from another site and has to bring the session along.
+      // Lax, not Strict: Bitbucket redirects back from another site, and the browser must send the session cookie.
       cookie: { httpOnly: true, sameSite: 'lax', secure: config.secure, maxAge: 14 * 24 * 60 * 60 * 1000 },
     }),
   )
   passport.serializeUser((user, done) => done(null, user.id))
   passport.deserializeUser((id: string, done) => {
-    // Suspended or deleted meanwhile: the session is still there, but nobody is signed in.
+    // Suspended or deleted meanwhile: the session still exists, but no user is signed in.
     findUser(db, id).then((user) => done(null, user?.status === 'active' ? user : false), done)
   })
   app.use(passport.session())

@@ -140,7 +140,7 @@ function readConfig(environment: NodeJS.ProcessEnv) {
     sessionCookie: secure ? '__Host-sid' : 'sid',
     secrets: env.SESSION_SECRET ?? [localSecret(dataDir)],
     trustedProvider: env.TRUSTED_PROVIDER,
-    /** For an app that goes on to call Bitbucket's API. A sign-in needs none, and what is not kept cannot leak. */
+    /** For an app that calls Bitbucket's API. A sign-in needs none, and what is not stored cannot leak. */
     keepTokens: env.KEEP_TOKENS,
     dataDir,
     databaseURL: env.DATABASE_URL,
@@ -167,7 +167,7 @@ function refuse(wrong: boolean, message: string): void {
   if (wrong) throw new ConfigError(message)
 }
 
-/** Development needs no setup: the secret is made once and kept beside the data, so that sessions outlive a restart. */
+/** Development needs no setup: the secret is created once and kept next to the data, so that sessions outlive a restart. */
 function localSecret(dataDir: string): string {
   const file = join(dataDir, 'session-secret')
   mkdirSync(dataDir, { recursive: true })

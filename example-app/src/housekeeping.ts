@@ -4,7 +4,7 @@ import type { Log } from './log.js'
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
 
-/** Throws away what has expired, every ten minutes. Several processes may do it at once. */
+/** Deletes expired rows every ten minutes. Several processes may do so concurrently. */
 export function housekeeping(db: Db, log: Log): () => void {
   const clean = async () => {
     const now = Date.now()

@@ -25,7 +25,7 @@ type Counter = RateLimiterMemory | RateLimiterPostgres | RateLimiterRedis
 /** Also given to `passport-bitbucket-signin` as its `limiter`. */
 export type CounterFactory = (options: { keyPrefix: string; points: number; duration: number }) => Counter
 
-/** Counts where every process sees it: in Redis, else in PostgreSQL, else (one process only) in memory. */
+/** Counts where every process sees it: in Redis, otherwise PostgreSQL, otherwise (one process only) in memory. */
 export async function counterFactory(
   pool: Pool | null,
   redisURL: string | undefined,
@@ -60,7 +60,7 @@ export function networkOf(ip = ''): string {
   return [...start.split(':'), '0', '0', '0', '0'].slice(0, 4).join(':')
 }
 
-/** Counters that can all begin again, for the demo: a scenario must not find the limits of the last one used up. */
+/** Counters that can all be reset, for the demo: a scenario must not meet the exhausted limits of the last one. */
 export function resettable(factory: CounterFactory | null): { factory: LimiterFactory; reset(): void } {
   let round = 0
   const make: CounterFactory = factory ?? ((options) => new RateLimiterMemory(options))
@@ -74,7 +74,7 @@ export function resettable(factory: CounterFactory | null): { factory: LimiterFa
   }
 }
 
-/** The app's own limits: guessing passwords and having us send mail. */
+/** The app's own limits: for guessing passwords and for requesting emails. */
 export class Limits {
   readonly #counters: Record<keyof typeof RULES, Limiter>
 
@@ -85,7 +85,7 @@ export class Limits {
   }
 
   /**
-   * Counts a password. A stranger who guesses must neither go on for ever nor lock the owner out: known browsers count
+   * Counts a password. A stranger must neither guess forever nor lock the owner out: known browsers count
    * apart, and other networks than the stranger's keep some tries.
    */
   async mayTryPassword(email: string, network: string, knownBrowser: string | null): Promise<boolean> {
@@ -94,7 +94,7 @@ export class Limits {
     return (await this.allow('passwordPerDay', email)) || this.allow('passwordUnderAttack', `${network} ${email}`)
   }
 
-  /** Counts a mail, with the same care. */
+  /** Counts an email, with the same care. */
   async mayMail(email: string, network: string, knownBrowser: string | null): Promise<boolean> {
     if (knownBrowser !== null) return this.allow('mail', knownBrowser)
     if (!(await this.allow('mailsFromOneSource', network))) return false

@@ -4,7 +4,7 @@ import { type Logger, pino } from 'pino'
 
 export type Log = Logger
 
-/** Structured logs. What must never be in a log is also censored here, in case somebody passes it by mistake. */
+/** Structured logs. Secrets are also censored here, in case one is passed by mistake. */
 export function createLog(level: string): Log {
   const secret = ['password', 'code', 'state', 'clientSecret', 'accessToken', 'refreshToken', 'cookie', 'authorization']
   return pino({

@@ -10,7 +10,7 @@ export interface Mail {
   readonly text: string
 }
 
-/** Sends through `SMTP_URL`; without it, mails end in the mailbox page of development. */
+/** Sends through `SMTP_URL`; without it, emails appear on the mailbox page of development. */
 export class Mailer {
   readonly #underway = new Set<Promise<void>>()
   readonly #deliver: (mail: Mail) => Promise<unknown>
@@ -35,20 +35,20 @@ export class Mailer {
     }
   }
 
-  /** Rejects when the mail could not be handed over. */
+  /** Rejects if the email could not be handed over. */
   async send(mail: Mail): Promise<void> {
     await this.#deliver(mail)
   }
 
-  /** Sends without making the request wait: how long an answer takes must not tell whether a mail was sent. */
+  /** Sends without making the request wait: the response time must not reveal whether an email was sent. */
   sendLater(mail: Mail): void {
     const sending = this.send(mail)
-      .catch((error: Error) => this.log.error({ reason: error.message }, 'a mail could not be sent'))
+      .catch((error: Error) => this.log.error({ reason: error.message }, 'an email could not be sent'))
       .finally(() => this.#underway.delete(sending))
     this.#underway.add(sending)
   }
 
-  /** Settles when every mail is out. */
+  /** Resolves when every email has been sent. */
   async drain(): Promise<void> {
     await Promise.all(this.#underway)
   }

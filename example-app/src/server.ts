@@ -23,7 +23,7 @@ async function start(config: Config): Promise<void> {
   const factory = demoLimits?.factory ?? counters.factory
   const sealer = new Sealer(config.secrets)
 
-  // The fake Bitbucket beside us; another process's with FAKE_BITBUCKET_URL; else the real one.
+  // The fake Bitbucket in this process; that of another process with FAKE_BITBUCKET_URL; otherwise the real one.
   const fake = config.demo && !config.fake.url ? await startFake(config) : null
   const fakeURL = fake?.url ?? config.fake.url
   const environment = {
@@ -87,7 +87,7 @@ const endpointsAt = (url: string) => ({
   apiURL: `${url}/2.0`,
 })
 
-/** What a person at the terminal wants to know, in plain lines beside the log. */
+/** Hints for the terminal, as plain lines next to the log. */
 function announce(config: Config, log: Log, clientID: string, fakeURL: string | undefined): void {
   const callbackURL = `${config.baseURL.origin}/auth/bitbucket/callback`
   log.info({ url: config.baseURL.origin, callbackURL, clientID, fakeBitbucket: fakeURL ?? null }, 'ready')

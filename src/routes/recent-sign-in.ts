@@ -56,7 +56,7 @@ async function confirmPageFor<User>(visit: Visit<User>, current: KnownUser<User>
   return hasIdentity ? `${connection.basePath}/reauthenticate` : confirmPage(visit)
 }
 
-/** The app's page to confirm by its own means, otherwise ours, which signs out first. */
+/** The app's own page to confirm, otherwise ours, which signs out first. */
 export function confirmPage<User>({ services: { paths }, connection }: Visit<User>): string {
   return paths.confirm ?? `${connection.basePath}/sign-in-again`
 }

@@ -14,7 +14,7 @@ const WORDS = {
     where: (identity: string) =>
       `Type this code where you signed in to Corkboard with the Bitbucket account ${identity}. It works for 10 minutes.`,
     warning:
-      'If that was not you, ignore this email. Give the code to nobody: with it they could pass this address off as their own.',
+      'If this was not you, ignore this email. Do not give the code to anyone: with it they could claim this address as their own.',
   },
   de: {
     subject: 'Ihr Code für Corkboard',

@@ -2,7 +2,7 @@ import { BitbucketSignInError } from 'passport-bitbucket-signin'
 import { isUnreachable } from '../database/database.js'
 
 /**
- * The same functions; where the database cannot be reached they say so in the package's words, and the person is told
+ * The same functions; if the database cannot be reached they throw the package's error, and the user is told
  * to try again (503) instead of that something is broken (500).
  */
 export function sayUnreachable<Functions extends object>(functions: Functions): Functions {

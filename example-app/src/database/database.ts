@@ -17,7 +17,7 @@ export interface Database {
   readonly pool: pg.Pool | null
 }
 
-/** PostgreSQL where `DATABASE_URL` is set, else a file under `DATA_DIR`; brought up to date before it is handed out. */
+/** PostgreSQL if `DATABASE_URL` is set, otherwise a file under `DATA_DIR`. Migrated before it is returned. */
 export async function openDatabase(config: Config, log: Log): Promise<Database> {
   const pool = config.databaseURL ? openPool(config.databaseURL, log) : null
   const db = new Kysely<Tables>({

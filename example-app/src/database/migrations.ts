@@ -85,7 +85,7 @@ const steps: Record<string, (db: Db) => Promise<void>> = {
       .addColumn('detail', 'text', (column) => column.notNull())
       .execute()
     await db.schema.createIndex('activity_user').on('activity').columns(['user_id', 'at']).execute()
-    // The table of rate-limiter-flexible; it must not create it itself, several processes at once would collide.
+    // The table of rate-limiter-flexible, which must not create it: concurrent processes would collide.
     await db.schema
       .createTable('limits')
       .addColumn('key', 'varchar(255)', (column) => column.primaryKey())

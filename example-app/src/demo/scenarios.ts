@@ -6,7 +6,7 @@ import { DEMO_PASSWORD } from '../config.js'
 import type { Db } from '../database/database.js'
 import type { Demo } from '../web/scenarios.js'
 
-/** One case of the decision table: how things stand before, who signs in, what should come of it. */
+/** One case of the decision table: the state before, who signs in, and the expected outcome. */
 export interface Scenario {
   readonly id: string
   readonly title: string

@@ -16,7 +16,7 @@ export function accountRoutes(services: Services): Router {
   const { db, activity, bitbucket } = services
   const router = Router()
   const recently = requireRecentSignIn(bitbucket)
-  // A form whose session ended leads back to the page it was on.
+  // A form whose session ended redirects back to its page.
   const requireUser = bitbucket.requireSignedIn()
   const record = (req: Request, type: string, userId: string, detail: string) =>
     activity.record(type, userId, req.place?.tenant ?? null, detail)

@@ -20,8 +20,8 @@ const WRONG_CODE: Record<'wrong' | 'gone', string> = {
 
 /**
  * Accounts of our own: sign-up, check of an address, password reset, all by emailed code. An account is created
- * only when its address is proven, so nobody can reserve an address that is not theirs. Known and unknown addresses
- * get the same page after the same time; what differs is said in the mail, to the one who may read it.
+ * only when its address is proven, so no one can reserve another person's address. Known and unknown addresses get
+ * the same page after the same time; only the email, which the owner reads, differs.
  */
 export function signUpRoutes(services: Services): Router {
   const { db, codes, mailer, limits, activity } = services

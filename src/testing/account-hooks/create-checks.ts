@@ -224,7 +224,7 @@ async function raceOnePerson(
 /** The losers’ addresses must not stay behind at accounts that no user can sign in to. */
 async function expectOneHolder(trial: HookTrial<unknown>, addresses: readonly string[]): Promise<void> {
   const held = await Promise.all([...new Set(addresses)].map((address) => trial.holdersOf(address)))
-  if (held.flat().length !== 1) fail(`${held.flat().length} accounts hold the person’s address.`, ONE_TRANSACTION)
+  if (held.flat().length !== 1) fail(`${held.flat().length} accounts hold the user’s address.`, ONE_TRANSACTION)
 }
 
 async function raceOneAddress(trial: HookTrial<unknown>, count: number): Promise<void> {
