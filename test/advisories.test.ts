@@ -8,7 +8,7 @@ beforeAll(async () => {
   ;({ RESULTS, readAudit, verdict } = await import('./consumers/lib/audit.mjs' as string))
 })
 
-/** What npm printed, shortened, where the registry answered and where it did not. */
+/** The output of npm, shortened, with and without an answer of the registry. */
 const CLEAN = { auditReportVersion: 2, vulnerabilities: {}, metadata: { vulnerabilities: { total: 0 } } }
 const FOUND = {
   auditReportVersion: 2,

@@ -89,7 +89,7 @@ function withoutComments(code: string): string {
   return code.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, '')
 }
 
-/** What a file loads when it runs: `import type`, lists of nothing but types, and `typeof import()` load nothing. */
+/** The modules that a file loads when it runs: `import type`, lists of types only, and `typeof import()` load nothing. */
 function valueImports(code: string): string[] {
   const found: string[] = []
   for (const [, kind = '', clause = '', specifier = ''] of code.matchAll(

@@ -112,7 +112,7 @@ describe('applySignIn reads', () => {
     const owner = accounts.add({ email: ADDRESS, emailVerified: true })
     expect(await resolve(accounts)).toMatchObject({ type: 'signed-in', how: 'linked', id: owner.id })
     expect(accounts.writes()).toEqual(['linkIdentity'])
-    // Squatters are looked at to a limit: nobody can make one sign-in cost a thousand hooks.
+    // Squatters are read up to a limit, so that one sign-in cannot cost a thousand hooks.
     expect(accounts.count('canSignIn')).toBe(21)
   })
 

@@ -169,7 +169,7 @@ test('EML-13: asks for an address when the permission to read addresses is missi
   expect((await lab.signIn(victim, 'alice')).location).toBe('/auth/bitbucket/email')
   expect(lab.events.some(({ type }) => type === 'scope_missing')).toBe(true)
   expect(await lab.me(victim)).toBeNull()
-  // A fault is not "has no address": nobody new is let in by it.
+  // A fault is not "has no address": it admits no new user.
   lab.fake.script('emails', { status: 500 })
   const { attacker } = browsers()
   const url = await lab.callback(attacker, 'carol')

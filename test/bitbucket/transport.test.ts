@@ -29,7 +29,7 @@ function deadlineOf(timeoutMs = 5000): ExchangeDeadline {
   return deadline
 }
 
-/** What holds whichever way a request goes. */
+/** Properties of both transports. */
 const WAYS: readonly (readonly [string, () => TransportOptions])[] = [
   ['our own pool', () => ({})],
   [
@@ -305,7 +305,7 @@ describe.each(WAYS)('through %s, the size limit', (_way, options) => {
     expect(await refusal(send(server))).toBe('upstream_failed')
     await vi.waitFor(() => expect(server.open).toBe(0))
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024)
-    // What was on its way in the buffers of the operating system comes on top of the megabyte.
+    // The buffers of the operating system come on top of the megabyte.
     expect(written).toBeLessThan(32 * 1024 * 1024)
   })
 })

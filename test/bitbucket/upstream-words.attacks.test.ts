@@ -54,7 +54,7 @@ async function startBoth() {
     lab,
     words,
     api,
-    /** What `verify` got as `params`. */
+    /** The `params` that `verify` received. */
     given,
     /** Signs in through the router. */
     async router() {

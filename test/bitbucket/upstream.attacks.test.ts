@@ -27,7 +27,7 @@ import { CERTIFICATE, CERTIFICATE_KEY } from '../testing/certificate'
 const ENDPOINTS = ['token', 'user', 'emails'] as const
 const GOOD = { token: GOOD_TOKEN, user: GOOD_USER, emails: GOOD_EMAILS } as const
 
-/** Plays each fault at each of the three endpoints; every time the sign-in of somebody new is refused. */
+/** Plays each fault at each of the three endpoints; the sign-in of a new user is refused each time. */
 async function refusedAtEach(
   lab: Lab,
   fault: (endpoint: (typeof ENDPOINTS)[number]) => FakeFault,
@@ -93,7 +93,7 @@ test('UPS-03: fails without a connection, a handshake, a trusted certificate or 
   await trusting.signIn(victim, 'alice')
   expect(await trusting.me(victim)).toBe('u1')
 
-  // A server that takes the connection and never shakes hands, and a port where nobody listens.
+  // A server that accepts the connection and never shakes hands, and a closed port.
   const half = await startRawLab(() => {})
   const secure = half.bitbucket.url.replace('http:', 'https:')
   const stuck = await startLab({
@@ -362,7 +362,7 @@ test("UPS-25: stops at ten pages, and reads them from the API's own host only", 
   const page = (next: string) => ({ json: { values: [], next } })
   lab.fake.script('emails', page(`${lab.fake.endpoints.apiURL}/user/emails?page=2`))
   const browser = new TestBrowser()
-  // A list that could not be read whole is no shorter list: whose address would count?
+  // A list that could not be read whole is not a shorter list: which address would be the primary one?
   expect((await lab.signIn(browser, 'alice')).status).toBe(502)
   expect(lab.fake.count('emails')).toBe(10)
   const away = [

@@ -18,7 +18,7 @@ import { cpuMs } from '../support/clock'
 
 const UUID = '{12345678-1234-4123-8123-123456789abc}'
 const MEGABYTE = 'x'.repeat(1_000_000)
-/** What is no string. */
+/** Values that are not strings. */
 const NO_STRINGS: readonly unknown[] = [
   null,
   undefined,
@@ -33,7 +33,7 @@ const NO_STRINGS: readonly unknown[] = [
   { a: 'b' },
   { toString: () => 'a' },
 ]
-/** What is no JSON object. */
+/** Values that are not JSON objects. */
 const NO_OBJECTS: readonly unknown[] = [null, undefined, true, 0, 'text', [], [{}]]
 const parsed = (text: string) => JSON.parse(text) as JsonObject
 

@@ -15,7 +15,7 @@ const BY_REQUEST = {
 }
 const resolverOf = (options: ConnectionsOptions) => connections({ default: BASE, ...BY_REQUEST, ...options })
 
-/** What is no name of a tenant or an application. */
+/** Invalid names of tenants and applications. */
 const ODD_KEYS = [
   '',
   '__proto__',

@@ -61,7 +61,7 @@ describe('in Chromium', () => {
     expect(answer?.status()).toBe(403)
     expect(await thief.page.textContent('body')).toContain('state_invalid')
     const replay = await page.goto(own[2]?.href ?? '')
-    // Used up; nothing is wrong for somebody who is signed in, so it leads home.
+    // Consumed; a signed-in user is redirected home.
     expect([replay?.status(), new URL(page.url()).pathname]).toEqual([200, '/'])
     await page.context().close()
     await thief.page.context().close()

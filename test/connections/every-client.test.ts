@@ -5,7 +5,7 @@ import type { TestUser } from '../support/accounts'
 import { type Answer, formsOf } from '../support/browser'
 import { refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
-/** What a tenant brings. */
+/** The settings of a tenant. */
 const SETTINGS = ['own client, ours', 'own client, theirs', 'shared client', 'own endpoints', 'own trust'] as const
 type Setting = (typeof SETTINGS)[number]
 
@@ -120,7 +120,7 @@ async function enterCode(page: Answer) {
   return submit(page, ({ action }) => action.endsWith('/verify'), { code })
 }
 
-/** What a hook was first called with. */
+/** The first input of a hook. */
 function inputOf(hook: string) {
   const call = site.accounts.calls.find(({ name }) => name === hook)
   if (!call) throw new Error(`${hook} was not called`)

@@ -46,7 +46,7 @@ async function stored(expiresAt: Date | null): Promise<Tokens> {
   return tokens
 }
 
-/** All clients of both processes at once. */
+/** All clients of both processes concurrently. */
 function everywhere<T>(work: (client: Client, bitbucket: BitbucketSignIn) => Promise<T>): Promise<T[]> {
   return Promise.all(processes.flatMap(({ app, clients }) => clients.map((each) => work(each, app.bitbucket))))
 }

@@ -58,7 +58,7 @@ test("TEN-03: refuses a callback that a tenant's server relayed to the honest cl
   const { victim } = browsers()
   const started = new URL((await lab.get(victim, '', as('t2'))).location)
   expect(started.origin).toBe(evil.url)
-  // What the hostile server would send the browser to: the honest client, the honest callback, its own state.
+  // The hostile server redirects the browser to the honest client with the honest callback and its own state.
   started.searchParams.set('client_id', FAKE_CLIENT.clientID)
   const relayed = await lab.fake.signIn(`${lab.fake.endpoints.authorizationURL}${started.search}`, { person: 'alice' })
   await lab.refused(victim, () => victim.get(relayed, as('t1')), { code: 'state_invalid', upstream: 0 })
@@ -398,7 +398,7 @@ test('TEN-15: accepts a hand-over once, at its domain, in its browser, for a min
   expect(url.startsWith(`${at('b')}/auth/bitbucket/callback?handover=`)).toBe(true)
   expect(url).not.toContain('code=')
   const past = victim.copy()
-  // Somebody else's browser, with and without a sign-in of its own.
+  // Another user's browser, with and without its own sign-in.
   expect((await attacker.get(url)).status).toBe(403)
   await handOver(attacker, 'b', 'bob')
   expect((await attacker.get(url)).status).toBe(403)

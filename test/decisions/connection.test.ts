@@ -26,7 +26,7 @@ const ENDPOINTS = {
 }
 const KEY = { tenant: 't1', application: null }
 
-/** What `connections()` makes of two levels. */
+/** The connection that `connections()` makes of two levels. */
 function effectiveConnection(...levels: Parameters<typeof mergeLevels>) {
   const connection = mergeLevels(...levels)
   if (!connection) return { unavailable: 'no-credentials' }

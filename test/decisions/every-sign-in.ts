@@ -63,7 +63,7 @@ export const FACTS: readonly SignInFacts[] = IDENTITIES.flatMap((identity) =>
   LEVELS.flatMap((email) => HOLDER_LISTS.map((holders) => Object.freeze({ identity, email, holders }))),
 )
 
-/** What has to hold for one input; also sees the decisions of its neighbours. */
+/** A property of one input; also sees the decisions of its neighbours. */
 type Property = (
   decision: Decision,
   facts: SignInFacts,

@@ -8,7 +8,7 @@ const NAMES = ['sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest', 'sec-fetch-
 const headersOf = (sent: Sent) =>
   Object.fromEntries(NAMES.flatMap((name, at) => (sent[at] === null ? [] : [[name, sent[at] as string]])))
 
-// What Chromium sends, observed.
+// Headers observed in Chromium.
 test.each<[string, Sent, boolean]>([
   ['a link, a form, a click handler', ['same-origin', 'navigate', 'document', '?1', null], true],
   ['the address bar', ['none', 'navigate', 'document', '?1', null], true],

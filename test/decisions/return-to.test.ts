@@ -12,7 +12,7 @@ const ORIGIN = 'https://app.example'
 const CALLBACK = `${ORIGIN}/auth/bitbucket/callback`
 const accepts = (value: unknown, rules = RULES) => parseReturnTo(value, rules) !== undefined
 
-/** What `res.redirect` writes into the header: both majors encode the address in their own way. */
+/** The header that `res.redirect` writes: both major versions encode the URL differently. */
 function locationHeader(express: typeof express5, value: string): string {
   let header = ''
   const response = {

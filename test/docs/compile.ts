@@ -15,7 +15,7 @@ export function compile(blocks: readonly Block[], name: string): { errors: strin
     exactOptionalPropertyTypes: true,
     skipLibCheck: true,
     types: ['node'],
-    // What users install is `playwright`; here its core is there.
+    // Users install `playwright`; its core is installed here.
     paths: { playwright: ['../../playwright-core/index.d.ts'] },
     rootDir: '.',
     outDir: 'out',
@@ -50,7 +50,7 @@ function slug(path: string): string {
   return path.replace(/[^A-Za-z0-9]+/g, '_')
 }
 
-/** An empty folder inside node_modules, so that packages resolve and nobody else looks at it. */
+/** An empty folder inside node_modules, so that packages resolve and other tools ignore it. */
 export function programFolder(name: string): string {
   const folder = join(ROOT, 'node_modules/.cache', `passport-bitbucket-signin-${name}`)
   rmSync(folder, { recursive: true, force: true })

@@ -37,7 +37,7 @@ describe('the tests of docs/testing.md', () => {
   })
 
   it('pass in a browser', { timeout: 60_000 }, async () => {
-    // What users install is `playwright`; here its core is there, and a Chromium that is not its own.
+    // Users install `playwright`; here it is its core, with another Chromium.
     const shim = join(folder, 'node_modules/playwright')
     mkdirSync(shim, { recursive: true })
     const options = `{ executablePath: process.env.CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu'] }`

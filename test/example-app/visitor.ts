@@ -1,6 +1,6 @@
 import { type IncomingHttpHeaders, request } from 'node:http'
 
-/** What came back. */
+/** An answer, read. */
 export interface Answer {
   readonly url: string
   readonly status: number
@@ -102,7 +102,7 @@ export class Visitor {
     return this.decide(consent, person)
   }
 
-  /** What a person does on the fake's consent page. */
+  /** What the user does on the fake's consent page. */
   decide(consent: Answer, person: string, decision: 'allow' | 'deny' = 'allow'): Promise<Answer> {
     return this.visit(consent.url, { form: { person, decision } })
   }

@@ -166,7 +166,7 @@ function sendRaw(
   return { received: () => text, leave }
 }
 
-/** What a flow has to do with who is who. */
+/** Who is signed in where, and how many account writes there were. */
 async function stateOf(lab: Lab, browser: TestBrowser) {
   return { me: await lab.me(browser), signedIn: lab.signedIn().sort(), writes: lab.accounts.writes().length }
 }
@@ -191,7 +191,7 @@ function fail(): never {
   throw new Error(MARK)
 }
 
-/** What a broken hook can do instead of an answer. */
+/** Everything that a broken hook can do instead of returning a valid answer. */
 const WAYS: Readonly<Record<string, () => unknown>> = {
   throws: fail,
   'throws nothing in particular': () => {
@@ -207,7 +207,7 @@ const WAYS: Readonly<Record<string, () => unknown>> = {
   // biome-ignore lint/suspicious/noThenProperty: that is what is broken
   'answers what is like a promise and is none': () => ({ then: fail }),
 }
-/** Whose answer is not looked at; only that they ended. */
+/** Hooks whose return value is ignored. */
 const UNHEARD: readonly Hook[] = ['linkIdentity', 'storeTokens', 'updateProfile', 'endOtherSessions']
 const isHarmless = (hook: Hook, how: string, flow: string) =>
   UNHEARD.includes(hook) &&
@@ -367,7 +367,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         expect(answer.text).not.toContain(MARK)
         const after = lab.signedIn().sort()
         if (answer.status >= 400 || !called) {
-          // Nobody new in any session. What could be deleted before the store failed may be gone.
+          // No session of another user. One that could be deleted before the store failed may be gone.
           expect([how, after.filter((user) => !before.signedIn.includes(user))]).toEqual([how, []])
           expect([how, after.length <= before.signedIn.length || !called]).toEqual([how, true])
         } else {
@@ -405,7 +405,7 @@ test('a session store that never answers holds the answer back, and signs no use
   }
 })
 
-/** What else an app may give, whole. */
+/** The other functions of an app, intact. */
 const FUNCTIONS: Readonly<Record<string, (...args: never[]) => unknown>> = {
   userId: ({ id }: TestUser) => id,
   signedInAt: () => new Date(),
@@ -416,7 +416,7 @@ const FUNCTIONS: Readonly<Record<string, (...args: never[]) => unknown>> = {
   onError: () => {},
   connection: (defaults: unknown) => defaults,
 }
-/** Without these nothing can be known of anybody. */
+/** Without these no user can be identified. */
 const DECISIVE = ['userId', 'connection']
 
 test.each(Object.keys(FUNCTIONS))(
@@ -551,7 +551,7 @@ test('a thrown value that is not an error reaches Express as one, also through p
       const { location } = await browser.get(`${app.url}/start`)
       return browser.get(await lab.fake.signIn(location, { person: 'alice' }))
     }
-    // Express would take it for "go on", and the route behind would answer as if somebody were signed in.
+    // Express would take it for "continue", and the next route would answer as if a user were signed in.
     expect([thrown, (await signIn()).status]).toEqual([thrown, 500])
     broken = false
     expect([thrown, (await signIn()).location]).toEqual([thrown, '/'])

@@ -36,7 +36,7 @@ async function storm(lab: Lab, agent: http.Agent): Promise<number> {
       count += 2
     }
   }
-  // What the lab and its Bitbucket write down is no leak.
+  // The records of the lab and its Bitbucket are not a leak.
   for (const list of [lab.accounts.calls, lab.events, lab.errors, lab.mails]) list.length = 0
   lab.accounts.users.clear()
   lab.accounts.tokens.clear()

@@ -39,7 +39,7 @@ const FAULTS: Readonly<Record<string, readonly [FakeFault, string, RegExp]>> = {
   'no end of the answer': [{ delivery: 'stall-in-body' }, 'upstream_timeout', /raise `timeoutMs`/],
 }
 
-/** What is special about one endpoint. */
+/** Faults that one endpoint has only. */
 const OWN: Readonly<Partial<Record<Endpoint, Readonly<Record<string, readonly [FakeFault, string, RegExp]>>>>> = {
   token: {
     'a wrong client': [{ status: 400, json: { error: 'unauthorized_client' } }, 'client_rejected', CLIENT],

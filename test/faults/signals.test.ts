@@ -9,7 +9,7 @@ interface End {
   readonly code: number | null
   readonly signal: string | null
   readonly failures: readonly string[]
-  /** Sessions in the store with somebody signed in. */
+  /** Sessions in the store with a signed-in user. */
   readonly signedIn: number
   readonly users: number
   /** Milliseconds from the signal on. */
@@ -105,7 +105,7 @@ test('SIGTERM between two sign-ins ends the process in spite of open connections
   const { stop, callback, url } = await startServed({ closesPlugin: false })
   const browser = new TestBrowser()
   expect((await browser.get(await callback(browser))).location).toBe('/')
-  // A start that nobody finishes has opened connections ahead of need.
+  // An unfinished start has opened connections ahead of need.
   await new TestBrowser().get(`${url}/auth/bitbucket`)
   const end = await stop('SIGTERM')
   const { after, ...rest } = await end()

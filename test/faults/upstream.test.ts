@@ -31,7 +31,7 @@ interface Fault {
 const HEAD = 'HTTP/1.1 200 OK\r\nContent-Ty'
 const HINT = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'
 
-/** What can go wrong on the wire, by the place in the answer. */
+/** Faults on the wire, by their place in the answer. */
 const PLACES: Readonly<Record<string, readonly Fault[]>> = {
   'before the headers': [
     { name: 'silence', play: () => {} },
@@ -206,7 +206,7 @@ async function startFaulty(endpoint: Endpoint) {
   return Object.assign(raw, { state, callWith })
 }
 
-/** What a new user is told: 403 and 404 of a workspace mean "no member"; whose addresses may not be read has none. */
+/** The answer to a new user: 403 and 404 of a workspace mean "not a member"; addresses that may not be read are asked for. */
 function expectRefusal(
   { name }: Fault,
   endpoint: Endpoint,

@@ -71,7 +71,7 @@ export function client() {
 export const cookieHeader = (browser: TestBrowser, lab: Pick<Lab, 'url'>): string =>
   [...browser.jar(lab.url)].map(([name, value]) => `${name}=${value}`).join('; ')
 
-/** Text that parsers trip over, beside any other. */
+/** Strings that parsers trip over, and any others. */
 export const nasty: fc.Arbitrary<string> = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),
   fc.string({ maxLength: 60 }),
@@ -89,7 +89,7 @@ export const nasty: fc.Arbitrary<string> = fc.oneof(
   ),
 )
 
-/** What turns the name of a parameter into a list, an object or another name. */
+/** Additions that turn the name of a parameter into a list, an object or another name. */
 export const suffix: fc.Arbitrary<string> = fc.constantFrom('', '', '', '[]', '[a]', '[__proto__]', '[0][1]', '%00')
 
 /** Half a surrogate pair cannot be encoded; UTF-8 has a character for it. */

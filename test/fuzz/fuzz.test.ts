@@ -64,10 +64,10 @@ for (const version of [4, 5] as const) {
   )
 }
 
-/** What the callback says of itself: each may be there once, as text of this length. */
+/** The parameters of the callback: each may be there once, as a string of this length. */
 const LENGTHS = { state: 1024, code: 2048, error: 256, iss: 512, handover: 4096 } as const
 
-/** What is to come of a callback whose browser has one open sign-in: the rules of the README, written once more. */
+/** The expected result of a callback whose browser has one open sign-in: the documented rules, written again. */
 function outcomeOf(query: Record<string, unknown>, genuine: { state: string; code: string; iss: string }) {
   const given = (name: keyof typeof LENGTHS) => (Object.hasOwn(query, name) ? query[name] : undefined)
   for (const [name, length] of Object.entries(LENGTHS) as [keyof typeof LENGTHS, number][]) {
@@ -285,7 +285,7 @@ const POSTS = {
   '/cancel': 'pending',
 } as const
 
-/** What one of our forms sends, each with values that its route takes, and with others. */
+/** The fields of our forms, each with values that its route accepts, and with others. */
 function bodies(own: string, genuine: { handles: string[]; ids: string[] }) {
   const right = new Map([
     ['address', fc.constantFrom('typed@example.com', ' Typed+1@Example.co.uk ', 'member@example.com')],
@@ -355,7 +355,7 @@ for (const version of [4, 5] as const) {
         handles.push(formsOf((await lab.get(browser, page)).text)[0]?.fields.pending ?? '')
       }
       expect(handles.every((handle) => handle.length === 22)).toBe(true)
-      // Of somebody else: her own would be unlinked, as it should be.
+      // Another user's identity: her own would be unlinked, as it should be.
       const ids = [lab.fake.person('alice').uuid, lab.fake.person('bob').uuid, UUID]
       const before = JSON.stringify([...lab.accounts.users.values()])
       const writes = lab.accounts.writes().length
@@ -367,7 +367,7 @@ for (const version of [4, 5] as const) {
       const answers = new Set<number>()
       await check(
         fc.asyncProperty(post, who, async ([path, [type, text]], cookie) => {
-          // What a record of these browsers is worth after `POST /cancel` is another test's matter.
+          // Whether a record of these browsers is valid after `POST /cancel` is tested elsewhere.
           fc.pre(path !== '/cancel' || !cookie.includes('bitbucket.p'))
           const { status, location } = await ask(lab.base + path, {
             method: 'POST',
@@ -503,7 +503,7 @@ test(
             if (!isGated) continue
             const found = membershipBody as { type: string; workspace: { slug: string }; user?: { uuid?: unknown } }
             expect([found.type, found.workspace.slug]).toEqual(['workspace_membership', 'acme'])
-            // Well-formed, but somebody else's.
+            // Well-formed, but another user's.
             expect(found.user?.uuid).not.toBe(WORKSPACE)
           }
         },
@@ -610,7 +610,7 @@ test(
           expect(new URL(url.pathname + url.search + url.hash, base).origin).toBe(url.origin)
           expect(new URL(new URL(base).origin + kept).origin).toBe(url.origin)
         }
-        // What `res.redirect` and our own header line make of it.
+        // As `res.redirect` and our own header line write it.
         const line = kept.replace(/[^\x21-\x7e]+/gu, encodeURIComponent)
         expect(line).toMatch(/^\/(?![/\\])[\x21-\x7e]*$/)
         expect(new URL(line, 'https://app.example/x').origin).toBe('https://app.example')

@@ -12,7 +12,7 @@ import { check, LONG, TIMEOUT } from './cases'
  * handles and old cookies among it. After every step the books are compared with what each of them has proved.
  */
 
-/** Somebody at a keyboard: whom they are at Bitbucket, which mail they read, and the account whose password they know. */
+/** A user at a keyboard: their name at Bitbucket, the mail that they read, and the account whose password they know. */
 interface Someone {
   readonly people: readonly string[]
   readonly reads: readonly string[]
@@ -29,7 +29,7 @@ const ATTACKER: Someone = {
   reads: ['mallory@example.com', 'typed@example.com'],
   account: 'squat',
 }
-/** Who sits at each browser. */
+/** The user at each browser. */
 const BROWSERS: readonly Someone[] = [VICTIM, ATTACKER, ATTACKER]
 
 const ACTIONS = [
@@ -311,7 +311,7 @@ test(
           if (owner) lab.accounts.add({ name: 'owner', email: 'alice@example.com', emailVerified: ownerVerified })
           if (squat) lab.accounts.add({ name: 'squat', email: 'carol@example.com', emailVerified: false })
           else lab.accounts.add({ name: 'squat', email: 'mallory@example.com', emailVerified: true })
-          // Somebody who never came back for the mail, at an address that the attacker reads today.
+          // A user who never came back for the mail, at an address that the attacker reads today.
           lab.accounts.add({ name: 'dormant', email: 'typed@example.com', emailVerified: false })
           story.note()
           for (const each of turns.flat()) {

@@ -29,7 +29,7 @@ function options(): BitbucketSignInOptions<TestUser> {
   }
 }
 
-/** What construction says against a change of the options. */
+/** The error that construction throws for a change of the options. */
 function complaint(change: object, connection: object = {}): string {
   const given = options()
   try {

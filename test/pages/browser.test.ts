@@ -10,7 +10,7 @@ import { english } from '../../src/pages/texts-en'
 import { launchChromium } from '../browser/chromium'
 import { plainStrings, type SampleStrings, sampleNames, samplePages } from './sample-pages'
 
-// What a page gets in the app: no script, no style but ours.
+// The policy of our pages: no script, and our style only.
 const PAGE_CSP = `default-src 'none'; style-src ${PAGE_STYLE_HASH}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`
 // An app that allows no inline style but one with a nonce.
 const APP_CSP = "default-src 'none'; style-src 'nonce-n'; base-uri 'none'"
@@ -22,7 +22,7 @@ const longStrings: SampleStrings = {
   accountLabel: `${'a'.repeat(64)}@${'b'.repeat(60)}.example`,
 }
 
-// What the browser offers to the functions that run in it.
+// The browser's interface for the functions that run in it.
 declare const getComputedStyle: (element: unknown) => { readonly [property: string]: string }
 declare const document: { readonly documentElement: { readonly scrollWidth: number; readonly clientWidth: number } }
 

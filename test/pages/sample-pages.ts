@@ -3,7 +3,7 @@ import type { Page, PageForm } from '../../src/contract/pages'
 import type { Texts } from '../../src/contract/texts'
 import { english } from '../../src/pages/texts-en'
 
-/** What strangers could have written into a page. */
+/** Texts that strangers could have written into a page. */
 export interface SampleStrings {
   readonly displayName: string
   readonly identityLabel: string

@@ -42,7 +42,7 @@ const idOf: Verify = (
 interface Site {
   readonly url: string
   readonly strategy: BitbucketStrategy
-  /** What reached the error handler. */
+  /** The errors that reached the error handler. */
   readonly faults: unknown[]
   /** Start, consent and callback; the answer of the callback. */
   signIn(browser: TestBrowser, person: string): ReturnType<TestBrowser['get']>
@@ -176,7 +176,7 @@ describe.each([
     expect((await browser.post(callback, {})).status).toBe(403)
     expect((await browser.post(callback, fields)).status).toBe(403)
     expect((await browser.get(callback, { method: 'HEAD' })).status).toBe(403)
-    // A form without a query is no callback, and starts nothing that could be redeemed either.
+    // A form without a query is not a callback, and starts nothing that could be redeemed either.
     const posted = await browser.post(`${origin}${pathname}`, fields)
     expect(posted.text).not.toContain('user')
     expect(fake.count('token')).toBe(0)

@@ -11,7 +11,7 @@ export async function freeCallback(): Promise<string> {
   return `http://127.0.0.1:${port}/callback`
 }
 
-/** What the operator does when the steps are over. */
+/** The operator's last step. */
 export type End = 'check' | 'finish'
 
 /** Walks through the steps of the guide as an operator does with a browser, and returns the pages seen. */

@@ -126,7 +126,7 @@ test('COD-08: ignores tokens in the query of the callback, and exchanges nothing
       upstream: 0,
     })
   }
-  // A code with an error beside it is neither; the state is used up by it.
+  // A code next to an error is neither; the state is consumed.
   const both = await lab.callback(victim, 'alice')
   await lab.refused(victim, () => victim.get(`${both}&error=access_denied`), { code: 'state_invalid', upstream: 0 })
   const genuine = await lab.callback(victim, 'alice')

@@ -44,7 +44,7 @@ async function startMixUp(more: SiteOptions = {}) {
     ...more,
   })
   afterwards(() => site.close())
-  /** What the attacker's server sends a browser to that started there: Bitbucket, with the honest client. */
+  /** The redirect of the attacker's server for a browser that started there: Bitbucket, with the honest client. */
   async function relay(state: string): Promise<string> {
     const { clientID, callbackURL } = site.rows.default as Connection
     const asked = { response_type: 'code', client_id: clientID, redirect_uri: callbackURL, state }
@@ -249,7 +249,7 @@ test('OWN-08: does not accept an old session as proof of the matching account', 
   const { victim, attacker } = browsers()
   await lab.localSignIn(victim, owner)
   travel(11 * MINUTE)
-  // The attacker's Bitbucket account names the victim's address, which nobody confirmed.
+  // The attacker's Bitbucket account names the victim's address, unconfirmed.
   const named = [{ address: 'victim@example.com', primary: true, confirmed: false }]
   lab.fake.updatePerson('bob', { emails: named })
   expect((await lab.signIn(attacker, 'bob')).location).toBe('/auth/bitbucket/continue')

@@ -396,7 +396,7 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
     expect((await attacker.get(`${app.url}/me`)).json().user).toBe('u1')
     expect((await attacker.get(planted)).status).toBe(403)
     expect(fake.count('token')).toBe(1)
-    // It signs in whom the app knows and lets in, and makes nobody.
+    // It signs in users whom the app knows and admits, and creates none.
     const signIn = async (person: string) => {
       const browser = new TestBrowser()
       const { location } = await browser.get(`${app.url}/start`)

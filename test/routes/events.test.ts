@@ -44,7 +44,7 @@ const local = () => app.accounts.add({ email: 'local@example.com', emailVerified
 const uuid = (person = 'alice') => fake.person(person).uuid
 
 describe('events', () => {
-  /** What happens, and the events it leads to after `started`. */
+  /** Steps, and the events after `started`. */
   const outcomes: [
     string,
     () => Promise<unknown>,

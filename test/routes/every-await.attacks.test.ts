@@ -342,7 +342,7 @@ interface Race {
   readonly violations: readonly string[]
 }
 
-/** What a flow has prepared, and how to be there again. */
+/** A prepared flow, and how to restore its state. */
 interface Prepared {
   readonly send: () => Promise<Answer>
   readonly member: TestUser | undefined

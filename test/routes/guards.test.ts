@@ -5,7 +5,7 @@ import { type Answer, TestBrowser } from '../support/browser'
 import { app, browser, openBrowser, open as startApp } from '../support/one-app'
 
 const JSON_ONLY = { accept: 'application/json' }
-/** What `fetch('/api/orders')` of a page sends. */
+/** The headers of `fetch('/api/orders')` in a page. */
 const FETCH = { accept: '*/*', 'sec-fetch-dest': 'empty', 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'same-origin' }
 
 /** An app whose own sign-in ends with `signedIn`, and with pages for signed-in users. */

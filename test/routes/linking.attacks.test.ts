@@ -107,7 +107,7 @@ test('LNK-05: ends no link with another user signed in than the one who started 
   past.jar(lab.url).delete('connect.sid')
   await lab.refused(past, () => past.get(signedOut), { code: 'not_signed_in' })
   expect(second.identities).toEqual([])
-  // Somebody else in the very same session, in an app that does not renew it.
+  // Another user in the same session, in an app that does not rotate it.
   const kept = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
   const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
   const id = sessionIdOf(victim, lab) ?? ''
@@ -132,7 +132,7 @@ test('LNK-07: stores an identity once that is linked twice, also concurrently', 
   const urls = []
   for (let tab = 0; tab < 4; tab++)
     urls.push(await parallel.fake.signIn(await parallel.link(victim), { person: 'alice' }))
-  // None writes before all have read that nobody has the identity.
+  // None writes before all have read that no user has the identity.
   const gate = door()
   let writing = 0
   parallel.accounts.intercept = (name) => {
@@ -189,7 +189,7 @@ test("LNK-09: accepts neither another user's recent sign-in nor a stamp from the
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
   const other = lab.accounts.add({ email: 'other@example.com', emailVerified: true })
-  // The app signs somebody else in and carries the session's content over, stamp and all.
+  // The app signs another user in and copies the session's content, stamp included.
   const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
   const id = sessionIdOf(victim, lab) ?? ''
   const session = JSON.parse(sessions[id] ?? '{}')

@@ -37,7 +37,7 @@ beforeEach(async () => {
 })
 afterEach(() => site.close())
 
-/** What one request counted. */
+/** The counts of one request. */
 async function countedBy(request: () => Promise<unknown>) {
   seen.contexts = []
   seen.states = []

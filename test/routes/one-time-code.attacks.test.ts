@@ -332,7 +332,7 @@ test('OTP-31: reserves a code for the owner of an address that strangers exhaust
   next()
   expect(await mailed('s0', 's1', 's2')).toBe(0)
   next()
-  // Three come back, and two get what the reserve has this hour; nobody gets anything at the first visit.
+  // Three come back, and two get the reserve of this hour; none gets anything at the first visit.
   expect(await mailed('s0', 's1', 's2', 'owner')).toBe(2)
   for (let again = 0; again < 2; again++) {
     next()
@@ -461,7 +461,7 @@ test('OTP-23: gives no second owner to an address that another user proved meanw
   expect(await lab.me(attacker)).toBeNull()
   expect(lab.accounts.users.size).toBe(1)
   expect(owner.identities).toEqual([])
-  // Taken between the look-up and the write: the unique key decides, and nobody is let in by address.
+  // Taken between the look-up and the write: the unique key decides, and no user is admitted by address.
   lab.fake.addPerson({ key: 'race' })
   const race = await lab.pendingCode(victim, 'race')
   lab.accounts.intercept = (name) => {

@@ -43,7 +43,7 @@ const signInOwn = async (lab: Lab, browser: TestBrowser, { id }: TestUser) =>
   (await browser.post(`${lab.url}/own/${id}`, {})).location
 const local = (lab: Lab, email = 'victim@example.com') => lab.accounts.add({ email, emailVerified: true })
 
-/** A cookie value as somebody could send it who holds the secret, which nobody does: what is inside is checked as well. */
+/** A cookie value as a holder of the secret could send it: its content is checked as well. */
 const sealed = (purpose: KeyPurpose, name: string, payload: unknown) =>
   seal(deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', purpose), name, payload)
 

@@ -42,9 +42,9 @@ function endSessions(user: TestUser): void {
   }
 }
 
-/** What the attacker makes in advance: an account with the victim's address, never proven. */
+/** The attacker's account, made in advance, with the victim's address, never proven. */
 const trap = () => app.accounts.add({ name: 'Trap', email: ADDRESS, password: "the attacker's" })
-/** What an honest owner has: the same, proven. */
+/** An honest owner's account: the same, proven. */
 const own = () => app.accounts.add({ name: 'Own', email: ADDRESS, emailVerified: true })
 
 describe('classic-federated merge: an account with a password and the address of the victim', () => {

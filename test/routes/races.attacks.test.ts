@@ -216,7 +216,7 @@ test('RAC-12: does not enter an account that appears between look-up and write',
   const { attacker } = browsers()
   const squatter = lab.accounts.add({ email: 'alice@example.com', emailVerified: false })
   const url = await lab.callback(attacker, 'alice')
-  // Between reading the holders and claiming, the holder's identity is taken by somebody else's request.
+  // Between reading the holders and claiming, another request takes the holder's identity.
   lab.accounts.intercept = (name, input) => {
     if (name !== 'claimAddress') return
     squatter.identities.push({ ...(input as { identity: { issuer: string; id: string } }).identity })

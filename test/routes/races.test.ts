@@ -22,7 +22,7 @@ function justBefore(hook: string, happens: () => unknown): void {
 const holder = (more: Partial<TestUser> = {}) =>
   app.accounts.add({ name: 'First', email: 'alice@example.com', emailVerified: true, ...more })
 
-/** Signs Alice in to the point where the first write happens: at once, or by the code. */
+/** Signs Alice in up to the first write: directly, or by the code. */
 const untilWrite = async (how: 'callback' | 'code') => {
   const answer = await app.signIn(browser, 'alice')
   return how === 'code' ? enterCode(app, browser) : answer

@@ -11,7 +11,7 @@ const BASE = '/auth/bitbucket'
 const page = (from = browser) => from.get(`${app.url}${BASE}/continue`)
 const sessions = () => Object.values((app.store as unknown as { sessions: Record<string, string> }).sessions)
 
-/** A browser in which somebody is signed in by the app's own method, with something in the session. */
+/** A browser with a user signed in by the app's own method, and content in the session. */
 async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}): Promise<void> {
   await startApp({
     ...options,
@@ -28,7 +28,7 @@ async function open(options: TestAppOptions = {}, more: Partial<TestUser> = {}):
   await browser.post(`${app.url}/shop`, {})
 }
 
-/** Somebody else's account, signed up with Bitbucket before. */
+/** Another user's account, signed up with Bitbucket before. */
 async function signedUp(person: string): Promise<TestUser> {
   await app.signIn(new TestBrowser(), person)
   const found = [...app.accounts.users.values()].at(-1) as TestUser

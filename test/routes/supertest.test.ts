@@ -30,7 +30,7 @@ describe.each([4, 5] as const)('with supertest on Express %i', (express) => {
     const page = await agent.get('/auth/bitbucket/email').set('Accept', 'text/html').expect(200)
     const form = formsOf(page.text).find(({ action }) => action.endsWith('/verify'))
     const code = app.mails[0]?.code ?? ''
-    // A client that is no browser names its origin itself.
+    // A client that is not a browser names its origin itself.
     await agent
       .post(form?.action ?? '')
       .set('Origin', app.url)

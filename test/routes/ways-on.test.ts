@@ -23,7 +23,7 @@ const ONLY_SUPPORT: ReadonlySet<ErrorCode> = new Set(['account_disabled', 'sign_
 interface Host {
   readonly name: string
   readonly app: TestAppOptions
-  /** What the app knows of its member. */
+  /** The app's record of its member. */
   readonly member: Partial<TestUser>
   /** How the app's sign-in page treats a signed-in user, or `none`. */
   readonly signInPage: 'shown' | 'sends-away' | 'none'
@@ -120,7 +120,7 @@ afterEach(async () => {
 
 class Site {
   browser = new TestBrowser()
-  /** Who sits at the browser, as Bitbucket knows them. */
+  /** The name at Bitbucket of the user at the browser. */
   person = 'alice'
   constructor(
     readonly app: TestApp,

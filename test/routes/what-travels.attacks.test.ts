@@ -8,7 +8,7 @@ const UNTRUSTED = { connection: { trustedProvider: false } }
 const SECRET = 'invite-7f3a'
 const INVITE = { invite: SECRET, plan: ['pro'] }
 
-/** What `context.data` was at each call of a hook. */
+/** The `context.data` of each call of a hook. */
 const dataOf = ({ accounts }: Lab, hook: string) =>
   accounts.calls
     .filter(({ name }) => name === hook)

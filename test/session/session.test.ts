@@ -62,7 +62,7 @@ describe('an unsupported session layer', () => {
     }
   }
   const withoutUser: RequestHandler = (req, _res, next) => {
-    // What passport.initialize() of older setups leaves behind: logIn is there, the session was never read.
+    // As passport.initialize() of older setups leaves it: logIn exists, and the session was never read.
     ;(req.session as unknown as Record<string, unknown>).passport = { user: 'u1' }
     Object.assign(req, { logIn: () => {}, _sessionManager: { _key: 'passport' } })
     next()

@@ -127,7 +127,7 @@ test('SES-08: leaves an old session alone when a sign-in fails, and keeps nothin
   const denied = await lab.fake.signIn(await lab.start(victim), { person: 'alice', decision: 'deny' })
   await lab.refused(victim, () => victim.get(denied), { code: 'access_denied', upstream: 0 })
   expect(await lab.me(victim)).toBe(user.id)
-  // A genuine cookie of a session that is over, and one that nobody signed.
+  // A genuine cookie of an ended session, and an unsigned one.
   const over = victim.copy()
   await victim.post(`${lab.url}/logout`, {})
   expect(await lab.me(over)).toBeNull()
@@ -149,7 +149,7 @@ test('SES-09: ends pending sign-ins, codes and links at sign-out', async () => {
   const past = victim.copy()
   await victim.post(`${lab.url}/logout`, {})
   expect(ourCookies(victim, lab.url).size).toBe(0)
-  // Copies of the cookies, as somebody would have them who took them before.
+  // Copies of the cookies, taken before the sign-out.
   await lab.refused(past, () => past.get(open), { code: 'state_invalid', upstream: 0 })
   const again = past.copy()
   const page = await lab.get(again, '/email')

@@ -73,7 +73,7 @@ const accounts = {
   storeTokens: async ({ tokens }) => leakOn('heap', () => kept.push(tokens)),
 }
 
-/** What a leak would keep; `--leak` plants one on purpose. */
+/** Kept by a leak; `--leak` plants one on purpose. */
 const kept = []
 let calls = 0
 function leakOn(kind, keep) {

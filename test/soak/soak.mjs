@@ -22,7 +22,7 @@ const PEOPLE = 200
 
 const fake = await startFakeBitbucket()
 for (let at = 0; at < PEOPLE; at++) fake.addPerson({ key: `p${at}` })
-/** Somebody new each time, gone again afterwards, so that the fake does not grow either. */
+/** A new user each time, removed afterwards, so that the fake does not grow either. */
 let strangers = 0
 
 /** Codes of people whose exchange is to fail, so that faults meet only those who expect them. */
@@ -128,7 +128,7 @@ const expected = (what, is, should) => {
 }
 const someone = () => `p${Math.floor(Math.random() * PEOPLE)}`
 
-/** What people do, with their share of a hundred. */
+/** The steps of users, with their share in percent. */
 const KINDS = {
   'sign in': [
     55,

@@ -10,7 +10,7 @@ export class Cookies {
   /** Every `Set-Cookie` line, as it was set. */
   readonly lines: string[] = []
 
-  /** A request of this browser, with a cookie that somebody else planted in front or behind. */
+  /** A request of this browser, with a cookie planted before or after. */
   req(extra: { before?: string; after?: string } = {}): Request {
     const own = [...this.values].map(([name, value]) => `${name}=${value}`)
     const cookie = [extra.before, ...own, extra.after].filter((pair) => pair !== undefined).join('; ')
@@ -55,7 +55,7 @@ export function limits(): Limits {
   return createLimits('bitbucket', memoryLimiter)
 }
 
-/** Runs the same thing 50 times at once and answers how often it was true. */
+/** Runs the same thing 50 times concurrently and returns how often it was true. */
 export async function timesTrue(attempt: () => Promise<boolean>): Promise<number> {
   const answers = await Promise.all(Array.from({ length: 50 }, attempt))
   return answers.filter(Boolean).length

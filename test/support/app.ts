@@ -70,7 +70,7 @@ export interface TestApp {
   signIn(browser: TestBrowser, person: string, options?: { returnTo?: string }): Promise<Answer>
   /** Start only: the address at Bitbucket. */
   start(browser: TestBrowser, returnTo?: string): Promise<string>
-  /** What `/me` says: the user's id, or null. */
+  /** The user's id that `/me` returns, or null. */
   me(browser: TestBrowser): Promise<string | null>
   /** Signs in by the app's own method. */
   localSignIn(browser: TestBrowser, user: TestUser): Promise<Answer>

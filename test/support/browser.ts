@@ -12,7 +12,7 @@ export interface Answer {
   json(): Record<string, unknown>
 }
 
-/** What may differ from a browser's ordinary request. */
+/** Differences from a browser's ordinary request. */
 export interface RequestOptions {
   readonly headers?: Record<string, string | string[] | undefined>
   readonly body?: string

@@ -22,8 +22,8 @@ import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { type Answer, type RequestOptions, TestBrowser } from './browser'
 
 /*
- * The laboratory of the attack tests: a real app on loopback, browsers of victim and attacker, and one strict meaning
- * of "refused". Uncaught exceptions and unhandled rejections fail the run by themselves, because Vitest reports them.
+ * The harness of the attack tests: a real app on loopback, browsers of victim and attacker, and one strict meaning
+ * of "refused". Uncaught exceptions and unhandled rejections fail the run, because Vitest reports them.
  */
 
 const cleanups: (() => unknown)[] = []
@@ -58,7 +58,7 @@ function guardNetwork(): void {
 }
 guardNetwork()
 
-/** A running app that ends with its test, and what the attacks need beside it. */
+/** A running app that ends with its test, with helpers for attacks. */
 export interface Lab extends TestApp {
   /** Where the router is mounted. */
   readonly base: string
@@ -66,7 +66,7 @@ export interface Lab extends TestApp {
   upstream(): number
   /** Users of the stored sessions, one entry per session. */
   signedIn(): string[]
-  /** A valid `state` of this browser: its start is open, and nobody went to Bitbucket. */
+  /** A valid `state` of this browser, whose start is open. */
   state(browser: TestBrowser, returnTo?: string): Promise<string>
   /** A callback URL as Bitbucket would send this browser: a start of its own and the person's consent. */
   callback(browser: TestBrowser, person: string, returnTo?: string): Promise<string>
@@ -90,7 +90,7 @@ export interface Lab extends TestApp {
   member(browser: TestBrowser, user?: Partial<TestUser>): Promise<TestUser>
 }
 
-/** What a refusal must look like besides the general meaning. */
+/** Further expectations of a refusal. */
 export interface Refusal {
   readonly code?: ErrorCode
   /** How many requests Bitbucket may have seen. */
@@ -103,7 +103,7 @@ export interface Refusal {
 
 const BASE = '/auth/bitbucket'
 
-/** Starts the laboratory; it is closed after the test. */
+/** Starts an app that is closed after the test. */
 export async function startLab(options: TestAppOptions = {}): Promise<Lab> {
   const app = await startTestApp(options)
   afterwards(() => app.close())
@@ -435,11 +435,11 @@ export function testLimiter(): {
 /** Express's own types for handlers that tests add. */
 export type Handler = (req: Request, res: Response, next: (error?: unknown) => void) => void
 
-/** What an app that uses a strategy through Passport looks like. */
+/** An app that uses a strategy through Passport. */
 export interface StrategyApp {
   readonly url: string
   readonly store: session.MemoryStore
-  /** What `verify` was called with: the profile's id, in order. */
+  /** The profile ids that `verify` received, in order. */
   readonly verified: string[]
   readonly faults: unknown[]
 }

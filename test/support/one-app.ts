@@ -4,7 +4,7 @@ import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { TestBrowser } from './browser'
 
 /*
- * What most flows need: a fake for the file, an app and a browser for each test. The bindings are live: `open` sets
+ * The harness of most flows: a fake for the file, an app and a browser for each test. The bindings are live: `open` sets
  * them, and what it started ends with the test.
  */
 

@@ -9,7 +9,7 @@ import type { FakeClientOptions } from 'passport-bitbucket-signin/testing'
 import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { type Answer, TestBrowser } from './browser'
 
-/** What `connections()` reads: change it while the site runs, as an operator changes rows of a database. */
+/** The rows that `connections()` reads: change them while the site runs, as an operator would. */
 export interface Rows {
   default: Connection | null
   tenants: Record<string, ConnectionOverride>
@@ -24,9 +24,9 @@ export interface Site extends TestApp {
   startAt(browser: TestBrowser, name: string): Promise<Answer>
   /** Start, consent, and every redirect until a page or the app is reached. */
   signInAt(browser: TestBrowser, name: string, person: string): Promise<{ answer: Answer; url: string }>
-  /** What a sign-in page at one of the names would show. */
+  /** The offer and button of a sign-in page at one of the names. */
   shownAt(name: string, browser?: TestBrowser): Promise<{ offered: boolean; button: string }>
-  /** Who is signed in at one of the names. */
+  /** The user who is signed in at one of the names. */
   meAt(browser: TestBrowser, name: string): Promise<string | null>
 }
 
@@ -49,7 +49,7 @@ export async function startSite({ rows: first, more, resolver, ...options }: Sit
   let rows: Rows = { default: null, tenants: {} }
   const app = await startTestApp({
     ...options,
-    // Whose the clients are is the subject of whose-client.test.ts; everywhere else operators set them.
+    // `tenantClients` is the subject of whose-client.test.ts; everywhere else operators set the clients.
     options: { tenantClients: 'ours', ...options.options },
     before(app, bitbucket) {
       app.get('/shown', async (req, res) => {
@@ -100,7 +100,7 @@ export function clientAt(site: Pick<Site, 'at' | 'fake'>, name: string, more: Pa
   return { ...client, trustedProvider: true }
 }
 
-/** What a refused browser sees: the plain page with this code. */
+/** The status and error code of a refusal page. */
 export function refusalOf({ status, text }: Answer): { status: number; code: string | undefined } {
   return { status, code: /Error code: ([a-z_]+)/.exec(text.replace(/<[^>]*>/g, ''))?.[1] }
 }
