@@ -6,6 +6,7 @@ import { openHandOver } from '../../src/state/hand-over'
 import { deriveKeys } from '../../src/state/keys'
 import { formsOf, TestBrowser } from '../support/browser'
 import { browsers, type Lab, SECOND, startEvil, startLab, travel } from '../support/lab'
+import { handleOf } from '../support/steps'
 
 type Tenants = Record<string, ConnectionOverride>
 
@@ -234,7 +235,7 @@ test('TEN-12: refuses at one tenant a code that is pending at another', async ()
   await attacker.get(await callbackOf(lab, attacker, 't1'), as('t1'))
   const code = lab.mails[0]?.code ?? ''
   const { text } = await lab.get(attacker, '/email', as('t1'))
-  const pending = /name="pending" value="([^"]+)"/.exec(text)?.[1] ?? ''
+  const pending = handleOf(text)
   await lab.refused(attacker, () => lab.post(attacker, '/email/verify', { pending, code }, as('t2')), {
     code: 'pending_missing',
   })

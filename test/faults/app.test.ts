@@ -14,6 +14,7 @@ import {
   turns,
   until,
 } from '../support/lab'
+import { handleOf } from '../support/steps'
 
 /** The last step of a flow: a GET, or a POST of these fields. */
 interface Step {
@@ -59,7 +60,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
     async prepare(lab, browser) {
       const { code } = await lab.pendingCode(browser, 'alice')
       const { text } = await lab.get(browser, '/email')
-      const pending = /name="pending" value="([^"]+)"/.exec(text)?.[1] ?? ''
+      const pending = handleOf(text)
       return { url: `${lab.base}/email/verify`, fields: { pending, code } }
     },
   },
@@ -70,7 +71,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
       await lab.verify(browser, (await lab.pendingCode(browser, 'alice')).code)
       await lab.localSignIn(browser, owner)
       const { text } = await lab.get(browser, '/continue')
-      const pending = /name="pending" value="([^"]+)"/.exec(text)?.[1] ?? ''
+      const pending = handleOf(text)
       return { url: `${lab.base}/continue`, fields: { pending, choice: 'confirm' } }
     },
   },
@@ -80,7 +81,7 @@ const FLOWS: Readonly<Record<string, Flow>> = {
       await lab.member(browser)
       await lab.signIn(browser, 'alice')
       const { text } = await lab.get(browser, '/continue')
-      const pending = /name="pending" value="([^"]+)"/.exec(text)?.[1] ?? ''
+      const pending = handleOf(text)
       return { url: `${lab.base}/continue`, fields: { pending, choice: 'switch' } }
     },
   },

@@ -18,6 +18,7 @@ import {
   turns,
   until,
 } from '../support/lab'
+import { handleOf } from '../support/steps'
 
 test('SES-01: voids a session cookie that an attacker planted', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
@@ -153,7 +154,7 @@ test('SES-09: ends pending sign-ins, codes and links at sign-out', async () => {
   await lab.refused(past, () => past.get(open), { code: 'state_invalid', upstream: 0 })
   const again = past.copy()
   const page = await lab.get(again, '/email')
-  const form = /name="pending" value="([^"]+)"/.exec(page.text)?.[1] ?? ''
+  const form = handleOf(page.text)
   await lab.refused(again, () => lab.post(again, '/email/verify', { pending: form, code }), {
     code: 'pending_replaced',
   })

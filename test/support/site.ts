@@ -8,6 +8,7 @@ import {
 import type { FakeClientOptions } from 'passport-bitbucket-signin/testing'
 import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { type Answer, TestBrowser } from './browser'
+import { errorOf } from './steps'
 
 /** The rows that `connections()` reads: change them while the site runs, as an operator would. */
 export interface Rows {
@@ -101,8 +102,8 @@ export function clientAt(site: Pick<Site, 'at' | 'fake'>, name: string, more: Pa
 }
 
 /** The status and error code of a refusal page. */
-export function refusalOf({ status, text }: Answer): { status: number; code: string | undefined } {
-  return { status, code: /Error code: ([a-z_]+)/.exec(text.replace(/<[^>]*>/g, ''))?.[1] }
+export function refusalOf(answer: Answer): { status: number; code: string | undefined } {
+  return { status: answer.status, code: errorOf(answer) ?? undefined }
 }
 
 export { TestBrowser }
