@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   browsers,
@@ -9,6 +9,7 @@ import {
   jsonBytes,
   startLab,
   startRawLab,
+  test,
 } from '../support/lab'
 
 const one = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
@@ -62,8 +63,7 @@ test('EML-05: opens no account by an unconfirmed address of a trusted provider',
   expect(await lab.me(victim)).toBe(owner.id)
 })
 
-test('EML-05: uses a confirmed address before an unconfirmed primary one', async () => {
-  const lab = await startLab()
+test('EML-05: uses a confirmed address before an unconfirmed primary one', async ({ lab }) => {
   const squat = lab.accounts.add({ email: 'frank@example.com', emailVerified: true })
   const { victim } = browsers()
   await lab.signIn(victim, 'frank')
@@ -106,8 +106,7 @@ test('EML-07: drops strings that are not addresses, and reads neither malformed 
   expect(lab.accounts.users.get('u1')?.email).toBe('alice@example.com')
 })
 
-test('EML-09: ignores addresses and flags inside the profile', async () => {
-  const lab = await startLab()
+test('EML-09: ignores addresses and flags inside the profile', async ({ lab }) => {
   lab.fake.updatePerson('dave', {
     user: {
       email: 'victim@example.com',
@@ -161,8 +160,7 @@ test('EML-12: does not match a user without an address with accounts whose addre
   }
 })
 
-test('EML-13: asks for an address when the permission to read addresses is missing', async () => {
-  const lab = await startLab()
+test('EML-13: asks for an address when the permission to read addresses is missing', async ({ lab }) => {
   lab.fake.setBehaviour({ accountGivesEmails: false })
   lab.fake.script('emails', { problem: 'missing-scope' })
   const { victim } = browsers()
@@ -176,8 +174,7 @@ test('EML-13: asks for an address when the permission to read addresses is missi
   await lab.refused(attacker, () => attacker.get(url), { code: 'upstream_failed' })
 })
 
-test('EML-14: refuses an address that two accounts have proven', async () => {
-  const lab = await startLab()
+test('EML-14: refuses an address that two accounts have proven', async ({ lab }) => {
   lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const second = lab.accounts.add({ email: 'ALICE@example.com', emailVerified: true })
   const { victim, attacker } = browsers()
@@ -188,9 +185,11 @@ test('EML-14: refuses an address that two accounts have proven', async () => {
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('EML-15: keeps the Bitbucket identity of an account when another identity shows its address', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('EML-15: keeps the Bitbucket identity of an account when another identity shows its address', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   await lab.signIn(victim, 'alice')
   const owner = lab.accounts.users.get('u1')
   const identity = owner?.identities[0]
@@ -200,8 +199,7 @@ test('EML-15: keeps the Bitbucket identity of an account when another identity s
   expect(owner?.identities).toEqual([identity])
 })
 
-test('EML-15: never enters an account by its address if it may not sign in', async () => {
-  const lab = await startLab()
+test('EML-15: never enters an account by its address if it may not sign in', async ({ lab }) => {
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true, disabled: true })
   const { attacker } = browsers()
   const url = await lab.callback(attacker, 'alice')
@@ -245,8 +243,9 @@ test('EML-16: enters no account by an unproven address under any combination of 
   }
 })
 
-test('EML-18: passes addresses on as written, and compares them without folding more than ASCII case', async () => {
-  const lab = await startLab()
+test('EML-18: passes addresses on as written, and compares them without folding more than ASCII case', async ({
+  lab,
+}) => {
   const plain = lab.accounts.add({ email: 'vim@example.com', emailVerified: true })
   const others = ['v.im@example.com', 'vim+tag@example.com', 'vim@exa-mple.com', 'vim@example.com.test']
   for (const [at, address] of others.entries()) {

@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
-import { browsers, GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, jsonBytes, startLab, startRawLab } from '../support/lab'
+import { browsers, GOOD_EMAILS, GOOD_TOKEN, GOOD_USER, jsonBytes, startLab, startRawLab, test } from '../support/lab'
 
 /** Signs in with a changed account object; the user of that browser. */
 async function signInAs(lab: Awaited<ReturnType<typeof startLab>>, edit: (user: Record<string, unknown>) => unknown) {
@@ -11,8 +11,7 @@ async function signInAs(lab: Awaited<ReturnType<typeof startLab>>, edit: (user: 
   return { answer, me: await lab.me(browser) }
 }
 
-test('IDK-01: treats a username or nickname with another uuid as another identity', async () => {
-  const lab = await startLab()
+test('IDK-01: treats a username or nickname with another uuid as another identity', async ({ lab }) => {
   lab.fake.updatePerson('bob', { username: 'alice', nickname: 'alice', displayName: 'Alice Archer' })
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.updatePerson('bob', { emails: [{ address: 'bob@example.com', primary: true, confirmed: true }] })
@@ -22,8 +21,7 @@ test('IDK-01: treats a username or nickname with another uuid as another identit
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('IDK-02: signs the same uuid in as the same user, whatever else has changed', async () => {
-  const lab = await startLab()
+test('IDK-02: signs the same uuid in as the same user, whatever else has changed', async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.updatePerson('alice', {
     username: null,
@@ -38,8 +36,7 @@ test('IDK-02: signs the same uuid in as the same user, whatever else has changed
   expect(lab.accounts.users.size).toBe(1)
 })
 
-test('IDK-04: accepts one spelling of the id, and refuses others instead of repairing them', async () => {
-  const lab = await startLab()
+test('IDK-04: accepts one spelling of the id, and refuses others instead of repairing them', async ({ lab }) => {
   const { uuid } = lab.fake.person('alice')
   await lab.signIn(new TestBrowser(), 'alice')
   const bare = uuid.slice(1, -1)
@@ -63,8 +60,7 @@ test('IDK-04: accepts one spelling of the id, and refuses others instead of repa
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("IDK-05: identifies by the uuid, also next to another user's account id", async () => {
-  const lab = await startLab()
+test("IDK-05: identifies by the uuid, also next to another user's account id", async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'carol')
   const { account_id } = { account_id: lab.fake.person('carol').accountId }
   const { me } = await signInAs(lab, (user) => ({ ...user, account_id, id: account_id, user_id: account_id }))
@@ -72,8 +68,7 @@ test("IDK-05: identifies by the uuid, also next to another user's account id", a
   expect(lab.accounts.users.get('u2')?.identities[0]?.id).toBe(lab.fake.person('alice').uuid)
 })
 
-test('IDK-07: refuses teams, workspaces, app users and error objects', async () => {
-  const lab = await startLab()
+test('IDK-07: refuses teams, workspaces, app users and error objects', async ({ lab }) => {
   for (const type of ['team', 'workspace', 'error', 'app_user', 'User', '', null, undefined, ['user']]) {
     const { attacker } = browsers()
     lab.fake.script('user', { edit: (user) => ({ ...user, type }) })
@@ -89,8 +84,7 @@ test('IDK-07: refuses teams, workspaces, app users and error objects', async () 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('IDK-09: treats addresses that differ by plus tags or dots as different', async () => {
-  const lab = await startLab()
+test('IDK-09: treats addresses that differ by plus tags or dots as different', async ({ lab }) => {
   for (const address of ['vic.tim@example.com', 'victim@example.com', 'victim+1@example.com']) {
     const browser = new TestBrowser()
     lab.fake.addPerson({ key: address, emails: [{ address, primary: true, confirmed: true }] })
@@ -113,8 +107,7 @@ test('IDK-09: treats addresses that differ by plus tags or dots as different', a
   }
 })
 
-test('IDK-10: compares domains in ASCII lower case, and accepts no Unicode addresses', async () => {
-  const lab = await startLab()
+test('IDK-10: compares domains in ASCII lower case, and accepts no Unicode addresses', async ({ lab }) => {
   const owner = lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
   const odd = [
     'victim@exämple.com',
@@ -161,8 +154,7 @@ test('IDK-11: pollutes nothing with prototype keys in the account object', async
   }
 })
 
-test('IDK-12: bounds ids and addresses before hooks see them', async () => {
-  const lab = await startLab()
+test('IDK-12: bounds ids and addresses before hooks see them', async ({ lab }) => {
   const long = 'a'.repeat(200_000)
   const { attacker } = browsers()
   lab.fake.script('user', { edit: (user) => ({ ...user, uuid: `{${long}}` }) })
@@ -177,8 +169,7 @@ test('IDK-12: bounds ids and addresses before hooks see them', async () => {
   expect(profile?.nickname?.length).toBe(256)
 })
 
-test('IDK-14: ignores an id that the browser sends', async () => {
-  const lab = await startLab()
+test('IDK-14: ignores an id that the browser sends', async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'carol')
   const carol = lab.fake.person('carol').uuid
   const { attacker } = browsers()
@@ -191,8 +182,7 @@ test('IDK-14: ignores an id that the browser sends', async () => {
   expect(await lab.me(attacker)).toBe('u2')
 })
 
-test('IDK-16: treats the same id from another issuer as another identity', async () => {
-  const lab = await startLab()
+test('IDK-16: treats the same id from another issuer as another identity', async ({ lab }) => {
   const { uuid } = lab.fake.person('alice')
   const other = lab.accounts.add({
     email: 'other@example.com',

@@ -3,7 +3,7 @@ import https = require('node:https')
 import { gzipSync } from 'node:zlib'
 import type { ErrorCode } from 'passport-bitbucket-signin'
 import { type FakeFault, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   afterwards,
@@ -19,6 +19,7 @@ import {
   startEvil,
   startLab,
   startRawLab,
+  test,
   turns,
   until,
 } from '../support/lab'
@@ -111,16 +112,14 @@ test('UPS-03: fails without a connection, a handshake, a trusted certificate or 
   await nobody.refused(victim, () => victim.get(fourth), { code: 'upstream_failed' })
 })
 
-test('UPS-05: stops reading an answer after one mebibyte', async () => {
-  const lab = await startLab()
+test('UPS-05: stops reading an answer after one mebibyte', async ({ lab }) => {
   await refusedAtEach(lab, () => ({ hugeBytes: 200 * 1024 * 1024 }), 'upstream_failed')
   const padding = 'x'.repeat(1024 * 1024)
   await refusedAtEach(lab, (endpoint) => ({ json: { ...GOOD[endpoint], padding } }), 'upstream_failed')
   await signsIn(lab)
 })
 
-test('UPS-05: does not decompress an answer', async () => {
-  const lab = await startLab()
+test('UPS-05: does not decompress an answer', async ({ lab }) => {
   const bomb = gzipSync(Buffer.alloc(20 * 1024 * 1024, 32))
   await refusedAtEach(lab, () => ({ bytes: bomb, headers: { 'content-encoding': 'gzip' } }), 'upstream_failed')
   await refusedAtEach(
@@ -132,8 +131,7 @@ test('UPS-05: does not decompress an answer', async () => {
   await signsIn(lab)
 })
 
-test('UPS-08: accepts nothing but one JSON object', async () => {
-  const lab = await startLab()
+test('UPS-08: accepts nothing but one JSON object', async ({ lab }) => {
   const texts = [
     '[]',
     '"x"',
@@ -164,14 +162,12 @@ test('UPS-08: accepts nothing but one JSON object', async () => {
   await signsIn(lab)
 })
 
-test('UPS-09: does not accept a page that contains a token', async () => {
-  const lab = await startLab()
+test('UPS-09: does not accept a page that contains a token', async ({ lab }) => {
   await refusedAtEach(lab, () => ({ html: '<p>x&access_token=evil&token_type=bearer&scope=account</p>' }))
   await signsIn(lab)
 })
 
-test('UPS-10: does not accept a form-encoded token, whatever its content type', async () => {
-  const lab = await startLab()
+test('UPS-10: does not accept a form-encoded token, whatever its content type', async ({ lab }) => {
   for (const type of ['application/x-www-form-urlencoded', 'application/json', 'text/plain']) {
     await refusedAtEach(lab, () => ({ text: 'access_token=evil&token_type=bearer', headers: { 'content-type': type } }))
   }
@@ -192,8 +188,7 @@ test('UPS-11: parses every content type as JSON', async () => {
   }
 })
 
-test('UPS-13: follows no redirect, and shows no other host the secret or a token', async () => {
-  const lab = await startLab()
+test('UPS-13: follows no redirect, and shows no other host the secret or a token', async ({ lab }) => {
   const evil = await startEvil()
   for (const status of [301, 302, 303, 307, 308]) {
     await refusedAtEach(lab, () => ({ status, redirect: `${evil.url}/latest/meta-data` }))
@@ -207,8 +202,7 @@ test('UPS-13: follows no redirect, and shows no other host the secret or a token
   await signsIn(lab)
 })
 
-test('UPS-14: accepts status 200 only', async () => {
-  const lab = await startLab()
+test('UPS-14: accepts status 200 only', async ({ lab }) => {
   for (const status of [201, 202, 203, 206, 226]) {
     await refusedAtEach(lab, (endpoint) => ({ status, json: GOOD[endpoint] }))
   }
@@ -234,8 +228,7 @@ function expectStatus({ status, location }: { status: number; location: string }
   expect([status >= 500, location]).toEqual([true, ''])
 }
 
-test('UPS-16: refuses a token of the wrong type, size or alphabet', async () => {
-  const lab = await startLab()
+test('UPS-16: refuses a token of the wrong type, size or alphabet', async ({ lab }) => {
   const long = 'T'.repeat(13_000)
   for (const access_token of [{ a: 1 }, ['T'], 5, true, null, '', ' ', 'a b', 'a\r\nX-Evil: 1', 'ä', '\u0000', long]) {
     await refusedAtEach(lab, () => ({ json: { ...GOOD_TOKEN, access_token } }), 'upstream_failed', ['token'])
@@ -245,8 +238,7 @@ test('UPS-16: refuses a token of the wrong type, size or alphabet', async () => 
   await signsIn(lab)
 })
 
-test('UPS-17: accepts the token type bearer only, in any case', async () => {
-  const lab = await startLab()
+test('UPS-17: accepts the token type bearer only, in any case', async ({ lab }) => {
   for (const token_type of ['mac', '', undefined, null, ['bearer'], 'bearer ', 'BearerX']) {
     await refusedAtEach(lab, () => ({ json: { ...GOOD_TOKEN, token_type } }), 'upstream_failed', ['token'])
     expect(lab.fake.count('user') + lab.fake.count('emails')).toBe(0)
@@ -275,8 +267,7 @@ test('UPS-18: proves nothing by the scopes that an answer claims', async () => {
   }
 })
 
-test('UPS-19: ends the sign-in at a rate limit, without waiting or retrying', async () => {
-  const lab = await startLab()
+test('UPS-19: ends the sign-in at a rate limit, without waiting or retrying', async ({ lab }) => {
   for (const retry of ['99999999', '-1', '0', 'Wed, 21 Oct 2099 07:28:00 GMT', 'soon']) {
     await refusedAtEach(lab, () => ({ status: 429, json: {}, headers: { 'retry-after': retry } }), 'rate_limited')
   }
@@ -286,8 +277,7 @@ test('UPS-19: ends the sign-in at a rate limit, without waiting or retrying', as
   await signsIn(lab)
 })
 
-test('UPS-20: sends each request once when the server fails', async () => {
-  const lab = await startLab()
+test('UPS-20: sends each request once when the server fails', async ({ lab }) => {
   for (const status of [500, 502, 503, 504, 520]) {
     for (const endpoint of ENDPOINTS) {
       const browser = new TestBrowser()
@@ -302,8 +292,7 @@ test('UPS-20: sends each request once when the server fails', async () => {
   await signsIn(lab)
 })
 
-test('UPS-20: retries a reading request once after a reset, and never the code', async () => {
-  const lab = await startLab()
+test('UPS-20: retries a reading request once after a reset, and never the code', async ({ lab }) => {
   for (const endpoint of ENDPOINTS) {
     const browser = new TestBrowser()
     const url = await lab.callback(browser, 'alice')
@@ -316,8 +305,7 @@ test('UPS-20: retries a reading request once after a reset, and never the code',
   await signsIn(lab)
 })
 
-test('UPS-21: signs no user in with a token that the API refuses, and stores it nowhere', async () => {
-  const lab = await startLab()
+test('UPS-21: signs no user in with a token that the API refuses, and stores it nowhere', async ({ lab }) => {
   for (const problem of ['invalid-token', 'expired-token', 'missing-scope', 'not-found', 'removed'] as const) {
     await refusedAtEach(lab, () => ({ problem }), undefined, ['user'])
   }
@@ -330,8 +318,7 @@ test('UPS-21: signs no user in with a token that the API refuses, and stores it 
   expect(lab.accounts.tokens.size).toBe(1)
 })
 
-test('UPS-22: passes only checked and bounded fields of a malformed profile on', async () => {
-  const lab = await startLab()
+test('UPS-22: passes only checked and bounded fields of a malformed profile on', async ({ lab }) => {
   const odd = { username: 5, nickname: {}, display_name: ['x'], account_id: {}, links: 'x', created_on: null }
   const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`key${at}`, at]))
   const links = { avatar: { href: 'javascript:alert(1)' }, html: [{ href: 'https://u:p@evil.example/' }] }
@@ -356,8 +343,7 @@ test('UPS-22: passes only checked and bounded fields of a malformed profile on',
   }
 })
 
-test("UPS-25: stops at ten pages, and reads them from the API's own host only", async () => {
-  const lab = await startLab()
+test("UPS-25: stops at ten pages, and reads them from the API's own host only", async ({ lab }) => {
   const evil = await startEvil()
   const page = (next: string) => ({ json: { values: [], next } })
   lab.fake.script('emails', page(`${lab.fake.endpoints.apiURL}/user/emails?page=2`))
@@ -391,8 +377,7 @@ test("UPS-25: stops at ten pages, and reads them from the API's own host only", 
   expect(await lab.me(browser)).toBe('u1')
 })
 
-test('UPS-26: refuses a page with more addresses than Bitbucket sends', async () => {
-  const lab = await startLab()
+test('UPS-26: refuses a page with more addresses than Bitbucket sends', async ({ lab }) => {
   const values = Array.from({ length: 10_000 }, (_, at) => ({
     type: 'email',
     email: `a${at}@example.com`,
@@ -419,8 +404,9 @@ test('UPS-28: uses the last of duplicate keys, for id and address alike', async 
   expect(raw.lab.accounts.users.get('u1')).toMatchObject({ email: 'b@example.com', identities: [{ id: last }] })
 })
 
-test('UPS-29: removes invisible and reordering characters from names, and leaves the identity alone', async () => {
-  const lab = await startLab()
+test('UPS-29: removes invisible and reordering characters from names, and leaves the identity alone', async ({
+  lab,
+}) => {
   const hostile = '\u0000A\u001b[31m\u202eecilA\u2066\u200b\u200d\ufeff\u0085 B\u{e0041}'
   lab.fake.updatePerson('alice', { displayName: hostile, nickname: hostile })
   const browser = new TestBrowser()
@@ -433,8 +419,7 @@ test('UPS-29: removes invisible and reordering characters from names, and leaves
   expect(Array.from(lab.accounts.users.get('u1')?.identities[0]?.profile?.displayName ?? '').length).toBe(256)
 })
 
-test('UPS-31: fails without crashing on a hundred thousand levels of nesting', async () => {
-  const lab = await startLab()
+test('UPS-31: fails without crashing on a hundred thousand levels of nesting', async ({ lab }) => {
   const deep = '['.repeat(100_000)
   await refusedAtEach(lab, () => ({ bytes: Buffer.from(deep) }))
   const closed = `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
@@ -459,8 +444,7 @@ test('UPS-32: never takes bytes after one answer for the next one', async () => 
   expect(raw.lab.accounts.users.size).toBe(1)
 })
 
-test('UPS-33: ignores cookies, locations and floods of headers from the upstream', async () => {
-  const lab = await startLab()
+test('UPS-33: ignores cookies, locations and floods of headers from the upstream', async ({ lab }) => {
   for (const endpoint of ENDPOINTS) {
     lab.fake.script(endpoint, { headers: { 'set-cookie': 'connect.sid=evil', location: 'https://evil.example/' } })
   }
@@ -494,9 +478,10 @@ test('UPS-33: ignores cookies, locations and floods of headers from the upstream
   }
 })
 
-test('UPS-34: ends the requests to Bitbucket when the browser leaves, and signs no user in', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('UPS-34: ends the requests to Bitbucket when the browser leaves, and signs no user in', async ({
+  lab,
+  victim,
+}) => {
   for (const endpoint of ENDPOINTS) {
     const url = new URL(await lab.callback(victim, 'alice'))
     lab.fake.clearRequests()
@@ -518,8 +503,9 @@ test('UPS-34: ends the requests to Bitbucket when the browser leaves, and signs 
   await signsIn(lab)
 })
 
-test('UPS-34: creates no session for a browser that leaves while a hook runs, and keeps the one it has', async () => {
-  const lab = await startLab()
+test('UPS-34: creates no session for a browser that leaves while a hook runs, and keeps the one it has', async ({
+  lab,
+}) => {
   const { connect } = await import('node:net')
   const leave = async (browser: TestBrowser, url: URL, hook: string) => {
     const gate = door()
@@ -552,8 +538,9 @@ test('UPS-34: creates no session for a browser that leaves while a hook runs, an
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('UPS-35: opens a bounded number of connections to a hanging Bitbucket, and still serves the app', async () => {
-  const lab = await startLab()
+test('UPS-35: opens a bounded number of connections to a hanging Bitbucket, and still serves the app', async ({
+  lab,
+}) => {
   const urls: { browser: TestBrowser; url: string }[] = []
   for (let person = 0; person < 120; person++) {
     const browser = new TestBrowser()

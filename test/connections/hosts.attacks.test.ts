@@ -4,9 +4,9 @@ import express = require('express')
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
-import { afterwards, browsers, type Lab, raw, startLab } from '../support/lab'
+import { afterwards, browsers, type Lab, raw, startLab, test } from '../support/lab'
 import { handleOf } from '../support/steps'
 
 const proxied = (app: Express) => void app.set('trust proxy', true)
@@ -29,8 +29,7 @@ function startDomains(before?: (app: Express) => void) {
   })
 }
 
-test('HST-01: sends the configured callback whatever the Host header says', async () => {
-  const lab = await startLab()
+test('HST-01: sends the configured callback whatever the Host header says', async ({ lab }) => {
   const own = `${lab.base}/callback`
   for (const host of ['evil.example', 'evil.example:443', `127.0.0.1.evil.example`, 'x'.repeat(5000)]) {
     expect(await redirectURI(lab, { host })).toBe(own)
@@ -118,8 +117,7 @@ test('HST-07: accepts another spelling of a configured host as that host, or ref
   }
 })
 
-test('HST-08: sends the same request to Bitbucket wherever the router is mounted', async () => {
-  const lab = await startLab()
+test('HST-08: sends the same request to Bitbucket wherever the router is mounted', async ({ lab }) => {
   const outer = express()
   const inner = express.Router()
   inner.use('/y', lab.bitbucket.router)
@@ -133,8 +131,7 @@ test('HST-08: sends the same request to Bitbucket wherever the router is mounted
   expect(new URL(answer.location).searchParams.get('redirect_uri')).toBe(`${lab.base}/callback`)
 })
 
-test('HST-09: redirects nowhere else for absolute request lines and for two or no Host headers', async () => {
-  const lab = await startLab()
+test('HST-09: redirects nowhere else for absolute request lines and for two or no Host headers', async ({ lab }) => {
   const domains = await startDomains()
   for (const [each, strict] of [
     [lab, false],

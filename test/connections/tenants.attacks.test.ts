@@ -1,11 +1,11 @@
 import { type Connection, type ConnectionOverride, connections, type TenantClients } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
-import { expect, test, vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { openHandOver } from '../../src/state/hand-over'
 import { deriveKeys } from '../../src/state/keys'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, type Lab, SECOND, startEvil, startLab, travel } from '../support/lab'
+import { browsers, type Lab, SECOND, startEvil, startLab, test, travel } from '../support/lab'
 import { handleOf } from '../support/steps'
 
 type Tenants = Record<string, ConnectionOverride>
@@ -119,9 +119,7 @@ test('TEN-06: takes invalid tenant names for no tenant, and least of all for the
   expect((await careless.get(victim, '', as('t1'))).status).toBe(302)
 })
 
-test('TEN-08: refuses a foreign issuer, and accepts the right one and none', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('TEN-08: refuses a foreign issuer, and accepts the right one and none', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice')
   const own = encodeURIComponent(lab.fake.url)
   const hostile = [

@@ -7,11 +7,11 @@ import type { AddressInfo } from 'node:net'
 import { Passport } from 'passport'
 import { type BitbucketSignInOptions, BitbucketStrategy, bitbucketSignIn } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { expect, test, vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { guardHooks } from '../../src/accounts/guarded-hooks'
 import { NOTHING, TestAccounts, type TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
-import { afterwards, browsers, codesOf, MINUTE, startLab, startStrategyApp, travel } from '../support/lab'
+import { afterwards, browsers, codesOf, MINUTE, startLab, startStrategyApp, test, travel } from '../support/lab'
 
 const SECRET = 'a-secret-that-must-never-be-shown-in-full'
 
@@ -142,9 +142,7 @@ test('CFG-04: refuses a second change of accounts in one request', async () => {
   expect(accounts.writes()).toEqual(['createUser'])
 })
 
-test('CFG-04: gives up a hook that never settles, and signs no user in', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('CFG-04: gives up a hook that never settles, and signs no user in', async ({ lab, victim }) => {
   for (const hook of ['getUserByIdentity', 'getAccountsByEmail', 'createUser']) {
     const url = await lab.callback(victim, 'alice')
     let hanging = false
@@ -271,8 +269,7 @@ test('CFG-07: finds a secure session cookie behind an undeclared proxy before ca
   await lab.refused(victim, () => victim.get(url), { code: 'configuration_invalid', upstream: 0 })
 })
 
-test('CFG-09: passes a new account the documented fields and nothing else from upstream', async () => {
-  const lab = await startLab()
+test('CFG-09: passes a new account the documented fields and nothing else from upstream', async ({ lab }) => {
   lab.fake.updatePerson('alice', {
     user: { role: 'admin', is_admin: true, password: 'x', email_verified: true, permissions: ['*'], id: 1, __v: 1 },
   })
@@ -287,9 +284,10 @@ test('CFG-09: passes a new account the documented fields and nothing else from u
   for (const each of [profile, identity, email, context]) expect(Object.isFrozen(each)).toBe(true)
 })
 
-test('CFG-10: reports every outcome with its connection and result, and ignores a broken listener', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('CFG-10: reports every outcome with its connection and result, and ignores a broken listener', async ({
+  untrusted: lab,
+  victim,
+}) => {
   await victim.get(lab.callbackURL({ code: 'x' }))
   const { code } = await lab.pendingCode(victim, 'alice')
   await lab.verify(victim, 'BBBB-BBBB')
@@ -314,9 +312,7 @@ test('CFG-10: reports every outcome with its connection and result, and ignores 
   }
 })
 
-test('CFG-11: extends no lifetime when the wall clock jumps back', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('CFG-11: extends no lifetime when the wall clock jumps back', async ({ lab, victim }) => {
   const late = await lab.callback(victim, 'alice')
   travel(11 * MINUTE)
   const wall = performance.timeOrigin - 60 * MINUTE
@@ -330,8 +326,7 @@ test('CFG-11: extends no lifetime when the wall clock jumps back', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('CFG-12: keeps two plugins in one process, and one mounted twice, apart', async () => {
-  const lab = await startLab()
+test('CFG-12: keeps two plugins in one process, and one mounted twice, apart', async ({ lab }) => {
   const other = await startLab({ fake: lab.fake, options: { name: 'other', basePath: '/auth/bitbucket' } })
   const { victim } = browsers()
   const url = await lab.callback(victim, 'alice')

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
-import { afterwards, browsers, ourCookies, sessionIdOf, startLab, startStrategyApp } from '../support/lab'
+import { afterwards, browsers, ourCookies, sessionIdOf, startStrategyApp, test } from '../support/lab'
 
-test("COD-01: refuses a stolen code in the thief's own sign-in where Bitbucket enforces PKCE", async () => {
-  const lab = await startLab()
+test("COD-01: refuses a stolen code in the thief's own sign-in where Bitbucket enforces PKCE", async ({ lab }) => {
   lab.fake.setBehaviour({ pkce: 'enforce' })
   const { victim, attacker } = browsers()
   const stolen = new URL(await lab.callback(victim, 'alice')).searchParams.get('code') ?? ''
@@ -20,9 +19,7 @@ test("COD-01: refuses a stolen code in the thief's own sign-in where Bitbucket e
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-02: refuses a used code, and keeps the signed-in user signed in', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('COD-02: refuses a used code, and keeps the signed-in user signed in', async ({ lab, victim }) => {
   const url = new URL(await lab.callback(victim, 'alice'))
   await victim.get(url.href)
   const state = await lab.state(victim)
@@ -31,9 +28,7 @@ test('COD-02: refuses a used code, and keeps the signed-in user signed in', asyn
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-03: ignores a token inside an error answer', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('COD-03: ignores a token inside an error answer', async ({ lab, victim }) => {
   for (const status of [201, 202, 400, 401, 403, 500, 503]) {
     const url = await lab.callback(victim, 'alice')
     lab.fake.script('token', [
@@ -46,9 +41,7 @@ test('COD-03: ignores a token inside an error answer', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('COD-05: uses a new S256 verifier for each sign-in, in the token request only', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('COD-05: uses a new S256 verifier for each sign-in, in the token request only', async ({ lab, victim }) => {
   const answers = []
   const verifiers: string[] = []
   for (const person of ['alice', 'carol']) {
@@ -88,9 +81,7 @@ test('COD-05: sends a verifier from the strategy alone as well, and refuses a st
   expect(app.verified).toEqual([fake.person('alice').uuid])
 })
 
-test('COD-06: exchanges nothing without the sealed record, and never without a verifier', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('COD-06: exchanges nothing without the sealed record, and never without a verifier', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice', '/aaaaaaaaaaaaaaaa')
   const jar = victim.jar(lab.url)
   const [[name = '', value = ''] = []] = [...ourCookies(victim, lab.url)]
@@ -114,9 +105,11 @@ test('COD-06: exchanges nothing without the sealed record, and never without a v
   }
 })
 
-test('COD-08: ignores tokens in the query of the callback, and exchanges nothing without a code', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('COD-08: ignores tokens in the query of the callback, and exchanges nothing without a code', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const stolen = await lab.fake.signIn(await lab.start(attacker), { person: 'bob' })
   expect(stolen).toContain('code=')
   for (const smuggled of [{ access_token: 'T'.repeat(43) }, { access_token: 'T', token_type: 'bearer' }, {}]) {
@@ -135,9 +128,10 @@ test('COD-08: ignores tokens in the query of the callback, and exchanges nothing
   expect(lab.fake.requests.some(({ url, body }) => `${url}${body}`.includes('evil'))).toBe(false)
 })
 
-test('COD-09: answers a callback with a redirect to a clean URL or an inert page, without the code', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('COD-09: answers a callback with a redirect to a clean URL or an inert page, without the code', async ({
+  lab,
+  victim,
+}) => {
   const genuine = await lab.callback(victim, 'alice')
   const state = async () => lab.state(victim)
   const code = 'SECRETCODE'
@@ -160,8 +154,7 @@ test('COD-09: answers a callback with a redirect to a clean URL or an inert page
   expect(answers.at(-1)?.location).toBe('/')
 })
 
-test("COD-11: asks a signed-in user who returns with another user's identity, and links nothing", async () => {
-  const lab = await startLab()
+test("COD-11: asks a signed-in user who returns with another user's identity, and links nothing", async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'carol')
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')
@@ -186,9 +179,10 @@ test("COD-11: asks a signed-in user who returns with another user's identity, an
   expect(await lab.me(past)).toBeNull()
 })
 
-test('COD-11: signs a user out while they switch to an identity with an unproven address', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('COD-11: signs a user out while they switch to an identity with an unproven address', async ({
+  untrusted: lab,
+  victim,
+}) => {
   await lab.member(victim)
   await lab.signIn(victim, 'alice')
   const past = victim.copy()
@@ -201,9 +195,11 @@ test('COD-11: signs a user out while they switch to an identity with an unproven
   expect(await lab.me(victim)).toBe('u2')
 })
 
-test('COD-12: refuses a code that another user redeemed first, once and with an event', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('COD-12: refuses a code that another user redeemed first, once and with an event', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const url = new URL(await lab.callback(victim, 'alice'))
   const code = url.searchParams.get('code') ?? ''
   const stolen = await attacker.post(

@@ -4,7 +4,7 @@ import net = require('node:net')
 import type { Request } from 'express'
 import { BitbucketStrategy, type Connection, connections } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import {
   afterwards,
   browsers,
@@ -17,6 +17,7 @@ import {
   startLab,
   startRawBitbucket,
   startStrategyApp,
+  test,
   travel,
 } from '../support/lab'
 import { type SiteOptions, startSite } from '../support/site'
@@ -147,8 +148,9 @@ test('OWN-02: does not take a file that a tenant pushed to Bitbucket for an iden
   }
 })
 
-test("OWN-03: bounds the codes that a tenant's server can have mailed to a stranger by inventing users", async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
+test("OWN-03: bounds the codes that a tenant's server can have mailed to a stranger by inventing users", async ({
+  untrusted: lab,
+}) => {
   const emails = [{ address: 'stranger@example.com', primary: true, confirmed: true }]
   for (let index = 0; index < 8; index++) {
     const person = lab.fake.addPerson({ key: `invented${index}`, emails })
@@ -189,9 +191,10 @@ test('OWN-04: ends the request and not the process when an app callback throws',
   expect((await victim.get(await arrive(victim))).json().displayName).toBe('Alice Archer')
 })
 
-test('OWN-05: gives a user suspended while at Bitbucket neither a link nor a new session', async () => {
-  const lab = await startLab()
-  const { attacker } = browsers()
+test('OWN-05: gives a user suspended while at Bitbucket neither a link nor a new session', async ({
+  lab,
+  attacker,
+}) => {
   const user = await lab.member(attacker)
   const location = await lab.link(attacker)
   const url = await lab.fake.signIn(location, { person: 'alice' })

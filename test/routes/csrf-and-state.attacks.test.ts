@@ -4,7 +4,7 @@ import type { RequestHandler } from 'express'
 import { Passport } from 'passport'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   afterwards,
@@ -14,13 +14,15 @@ import {
   SECOND,
   startLab,
   startStrategyApp,
+  test,
   testLimiter,
   travel,
 } from '../support/lab'
 
-test('STA-01: refuses a callback without state before calling Bitbucket, and keeps the open sign-in', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-01: refuses a callback without state before calling Bitbucket, and keeps the open sign-in', async ({
+  lab,
+  victim,
+}) => {
   const genuine = await lab.callback(victim, 'alice')
   await lab.refused(victim, () => victim.get(lab.callbackURL({ code: lab.code('bob') })), {
     code: 'state_invalid',
@@ -30,9 +32,7 @@ test('STA-01: refuses a callback without state before calling Bitbucket, and kee
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-02: refuses an invented or altered state before calling Bitbucket', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-02: refuses an invented or altered state before calling Bitbucket', async ({ lab, victim }) => {
   const genuine = new URL(await lab.callback(victim, 'alice'))
   const state = genuine.searchParams.get('state') ?? ''
   const swapped = state.replace(/[a-z]/, (letter) => letter.toUpperCase())
@@ -67,9 +67,11 @@ test('STA-02: refuses an invented or altered state before calling Bitbucket', as
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("STA-03: ignores the attacker's code and state in the victim's browser, signed in or not", async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test("STA-03: ignores the attacker's code and state in the victim's browser, signed in or not", async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const planted = () => lab.callback(attacker, 'bob')
   const refusal = { code: 'state_invalid', upstream: 0 } as const
   const first = await planted()
@@ -109,9 +111,7 @@ test('STA-04: accepts a callback once, also after sign-out and for another user'
   await lab.refused(victim, () => victim.get(url), { code: 'state_invalid', upstream: 0 })
 })
 
-test('STA-05: refuses a state whose exchange failed', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-05: refuses a state whose exchange failed', async ({ lab, victim }) => {
   const url = new URL(await lab.callback(victim, 'alice'))
   const past = victim.copy()
   lab.fake.script('token', [{ status: 400, json: { error: 'invalid_grant' } }])
@@ -124,9 +124,7 @@ test('STA-05: refuses a state whose exchange failed', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-09: accepts a sign-in of ten minutes, and refuses one second more', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-09: accepts a sign-in of ten minutes, and refuses one second more', async ({ lab, victim }) => {
   const late = await lab.callback(victim, 'alice')
   travel(10 * MINUTE + SECOND)
   await lab.refused(victim, () => victim.get(late), { code: 'state_expired', upstream: 0 })
@@ -137,9 +135,7 @@ test('STA-09: accepts a sign-in of ten minutes, and refuses one second more', as
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('STA-09: refuses a rewritten age in the cookie, and one from the future', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('STA-09: refuses a rewritten age in the cookie, and one from the future', async ({ lab, victim, attacker }) => {
   const late = await lab.callback(victim, 'alice')
   const [[name = '', value = ''] = []] = [...ourCookies(victim, lab.url)]
   travel(11 * MINUTE)
@@ -223,9 +219,7 @@ test('STA-13: refuses hostile values of state without a request or a crash', asy
   }
 })
 
-test('STA-14: ignores callback parameters on the start route, and keeps the open sign-in', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-14: ignores callback parameters on the start route, and keeps the open sign-in', async ({ lab, victim }) => {
   const genuine = await lab.callback(victim, 'alice')
   const { search } = new URL(genuine)
   for (const query of [
@@ -242,9 +236,10 @@ test('STA-14: ignores callback parameters on the start route, and keeps the open
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("STA-15b: keeps the open sign-in after a stranger's denial, and says nothing about it to a foreign state", async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test("STA-15b: keeps the open sign-in after a stranger's denial, and says nothing about it to a foreign state", async ({
+  lab,
+  victim,
+}) => {
   const genuine = await lab.callback(victim, 'alice')
   const denied = () => victim.get(lab.callbackURL({ error: 'access_denied' }))
   await lab.refused(victim, denied, { code: 'access_denied', upstream: 0 })
@@ -326,8 +321,7 @@ test('STA-17: signs no user in without calling Bitbucket when the store of used 
   expect((await victim.get(again)).location).toBe('/')
 })
 
-test('STA-18: issues distinct handles of 128 bits without a pattern', async () => {
-  const lab = await startLab()
+test('STA-18: issues distinct handles of 128 bits without a pattern', async ({ lab }) => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 8 })
   afterwards(() => agent.destroy())
   const starts = Array.from({ length: 400 }, async () => {
@@ -436,9 +430,11 @@ describe('STA-20: every way to use the package binds the sign-in to the browser'
   })
 })
 
-test("STA-21: gives the victim of a prepared link their own transaction, and the attacker's browser nothing", async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test("STA-21: gives the victim of a prepared link their own transaction, and the attacker's browser nothing", async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const state = await lab.state(attacker)
   const sid = 's%3Aplanted.signature'
   const link = `?state=${state}&sid=${sid}&transaction=${state}&handle=${state}&connect.sid=${sid}`
@@ -450,9 +446,7 @@ test("STA-21: gives the victim of a prepared link their own transaction, and the
   expect(lab.signedIn()).toEqual(['u1'])
 })
 
-test('STA-22: passes no parameter of the start request on to Bitbucket', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-22: passes no parameter of the start request on to Bitbucket', async ({ lab, victim }) => {
   const hostile = new URLSearchParams({
     redirect_uri: 'https://evil.example/cb',
     client_id: 'evil',
@@ -474,9 +468,7 @@ test('STA-22: passes no parameter of the start request on to Bitbucket', async (
   expect(location.href).not.toContain('evil')
 })
 
-test('STA-23: asks before a second open sign-in switches the user, and never links', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-23: asks before a second open sign-in switches the user, and never links', async ({ lab, victim }) => {
   const first = await lab.callback(victim, 'alice')
   const second = await lab.callback(victim, 'carol')
   await victim.get(first)
@@ -489,9 +481,7 @@ test('STA-23: asks before a second open sign-in switches the user, and never lin
   expect([...ourCookies(victim, lab.url).keys()]).toEqual(['bitbucket.p'])
 })
 
-test('STA-24: neither starts nor consumes a sign-in for an image, a frame or a prefetch', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('STA-24: neither starts nor consumes a sign-in for an image, a frame or a prefetch', async ({ lab, victim }) => {
   const callback = await lab.callback(victim, 'alice')
   const cookies = new Map(ourCookies(victim, lab.url))
   for (const headers of [

@@ -1,6 +1,6 @@
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { readText } from '../../src/bitbucket/read-answer'
 import { isAddress } from '../../src/decisions/email-trust'
 import { parseReturnTo } from '../../src/decisions/return-to'
@@ -18,6 +18,7 @@ import {
   startLab,
   startRawLab,
   startStrategyApp,
+  test,
   testLimiter,
   travel,
   until,
@@ -72,9 +73,7 @@ test('DOS-11: does not count callbacks without a code, at the router and at the 
   expect([...limiter.keys].filter((key) => key.includes('taken'))).toHaveLength(1)
 })
 
-test('DOS-03: keeps all our cookies within four kilobytes, whatever they hold', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const browser = new TestBrowser()
+test('DOS-03: keeps all our cookies within four kilobytes, whatever they hold', async ({ untrusted: lab, browser }) => {
   const long = 'Ω'.repeat(300)
   const address = `${'a'.repeat(60)}@${'b'.repeat(60)}.${'c'.repeat(60)}.example.com`
   lab.fake.addPerson({
@@ -181,9 +180,7 @@ test('DOS-07: refuses when a counter is full instead of forgetting, and remember
   expect(await limits.consume('taken', 'first')).toBe(false)
 })
 
-test('DOS-08: sends few of many requested emails', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const browser = new TestBrowser()
+test('DOS-08: sends few of many requested emails', async ({ untrusted: lab, browser }) => {
   await lab.pendingCode(browser, 'alice')
   for (let round = 0; round < 30; round++) {
     travel(round * 10_000)
@@ -201,9 +198,7 @@ test('DOS-08: sends few of many requested emails', async () => {
   await lab.pendingCode(new TestBrowser(), 'alice')
 })
 
-test('DOS-09: refuses large bodies and headers early', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('DOS-09: refuses large bodies and headers early', async ({ lab, victim }) => {
   for (const path of ['/email/verify', '/email/address', '/link', '/continue', '/cancel']) {
     const big = { body: `code=${'x'.repeat(20_000)}` }
     const answer = await lab.post(victim, path, {}, big)
@@ -220,9 +215,11 @@ test('DOS-09: refuses large bodies and headers early', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('DOS-10: neither signs a user out nor in as another user on a request from another site', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('DOS-10: neither signs a user out nor in as another user on a request from another site', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   await lab.signIn(new TestBrowser(), 'carol')
   await lab.signIn(victim, 'alice')
   const user = await lab.me(victim)

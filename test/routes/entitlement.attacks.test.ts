@@ -1,8 +1,8 @@
 import { EmailTakenError, IdentityTakenError } from 'passport-bitbucket-signin'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
-import { browsers, door, type Lab, startLab, until } from '../support/lab'
+import { browsers, door, type Lab, startLab, test, until } from '../support/lab'
 import { choose, errorOf, link } from '../support/steps'
 
 /*
@@ -60,9 +60,7 @@ describe('case 3: canSignIn is asked before every session', () => {
     expect(lab.events.filter(({ code }) => code === 'account_disabled')).toHaveLength(2)
   })
 
-  test('control: a user who may sign in gets a session', async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test('control: a user who may sign in gets a session', async ({ lab, victim }) => {
     await lab.signIn(victim, 'alice')
     expect(await lab.me(victim)).toBe('u1')
   })
@@ -106,8 +104,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(lab.events.some(({ type }) => type === 'signed_in')).toBe(false)
   })
 
-  test('a suspension after the session was saved destroys it', async () => {
-    const lab = await startLab()
+  test('a suspension after the session was saved destroys it', async ({ lab }) => {
     const user = lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
     const { attacker } = browsers()
     const url = await lab.callback(attacker, 'alice')
@@ -124,8 +121,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(await lab.me(attacker)).toBe(user.id)
   })
 
-  test('a failed read after the session was saved destroys it', async () => {
-    const lab = await startLab()
+  test('a failed read after the session was saved destroys it', async ({ lab }) => {
     lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
     const { attacker } = browsers()
     const url = await lab.callback(attacker, 'alice')
@@ -211,9 +207,10 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
-  test('a store that cannot end the old session destroys the new one, and the old one stays signed in', async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test('a store that cannot end the old session destroys the new one, and the old one stays signed in', async ({
+    lab,
+    victim,
+  }) => {
     const user = await lab.member(victim)
     const callback = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
     const { destroy } = lab.store
@@ -224,8 +221,7 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     expect(await lab.me(victim)).toBe(user.id)
   })
 
-  test('claimAddress may not return a holder, or a sign-in in progress would enter it', async () => {
-    const lab = await startLab()
+  test('claimAddress may not return a holder, or a sign-in in progress would enter it', async ({ lab }) => {
     const squatter = lab.accounts.add({ email: 'alice@example.com' })
     lab.accounts.intercept = (name) => (name === 'claimAddress' ? { user: squatter } : undefined)
     const { victim } = browsers()
@@ -295,8 +291,7 @@ describe('case 5: users are read again by id', () => {
     expect(lab.signedIn()).toEqual([])
   })
 
-  test('getUserById fails with hook_failed when it returns another user', async () => {
-    const lab = await startLab()
+  test('getUserById fails with hook_failed when it returns another user', async ({ lab }) => {
     const other = lab.accounts.add({ email: 'other@example.com' })
     lab.accounts.intercept = (name) => (name === 'getUserById' ? other : undefined)
     const { attacker } = browsers()
@@ -347,9 +342,10 @@ describe('case 6: the id that was decided is the id that signs in', () => {
 describe('case 21: a write that fails', () => {
   const driver = () => Object.assign(new Error('duplicate key'), { code: '23505' })
 
-  test("a driver's own error after a lost race signs in to the existing account, and is reported", async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test("a driver's own error after a lost race signs in to the existing account, and is reported", async ({
+    lab,
+    victim,
+  }) => {
     let winner: TestUser | undefined
     lab.accounts.intercept = (name) => {
       if (name !== 'createUser') return
@@ -364,9 +360,7 @@ describe('case 21: a write that fails', () => {
     expect(lab.accounts.writes()).toEqual(['createUser'])
   })
 
-  test('a bug of createUser stays hook_failed with its cause, and is not account_exists', async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test('a bug of createUser stays hook_failed with its cause, and is not account_exists', async ({ lab, victim }) => {
     lab.accounts.intercept = (name) => {
       if (name === 'createUser') throw Object.assign(new Error('null value in column'), { code: '23502' })
     }
@@ -375,9 +369,7 @@ describe('case 21: a write that fails', () => {
     expect(lab.accounts.count('createUser')).toBe(1)
   })
 
-  test('one user in two browsers signs in even if the key of the address refuses first', async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test('one user in two browsers signs in even if the key of the address refuses first', async ({ lab, victim }) => {
     lab.accounts.intercept = (name) => {
       if (name !== 'createUser') return
       lab.accounts.add({ email: 'alice@example.com', emailVerified: true, identities: [identityOf(lab, 'alice')] })
@@ -412,9 +404,7 @@ describe('case 21: a write that fails', () => {
     }
   })
 
-  test('the second of two concurrent links of one user is told that one is linked', async () => {
-    const lab = await startLab()
-    const { victim } = browsers()
+  test('the second of two concurrent links of one user is told that one is linked', async ({ lab, victim }) => {
     const user = await lab.member(victim)
     lab.accounts.intercept = (name) => {
       if (name !== 'linkIdentity') return
@@ -425,8 +415,7 @@ describe('case 21: a write that fails', () => {
   })
 })
 
-test('beforeSignIn is called once for each way to end, after the account writes', async () => {
-  const lab = await startLab()
+test('beforeSignIn is called once for each way to end, after the account writes', async ({ lab }) => {
   const seen = () => lab.accounts.calls.filter(({ name }) => name === 'beforeSignIn').map(({ input }) => input.how)
   const { victim } = browsers()
   await lab.signIn(victim, 'alice')

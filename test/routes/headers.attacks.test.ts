@@ -1,7 +1,7 @@
 import type { Express } from 'express'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
-import { browsers, type Lab, ourCookies, startLab } from '../support/lab'
+import { browsers, type Lab, ourCookies, startLab, test } from '../support/lab'
 
 const PUBLIC = 'https://app.example.com'
 const PROXY = { 'x-forwarded-proto': 'https', host: 'app.example.com' }
@@ -98,9 +98,7 @@ test('HDR-03: sets our cookies Lax, and answers a Strict session with one inert 
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('HDR-04: clears our cookies when their step is over', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('HDR-04: clears our cookies when their step is over', async ({ lab, victim }) => {
   await lab.signIn(victim, 'alice')
   expect([...ourCookies(victim, lab.url)]).toEqual([])
   await victim.get(await lab.fake.signIn(await lab.start(victim), { person: 'alice', decision: 'deny' }))
@@ -114,9 +112,7 @@ test('HDR-04: clears our cookies when their step is over', async () => {
   expect([...ourCookies(victim, lab.url)]).toEqual([])
 })
 
-test('HDR-05: makes no response cacheable, and sets no ETag on pages', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('HDR-05: makes no response cacheable, and sets no ETag on pages', async ({ lab, victim }) => {
   const answers = [
     ...(await pages(lab)),
     await lab.get(victim, ''),
@@ -131,25 +127,23 @@ test('HDR-05: makes no response cacheable, and sets no ETag on pages', async () 
   }
 })
 
-test('HDR-06: sends no referrer to other sites', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('HDR-06: sends no referrer to other sites', async ({ lab, victim }) => {
   for (const { headers } of [...(await pages(lab)), await lab.get(victim, ''), await lab.signIn(victim, 'alice')]) {
     // A page with a form lets this site's own forms name their origin; everything else names nothing.
     expect(headers['referrer-policy']).toMatch(headers.location ? /^no-referrer$/ : /^(?:no-referrer|same-origin)$/)
   }
 })
 
-test('HDR-07: forbids framing of our pages', async () => {
-  const lab = await startLab()
+test('HDR-07: forbids framing of our pages', async ({ lab }) => {
   for (const { headers } of await pages(lab)) {
     expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
     expect(headers['x-frame-options']).toBe('DENY')
   }
 })
 
-test('HDR-08: serves pages without scripts and foreign resources, with one style sheet that the policy names', async () => {
-  const lab = await startLab()
+test('HDR-08: serves pages without scripts and foreign resources, with one style sheet that the policy names', async ({
+  lab,
+}) => {
   for (const { headers, text } of await pages(lab)) {
     const policy = headers['content-security-policy'] as string
     expect(policy).toMatch(/^default-src 'none'; style-src 'self' 'sha256-[\w+/=]{44}'; /)
@@ -160,17 +154,14 @@ test('HDR-08: serves pages without scripts and foreign resources, with one style
   }
 })
 
-test('HDR-09: forbids type sniffing, and isolates pages from their opener', async () => {
-  const lab = await startLab()
+test('HDR-09: forbids type sniffing, and isolates pages from their opener', async ({ lab }) => {
   for (const { headers } of await pages(lab)) {
     expect(headers['x-content-type-options']).toBe('nosniff')
     expect(headers['cross-origin-opener-policy']).toBe('same-origin')
   }
 })
 
-test('HDR-11: accepts a confirmation only as a POST of its own page, site and user', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('HDR-11: accepts a confirmation only as a POST of its own page, site and user', async ({ lab, victim }) => {
   await lab.member(victim)
   await lab.signIn(victim, 'alice')
   const stale = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'link')
@@ -183,9 +174,7 @@ test('HDR-11: accepts a confirmation only as a POST of its own page, site and us
   expect(lab.accounts.users.get('u1')?.identities[0]?.profile?.nickname).toBe('carol')
 })
 
-test('HDR-12: lets no other site read an answer', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('HDR-12: lets no other site read an answer', async ({ lab, victim }) => {
   const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
   for (const path of ['', '/callback', '/email', '/link', '/continue']) {
     for (const method of ['GET', 'OPTIONS']) {

@@ -1,7 +1,7 @@
 import { english } from 'passport-bitbucket-signin'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, codesOf, type Lab, startLab } from '../support/lab'
+import { browsers, codesOf, type Lab, startLab, test } from '../support/lab'
 
 const MARKUP = [
   '<script>alert(1)</script>',
@@ -102,9 +102,7 @@ test('INJ-01: refuses or ignores arrays and objects in any parameter of any rout
   }
 })
 
-test('INJ-02: reads each value from its own place only', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('INJ-02: reads each value from its own place only', async ({ untrusted: lab, victim }) => {
   const genuine = new URL(await lab.callback(victim, 'alice'))
   const { search } = genuine
   // The callback's parameters in the body, in cookies and in headers.
@@ -127,9 +125,7 @@ test('INJ-02: reads each value from its own place only', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('INJ-02: ignores a method override', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('INJ-02: ignores a method override', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice')
   const headers = { 'x-http-method-override': 'GET', 'x-method-override': 'GET' }
   expect((await victim.get(`${url}&_method=GET`, { method: 'POST', headers })).status).toBe(405)
@@ -165,9 +161,7 @@ test('INJ-04: prints markup in names as text on every page', async () => {
   }
 })
 
-test("INJ-05: never repeats Bitbucket's error words, with a valid state or without", async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test("INJ-05: never repeats Bitbucket's error words, with a valid state or without", async ({ lab, victim }) => {
   for (const [at, error] of [...MARKUP, 'access_denied', 'server_error'].entries()) {
     for (const state of ['invented', await lab.state(victim)]) {
       const url = lab.callbackURL({
@@ -188,8 +182,7 @@ test("INJ-05: never repeats Bitbucket's error words, with a valid state or witho
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('INJ-06: accepts no hostile addresses and pictures', async () => {
-  const lab = await startLab()
+test('INJ-06: accepts no hostile addresses and pictures', async ({ lab }) => {
   const hostile = [
     '"<svg/onload=alert(1)>"@x.test',
     '<b>@x.test',
@@ -240,9 +233,7 @@ test('INJ-07: creates no header by line breaks, and does not crash', async () =>
   expect(lab.faults).toEqual([])
 })
 
-test('INJ-08: refuses an address with a line break or a second recipient', async () => {
-  const lab = await startLab()
-  const browser = new TestBrowser()
+test('INJ-08: refuses an address with a line break or a second recipient', async ({ lab, browser }) => {
   await lab.signIn(browser, 'dave')
   const hostile = [
     'a@x.test\r\nBcc: b@y.test',
@@ -268,8 +259,7 @@ test('INJ-08: refuses an address with a line break or a second recipient', async
   expect(lab.mails.map(({ to }) => to)).toEqual(['a@x.test'])
 })
 
-test('INJ-09: puts identifiers only into events, so that no log line can be forged', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
+test('INJ-09: puts identifiers only into events, so that no log line can be forged', async ({ untrusted: lab }) => {
   const forged = 'x\n{"type":"signed_in","userId":"admin"}\u001b[2J'
   lab.fake.updatePerson('alice', { displayName: forged, nickname: forged, username: forged })
   const { victim } = browsers()
@@ -281,9 +271,7 @@ test('INJ-09: puts identifiers only into events, so that no log line can be forg
   expect(JSON.stringify(lab.events)).not.toMatch(/admin|\\u001b|\\n/)
 })
 
-test('INJ-10: prints format strings and template marks as they are', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('INJ-10: prints format strings and template marks as they are', async ({ untrusted: lab, victim }) => {
   const name = '%s %d %n {{7*7}} {displayName} {address} $& $1'
   lab.fake.updatePerson('alice', { displayName: name })
   await lab.pendingCode(victim, 'alice')
@@ -316,16 +304,16 @@ async function everyAnswer(lab: Lab, headers: Record<string, string> = {}) {
   return answers
 }
 
-test('INJ-13: declares the type of every answer and forbids sniffing', async () => {
-  const lab = await startLab()
+test('INJ-13: declares the type of every answer and forbids sniffing', async ({ lab }) => {
   for (const answer of await everyAnswer(lab)) {
     expect(answer.headers['x-content-type-options']).toBe('nosniff')
     if (answer.text !== '') expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
   }
 })
 
-test('INJ-14: answers JSON clients with JSON and codes, never with pages, redirects or more than browsers get', async () => {
-  const lab = await startLab()
+test('INJ-14: answers JSON clients with JSON and codes, never with pages, redirects or more than browsers get', async ({
+  lab,
+}) => {
   for (const answer of await everyAnswer(lab, { accept: 'application/json' })) {
     expect(answer.headers['content-type']).toBe('application/json; charset=utf-8')
     expect(answer.status < 300 || answer.status >= 400).toBe(true)
@@ -337,9 +325,10 @@ test('INJ-14: answers JSON clients with JSON and codes, never with pages, redire
   }
 })
 
-test('INJ-16: applies the same checks to other spellings of a path, or has no route for them', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('INJ-16: applies the same checks to other spellings of a path, or has no route for them', async ({
+  lab,
+  victim,
+}) => {
   const { search } = new URL(await lab.callback(victim, 'alice'))
   const planted = `?code=${lab.code('bob')}&state=0AAAAAAAAAAAAAAAAAAAAAA`
   for (const path of [

@@ -4,10 +4,10 @@ import { homedir, hostname } from 'node:os'
 import { inspect } from 'node:util'
 import { BitbucketSignInError } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
-import { expect, test, vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { TestBrowser } from '../support/browser'
-import { browsers, codesOf, ourCookies, startLab } from '../support/lab'
+import { browsers, codesOf, ourCookies, startLab, test } from '../support/lab'
 
 const SEAL = 'test-secret-test-secret-test-secret'
 
@@ -74,9 +74,10 @@ test('LEK-03: writes nothing to the console with debugging on', async () => {
   expect(written.join('')).toBe('')
 })
 
-test('LEK-05: passes tokens to the hook that asked for them only, and never to session, user or cookies', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LEK-05: passes tokens to the hook that asked for them only, and never to session, user or cookies', async ({
+  lab,
+  victim,
+}) => {
   const answer = await lab.signIn(victim, 'alice')
   const tokens = lab.accounts.tokens.get('u1')
   expect(tokens?.accessToken.length).toBeGreaterThan(40)
@@ -98,9 +99,7 @@ test('LEK-05: passes tokens to the hook that asked for them only, and never to s
   expect(without.accounts.tokens.size).toBe(0)
 })
 
-test('LEK-06: emits events without code, state, verifier, address or token', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('LEK-06: emits events without code, state, verifier, address or token', async ({ untrusted: lab, victim }) => {
   const url = new URL(await lab.callback(victim, 'alice'))
   await victim.get(url.href)
   await lab.verify(victim, 'BBBB-BBBB')
@@ -152,9 +151,7 @@ test('LEK-07: shows no stack and no word of upstream or hooks on pages, in produ
   }
 })
 
-test('LEK-08: gives a stranger the same answer to every invalid callback', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('LEK-08: gives a stranger the same answer to every invalid callback', async ({ lab, victim, attacker }) => {
   const open = await lab.callback(victim, 'alice')
   const used = await lab.callback(victim, 'carol')
   await victim.get(used)
@@ -205,9 +202,10 @@ test('LEK-11: shows the domain of an address, and the rest at a fixed length', a
   expect([...lengths]).toEqual([4])
 })
 
-test('LEK-12: leaves the browser on a clean URL after the callback, without a referrer', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('LEK-12: leaves the browser on a clean URL after the callback, without a referrer', async ({
+  untrusted: lab,
+  victim,
+}) => {
   const answer = await lab.signIn(victim, 'alice')
   const { url, answer: page } = await victim.follow(answer, lab.base)
   expect(url).toBe(`${lab.base}/email`)
@@ -235,8 +233,7 @@ test('LEK-13: publishes no tests, certificates or local paths', () => {
   }
 })
 
-test('LEK-14: does not disclose the other owner of an identity', async () => {
-  const lab = await startLab()
+test('LEK-14: does not disclose the other owner of an identity', async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'alice')
   const owner = lab.accounts.users.get('u1')
   if (owner) owner.name = 'Olga Owner'

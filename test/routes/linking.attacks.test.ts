@@ -1,16 +1,14 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, door, type Lab, MINUTE, SECOND, sessionIdOf, startLab, travel } from '../support/lab'
+import { browsers, door, type Lab, MINUTE, SECOND, sessionIdOf, startLab, test, travel } from '../support/lab'
 
 /** A member who came all the way back from Bitbucket to the callback of a link. */
 async function linkAs(lab: Lab, browser: TestBrowser, person: string) {
   return browser.get(await lab.fake.signIn(await lab.link(browser), { person }))
 }
 
-test('LNK-01: starts no link on a GET, whatever it contains', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-01: starts no link on a GET, whatever it contains', async ({ lab, victim }) => {
   await lab.member(victim)
   for (const site of ['cross-site', 'same-site', 'none', 'same-origin']) {
     const answer = await victim.get(`${lab.base}/link?start=1&confirm=1`, { headers: { 'sec-fetch-site': site } })
@@ -34,9 +32,7 @@ const FOREIGN: Record<string, string | undefined>[] = [
   { 'sec-fetch-site': 'Same-Origin' },
 ]
 
-test('LNK-02: starts no link on a POST from another site', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-02: starts no link on a POST from another site', async ({ lab, victim }) => {
   await lab.member(victim)
   for (const headers of FOREIGN) {
     await lab.refused(victim, () => lab.post(victim, '/link', {}, { headers }), { code: 'cross_site_request' })
@@ -65,9 +61,10 @@ test('LNK-02: treats a POST from another domain of the app as one from another s
   expect((await post(at('b'))).status).toBe(303)
 })
 
-test('LNK-03: trusts Sec-Fetch-Site over a matching Origin, on every route that changes something', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-03: trusts Sec-Fetch-Site over a matching Origin, on every route that changes something', async ({
+  lab,
+  victim,
+}) => {
   await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   const id = lab.accounts.users.get('u1')?.identities[0]?.id ?? ''
@@ -90,9 +87,7 @@ test('LNK-03: trusts Sec-Fetch-Site over a matching Origin, on every route that 
   expect((await lab.post(victim, '/unlink', { id })).status).toBe(303)
 })
 
-test('LNK-05: ends no link with another user signed in than the one who started it', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-05: ends no link with another user signed in than the one who started it', async ({ lab, victim }) => {
   await lab.member(victim, { email: 'first@example.com' })
   const callback = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
   const second = lab.accounts.add({ email: 'second@example.com', emailVerified: true })
@@ -120,9 +115,7 @@ test('LNK-05: ends no link with another user signed in than the one who started 
   expect(second.identities).toHaveLength(1)
 })
 
-test('LNK-07: stores an identity once that is linked twice, also concurrently', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-07: stores an identity once that is linked twice, also concurrently', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   expect((await linkAs(lab, victim, 'alice')).location).toBe('/')
@@ -146,9 +139,10 @@ test('LNK-07: stores an identity once that is linked twice, also concurrently', 
   expect(answers.some(({ location }) => location === '/')).toBe(true)
 })
 
-test('LNK-08: refuses a second Bitbucket identity and keeps the first, unless the app allows many', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-08: refuses a second Bitbucket identity and keeps the first, unless the app allows many', async ({
+  lab,
+  victim,
+}) => {
   const user = await lab.member(victim)
   const second = await lab.fake.signIn(await lab.link(victim), { person: 'carol' })
   await linkAs(lab, victim, 'alice')
@@ -167,9 +161,7 @@ test('LNK-08: refuses a second Bitbucket identity and keeps the first, unless th
   expect(collector.identities).toHaveLength(2)
 })
 
-test('LNK-09: requires a sign-in of the last ten minutes to link and unlink', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-09: requires a sign-in of the last ten minutes to link and unlink', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   const id = user.identities[0]?.id ?? ''
@@ -205,9 +197,7 @@ test("LNK-09: accepts neither another user's recent sign-in nor a stamp from the
   expect((await lab.post(victim, '/link')).status).toBe(303)
 })
 
-test('LNK-09: requires a recent sign-in for the choice to link after the sign-in button', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-09: requires a recent sign-in for the choice to link after the sign-in button', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await lab.signIn(victim, 'alice')
   const form = formsOf((await lab.get(victim, '/continue')).text).find(({ fields }) => fields.choice === 'link')
@@ -220,9 +210,7 @@ test('LNK-09: requires a recent sign-in for the choice to link after the sign-in
   expect(user.identities).toHaveLength(1)
 })
 
-test('LNK-09: accepts an identity of that account only as re-authentication', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-09: accepts an identity of that account only as re-authentication', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   await lab.signIn(new TestBrowser(), 'carol')
@@ -240,9 +228,7 @@ test('LNK-09: accepts an identity of that account only as re-authentication', as
   expect(await lab.me(victim)).toBe(user.id)
 })
 
-test('LNK-10: unlinks nothing on a request from elsewhere', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-10: unlinks nothing on a request from elsewhere', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   const id = user.identities[0]?.id ?? ''
@@ -261,9 +247,11 @@ test('LNK-10: unlinks nothing on a request from elsewhere', async () => {
   expect(user.identities).toEqual([])
 })
 
-test("LNK-12: refuses to unlink another user's identity like one that does not exist", async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test("LNK-12: refuses to unlink another user's identity like one that does not exist", async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const owner = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   const id = owner.identities[0]?.id ?? ''
@@ -291,9 +279,10 @@ test("LNK-12: refuses to unlink another user's identity like one that does not e
   expect((await lab.post(attacker, '/unlink', { id: own })).status).toBe(303)
 })
 
-test('LNK-13: ends other sessions after unlinking, links nothing by address again, and voids pending steps', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-13: ends other sessions after unlinking, links nothing by address again, and voids pending steps', async ({
+  lab,
+  victim,
+}) => {
   const user = await lab.member(victim, { email: 'alice@example.com' })
   await linkAs(lab, victim, 'alice')
   const id = user.identities[0]?.id ?? ''
@@ -313,9 +302,7 @@ test('LNK-13: ends other sessions after unlinking, links nothing by address agai
   expect(user.identities).toEqual([])
 })
 
-test('LNK-15: reports links and unlinks to the audit hook, with user and identity', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-15: reports links and unlinks to the audit hook, with user and identity', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   await linkAs(lab, victim, 'alice')
   const id = user.identities[0]?.id ?? ''
@@ -327,9 +314,11 @@ test('LNK-15: reports links and unlinks to the audit hook, with user and identit
   }
 })
 
-test('LNK-16: links the account of the session, whatever parameters and headers say', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('LNK-16: links the account of the session, whatever parameters and headers say', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const owner = await lab.member(victim)
   const thief = await lab.member(attacker, { email: 'attacker@example.com' })
   const fields = { userId: owner.id, user: owner.id, tenant: 'x', email: 'member@example.com', login: 'nobody' }
@@ -341,9 +330,7 @@ test('LNK-16: links the account of the session, whatever parameters and headers 
   expect(thief.identities).toHaveLength(1)
 })
 
-test('LNK-18: links no account with an unverified address, at the start nor at the end', async () => {
-  const lab = await startLab()
-  const { attacker } = browsers()
+test('LNK-18: links no account with an unverified address, at the start nor at the end', async ({ lab, attacker }) => {
   const user = await lab.member(attacker, { emailVerified: false })
   await lab.refused(attacker, () => lab.post(attacker, '/link'), { code: 'email_unverified', upstream: 0 })
   user.emailVerified = true
@@ -355,9 +342,10 @@ test('LNK-18: links no account with an unverified address, at the start nor at t
   expect(user.identities).toHaveLength(1)
 })
 
-test('LNK-19: changes no stored address and no third account by the address of a linked identity', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-19: changes no stored address and no third account by the address of a linked identity', async ({
+  lab,
+  victim,
+}) => {
   const third = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const before = JSON.stringify(third)
   const user = await lab.member(victim)
@@ -367,9 +355,10 @@ test('LNK-19: changes no stored address and no third account by the address of a
   expect(lab.accounts.count('getAccountsByEmail')).toBe(0)
 })
 
-test('LNK-20: forbids framing of pages that confirm, and refuses a press from a frame elsewhere', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-20: forbids framing of pages that confirm, and refuses a press from a frame elsewhere', async ({
+  lab,
+  victim,
+}) => {
   await lab.member(victim)
   await lab.signIn(victim, 'alice')
   for (const path of ['/link', '/continue', '/reauthenticate']) {
@@ -389,9 +378,7 @@ test('LNK-20: forbids framing of pages that confirm, and refuses a press from a 
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('LNK-21: links nothing for a signed-in user who presses the sign-in button', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('LNK-21: links nothing for a signed-in user who presses the sign-in button', async ({ lab, victim }) => {
   const user = await lab.member(victim, { email: 'alice@example.com' })
   const answer = await lab.signIn(victim, 'alice')
   expect(answer.location).toBe('/auth/bitbucket/continue')

@@ -1,10 +1,21 @@
 import { createHash } from 'node:crypto'
-import { expect, test, vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { hashCode, makeCode, matchesCode } from '../../src/state/email-code'
 import { deriveKeys } from '../../src/state/keys'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
-import { browsers, codesOf, type Lab, MINUTE, ourCookies, SECOND, sessionOf, startLab, travel } from '../support/lab'
+import {
+  browsers,
+  codesOf,
+  type Lab,
+  MINUTE,
+  ourCookies,
+  SECOND,
+  sessionOf,
+  startLab,
+  test,
+  travel,
+} from '../support/lab'
 
 /** How often two values were compared in constant time. */
 const comparisons = vi.hoisted(() => ({ count: 0 }))
@@ -23,9 +34,10 @@ const UNTRUSTED = { connection: { trustedProvider: false } }
 const WRONG = 'BBBB-BBBB'
 const wallClock = Date.now.bind(Date)
 
-test('OTP-01: refuses the right code after five wrong ones, until a new one is mailed', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-01: refuses the right code after five wrong ones, until a new one is mailed', async ({
+  untrusted: lab,
+  victim,
+}) => {
   const { code } = await lab.pendingCode(victim, 'alice')
   for (let guess = 0; guess < 5; guess++) {
     await lab.refused(victim, () => lab.verify(victim, WRONG), { code: 'code_wrong' })
@@ -38,9 +50,7 @@ test('OTP-01: refuses the right code after five wrong ones, until a new one is m
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-01: compares at most five of many concurrent guesses', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-01: compares at most five of many concurrent guesses', async ({ untrusted: lab, victim }) => {
   const { code } = await lab.pendingCode(victim, 'alice')
   const copies = Array.from({ length: 40 }, () => victim.copy())
   const [form] = formsOf((await lab.get(victim, '/email')).text)
@@ -52,8 +62,7 @@ test('OTP-01: compares at most five of many concurrent guesses', async () => {
   await lab.refused(victim, () => lab.verify(victim, code), { code: 'code_exhausted' })
 })
 
-test('OTP-01: limits the wrong codes of one identity across sign-ins and browsers', async () => {
-  const lab = await startLab(UNTRUSTED)
+test('OTP-01: limits the wrong codes of one identity across sign-ins and browsers', async ({ untrusted: lab }) => {
   let wrong = 0
   for (let round = 0; round < 8; round++) {
     travel(round * 20 * MINUTE)
@@ -70,9 +79,7 @@ test('OTP-01: limits the wrong codes of one identity across sign-ins and browser
   expect(wrong).toBe(30)
 })
 
-test('OTP-04: accepts a code once, in one browser', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-04: accepts a code once, in one browser', async ({ untrusted: lab, victim }) => {
   const { code } = await lab.pendingCode(victim, 'alice')
   const past = victim.copy()
   const [form] = formsOf((await lab.get(victim, '/email')).text)
@@ -89,9 +96,7 @@ test('OTP-04: accepts a code once, in one browser', async () => {
   await lab.refused(later, () => lab.post(later, '/email/verify', fields), { code: 'pending_replaced' })
 })
 
-test('OTP-05: voids a code when a new one is mailed', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-05: voids a code when a new one is mailed', async ({ untrusted: lab, victim }) => {
   const first = await lab.pendingCode(victim, 'alice')
   const past = victim.copy()
   travel(61 * SECOND)
@@ -104,9 +109,11 @@ test('OTP-05: voids a code when a new one is mailed', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test("OTP-06: refuses a code of another browser's sign-in for the same address", async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim, attacker } = browsers()
+test("OTP-06: refuses a code of another browser's sign-in for the same address", async ({
+  untrusted: lab,
+  victim,
+  attacker,
+}) => {
   lab.fake.updatePerson('bob', { emails: [{ address: 'alice@example.com', primary: true, confirmed: false }] })
   const forVictim = await lab.pendingCode(victim, 'alice')
   const forAttacker = await lab.pendingCode(attacker, 'bob')
@@ -120,9 +127,7 @@ test("OTP-06: refuses a code of another browser's sign-in for the same address",
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-09: refuses a code that was mailed to another address', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { attacker } = browsers()
+test('OTP-09: refuses a code that was mailed to another address', async ({ untrusted: lab, attacker }) => {
   lab.accounts.add({ email: 'victim@example.com', emailVerified: true })
   await lab.signIn(attacker, 'dave')
   await lab.press(attacker, '/email', '/email/address', { address: 'mine@example.com' })
@@ -137,9 +142,10 @@ test('OTP-09: refuses a code that was mailed to another address', async () => {
   expect(lab.accounts.users.get('u2')?.email).toBe('mine@example.com')
 })
 
-test('OTP-10: accepts a code for ten minutes, also after the clock was set back', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-10: accepts a code for ten minutes, also after the clock was set back', async ({
+  untrusted: lab,
+  victim,
+}) => {
   const first = await lab.pendingCode(victim, 'alice')
   travel(10 * MINUTE + SECOND)
   await lab.refused(victim, () => lab.verify(victim, first.code), { code: 'code_expired' })
@@ -154,9 +160,7 @@ test('OTP-10: accepts a code for ten minutes, also after the clock was set back'
   expect(await lab.me(other)).toBe('u1')
 })
 
-test('OTP-10: keeps a sign-in pending for half an hour, also after a new mail', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-10: keeps a sign-in pending for half an hour, also after a new mail', async ({ untrusted: lab, victim }) => {
   await lab.pendingCode(victim, 'alice')
   travel(29 * MINUTE)
   await lab.press(victim, '/email', '/email/code')
@@ -207,9 +211,7 @@ test('OTP-11: accepts the exact letters only, in whatever shape others are sent'
   }
 })
 
-test('OTP-12: accepts nothing when no code is pending', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { attacker } = browsers()
+test('OTP-12: accepts nothing when no code is pending', async ({ untrusted: lab, attacker }) => {
   for (const code of ['', 'undefined', 'null', '0']) {
     await lab.refused(attacker, () => lab.post(attacker, '/email/verify', { code }), { code: 'pending_missing' })
   }
@@ -223,9 +225,7 @@ test('OTP-12: accepts nothing when no code is pending', async () => {
   }
 })
 
-test('OTP-13: shows the code in the email only', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-13: shows the code in the email only', async ({ untrusted: lab, victim }) => {
   const started = await lab.signIn(victim, 'alice')
   const page = await lab.get(victim, '/email')
   const { code = '' } = lab.mails[0] ?? {}
@@ -263,8 +263,7 @@ test('OTP-14: draws codes evenly from the whole alphabet', () => {
   expect(total - seen.size).toBeLessThan(5)
 })
 
-test('OTP-15: limits the mails to one address, regardless of who asks and how often', async () => {
-  const lab = await startLab(UNTRUSTED)
+test('OTP-15: limits the mails to one address, regardless of who asks and how often', async ({ untrusted: lab }) => {
   for (let person = 0; person < 12; person++) {
     lab.fake.addPerson({
       key: `p${person}`,
@@ -281,9 +280,10 @@ test('OTP-15: limits the mails to one address, regardless of who asks and how of
   expect(lab.mails.filter(({ to }) => to === 'victim@example.com')).toHaveLength(14)
 })
 
-test('OTP-15: limits an identity to ten mails an hour for all addresses, with a pause between two to one', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const browser = new TestBrowser()
+test('OTP-15: limits an identity to ten mails an hour for all addresses, with a pause between two to one', async ({
+  untrusted: lab,
+  browser,
+}) => {
   await lab.signIn(browser, 'dave')
   for (let address = 0; address < 15; address++) {
     await lab.press(browser, '/email', '/email/address', { address: `typed${address}@example.com` })
@@ -298,8 +298,9 @@ test('OTP-15: limits an identity to ten mails an hour for all addresses, with a 
   expect(lab.mails).toHaveLength(12)
 })
 
-test("OTP-15: counts attempts of strangers on a confirmed address separately from its owner's", async () => {
-  const lab = await startLab(UNTRUSTED)
+test("OTP-15: counts attempts of strangers on a confirmed address separately from its owner's", async ({
+  untrusted: lab,
+}) => {
   for (let person = 0; person < 12; person++) {
     lab.fake.addPerson({
       key: `p${person}`,
@@ -313,8 +314,9 @@ test("OTP-15: counts attempts of strangers on a confirmed address separately fro
   expect(await lab.me(owner)).toBe('u1')
 })
 
-test('OTP-31: reserves a code for the owner of an address that strangers exhaust each hour', async () => {
-  const lab = await startLab(UNTRUSTED)
+test('OTP-31: reserves a code for the owner of an address that strangers exhaust each hour', async ({
+  untrusted: lab,
+}) => {
   const claim = (key: string) =>
     lab.fake.addPerson({ key, emails: [{ address: 'victim@example.com', primary: true, confirmed: false }] })
   for (const key of ['s0', 's1', 's2', 's3', 's4', 'owner']) claim(key)
@@ -363,8 +365,9 @@ async function walk(lab: Lab, person: string, wrongOnly = false): Promise<string
   return steps.map(visible)
 }
 
-test('OTP-16: gives known, unknown, unverified, disabled and doubled addresses the same answers up to the code', async () => {
-  const lab = await startLab(UNTRUSTED)
+test('OTP-16: gives known, unknown, unverified, disabled and doubled addresses the same answers up to the code', async ({
+  untrusted: lab,
+}) => {
   const address = (key: string) => `x${key}@example.com`
   lab.accounts.add({ email: address('known'), emailVerified: true })
   lab.accounts.add({ email: address('squat'), emailVerified: false })
@@ -386,8 +389,7 @@ test('OTP-16: gives known, unknown, unverified, disabled and doubled addresses t
   expect(lab.mails).toHaveLength(5)
 })
 
-test('OTP-17: does the same work for a known and an unknown address', async () => {
-  const lab = await startLab(UNTRUSTED)
+test('OTP-17: does the same work for a known and an unknown address', async ({ untrusted: lab }) => {
   const work = async (key: string) => {
     lab.fake.addPerson({ key })
     lab.accounts.calls.length = 0
@@ -435,9 +437,7 @@ test('OTP-19: keeps the sign-in pending and verifies nothing when the mailer thr
   }
 })
 
-test('OTP-22: spends nothing when the code page or the verify route is fetched', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim } = browsers()
+test('OTP-22: spends nothing when the code page or the verify route is fetched', async ({ untrusted: lab, victim }) => {
   const { code } = await lab.pendingCode(victim, 'alice')
   const robot = victim.copy()
   for (const path of ['/email', '/email/verify', '/email/code', '/continue', '/cancel']) {
@@ -451,9 +451,11 @@ test('OTP-22: spends nothing when the code page or the verify route is fetched',
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('OTP-23: gives no second owner to an address that another user proved meanwhile', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { victim, attacker } = browsers()
+test('OTP-23: gives no second owner to an address that another user proved meanwhile', async ({
+  untrusted: lab,
+  victim,
+  attacker,
+}) => {
   const { code } = await lab.pendingCode(attacker, 'alice')
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const answer = await lab.verify(attacker, code)
@@ -510,9 +512,7 @@ test('OTP-25: opens and claims no account by a typed address, also with the righ
   }
 })
 
-test('OTP-27: allows no other step before the code', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { attacker } = browsers()
+test('OTP-27: allows no other step before the code', async ({ untrusted: lab, attacker }) => {
   const { code } = await lab.pendingCode(attacker, 'alice')
   const handle = formsOf((await lab.get(attacker, '/email')).text)[0]?.fields.pending ?? ''
   for (const choice of ['confirm', 'link', 'switch']) {
@@ -526,9 +526,7 @@ test('OTP-27: allows no other step before the code', async () => {
   expect(await lab.me(attacker)).toBe('u1')
 })
 
-test('OTP-28: ignores address, identity and return URL in the form', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const { attacker } = browsers()
+test('OTP-28: ignores address, identity and return URL in the form', async ({ untrusted: lab, attacker }) => {
   const { code } = await lab.pendingCode(attacker, 'alice')
   const answer = await lab.press(attacker, '/email', '/email/verify', {
     code,
@@ -553,9 +551,10 @@ test('OTP-28: ignores address, identity and return URL in the form', async () =>
   expect(lab.mails.some(({ to }) => to === 'victim@example.com')).toBe(false)
 })
 
-test('OTP-29: keeps one cookie for many pending sign-ins of a browser, and voids the older ones', async () => {
-  const lab = await startLab(UNTRUSTED)
-  const browser = new TestBrowser()
+test('OTP-29: keeps one cookie for many pending sign-ins of a browser, and voids the older ones', async ({
+  untrusted: lab,
+  browser,
+}) => {
   const past: TestBrowser[] = []
   for (let person = 0; person < 6; person++) {
     lab.fake.addPerson({ key: `p${person}` })

@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, startLab } from '../support/lab'
+import { browsers, startLab, test } from '../support/lab'
 
 const emails = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
 
@@ -37,8 +37,7 @@ test("PRE-02: gives an attacker with the victim's address at Bitbucket at most a
   expect(await lab.me(victim)).toBe(owner.id)
 })
 
-test('PRE-02: does not confirm a link by a sign-in to another account', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
+test('PRE-02: does not confirm a link by a sign-in to another account', async ({ untrusted: lab }) => {
   const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
   const mallory = lab.accounts.add({ email: 'mallory@example.com', emailVerified: true })
   const { attacker } = browsers()
@@ -55,9 +54,11 @@ test('PRE-02: does not confirm a link by a sign-in to another account', async ()
   expect(owner.identities).toHaveLength(1)
 })
 
-test('PRE-04: voids what the squatter left open once the owner has claimed the address', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('PRE-04: voids what the squatter left open once the owner has claimed the address', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
   const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
   squatted.emailVerified = false
@@ -79,9 +80,11 @@ test('PRE-04: voids what the squatter left open once the owner has claimed the a
   expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
-test("PRE-04: links nothing into the owner's account from a surviving session of the squatter", async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test("PRE-04: links nothing into the owner's account from a surviving session of the squatter", async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   const squatted = await lab.member(attacker, { email: 'alice@example.com', emailVerified: true })
   const link = await lab.fake.signIn(await lab.link(attacker), { person: 'carol' })
   squatted.emailVerified = false
@@ -93,9 +96,7 @@ test("PRE-04: links nothing into the owner's account from a surviving session of
   expect(owner?.identities.map(({ profile }) => profile?.nickname)).toEqual(['alice'])
 })
 
-test('PRE-06: links no identity to an account with an unverified address', async () => {
-  const lab = await startLab()
-  const { attacker } = browsers()
+test('PRE-06: links no identity to an account with an unverified address', async ({ lab, attacker }) => {
   const squatted = await lab.member(attacker, { email: 'victim@example.com', emailVerified: false })
   await lab.refused(attacker, () => lab.post(attacker, '/link'), { code: 'email_unverified' })
   expect(squatted.identities).toEqual([])
@@ -128,8 +129,9 @@ test('PRE-08: does not enter the victim\'s account by an unproven address under 
   expect(lab.accounts.users.size).toBe(1)
 })
 
-test('PRE-10: mails the purpose and the masked Bitbucket account, and nothing of the attacker', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
+test('PRE-10: mails the purpose and the masked Bitbucket account, and nothing of the attacker', async ({
+  untrusted: lab,
+}) => {
   const hostile = 'Visit https://evil.example/now\r\nBcc: all@example.com <b>hurry</b>'
   lab.fake.updatePerson('bob', { nickname: hostile, displayName: hostile, ...emails('victim@example.com', false) })
   const { attacker } = browsers()
@@ -140,9 +142,11 @@ test('PRE-10: mails the purpose and the masked Bitbucket account, and nothing of
   expect(JSON.stringify(mail)).not.toMatch(/evil|Bcc|https?:\/\/(?!127\.0\.0\.1)/)
 })
 
-test('PRE-11: ignores a later change of address at Bitbucket, and still lets its owner sign up', async () => {
-  const lab = await startLab()
-  const { victim, attacker } = browsers()
+test('PRE-11: ignores a later change of address at Bitbucket, and still lets its owner sign up', async ({
+  lab,
+  victim,
+  attacker,
+}) => {
   lab.fake.updatePerson('bob', emails('bob@example.com', true))
   await lab.signIn(attacker, 'bob')
   lab.fake.updatePerson('bob', emails('alice@example.com', true))
@@ -156,8 +160,7 @@ test('PRE-11: ignores a later change of address at Bitbucket, and still lets its
   expect(lab.accounts.users.get('u2')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
 })
 
-test('PRE-12: treats a user who takes over a name at Bitbucket as another identity', async () => {
-  const lab = await startLab()
+test('PRE-12: treats a user who takes over a name at Bitbucket as another identity', async ({ lab }) => {
   await lab.signIn(new TestBrowser(), 'alice')
   lab.fake.removePerson('alice')
   lab.fake.addPerson({
@@ -173,8 +176,7 @@ test('PRE-12: treats a user who takes over a name at Bitbucket as another identi
   expect(lab.accounts.users.get('u1')?.identities).toHaveLength(1)
 })
 
-test('PRE-14: gives the address of a prepared account to the user who proves it only', async () => {
-  const lab = await startLab()
+test('PRE-14: gives the address of a prepared account to the user who proves it only', async ({ lab }) => {
   const prepared = lab.accounts.add({ email: 'alice@example.com', emailVerified: false, password: null })
   const { victim, attacker } = browsers()
   lab.fake.updatePerson('bob', emails('alice@example.com', false))

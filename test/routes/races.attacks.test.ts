@@ -1,21 +1,10 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
-import {
-  afterwards,
-  browsers,
-  door,
-  ourCookies,
-  sessionIdOf,
-  startLab,
-  testLimiter,
-  travel,
-  until,
-} from '../support/lab'
+import { afterwards, door, ourCookies, sessionIdOf, startLab, test, testLimiter, travel, until } from '../support/lab'
 
 const ROUNDS = 10
 
-test('RAC-01: exchanges one of concurrent callbacks', async () => {
-  const lab = await startLab()
+test('RAC-01: exchanges one of concurrent callbacks', async ({ lab }) => {
   for (let round = 0; round < ROUNDS; round++) {
     const browser = new TestBrowser()
     const url = await lab.callback(browser, 'alice')
@@ -66,9 +55,7 @@ test('RAC-02: creates one account for a user who signs up in two browsers concur
   }
 })
 
-test('RAC-02: enters no account after a lost race for its address', async () => {
-  const lab = await startLab()
-  const { attacker } = browsers()
+test('RAC-02: enters no account after a lost race for its address', async ({ lab, attacker }) => {
   const url = await lab.callback(attacker, 'alice')
   lab.accounts.intercept = (name) => {
     if (name === 'createUser' && lab.accounts.users.size === 0) {
@@ -140,9 +127,7 @@ test('RAC-08: never accepts both a new code and the old one', async () => {
   }
 })
 
-test('RAC-09: keeps a user signed out who signs out during the callback', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('RAC-09: keeps a user signed out who signs out during the callback', async ({ lab, victim }) => {
   await lab.signIn(victim, 'alice')
   for (const person of ['alice', 'carol']) {
     await lab.signIn(victim, 'alice')
@@ -167,9 +152,7 @@ test('RAC-09: keeps a user signed out who signs out during the callback', async 
   }
 })
 
-test('RAC-09: links nothing for a user who signs out during the callback', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('RAC-09: links nothing for a user who signs out during the callback', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   const url = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
   const gate = door()
@@ -188,9 +171,7 @@ test('RAC-09: links nothing for a user who signs out during the callback', async
   afterwards(() => {})
 })
 
-test('RAC-11: keeps fifty starts of one browser within five cookies, and the newest works', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('RAC-11: keeps fifty starts of one browser within five cookies, and the newest works', async ({ lab, victim }) => {
   await Promise.all(Array.from({ length: 50 }, () => lab.state(victim, `/${'x'.repeat(400)}`)))
   for (let tab = 0; tab < 10; tab++) await lab.state(victim, `/${'x'.repeat(400)}`)
   expect(ourCookies(victim, lab.url).size).toBeLessThanOrEqual(5)
@@ -211,9 +192,7 @@ test('RAC-11: keeps fifty starts of one browser within five cookies, and the new
   expect(sessionIdOf(other, lab)).toBeUndefined()
 })
 
-test('RAC-12: does not enter an account that appears between look-up and write', async () => {
-  const lab = await startLab()
-  const { attacker } = browsers()
+test('RAC-12: does not enter an account that appears between look-up and write', async ({ lab, attacker }) => {
   const squatter = lab.accounts.add({ email: 'alice@example.com', emailVerified: false })
   const url = await lab.callback(attacker, 'alice')
   // Between reading the holders and claiming, another request takes the holder's identity.

@@ -1,9 +1,9 @@
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { Secret } from '../../src/contract/secret'
 import { deriveKeys } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
 import { TestBrowser } from '../support/browser'
-import { browsers, type Lab, ourCookies, raw, startLab } from '../support/lab'
+import { browsers, type Lab, ourCookies, raw, startLab, test } from '../support/lab'
 
 const EVIL = 'evil.example'
 
@@ -106,8 +106,7 @@ function staysOnSite(location: string): boolean {
   )
 }
 
-test('RED-01: ends on the default page for every return URL that leaves the site', async () => {
-  const lab = await startLab()
+test('RED-01: ends on the default page for every return URL that leaves the site', async ({ lab }) => {
   for (const payload of LEAVING) {
     const location = await endOf(lab, payload)
     expect([payload, location]).toEqual([payload, '/'])
@@ -122,15 +121,12 @@ test('RED-01: ends on the default page for every return URL that leaves the site
   for (const path of ["/it's/a|b?q='x'&r={y}", '/a%7eb?c=%3d#%41']) expect(await endOf(lab, path)).toBe(path)
 })
 
-test('RED-02: ignores a return URL at the callback', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('RED-02: ignores a return URL at the callback', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice', '/mine')
   expect((await victim.get(`${url}&returnTo=//${EVIL}&next=//${EVIL}&redirect=//${EVIL}`)).location).toBe('/mine')
 })
 
-test('RED-03: checks the return URL inside the sealed record again', async () => {
-  const lab = await startLab()
+test('RED-03: checks the return URL inside the sealed record again', async ({ lab }) => {
   const keys = deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', 'transaction')
   for (const returnTo of [`//${EVIL}`, `https://${EVIL}/`, '/auth/bitbucket', '/fine']) {
     const browser = new TestBrowser()
@@ -143,9 +139,7 @@ test('RED-03: checks the return URL inside the sealed record again', async () =>
   }
 })
 
-test('RED-06: checks and escapes the return URL in JSON, pages and hidden fields', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('RED-06: checks and escapes the return URL in JSON, pages and hidden fields', async ({ lab, victim }) => {
   await lab.member(victim)
   const markup = '/x"><script>alert(1)</script>'
   for (const payload of [...LEAVING, markup]) {
@@ -168,8 +162,7 @@ test('RED-06: checks and escapes the return URL in JSON, pages and hidden fields
   expect((await browser.get(url, json)).json()).toEqual({ outcome: 'signed_in', next: '/' })
 })
 
-test('RED-07: ends on the default page for return URLs that loop or act', async () => {
-  const lab = await startLab()
+test('RED-07: ends on the default page for return URLs that loop or act', async ({ lab }) => {
   // Browsers take the dots out before they ask.
   const dotted = ['/x/../auth/bitbucket', '/x/%2e%2e/auth/bitbucket/callback?code=x', '/x/.%2E/login', '/./login']
   for (const payload of [...ACTIONS, ...ENDINGS, ...dotted])
@@ -221,8 +214,9 @@ test('RED-08: matches a configured domain exactly, never by prefix, suffix, port
   expect((await lab.get(victim, '', { headers: { host: `b.localhost:${port}` } })).status).toBe(302)
 })
 
-test('RED-09: ends on the default page for return URLs of invalid size or type, and stores nothing of them', async () => {
-  const lab = await startLab()
+test('RED-09: ends on the default page for return URLs of invalid size or type, and stores nothing of them', async ({
+  lab,
+}) => {
   for (const query of [
     `returnTo=/${'x'.repeat(8000)}`,
     'returnTo[]=/x',
@@ -252,8 +246,7 @@ test('RED-09: ends on the default page for return URLs of invalid size or type, 
   }
 })
 
-test('RED-10: decodes the return URL once', async () => {
-  const lab = await startLab()
+test('RED-10: decodes the return URL once', async ({ lab }) => {
   for (const query of ['%252f%252fevil.example', '%2f%2fevil.example', '/%2509/evil.example', '%5C%5Cevil.example']) {
     const browser = new TestBrowser()
     const started = await lab.get(browser, `?returnTo=${query}`)
@@ -272,8 +265,7 @@ test('RED-10: decodes the return URL once', async () => {
   }
 })
 
-test('RED-11: does not make a path of another value by joining it to the origin', async () => {
-  const lab = await startLab()
+test('RED-11: does not make a path of another value by joining it to the origin', async ({ lab }) => {
   for (const payload of JOINED) expect([payload, await endOf(lab, payload)]).toEqual([payload, '/'])
   expect(await endOf(lab, '/@evil.example')).toBe('/@evil.example')
 })
@@ -310,8 +302,7 @@ test('RED-13: keeps the return URL through the new session, and nothing else of 
   expect(JSON.stringify(sessions)).not.toMatch(/junk|otp|evil/)
 })
 
-test('RED-14: creates no header by line breaks in the return URL', async () => {
-  const lab = await startLab()
+test('RED-14: creates no header by line breaks in the return URL', async ({ lab }) => {
   for (const [payload, end] of [
     ...SPLITTING.map((each) => [each, '/'] as const),
     ['/kept?x=1', '/kept?x=1'] as const,

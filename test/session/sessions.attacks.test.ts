@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import {
   afterwards,
@@ -14,6 +14,7 @@ import {
   sessionOf,
   startLab,
   startStrategyApp,
+  test,
   travel,
   turns,
   until,
@@ -34,9 +35,7 @@ test('SES-01: voids a session cookie that an attacker planted', async () => {
   expect(Object.keys((lab.store as unknown as { sessions: object }).sessions)).not.toContain(id)
 })
 
-test('SES-02: opens a new session at every change of privileges and voids the old one', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('SES-02: opens a new session at every change of privileges and voids the old one', async ({ lab, victim }) => {
   const user = await lab.member(victim)
   const steps = {
     link: async () => victim.get(await lab.fake.signIn(await lab.link(victim), { person: 'alice' })),
@@ -82,9 +81,7 @@ test('SES-05: signs no user in and consumes the callback when the session cannot
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-06: signs no user in when the session cannot be saved', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('SES-06: signs no user in when the session cannot be saved', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice')
   const { set } = lab.store
   lab.store.set = (_id, _session, done) => done?.(new Error('disk full'))
@@ -98,9 +95,7 @@ test('SES-06: signs no user in when the session cannot be saved', async () => {
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-06: redirects after the session is stored only', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('SES-06: redirects after the session is stored only', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice')
   const { set } = lab.store
   const gate = door()
@@ -142,9 +137,7 @@ test('SES-08: leaves an old session alone when a sign-in fails, and keeps nothin
   }
 })
 
-test('SES-09: ends pending sign-ins, codes and links at sign-out', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('SES-09: ends pending sign-ins, codes and links at sign-out', async ({ untrusted: lab, victim }) => {
   const open = await lab.callback(victim, 'alice')
   const { code } = await lab.pendingCode(victim, 'carol')
   const past = victim.copy()
@@ -171,9 +164,10 @@ test('SES-09: ends pending sign-ins, codes and links at sign-out', async () => {
   expect(lab.accounts.writes()).toEqual([])
 })
 
-test('SES-11: ends each of several open sign-ins once, and never switches the user silently', async () => {
-  const lab = await startLab()
-  const { victim } = browsers()
+test('SES-11: ends each of several open sign-ins once, and never switches the user silently', async ({
+  lab,
+  victim,
+}) => {
   const [first, second] = [await lab.callback(victim, 'alice'), await lab.callback(victim, 'alice')]
   const other = await lab.callback(victim, 'carol')
   await victim.get(first)
@@ -224,9 +218,11 @@ test('SES-12: refuses a session layer that cannot be rotated before calling Bitb
   expect(await pretending.me(other)).toBeNull()
 })
 
-test('SES-14: refuses one of our cookies that comes twice, in any order', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim, attacker } = browsers()
+test('SES-14: refuses one of our cookies that comes twice, in any order', async ({
+  untrusted: lab,
+  victim,
+  attacker,
+}) => {
   const genuine = await lab.callback(victim, 'alice')
   const [name = '', own = ''] = [...ourCookies(victim, lab.url)][0] ?? []
   let planted = ''
@@ -252,8 +248,7 @@ test('SES-14: refuses one of our cookies that comes twice, in any order', async 
   expect(await lab.me(victim)).toBe('u1')
 })
 
-test('SES-15: asks the app to end other sessions whenever the ways into an account change', async () => {
-  const lab = await startLab()
+test('SES-15: asks the app to end other sessions whenever the ways into an account change', async ({ lab }) => {
   const claimed = lab.accounts.add({ email: 'alice@example.com', emailVerified: false })
   await lab.signIn(new TestBrowser(), 'alice')
   expect(lab.accounts.endedSessions).toEqual([claimed.id, 'u2'].map((userId) => ({ userId, reason: 'claimed' })))
@@ -329,9 +324,10 @@ test('SES-16: rotates the session with a Passport patched not to', async () => {
   expect(await lab.me(attacker)).toBeNull()
 })
 
-test('SES-17: puts no user on the request, into the session or into hooks before the code is checked', async () => {
-  const lab = await startLab({ connection: { trustedProvider: false } })
-  const { victim } = browsers()
+test('SES-17: puts no user on the request, into the session or into hooks before the code is checked', async ({
+  untrusted: lab,
+  victim,
+}) => {
   const { code } = await lab.pendingCode(victim, 'alice')
   // In this order: Passport takes a user whom it does not find out of the session again.
   expect(lab.signedIn()).toEqual([])

@@ -16,7 +16,7 @@ import {
   type LimiterFactory,
   type LimiterOptions,
 } from 'passport-bitbucket-signin'
-import { afterEach, expect, vi } from 'vitest'
+import { afterEach, test as base, expect, vi } from 'vitest'
 import type { TestUser } from './accounts'
 import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { type Answer, type RequestOptions, TestBrowser } from './browser'
@@ -205,6 +205,27 @@ export function sessionIdOf(browser: TestBrowser, app: Pick<TestApp, 'url'>): st
 export function browsers(): { victim: TestBrowser; attacker: TestBrowser } {
   return { victim: new TestBrowser(), attacker: new TestBrowser() }
 }
+
+interface Fixtures {
+  /** An app with a trusted Bitbucket. */
+  readonly lab: Lab
+  /** The same with one that is not trusted, so that addresses are proven by a code. */
+  readonly untrusted: Lab
+  readonly victim: TestBrowser
+  readonly attacker: TestBrowser
+  readonly browser: TestBrowser
+}
+
+/** A test that gets the apps and browsers which it names. */
+export const test = base.extend<Fixtures>({
+  // biome-ignore-start lint/correctness/noEmptyPattern: Vitest reads from the pattern which fixtures are needed
+  lab: async ({}, use) => use(await startLab()),
+  untrusted: async ({}, use) => use(await startLab({ connection: { trustedProvider: false } })),
+  victim: async ({}, use) => use(new TestBrowser()),
+  attacker: async ({}, use) => use(new TestBrowser()),
+  browser: async ({}, use) => use(new TestBrowser()),
+  // biome-ignore-end lint/correctness/noEmptyPattern: as above
+})
 
 /** Our own cookies in a browser, by full name. */
 export function ourCookies(browser: TestBrowser, url: string): Map<string, string> {
