@@ -75,11 +75,10 @@ async function violationsOf(tab: Tab): Promise<string[]> {
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`))
 }
 
+// Colours do not depend on the width, nor the layout on the colours: each of both is there once.
 const LOOKS = [
-  { scheme: 'light', width: 1280 },
-  { scheme: 'dark', width: 1280 },
   { scheme: 'light', width: 360 },
-  { scheme: 'dark', width: 360 },
+  { scheme: 'dark', width: 1280 },
 ] as const
 
 describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }) => {
