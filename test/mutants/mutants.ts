@@ -1850,6 +1850,13 @@ export const MUTANTS: readonly Mutant[] = [
     'membership',
   ),
   mutant(
+    'guard: visitors pass',
+    'routes/guard.ts',
+    'const refused = current ? await judge({ context, current, visit }) : toSignIn',
+    'const refused = current ? await judge({ context, current, visit }) : null',
+    GUARDS,
+  ),
+  mutant(
     'guard: any way back',
     'routes/guard.ts',
     'if (visit) return returnToOf(visit, asked)',
@@ -1917,6 +1924,13 @@ export const MUTANTS: readonly Mutant[] = [
     'routes/callback.ts',
     'await endMembersSession(visit, transaction, result.person.identity)',
     'void endMembersSession',
+    'membership',
+  ),
+  mutant(
+    'membership: an outage is the end of a membership',
+    'workspaceRefusal()',
+    "return apiRefusal('workspace', answer)",
+    'return null',
     'membership',
   ),
   mutant(
@@ -2091,6 +2105,14 @@ export const MUTANTS: readonly Mutant[] = [
     'TRV-01',
   ),
   mutant('data: of any size', 'problemOfData()', 'bytes <= MAX_DATA_BYTES ? null', 'bytes > 0 ? null', 'TRV-02'),
+  mutant(
+    'outcome: any text as the name of the parameter',
+    'options/sign-in-options.ts',
+    ".regex(/^[a-z][\\w-]{0,31}$/i, { message: 'must be the name of a query parameter, such as `bitbucket`' })",
+    '',
+    'routes/data',
+  ),
+  mutant('outcome: a claim is no new account', 'routes/destination.ts', "claimed: 'signed-up',", '', 'routes/data'),
   mutant(
     'data: counted in characters',
     'problemOfData()',

@@ -112,13 +112,25 @@ describe('data', () => {
     expect(dataOf('createUser')).toEqual([data])
   })
 
-  test('is refused in a changed cookie', async () => {
-    await open()
+  test.each([4, 5] as const)('is refused in a changed cookie (Express %i)', async (express) => {
+    await open({ express })
     const { location } = await start()
     const jar = browser.jar(app.url)
     const [name, value] = [...jar].find(([each]) => each.includes('bitbucket')) as [string, string]
     jar.set(name, `${value.slice(0, 40)}${value[40] === 'A' ? 'B' : 'A'}${value.slice(41)}`)
     expect(errorOf(await back(location))).toBe('state_invalid')
+  })
+
+  test.each([4, 5] as const)('reaches no hook again when a callback is replayed (Express %i)', async (express) => {
+    await open({ express })
+    const { location } = await start()
+    const thief = browser.copy()
+    const callback = await fake.signIn(location, { person: 'alice' })
+    const headers = { 'sec-fetch-site': 'cross-site' }
+    await browser.get(callback, { headers })
+    expect(dataOf('beforeSignIn')).toEqual([INVITE])
+    expect(errorOf(await thief.get(callback, { headers }))).toBe('state_invalid')
+    expect(dataOf('beforeSignIn')).toEqual([INVITE])
   })
 })
 
@@ -146,6 +158,16 @@ describe('paths.signedUp and outcomeParameter', () => {
   test('are checked at construction', async () => {
     await expect(startTestApp({ fake, options: { paths } })).rejects.toThrow('signedIn')
     await expect(startTestApp({ fake, options: { outcomeParameter: 'a=b&c' } })).rejects.toThrow('outcomeParameter')
+  })
+
+  test('apply to a claim, which creates an account as well', async () => {
+    await open({
+      without: ['storeTokens'],
+      options: { paths: { signedUp: '/welcome' }, outcomeParameter: 'bitbucket' },
+    })
+    app.accounts.add({ email: 'alice@example.com', emailVerified: false })
+    expect((await back((await start()).location)).location).toBe('/welcome?bitbucket=signed-up')
+    expect(app.events.at(-1)).toMatchObject({ type: 'claimed' })
   })
 
   test('apply to a new account that waited and whose tokens are fetched afterwards', async () => {
