@@ -1,4 +1,6 @@
+import type { RequestHandler } from 'express'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { startTestApp } from '../support/app'
 import { type Site, startSite, TestBrowser } from '../support/site'
 
 /** The path of each request that a context was made for, and each `state` that was verified. */
@@ -76,4 +78,30 @@ test('start, page, form, refusal and guard make one context each and verify no `
   }
   const form = `${site.at('acme')}/auth/bitbucket/cancel`
   expect(await countedBy(() => browser.post(form, {}))).toEqual({ contexts: ['/auth/bitbucket/cancel'], states: 0 })
+})
+
+test("the plugin's strategy makes one context per leg and verifies `state` once", async () => {
+  const app = await startTestApp({
+    resolver: (defaults) => () => ({
+      ...defaults,
+      callbackURL: defaults.callbackURL.replace('/auth/bitbucket', '/by-hand'),
+    }),
+    behindSession(express) {
+      const byHand: RequestHandler = (...call) => app.passport.authenticate('bitbucket')(...call)
+      express.get('/by-hand', byHand)
+      express.get('/by-hand/callback', byHand, (_req, res) => res.send('in'))
+    },
+  })
+  app.passport.use(app.bitbucket.strategy)
+  const { fake } = app
+  app.accounts.add({ identities: [{ issuer: new URL(fake.url).origin, id: fake.person('alice').uuid }] })
+  const browser = new TestBrowser()
+  let location = ''
+  const start = await countedBy(async () => {
+    location = (await browser.get(`${app.url}/by-hand`)).location
+  })
+  expect(start).toEqual({ contexts: ['/by-hand'], states: 0 })
+  const callback = await fake.signIn(location, { person: 'alice' })
+  expect(await countedBy(() => browser.get(callback))).toEqual({ contexts: ['/by-hand/callback'], states: 1 })
+  await app.close()
 })
