@@ -12,7 +12,7 @@ import { loginOf, otherLogin } from '../session/signed-in-user'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
 import { requireUser, tell, type Visit } from './context'
-import { destinationOf } from './destination'
+import { destinationOf, takeAskedFor } from './destination'
 import { confirmedMembership, finish, type Outcome, readAllowed, refusal } from './finish'
 import { sendOn } from './reply'
 import { accountsOf } from './request-hooks'
@@ -96,7 +96,10 @@ export async function completeReauthentication<User>(
   const end = { heldBy: 'identity', carry: 'everything', at, membership } as const
   await finish(visit, { accounts, known, identity, signedInWith, ...end })
   tell(visit, 'reauthenticated', { userId: known.id, identityId: identity.id })
-  sendOn(visit, 'reauthenticated', destinationOf(visit, transaction.returnTo, 'reauthenticated'))
+  // Our own steps may have asked for a page that no link from outside may name, such as the start.
+  const asked = takeAskedFor(visit, visit.connection.jar)
+  const next = transaction.returnTo === null ? asked : null
+  sendOn(visit, 'reauthenticated', next ?? destinationOf(visit, transaction.returnTo, 'reauthenticated'))
 }
 
 /** The user who started this, in the session in which it was started, read anew. */

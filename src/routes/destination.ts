@@ -1,6 +1,7 @@
 import type { SignInHow } from '../contract/hooks'
 import { parseReturnTo } from '../decisions/return-to'
-import type { Visit } from './context'
+import type { CookieJar } from '../state/sealed-cookie'
+import type { Asking, Visit } from './context'
 
 /** A return URL that is safe to store and to redirect to. */
 export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
@@ -50,4 +51,11 @@ export function askAt<User>(visit: Visit<User>, page: string, asked: string): st
   const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
   if (isOurs || returnToOf(visit, asked) !== null) services.state.askedFor.remember(req, res, connection.jar, asked)
   return withReturnTo(page, asked)
+}
+
+/** The page that was requested before the user was asked to sign in or confirm. It is used once. */
+export function takeAskedFor<User>({ services, req }: Asking<User>, jar: CookieJar): string | null {
+  const path = services.state.askedFor.read(req, jar)
+  if (req.res) services.state.askedFor.clear(req, req.res, jar)
+  return path
 }

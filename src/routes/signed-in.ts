@@ -3,10 +3,9 @@ import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { NOBODY } from '../session/signed-in-user'
 import { stampNewSession } from '../session/stamps'
-import type { CookieJar } from '../state/sealed-cookie'
 import { type Asking, openVisit, RequestContext, signedInUser } from './context'
 import { isMatching } from './continue'
-import { returnToOf } from './destination'
+import { returnToOf, takeAskedFor } from './destination'
 import { readPending } from './pending-form'
 import { hooksOf } from './request-hooks'
 
@@ -40,12 +39,6 @@ export async function signedIn<User>(asking: Asking<User>, { recent = true }: Si
     case 'none':
       return asked
   }
-}
-
-function takeAskedFor<User>({ services, req }: Asking<User>, jar: CookieJar): string | null {
-  const path = services.state.askedFor.read(req, jar)
-  if (req.res) services.state.askedFor.clear(req, req.res, jar)
-  return path
 }
 
 type Settled =

@@ -181,6 +181,22 @@ describe('signedIn', () => {
   })
 })
 
+test('case 9: a user with a Bitbucket identity confirms there and returns to the choice', async () => {
+  await open({ options: { policy: { identitiesPerUser: 'many' } } })
+  await app.signIn(browser, 'carol')
+  const user = app.accounts.users.get('u1') as TestUser
+  travel(11 * MINUTE)
+  await app.signIn(browser, 'alice', { returnTo: '/dash' })
+  const [wayOn = ''] = hrefs((await choose(app, browser, 'link')).text)
+  const { location } = await app.submit(browser, wayOn, '/reauthenticate')
+  const confirmed = await browser.get(await app.fake.signIn(location, { person: 'carol' }))
+  expect(confirmed.location).toBe(`${BASE}?returnTo=%2Fdash`)
+  expect(browser.jar(app.url).has('bitbucket.n')).toBe(false)
+  await app.signIn(browser, 'alice')
+  expect((await choose(app, browser, 'link')).status).toBe(303)
+  expect(user.identities).toHaveLength(2)
+})
+
 describe('case 11: a used callback', () => {
   test('redirects a signed-in user home once a minute, and is reported as refused', async () => {
     await open({ options: { paths: { signedIn: '/home' } } })
