@@ -98,7 +98,8 @@ async function consumeMail<User>(visit: Visit<User>, pending: Pending, address: 
   return limited === null ? null : { reason: 'limited', until: until(limited) }
 
   async function ofAddress(): Promise<number | null> {
-    const mailbox = mailboxOf(visit, pending, comparableAddress(address))
+    // By the server, not the issuer, which also names the tenant when the client is the tenant's.
+    const mailbox = mailboxOf(visit.connection.server, pending, comparableAddress(address))
     const waitMs = await spendFirst(limits, mailbox, ['addressMailsPerHour', 'addressMailsPerDay'])
     if (waitMs === null || (await drawReserve(limits, pair, mailbox))) return null
     return Math.min(waitMs, RESERVE_WAIT_MS)
@@ -134,11 +135,12 @@ async function drawReserve(limits: Limits, pair: string, mailbox: string): Promi
  * this user are not counted against them. Anyone who runs their own server can confirm any address, for as many
  * accounts as they like: theirs count as one.
  */
-function mailboxOf<User>({ connection }: Visit<User>, pending: Pending, address: string): string {
-  const { confirmed, identity } = pending
+export function mailboxOf(
+  server: string,
+  { confirmed, identity }: Pick<Pending, 'confirmed' | 'identity'>,
+  address: string,
+): string {
   if (!confirmed) return address
-  // By the server, not the issuer, which also names the tenant when the client is the tenant's.
-  const { server } = connection
   return server === BITBUCKET_ISSUER ? `${server} ${identity.id} ${address}` : `${server} ${address}`
 }
 

@@ -2,11 +2,14 @@ import { createCipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 import {
   type BitbucketSignInOptions,
   bitbucketSignIn,
+  type Connection,
   connections,
+  type LimiterFactory,
   type TenantClients,
 } from 'passport-bitbucket-signin'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Secret } from '../../src/contract/secret'
+import { mailboxOf } from '../../src/routes/mail-code'
 import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
 import { open, seal } from '../../src/state/sealed-cookie'
 import { formsOf } from '../support/browser'
@@ -274,6 +277,37 @@ test('reports the other tenants in callbackURLs() and the doctor next to an inva
     expect.stringContaining('"evil" cannot sign in: `tenantClients` is missing'),
     expect.stringContaining('"broken" cannot sign in: connection of tenant "broken": `callbackURL`'),
   ])
+})
+
+describe('emails to one address are counted together', () => {
+  const ADDRESS = 'alice@example.com'
+  const asked = (id: string, confirmed: boolean) => ({ identity: { issuer: 'x', id }, confirmed })
+
+  test.each([
+    ['for each user of Bitbucket that confirmed it', 'https://bitbucket.org', true, 2],
+    ['for all users of another server that confirmed it', 'https://evil.example', true, 1],
+    ['for everyone if no server confirmed it', 'https://bitbucket.org', false, 1],
+  ])('%s', (_what, server, confirmed, mailboxes) => {
+    const keys = ['{alice}', '{mallory}'].map((id) => mailboxOf(server, asked(id, confirmed), ADDRESS))
+    expect(new Set(keys).size).toBe(mailboxes)
+    expect(keys).not.toContain(mailboxOf(server, asked('{alice}', !confirmed), ADDRESS))
+  })
+
+  test("by the server of a client that is 'theirs', not by the tenant", async () => {
+    const keys = new Set<string>()
+    const limiter: LimiterFactory = ({ keyPrefix }) => {
+      const count = (key: string) => {
+        keys.add(`${keyPrefix} ${key}`)
+        return Promise.resolve({ consumedPoints: 1 })
+      }
+      return { consume: count, get: count }
+    }
+    await startEvil('theirs', { limiter })
+    site.rows.default = { ...(site.rows.default as Connection), trustedProvider: false }
+    for (const name of ['evil', 'login']) await site.signInAt(new TestBrowser(), name, 'alice')
+    expect(site.mails).toHaveLength(2)
+    expect([...keys].filter((key) => key.startsWith('bitbucket.addressMailsPerHour '))).toHaveLength(1)
+  })
 })
 
 /** Seals as version 0.1 (commit 593a2e6) did: its bytes, under keys of its derivation. */

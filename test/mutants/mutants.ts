@@ -2186,6 +2186,13 @@ export const MUTANTS: readonly Mutant[] = [
     'INJ-17',
   ),
   mutant(
+    "code: a tenant's client has mailboxes of its own",
+    'routes/mail-code.ts consumeMail()',
+    'mailboxOf(visit.connection.server, ',
+    'mailboxOf(visit.connection.issuer, ',
+    WHOSE,
+  ),
+  mutant(
     'code: the reserve serves anyone who asks first',
     'drawReserve()',
     "if ((await limits.increment('timesTurnedAway', pair)) < 2) return false\n",
