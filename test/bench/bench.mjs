@@ -1,5 +1,5 @@
 /**
- * The speed of this package beside its peers: `node bench.mjs [--quick] [--only <section>] [--contenders a,b]`.
+ * Compares the speed of this package with other packages: `node bench.mjs [--quick] [--only <section>] [--contenders a,b]`.
  * Prints Markdown and writes samples and figure to `results/`. Ratios are medians of ratios within a round: see lib/statistics.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -52,13 +52,13 @@ const PLAN = args.quick
       schemes: ['http', 'https'],
     }
 
-/** An outage takes half a minute each. */
+/** Each outage takes half a minute. */
 const OUTAGE = ['baseline', 'ours', 'passport-bitbucket-oauth20']
 
-/** Each of these is a site of several processes. */
+/** Each of these is a site with several processes. */
 const LOAD = ['baseline', 'ours']
 
-/** The baseline is always in: without it there is no ratio. */
+/** The baseline is always included: ratios need it. */
 const chosen = args.contenders?.split(',')
 const contenders = allContenders.filter(({ id }) => !chosen || chosen.includes(id) || id === 'baseline')
 const results = {
@@ -69,7 +69,7 @@ const results = {
   missing: {},
 }
 const folder = mkdtempSync(`${tmpdir()}/bench-`)
-// The database server runs as a user of its own.
+// The database server runs as a separate user.
 chmodSync(folder, 0o755)
 let provider
 
@@ -183,7 +183,7 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
-/** Starts the contenders and has each sign someone in; one that cannot is named in the table, with its reason. */
+/** Starts the contenders and lets each sign a user in. One that cannot is listed in the table, with the reason. */
 async function startApps(where, filter = () => true) {
   const apps = []
   for (const contender of contenders.filter(filter)) {

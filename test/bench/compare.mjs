@@ -1,6 +1,6 @@
 /**
  * Before and after: `node compare.mjs <dist> [<dist> …] [--rounds 20] [--ahead]`. CPU of a start and of a whole sign-in
- * for each build of this package beside the baseline and the lower bound, in short interleaved batches. The tenth
+ * for each build of this package, the baseline and the lower bound, in short interleaved batches. The tenth
  * percentile is shown too: on a shared machine the undisturbed batches are the ones to compare.
  */
 import { mkdtempSync, rmSync } from 'node:fs'

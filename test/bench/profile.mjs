@@ -1,6 +1,6 @@
 /**
  * Where the CPU of one contender goes: `node profile.mjs [contender] [start|signIn|unrelated] [--functions]`.
- * Work inside Node is booked on the file that asked for it; what nobody asked for is Node's own.
+ * Work inside Node is booked on the file that asked for it; the rest is Node's own.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

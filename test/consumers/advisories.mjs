@@ -2,7 +2,7 @@
  * `npm run check:advisories`: lists what users install with the package (name, version, licence; Express, Passport and
  * express-session are the app's own), and asks the registry for published advisories.
  *
- * Exit code 0: asked, and there is none. 1: there is one. 2: nobody could be asked, which is no result.
+ * Exit code 0: asked, and there is none. 1: there is one. 2: the registry could not be asked, which is not a result.
  */
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

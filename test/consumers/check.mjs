@@ -15,7 +15,7 @@ const root = mkdtempSync(join(tmpdir(), 'consumers-'))
 const results = []
 const only = process.argv[2]
 
-/** One line of the report; a failure is noted and the rest goes on. */
+/** Runs one check and prints a line. After a failure the others continue. */
 async function step(name, work) {
   // The first pair is what later steps run in.
   if (only && !name.includes(only) && !name.startsWith('CommonJS and ESM: express 5,')) return

@@ -1,4 +1,4 @@
-/** The app of the soak test, in a process of its own so that its memory is nobody else's. Everything in it is bounded. */
+/** The app of the soak test, in its own process, so that its memory can be measured alone. Everything in it is bounded. */
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import express from 'express'

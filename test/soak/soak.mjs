@@ -1,7 +1,7 @@
 /**
  * `npm run soak`: a steady stream of sign-ins of every kind, 30 minutes long (`-- --seconds 60` for a short one,
  * `--rate 20` for another number a second). Reports what was done and what went wrong by kind, memory, sockets and
- * timers, and ends with an error when a sign-in did not end as it should, something was thrown where nobody caught it,
+ * timers, and ends with an error when a sign-in did not end as it should, an error was not caught,
  * something is left open, or memory still rises in the second half.
  *
  * Everything that the app of this test remembers is bounded and full within the first minute, so that memory levels
@@ -303,10 +303,10 @@ console.log(`  timers at the end          ${last.timers}`)
 for (const [text, count] of [...words].slice(0, 10)) console.log(`  ! ${count} × ${text}`)
 for (const field of rising) console.log(`  ! ${per[field]} still rises`)
 const left = ['sockets', 'timers'].filter((field) => last[field] > 4)
-for (const field of left) console.log(`  ! ${last[field]} ${field} are left open`)
+for (const field of left) console.log(`  ! ${last[field]} ${field} are still open`)
 
 child.disconnect()
 await fake.close()
-if (died !== null) console.log(`  ! the app ended: ${died}`)
+if (died !== null) console.log(`  ! the app exited: ${died}`)
 const bad = died !== null || words.size > 0 || left.length > 0 || rising.length > 0
 process.exitCode = bad ? 1 : 0

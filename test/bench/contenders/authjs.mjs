@@ -3,8 +3,8 @@ import Bitbucket from '@auth/express/providers/bitbucket'
 import { CLIENT, createBaseApp, SCOPE, SECRET } from './base-app.mjs'
 
 /**
- * Its own signed-in cookie (a JWT, its default), so it is mounted ahead of express-session and does not pay for it. The
- * addresses are fetched after the person, as its GitHub provider does.
+ * Its own signed-in cookie (a JWT, its default), so it is mounted before express-session and does not pay for it. The
+ * addresses are fetched after the profile, as its GitHub provider does.
  *
  * @param {import('./base-app.mjs').Surroundings} surroundings
  */

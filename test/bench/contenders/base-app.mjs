@@ -3,7 +3,7 @@ import session from 'express-session'
 import passport from 'passport'
 
 /**
- * What every contender's factory gets.
+ * The arguments of every contender's factory.
  *
  * @typedef {object} Surroundings
  * @property {{ authorizationURL: string, tokenURL: string, apiURL: string }} provider
@@ -19,11 +19,11 @@ export const SCOPE = ['account', 'email']
 
 /**
  * The small app that all contenders share: express-session, Passport's session, a page, a page that needs no session,
- * and one that says who is signed in.
+ * and one that returns the signed-in user.
  *
  * @param {Surroundings} surroundings
  * @param {{ ahead?: Mount, behind?: Mount }} mounts
- *   ahead of the session, and behind it
+ *   before the session, and after it
  */
 export function createBaseApp({ store }, { ahead, behind }) {
   const users = createUsers()
@@ -57,7 +57,7 @@ function createUsers() {
     byId,
     byUuid,
     create,
-    /** A known person's user, or a new one with the primary confirmed address. */
+    /** The user of a known identity, or a new one with the primary confirmed address. */
     findOrCreate(person, emails) {
       const known = byUuid.get(person.uuid)
       if (known) return known

@@ -1,7 +1,7 @@
 import OAuth2Strategy from 'passport-oauth2'
 import { CLIENT, createBaseApp, SCOPE } from './base-app.mjs'
 
-/** What a careful app author writes by hand: passport-oauth2, state in the session, profile and addresses one by one. */
+/** The code that a careful developer writes by hand: passport-oauth2, state in the session, profile and addresses one by one. */
 class BitbucketStrategy extends OAuth2Strategy {
   constructor(options, verify) {
     super(options, verify)

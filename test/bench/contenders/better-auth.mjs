@@ -6,9 +6,9 @@ import { genericOAuth } from 'better-auth/plugins/generic-oauth'
 import { CLIENT, createBaseApp, SCOPE, SECRET } from './base-app.mjs'
 
 /**
- * It brings users and sessions of its own, so it is mounted ahead of express-session and does not pay for it. Sessions
+ * It has its own users and sessions, so it is mounted before express-session and does not pay for it. Sessions
  * and states are in its secondary storage (its memory adapter searches row by row and would slow down with each of
- * them), or in PostgreSQL where the others' sessions are there too.
+ * them), or in PostgreSQL if the others' sessions are.
  *
  * @param {import('./base-app.mjs').Surroundings} surroundings
  */

@@ -3,7 +3,7 @@ import compose from 'request-compose'
 import { CLIENT, createBaseApp, SCOPE } from './base-app.mjs'
 
 /**
- * grant hands over tokens and one profile answer; the addresses are asked for with the HTTP client it is built on.
+ * grant hands over tokens and one profile answer; the addresses are requested with its own HTTP client.
  * Tokens travel in `res.locals`, not in the session, where they would outweigh everything else.
  *
  * @param {import('./base-app.mjs').Surroundings} surroundings

@@ -4,9 +4,8 @@ import https from 'node:https'
 import { CLIENT, createBaseApp } from './base-app.mjs'
 
 /**
- * How little a sign-in can cost: a start ahead of the session that remembers one random cookie, one token request, person
- * and addresses at once, on connections opened at the start. No PKCE, no deadline, no limit, no policy: nobody should
- * ship this, it only says where the floor is.
+ * The lower bound of a sign-in's cost: a start before the session that sets one random cookie, one token request, profile
+ * and addresses concurrently, on connections opened at the start. No PKCE, deadline, limit or policy: never ship this.
  *
  * @param {import('./base-app.mjs').Surroundings} surroundings
  */
@@ -73,7 +72,7 @@ function randomState() {
   return pool.toString('base64url', used - 16, used)
 }
 
-/** Keep-alive requests on connections that may be opened ahead of need. */
+/** Keep-alive requests on connections that may be opened in advance. */
 function createUpstream() {
   const spares = new Map()
   const withSpares = (Agent) =>

@@ -1,7 +1,7 @@
 import { CLIENT, createBaseApp, SECRET } from './base-app.mjs'
 
 /**
- * This package. With `startAhead` the start is mounted ahead of express-session; with `tenants` there are so many
+ * This package. With `startAhead` the start is mounted before express-session; with `tenants` there are so many
  * connections, told apart by host name; with `sharedCounters` used callbacks are counted in PostgreSQL, as a site of
  * several processes needs it.
  *

@@ -1,4 +1,4 @@
-/** One contender in a process of its own, so that its CPU can be told from everybody else's. */
+/** One contender in its own process, so that its CPU can be measured alone. */
 import http from 'node:http'
 import { Session } from 'node:inspector/promises'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -29,7 +29,7 @@ const delay = monitorEventLoopDelay({ resolution: 5 })
 const commands = {
   cpu: () => process.cpuUsage(),
   watchDelay: () => void delay.enable(),
-  /** How late the event loop came, in milliseconds, since `watchDelay`. */
+  /** The delay of the event loop in milliseconds, since `watchDelay`. */
   delay() {
     delay.disable()
     const late = { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 }

@@ -43,7 +43,7 @@ export async function startChild(script, env, execArgv = []) {
   }
 }
 
-/** Ends what is left, by its id. */
+/** Ends the remaining processes, by their ids. */
 export function stopChildren() {
   for (const child of running) child.kill()
 }

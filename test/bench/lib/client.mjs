@@ -1,8 +1,8 @@
 import net from 'node:net'
 
 /**
- * One keep-alive connection to the app under test. Hand-written, because the driver shares two cores with the app: what
- * it does not burn, the app can. It understands exactly what Express sends: a length or chunks, one answer at a time.
+ * One keep-alive connection to the app under test. Hand-written, because the driver shares two cores with the app and
+ * should leave them to it. It understands exactly what Express sends: a length or chunks, one answer at a time.
  */
 export class Connection {
   #socket

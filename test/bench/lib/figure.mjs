@@ -12,7 +12,7 @@ const SERIES = [
 ]
 
 /**
- * CPU beside the baseline as an SVG, sessions in memory: one bar for each contender, the middle half of the rounds as a
+ * CPU relative to the baseline as an SVG, sessions in memory: one bar for each contender, the middle half of the rounds as a
  * line. Shorter is better.
  *
  * @param {{ samples: Record<string, Record<string, number>[]> }} memory
@@ -35,7 +35,7 @@ export function figure({ samples }, contenders) {
   const one = LABEL + UNIT
   const rule = `<line x1="${one}" x2="${one}" y1="10" y2="${y - 34}" stroke="#6b778c" stroke-dasharray="3 3"/>`
   const shape = `viewBox="0 0 ${WIDTH} ${y - 20}" font-family="system-ui, sans-serif" font-size="13"`
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${shape} role="img" aria-label="CPU beside the baseline">
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${shape} role="img" aria-label="CPU relative to the baseline">
 <rect width="100%" height="100%" fill="#fff"/>
 ${[...parts, rule].join('\n')}
 </svg>
@@ -43,7 +43,7 @@ ${[...parts, rule].join('\n')}
 }
 
 function bar(y, name, { ratio, low, high }) {
-  // Beyond the edge a bar is cut, and its number says how long it is.
+  // A bar beyond the edge is cut; its number is the length.
   const width = (value) => Math.min(value, (WIDTH - LABEL - 60) / UNIT) * UNIT
   const fill = name.startsWith('ours') ? '#0052cc' : '#a5adba'
   const middle = y + BAR / 2

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 
 /**
- * A PostgreSQL database for sessions: DATABASE_URL, else the server that the project has among its dev dependencies.
+ * A PostgreSQL database for sessions: DATABASE_URL, otherwise the server in the project's dev dependencies.
  *
  * @param {string} folder for its files
  * @returns {Promise<{ url: string, stop(): Promise<void> } | { unavailable: string }>}

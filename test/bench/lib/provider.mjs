@@ -1,19 +1,19 @@
 /**
- * The provider process: as little of Bitbucket as a sign-in needs, on two hosts as at Bitbucket (site and API), over
+ * The provider process: the minimum of Bitbucket for a sign-in, on two hosts as at Bitbucket (site and API), over
  * http and https, direct and behind a set latency. Fast on purpose: the contenders are measured, not the provider.
  *
- * A code is `<person>-<anything>`; the driver makes codes up, as the browser's stop at Bitbucket costs the app nothing.
+ * A code is `<person>-<anything>`; the driver invents codes, because the visit at Bitbucket costs the app nothing.
  */
 import http from 'node:http'
 import https from 'node:https'
 import { startDelayProxy } from './delay.mjs'
 
 const { key, cert, roundTripMs } = JSON.parse(process.env.BENCH_PROVIDER)
-/** Bitbucket's tokens regularly exceed 2500 characters. */
+/** Bitbucket's tokens usually have more than 2500 characters. */
 const PADDING = 'x'.repeat(2600)
 
 const counts = { requests: {}, connections: 0 }
-/** What is the matter with it: `hangs` = it takes connections and answers nothing; how much later it answers. */
+/** Faults: `hangs` = it accepts connections and never responds; the added latency. */
 const trouble = { hangs: false, allMs: 0, emailsMs: 0 }
 const sockets = new Set()
 const droppable = [{ drop: () => sockets.forEach((socket) => void socket.destroy()) }]
@@ -40,7 +40,7 @@ const commands = {
   drop() {
     for (const { drop } of droppable) drop()
   },
-  /** Sets what is the matter with it. */
+  /** Sets the faults. */
   trouble: (input) => void Object.assign(trouble, input),
   /** Connections that are open now. */
   connections: () => sockets.size,

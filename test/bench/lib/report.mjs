@@ -225,7 +225,7 @@ function growthTables({ tenants, open }) {
   ]
 }
 
-/** The goals of the project, beside what was measured. */
+/** The goals of the project, next to the measured values. */
 function goalTable({ memory, postgres, roundTrips, outage, imports, packages }) {
   const rows = []
   const goal = (what, limit, actual, met, undisturbed = '–') =>

@@ -43,7 +43,7 @@ export function undisturbedRatio(rounds, id, baselineId, higherIsBetter) {
   return best(id) / best(baselineId)
 }
 
-/** A new order each round, so that nobody always follows the same neighbour. */
+/** A new order each round, so that no contender always follows the same one. */
 export function rotated(items, round) {
   const at = round % items.length
   return [...items.slice(at), ...items.slice(0, at)]

@@ -90,7 +90,7 @@ export async function measureThroughput(apps, { warmUp, rounds, ms, loads }) {
   return samples
 }
 
-/** Bytes that the session store keeps for each start nobody comes back to. */
+/** Bytes in the session store per abandoned start. */
 export async function measureAbandonedStarts(app, count = 100) {
   await app.send('clearStore')
   const connection = new Connection(app.port)

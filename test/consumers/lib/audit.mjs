@@ -1,5 +1,5 @@
 /**
- * Reads what `npm audit --json` printed. `{ advisories }` when the registry answered, `{ reason }` when nobody could be
+ * Reads what `npm audit --json` printed. `{ advisories }` when the registry answered, `{ reason }` when the registry could not be
  * asked: a registry without that service, no network, no lock file, or anything that is not the report we know.
  */
 export function readAudit(text) {
@@ -29,14 +29,14 @@ export function verdict(packages, audit) {
   const lines = packages.map(({ name, version, licence }) => `  ${name} ${version}, ${licence ?? 'no licence stated'}`)
   lines.unshift(`${packages.length} packages come with this one:`)
   if (audit.reason !== undefined) {
-    lines.push(`NOT CHECKED: no advisories could be asked for (${audit.reason}).`)
-    lines.push('This is no result. Run it where the registry answers `npm audit`, before a release.')
+    lines.push(`NOT CHECKED: the registry could not be asked for advisories (${audit.reason}).`)
+    lines.push('This is not a result. Before a release, run it where the registry answers `npm audit`.')
     return { result: 'not checked', lines }
   }
   const names = new Set(packages.map(({ name }) => name))
   const [ours, others] = [true, false].map((own) => audit.advisories.filter(({ name }) => names.has(name) === own))
   const told = ({ name, severity, title, range, url }) => `  ${name} ${range} (${severity}): ${title} ${url}`
-  if (others.length > 0) lines.push('Beside it, in what apps bring themselves:', ...others.map(told))
+  if (others.length > 0) lines.push('Also, in packages that apps install themselves:', ...others.map(told))
   if (ours.length === 0) lines.push('No advisory is published for any of them.')
   else lines.push(`${ours.length} published for them:`, ...ours.map(told))
   return { result: ours.length === 0 ? 'clean' : 'found', lines }
