@@ -449,7 +449,7 @@ describe('company mode', () => {
   })
 
   row(
-    'an outage: members go on for the grace period, then the page is closed, and nobody is signed out',
+    'an outage: members can continue for the grace period, then the page is closed; no user is signed out',
     async (page) => {
       await play(page, 'Bitbucket is down while members work')
       await allow(page)
