@@ -3,6 +3,7 @@ import { connections, type Tokens } from 'passport-bitbucket-signin'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
+import { atDeadline } from '../support/lab'
 
 let app: TestApp
 afterEach(() => app?.close())
@@ -117,12 +118,14 @@ describe('refreshTokens', () => {
   ])(
     '%s is no verdict on the token: every waiting call fails, and the next one tries again',
     async (_, fault, code) => {
-      app = await startTestApp({ options: { http: { timeoutMs: 300 } } })
+      app = await startTestApp()
       const { refreshToken } = await storedTokens()
       app.fake.clearRequests()
       app.fake.script('token', [fault])
       const refresh = () => app.bitbucket.refreshTokens({ refreshToken })
-      const failed = await Promise.all([refresh(), refresh()].map((each) => each.catch((error) => error.code)))
+      const twice = () => Promise.all([refresh(), refresh()].map((each) => each.catch((error) => error.code)))
+      const asked = () => app.fake.count('token') > 0
+      const failed = await (code === 'upstream_timeout' ? atDeadline(twice, asked) : twice())
       expect(failed).toEqual([code, code])
       expect(app.fake.count('token')).toBe(1)
       expect((await refresh()).accessToken).toBeTruthy()

@@ -273,6 +273,8 @@ export async function atDeadline<T>(send: () => Promise<T>, reached: () => boole
     const settled = send().finally(() => {
       ended = true
     })
+    // A rejection is the caller's; until it is awaited it must not count as unhandled.
+    settled.catch(() => {})
     await until(() => ended || reached(), 'the request to hang')
     await turns()
     while (!ended) {
