@@ -72,8 +72,13 @@ export class BitbucketSignInError extends Error {
     super(message, options)
     this.code = code
     this.status = ERROR_STATUS[code]
-    this.docs = `passport-bitbucket-signin/docs/reference/errors.md#${code}`
+    this.docs = docsOf(code)
   }
+}
+
+/** Where a code is explained, in the installed package. */
+export function docsOf(code: ErrorCode): string {
+  return `passport-bitbucket-signin/docs/reference/errors.md#${code}`
 }
 
 /** The value for `next`, which reads `undefined` and `'route'` as "continue". Apps can throw those as well. */

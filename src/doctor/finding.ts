@@ -1,3 +1,5 @@
+import { docsOf, ERROR_STATUS, type ErrorCode } from '../contract/errors'
+
 /** The severity: `problem` = sign-in fails or is unsafe, `warning` = it works but should be changed, `unknown` = it cannot be seen from here. */
 export type DoctorVerdict = 'ok' | 'warning' | 'problem' | 'unknown'
 
@@ -75,13 +77,22 @@ const LABEL: Readonly<Record<DoctorVerdict, string>> = {
 }
 
 function asText(findings: readonly DoctorFinding[]): string {
-  const lines = findings.map(({ check, verdict, message, fix }) => {
-    const line = `${LABEL[verdict].padEnd(9)}${check.padEnd(18)} ${message}`
-    return fix === null ? line : `${line}\n${' '.repeat(28)}Fix: ${fix}`
+  const lines = findings.flatMap((finding) => {
+    const { check, verdict, message, fix } = finding
+    const code = codeIn(finding)
+    const more = [fix === null ? null : `Fix: ${fix}`, code && `See: ${docsOf(code)}`].filter((each) => each !== null)
+    return [`${LABEL[verdict].padEnd(9)}${check.padEnd(18)} ${message}`, ...more.map((each) => ' '.repeat(28) + each)]
   })
   const count = (verdict: DoctorVerdict) => findings.filter((each) => each.verdict === verdict).length
   const summary = `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} in order`
   return `${lines.join('\n')}\n\n${summary}${count('unknown') > 0 ? `, ${count('unknown')} not visible from here` : ''}.\n`
+}
+
+/** The error code that a finding names, `null` if it names none or nothing is wrong. */
+function codeIn({ verdict, message, fix }: DoctorFinding): ErrorCode | null {
+  if (verdict === 'ok') return null
+  const words: readonly string[] = `${message} ${fix ?? ''}`.match(/[a-z]+(?:_[a-z]+)+/g) ?? []
+  return words.find((word): word is ErrorCode => Object.hasOwn(ERROR_STATUS, word)) ?? null
 }
 
 function plural(count: number, word: string): string {

@@ -192,7 +192,7 @@ async function comeBack(
   }
   return problem(
     'callback-route',
-    `A callback returned ${body?.error ? code : `status ${status}`} instead of access_denied.`,
+    `A callback returned ${body?.error ? code : `status ${status}`} instead of a denial.`,
     CAUSES[code] ?? `Forward ${back.pathname} to the app, with its query and cookies.`,
   )
 }
