@@ -63,7 +63,7 @@ const COUNT = `
     ends = case when counts.ends < now() then excluded.ends else counts.ends end
   returning count, ends`
 
-function accountHooks(users) {
+export function accountHooks(users) {
   return {
     getUserByIdentity: ({ identity }) => users.byUuid.get(identity.id) ?? null,
     getAccountsByEmail: ({ email }) =>
