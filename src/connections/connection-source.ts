@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
 import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
-import { REACHES_INSIDE, reachesInside } from '../options/connection-options'
+import { isInside, REACHES_INSIDE, reachesInside } from '../options/connection-options'
 import { withDeadline } from '../time/deadline'
 import { type ActiveConnection, activateConnection } from './active-connection'
 
@@ -63,13 +63,13 @@ const MAX_KNOWN = 10_000
 /** Whose client it is, as `connections()` knows it. A mark, not a field: no row of a tenant can carry it. */
 type Client = 'application' | 'own'
 const clients = new WeakMap<Connection, Client>()
-/** Connections whose tenant inherits its servers, so that they are as the application's operators chose them. */
-const inheritedServers = new WeakSet<Connection>()
+/** Connections whose servers need no check: inherited, or on a developer's machine, where the application's callback is. */
+const trustedServers = new WeakSet<Connection>()
 
 /** Remembers which parts of this connection are the application's, even behind a function that wraps `connections()`. */
-export function markSource(connection: Connection, client: Client, inheritsServers: boolean): void {
+export function markSource(connection: Connection, client: Client, trustsServers: boolean): void {
   clients.set(connection, client)
-  if (inheritsServers) inheritedServers.add(connection)
+  if (trustsServers) trustedServers.add(connection)
 }
 
 /** Makes the source. A fixed connection is activated once, a resolver's answers once per distinct content. */
@@ -180,10 +180,13 @@ function adopted(each: Connection, { tenantClients }: SourceOptions): Connection
 /** Activates connections once per distinct content, so that rereading a row costs only a comparison. */
 function activations({ name, basePath, tenantClients }: SourceOptions, clientOf: (each: Connection) => Client) {
   const known = new Map<string, ActiveConnection>()
+  // By a connection that is the app's own; a tenant's administrator could write any callback into its row.
+  let isDeveloperMachine = false
   return (each: Connection): ActiveConnection => {
     const client = clientOf(each)
     const owner = client === 'own' ? ownerOf(each, tenantClients) : undefined
-    if (owner === 'theirs' && !inheritedServers.has(each)) checkReach(each)
+    if (owner !== 'theirs' && isInside(each.callbackURL)) isDeveloperMachine = true
+    if (owner === 'theirs' && !isDeveloperMachine && !trustedServers.has(each)) checkReach(each)
     const content = JSON.stringify([client, owner, each])
     let active = known.get(content)
     if (!active) {

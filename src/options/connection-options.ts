@@ -213,17 +213,16 @@ export const REACHES_INSIDE =
 
 /**
  * Whether endpoints lead into the server's own network: administrators of a tenant must not make it send requests there, or
- * a token endpoint on loopback would be any service of this machine. If the callback is on loopback too, as on a
- * developer's machine, it is allowed.
+ * a token endpoint on loopback would be any service of this machine.
  */
-export function reachesInside({ endpoints, callbackURL }: ConnectionOverride): boolean {
-  if (!endpoints || isInside(callbackURL)) return false
+export function reachesInside({ endpoints }: ConnectionOverride): boolean {
+  if (!endpoints) return false
   const { authorizationURL, tokenURL, apiURL } = endpoints
   return [authorizationURL, tokenURL, apiURL].some(isInside)
 }
 
-/** An invalid URL is left to the check of the connection, which names the field. */
-function isInside(url: unknown): boolean {
+/** Whether a URL is on this machine or in a private network. An invalid one is left to the check that names the field. */
+export function isInside(url: unknown): boolean {
   if (typeof url !== 'string' || !URL.canParse(url)) return false
   const { hostname } = new URL(url)
   return isLoopback(hostname) || isPrivateHost(hostname)

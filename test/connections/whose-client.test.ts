@@ -212,6 +212,8 @@ describe('a resolver function', () => {
 
   test("separates a named tenant under 'theirs', whichever came first", async () => {
     await open('named', 'theirs')
+    // The fake is on loopback, which a tenant may only reach where the application's callback is as well.
+    await site.startAt(new TestBrowser(), 'login')
     await site.signInAt(new TestBrowser(), 'evil', 'alice')
     await site.signInAt(new TestBrowser(), 'login', 'alice')
     const created = site.accounts.calls.filter(({ name }) => name === 'getUserByIdentity')
@@ -277,6 +279,24 @@ test('reports the other tenants in callbackURLs() and the doctor next to an inva
     expect.stringContaining('"evil" cannot sign in: `tenantClients` is missing'),
     expect.stringContaining('"broken" cannot sign in: connection of tenant "broken": `callbackURL`'),
   ])
+})
+
+test("a tenant that is 'theirs' cannot reach this machine by writing its own callback on loopback", async () => {
+  const inside = 'http://127.0.0.1:6379'
+  for (const [base, status] of [
+    ['https://app.example', 500],
+    ['http://localhost:3000', 302],
+  ] as const) {
+    await startEvil('theirs')
+    const callback = '/auth/bitbucket/callback'
+    site.rows.default = { ...(site.rows.default as Connection), callbackURL: `${base}${callback}`, origins: [] }
+    const endpoints = { authorizationURL: inside, tokenURL: inside, apiURL: inside }
+    const callbackURL = `http://localhost:3000${callback}`
+    site.rows.tenants.evil = { clientID: 'k', clientSecret: 's', callbackURL, endpoints, origins: [] }
+    expect([base, (await site.startAt(new TestBrowser(), 'evil')).status]).toEqual([base, status])
+    await site.close()
+  }
+  await startEvil('theirs')
 })
 
 describe('emails to one address are counted together', () => {

@@ -2174,6 +2174,13 @@ export const MUTANTS: readonly Mutant[] = [
     'INJ-17',
   ),
   mutant(
+    "endpoints: a tenant's own callback makes a developer's machine",
+    'activations()',
+    "if (owner !== 'theirs' && isInside(each.callbackURL))",
+    'if (isInside(each.callbackURL))',
+    WHOSE,
+  ),
+  mutant(
     "code: a tenant's client has mailboxes of its own",
     'routes/mail-code.ts consumeMail()',
     'mailboxOf(visit.connection.server, ',
