@@ -17,6 +17,9 @@ export interface TestPostgres {
   stop(): Promise<void>
 }
 
+/** Not by the user's `LANG`, which may be unset: then the server would take every byte for a letter. */
+const UNICODE = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
+
 export async function startPostgres(): Promise<TestPostgres> {
   // Made by the server's own user: PostgreSQL does not run as root, and could not look into a directory of root's.
   const directory = join(tmpdir(), `test-pg-${randomUUID()}`)
@@ -30,7 +33,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     // PostgreSQL does not run as root; there, it gets a user of its own.
     createPostgresUser: process.getuid?.() === 0,
     // Nothing has to outlive the machine, so nothing waits for the disk.
-    initdbFlags: ['--no-sync'],
+    initdbFlags: ['--no-sync', ...UNICODE],
     postgresFlags: ['-c', 'fsync=off'],
     onLog: () => {},
     onError: () => {},
