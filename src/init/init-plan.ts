@@ -1,5 +1,5 @@
 import { bitbucketFile, environmentFile, type InitAnswers, testFile } from './init-templates'
-import type { AppInspection } from './inspect-app'
+import { type AppInspection, UNESCAPED } from './inspect-app'
 import { type Format, inFormat, recipeFiles } from './recipe-files'
 
 /** What `init` would do; nothing is written yet. */
@@ -142,6 +142,6 @@ function notesOn(app: AppInspection, recipe: string, wanted: string): readonly s
         ]
       : []),
     ...(app.express === null ? ['Express was not found in this folder.'] : []),
-    ...(app.views === null ? [] : [`${app.views}: print the button unescaped.`]),
+    ...(app.views === null ? [] : [`${app.views} prints the button unescaped by ${UNESCAPED[app.views]}`]),
   ]
 }

@@ -31,7 +31,15 @@ const SESSION_STORES = [
 ]
 const DRIVERS = ['pg', 'mysql2', 'better-sqlite3', 'sqlite3', 'mysql']
 const NEEDED_BY_TYPESCRIPT = ['tsx', '@types/express-session', '@types/pg', '@types/better-sqlite3', '@types/jest']
-const VIEWS = ['ejs', 'pug', 'express-handlebars', 'hbs', 'nunjucks', 'eta']
+/** How each template language prints HTML unescaped. */
+export const UNESCAPED: Readonly<Record<string, string>> = {
+  ejs: '<%- button %>',
+  pug: '!= button',
+  'express-handlebars': '{{{button}}}',
+  hbs: '{{{button}}}',
+  nunjucks: '{{ button | safe }}',
+  eta: '<%~ it.button %>',
+}
 const LOCK_FILES = { 'package-lock.json': 'npm', 'pnpm-lock.yaml': 'pnpm', 'yarn.lock': 'yarn', 'bun.lock': 'bun' }
 
 /** How the files of an app are written. */
@@ -86,7 +94,7 @@ export function inspectApp(folder: string): AppInspection | null {
     driver: first(DRIVERS),
     installed: NEEDED_BY_TYPESCRIPT.filter((name) => names.includes(name) || versionOf(folder, name) !== null),
     testRunner: names.includes('vitest') ? 'vitest' : names.includes('jest') ? 'jest' : 'node',
-    views: first(VIEWS),
+    views: first(Object.keys(UNESCAPED)),
     hasSourceFolder: existsSync(join(folder, 'src')),
   }
 }

@@ -140,6 +140,23 @@ describe('init', () => {
     expect(existsSync(join(folder, 'bitbucket/seal-tokens.js'))).toBe(true)
   })
 
+  test('says how the template language of the app prints the button, and takes sqlite3 after pg', async () => {
+    const manifest = (dependencies: object) => ({ 'package.json': { name: 'a', dependencies } })
+    const output = await init(app(manifest({ ejs: '3', sqlite3: '5' })))
+    expect(output).toContain('ejs prints the button unescaped by <%- button %>')
+    expect(output).toContain('database: sqlite3')
+    expect(await init(app(manifest({ sqlite3: '5', pg: '8' })))).toContain('database: pg')
+  })
+
+  test('what it writes stores tokens only with a key, and takes the fake outside of production only', async () => {
+    const folder = app({ 'package.json': { name: 'a', dependencies: { pg: '8' } } })
+    await init(folder)
+    const code = readFileSync(join(folder, 'bitbucket/bitbucket.js'), 'utf8')
+    expect(code).toContain('if (!process.env.TOKEN_KEY) delete accounts.storeTokens')
+    expect(code).toContain("process.env.NODE_ENV === 'production' ? undefined : process.env.FAKE_BITBUCKET")
+    expect(readFileSync(join(folder, '.env.example'), 'utf8')).toContain('FAKE_BITBUCKET=http://127.0.0.1:3001')
+  })
+
   test('overwrites nothing, and says what it kept', async () => {
     const folder = app({
       'package.json': { name: 'a' },

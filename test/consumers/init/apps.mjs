@@ -104,6 +104,17 @@ export async function addUser(email, hash) {
 }
 `
 
+const USERS_SQLITE3 = `import sqlite3 from 'sqlite3'
+${USER}
+export const database = new sqlite3.Database(process.env.DATABASE_URL)
+const one = (sql, ...values) => new Promise((resolve, reject) => {
+  database.get(sql, values, (error, row) => (error ? reject(error) : resolve(row)))
+})
+export const findById = (id) => one('SELECT * FROM users WHERE id = ?', id)
+export const findByEmail = (email) => one('SELECT * FROM users WHERE email = ?', email)
+export const addUser = (email, hash) => one('INSERT INTO users (name, email, password_hash) VALUES (?, ?, ?) RETURNING *', email, email, hash)
+`
+
 const USERS_DRIZZLE = `import { eq } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { pgTable, serial, text } from 'drizzle-orm/pg-core'
@@ -243,6 +254,18 @@ const sqlite = {
   },
   types: [],
 }
+const sqlite3 = {
+  users: USERS_SQLITE3,
+  packages: ['sqlite3@6.0.1', 'connect-sqlite3@0.9.16'],
+  overrides: { 'connect-sqlite3': { sqlite3: '6.0.1' } },
+  store: {
+    import: "import connectSqlite from 'connect-sqlite3'\n",
+    option: "store: new (connectSqlite(session))({ db: 'sessions.db' }),",
+  },
+  server: 'sqlite',
+  sql: ['existing-users.sql', 'schema.sql'],
+  types: [],
+}
 const drizzle = {
   users: USERS_DRIZZLE,
   packages: ['drizzle-orm@0.45.4', 'pg@8.23.1'],
@@ -276,6 +299,7 @@ const ownVerified = {
 export const APPS = [
   { name: 'CommonJS, Express 4, pg', language: 'cjs', express: 4, ...pg, ...pgStore, addresses: 'unverified' },
   { name: 'ES modules, Express 5, Knex', language: 'esm', express: 5, ...knex, addresses: 'unverified' },
+  { name: 'ES modules, Express 4, sqlite3', language: 'esm', express: 4, ...sqlite3, addresses: 'unverified' },
   { name: 'CommonJS, Express 5, better-sqlite3', language: 'cjs', express: 5, ...sqlite, addresses: 'unverified' },
   {
     name: 'TypeScript as ES modules, Express 5, Drizzle',

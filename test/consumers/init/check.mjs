@@ -1,4 +1,4 @@
-// npm run check:init: `init` of the packed tarball in eight apps, from their tables to signed-in users. Needs the registry.
+// npm run check:init: `init` of the packed tarball in nine apps, from their tables to signed-in users. Needs the registry.
 // `npm run check:init -- Knex` runs those whose name has that word.
 import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -25,18 +25,30 @@ const tarball = join(root, basename(/[\w.-]+\.tgz/.exec(packed)?.[0] ?? ''))
 const npmInstall = (cwd, ...args) =>
   run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...args], { cwd })
 
+/** With the driver that the app has. */
+async function executeSqlite({ url, folder }, code) {
+  const load = createRequire(join(folder, 'package.json'))
+  if (existsSync(join(folder, 'node_modules/better-sqlite3')))
+    return new (load('better-sqlite3'))(url).exec(code).close()
+  const database = new (load('sqlite3').Database)(url)
+  await promisify(database.exec.bind(database))(code)
+  await promisify(database.close.bind(database))()
+}
+
 /** What `runApp` needs, with real installations. */
 const tools = {
   inFormat,
   typescript: (folder) => join(folder, 'node_modules/typescript/bin/tsc'),
 
-  async install(folder, { type, packages, development }) {
-    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app', private: true, type }))
+  async install(folder, { type, overrides, packages, development }) {
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app', private: true, type, overrides }))
     // Compiled once, by the recipes, where they are installed.
-    const compiled = join(project, 'recipes/node_modules/better-sqlite3/build')
-    const copies = packages.some((name) => name.startsWith('better-sqlite3@')) && existsSync(compiled)
-    await npmInstall(folder, ...(copies ? ['--ignore-scripts'] : []), tarball, ...packages)
-    if (copies) cpSync(compiled, join(folder, 'node_modules/better-sqlite3/build'), { recursive: true })
+    const compiled = ['better-sqlite3', 'sqlite3']
+      .filter((name) => packages.some((each) => each.startsWith(`${name}@`)))
+      .map((name) => `node_modules/${name}/build`)
+      .filter((build) => existsSync(join(project, 'recipes', build)))
+    await npmInstall(folder, ...(compiled.length > 0 ? ['--ignore-scripts'] : []), tarball, ...packages)
+    for (const build of compiled) cpSync(join(project, 'recipes', build), join(folder, build), { recursive: true })
     if (development.length > 0) await npmInstall(folder, '--ignore-scripts', '-D', ...development)
   },
   add: (folder, names) => npmInstall(folder, '--ignore-scripts', ...names),
@@ -51,13 +63,13 @@ const tools = {
       const url = await postgres.createDatabase(`app_${APPS.findIndex((app) => app.name === name)}`, users)
       return { server, url }
     }
-    const Database = createRequire(join(folder, 'package.json'))('better-sqlite3')
-    const url = join(root, 'app.db')
-    new Database(url).exec(users).close()
-    return { server, url, Database }
+    const database = { server, url: join(folder, 'app.db'), folder }
+    await executeSqlite(database, users)
+    return database
   },
-  async execute({ server, url, Database }, code) {
-    if (server === 'sqlite') return new Database(url).exec(code).close()
+  async execute(database, code) {
+    const { server, url } = database
+    if (server === 'sqlite') return executeSqlite(database, code)
     const { default: pg } = await import('pg')
     const client = new pg.Client({ connectionString: url })
     await client.connect()

@@ -66,9 +66,10 @@ const PAGES = {
   signOut: (browser) => browser.visit('/logout', { form: {} }),
 }
 
-function manifest({ language, express, packages, types, runner }) {
+function manifest({ language, express, packages, types, overrides }) {
   const typescript = language.startsWith('ts')
   return {
+    overrides,
     type: language.endsWith('cjs') ? 'commonjs' : 'module',
     packages: [
       `express@${express === 4 ? '4.22.3' : '5.3.0'}`,
@@ -77,7 +78,6 @@ function manifest({ language, express, packages, types, runner }) {
       ...packages,
     ],
     development: [
-      ...(runner ?? []),
       ...(typescript
         ? [
             'typescript@5.9.3',
