@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { Database } from 'sqlite3'
+import sqlite3 from 'sqlite3'
 import { accountHooks } from './accounts'
 import { claimAddress } from './claim-address'
 import { Connection } from './connection'
 import { testDatabase } from './test-database'
 
-const database = new Database(process.env.TEST_DATABASE_FILE ?? '')
+const database = new sqlite3.Database(process.env.TEST_DATABASE_FILE ?? '')
 // The table of connect-sqlite3, and the part of its store that `endOtherSessions` uses.
-const sessions = new Database(':memory:')
+const sessions = new sqlite3.Database(':memory:')
 const db = new Connection(sessions)
 
 export default async function setup() {

@@ -1,4 +1,4 @@
-import { Database } from 'sqlite3'
+import sqlite3, { type Database } from 'sqlite3'
 
 type Value = string | number | null
 
@@ -14,7 +14,7 @@ export class Connection {
   static async openSameFile(db: Database): Promise<Connection> {
     const { filename } = db as Database & { readonly filename: string }
     const opened = await new Promise<Database>((resolve, reject) => {
-      const own: Database = new Database(filename, (error) => (error ? reject(error) : resolve(own)))
+      const own: Database = new sqlite3.Database(filename, (error) => (error ? reject(error) : resolve(own)))
     })
     opened.configure('busyTimeout', 10_000)
     const connection = new Connection(opened)

@@ -61,10 +61,10 @@ import { defineModels } from './models'\n\n${WITH_URL}const database = defineMod
     code: `import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Database } from 'sqlite3'
+import sqlite3 from 'sqlite3'
 import { Connection } from './connection'
 
-const database = new Database(join(mkdtempSync(join(tmpdir(), 'hooks-')), 'test.db'))`,
+const database = new sqlite3.Database(join(mkdtempSync(join(tmpdir(), 'hooks-')), 'test.db'))`,
     prepare: `await new Connection(database).run('PRAGMA foreign_keys = ON')
   const tables = ['users', 'schema'].map((file) => readFileSync(\`${directory}/\${file}.sql\`, 'utf8')).join('')
   await new Promise((resolve) => database.exec(tables, resolve))`,
