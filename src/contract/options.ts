@@ -223,7 +223,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    */
   readonly limiter?: LimiterFactory | 'memory'
   /**
-   * Name, logo and accent color of the app on our pages; a function chooses by request, for tenants. If the function throws
+   * Name, logo and accent colour of the app on our pages; a function chooses by request, for tenants. If the function throws
    * or returns an invalid brand, `onError` is called and the page has none. Default: none.
    *
    * @example brand: { name: 'Corkboard', logo: '/logo.svg', accent: '#0b5cad' }
