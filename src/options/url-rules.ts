@@ -1,3 +1,4 @@
+import type { BlockList } from 'node:net'
 import { isLoopback } from '../contract/urls'
 import type { Zod } from './zod'
 
@@ -53,12 +54,20 @@ export function isPrivateHost(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '')
   if (/\.(?:local|internal|lan|home|intranet)\.?$/.test(host) || (!host.includes('.') && !host.includes(':')))
     return true
-  // Loading the rest takes 3 ms at startup. URLs hold IPv4 as dotted digits, and IPv6 in brackets.
+  // URLs hold IPv4 as dotted digits, and IPv6 in brackets; the rest would take 3 ms at startup.
   if (!/^[\d.]+$|:/.test(host)) return false
-  const { BlockList, isIP } = require('node:net') as typeof import('node:net')
+  const { isIP } = require('node:net') as typeof import('node:net')
   const family = isIP(host)
-  if (family === 0) return false
-  const list = new BlockList()
+  return family !== 0 && privateNetworks().check(host, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+let networks: BlockList | undefined
+
+/** Made once: behind a proxy that forwards an address as the host, every start asks. */
+function privateNetworks(): BlockList {
+  if (networks) return networks
+  const { BlockList } = require('node:net') as typeof import('node:net')
+  networks = new BlockList()
   // These match in their IPv6 spelling as well (::ffff:10.0.0.1).
   for (const [net, bits] of [
     ['0.0.0.0', 8],
@@ -69,13 +78,13 @@ export function isPrivateHost(hostname: string): boolean {
     ['172.16.0.0', 12],
     ['192.168.0.0', 16],
   ] as const) {
-    list.addSubnet(net, bits, 'ipv4')
+    networks.addSubnet(net, bits, 'ipv4')
   }
   for (const [net, bits] of [
     ['::', 127],
     ['fc00::', 7],
     ['fe80::', 10],
   ] as const)
-    list.addSubnet(net, bits, 'ipv6')
-  return list.check(host, family === 4 ? 'ipv4' : 'ipv6')
+    networks.addSubnet(net, bits, 'ipv6')
+  return networks
 }
