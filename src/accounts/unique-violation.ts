@@ -38,7 +38,7 @@ interface DriverError {
   readonly [key: string]: unknown
 }
 
-/** Where libraries keep the driver's error. */
+/** Properties in which libraries keep the driver's error. */
 function wrappedIn(error: DriverError): unknown[] {
   const { cause, original, parent, driverError, nativeError, writeErrors, err } = error
   return [cause, original, parent, driverError, nativeError, err, ...(Array.isArray(writeErrors) ? writeErrors : [])]

@@ -4,7 +4,7 @@ type Rgb = readonly [red: number, green: number, blue: number]
 
 const WHITE: Rgb = [255, 255, 255]
 const BLACK: Rgb = [0, 0, 0]
-/** The cards of the two colour schemes, on which links stand. */
+/** The backgrounds of links in the two colour schemes. */
 const LIGHT_CARD = WHITE
 const DARK_CARD: Rgb = [0x1d, 0x21, 0x25]
 /** WCAG 2.2, level AA, for text of this size. @see https://www.w3.org/TR/WCAG22/#contrast-minimum */
@@ -16,7 +16,7 @@ export interface AccentStyle {
   readonly hash: string
 }
 
-/** Buttons carry white text and links stand on the card, so the colour moves until both can be read. */
+/** Buttons have white text and links are on the card, so the colour is changed until both are legible. */
 export function accentStyle(accent: string): AccentStyle {
   const given = parse(accent)
   const button = legible(given, WHITE, BLACK)

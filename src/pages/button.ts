@@ -9,7 +9,7 @@ export interface ButtonOptions {
   /** Defaults to `texts.signInButton`. */
   readonly label?: string | undefined
   /**
-   * How the button gets its looks. `'inline'` puts them into a `style` attribute: nothing else to do, also under
+   * The style of the button. `'inline'` puts them into a `style` attribute: nothing else to do, also under
    * Helmet's default CSP. `'class'` writes the class names only, for an app whose CSP blocks `style` attributes: serve
    * `buttonStyle` from your style sheet. Defaults to `'inline'`.
    */

@@ -79,7 +79,7 @@ export function renderForm(form: PageForm, content: Html): Html {
   return html`<form method="post" action="${safePath(form.action)}">${hidden}${content}</form>`
 }
 
-/** How much a button stands out. */
+/** The prominence of a button. */
 export type ButtonKind = 'main' | 'other' | 'plain' | 'small'
 
 const BUTTON_CLASS = {

@@ -35,7 +35,7 @@ export function emailCodePage(page: EmailCodePage): DocumentParts {
   const intro = { sent: own.intro, unsure: own.unsureIntro, none: own.notSentIntro }[told]
   const enter = codeForm(page)
   const send = html`${whyNotSent(page)}${sendForm(page)}`
-  // Without a code, sending one comes first; the field stays for a code of an earlier try.
+  // Without a code, the button that sends one comes first; the field remains for a code of an earlier try.
   const isOut = delivery !== 'none'
   return {
     heading: isOut ? own.heading : own.notSentHeading,

@@ -145,7 +145,7 @@ function bothAccounts({
 <div>${initials(accountLabel)}<dt>${texts.common.ownAccount}</dt><dd><bdi>${accountLabel}</bdi></dd></div></dl>`
 }
 
-/** Stands where others load a picture: our pages load nothing from other sites. */
+/** Replaces the picture: our pages load nothing from other sites. */
 function initials(label: string): Html {
   const words = label.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '')
   const letters = (label.includes('@') ? words.slice(0, 1) : words.slice(0, 2)).map((word) => [...word][0] ?? '')

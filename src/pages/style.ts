@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** The one style sheet of all pages. A constant without inserts, so that its hash can stand in the CSP. */
+/** The one style sheet of all pages. A constant, so that its hash can be in the CSP. */
 export const PAGE_STYLE = `
 :root{color-scheme:light dark;--back:#f4f5f7;--card:#fff;--line:#dcdfe4;--field:#7a869a;--text:#172b4d;--quiet:#44546f;--link:#0052cc;--main:#0052cc;--main-over:#0747a6;--main-line:#0052cc;--over:#f1f2f4;--bad-back:#ffeceb;--bad:#ae2e24;--bad-text:#5d1f1a;--shadow:0 1px 2px #091e4214,0 8px 28px #091e421f}
 @media (prefers-color-scheme:dark){:root{--back:#101214;--card:#1d2125;--line:#3a444d;--field:#8696a7;--text:#dee4ea;--quiet:#9fadbc;--link:#85b8ff;--main-over:#0747a6;--main-line:#388bff;--over:#2c333a;--bad-back:#42221f;--bad:#f87168;--bad-text:#ffd5d2;--shadow:none}}

@@ -56,8 +56,8 @@ export async function handOver<User>(visit: Visit<User>): Promise<void> {
 }
 
 /**
- * The server whose answers come to this callback: that of the connection at this host, otherwise of the application
- * level. What `state` says does not count, or a tenant with its own endpoints could receive the codes of all others.
+ * The server whose answers arrive at this callback: that of the connection at this host, otherwise of the application
+ * level. `state` is not consulted; otherwise a tenant with its own endpoints could receive the codes of all others.
  */
 async function serverHere<User>({ services: { source }, req }: Visit<User>): Promise<string> {
   const connection = (await source.resolve(req)) ?? (await source.registered(null))

@@ -132,7 +132,7 @@ export function leave<User>(visit: Visit<User>, { identity, carried, how, outcom
   sendOn(visit, outcome, `${connection.basePath || '/'}${query}`)
 }
 
-/** Where a signed-in user is redirected, and what a JSON client receives. */
+/** The redirect of a signed-in user, and the outcome for a JSON client. */
 export interface Leaving {
   readonly identity: Identity
   readonly carried: Carrying

@@ -8,7 +8,7 @@ import type { ParsedState } from '../state/transaction'
 import type { Services } from './services'
 import { originNotAllowed } from './start-place'
 
-/** One request to one of our routes or guards. Made once per request; everything that judges or answers it takes it. */
+/** One request to one of our routes or guards. Created once per request and passed to everything that handles it. */
 export class RequestContext<User> {
   readonly services: Services<User>
   readonly req: Request
@@ -95,7 +95,7 @@ export function signedInUser<User>({ req, services }: Asking<User>): KnownUser<U
   return currentUser(req, services.users.idOf)
 }
 
-/** The signed-in user; without one, throws what the step says about that. */
+/** The signed-in user. Throws the step's error if there is none. */
 export function requireUser<User>(visit: Visit<User>, missing: () => BitbucketSignInError): KnownUser<User> {
   const current = signedInUser(visit)
   if (!current) throw missing()

@@ -36,7 +36,7 @@ export interface Outcome<User> {
   readonly membership?: (before: Membership | null) => Membership | null
 }
 
-/** The membership that Bitbucket confirmed at this time; without a gate there is none, and what was known stays. */
+/** The membership that Bitbucket confirmed at this time; without a gate there is none, and the earlier one is kept. */
 export function confirmedMembership(
   identity: Identity,
   workspaces: readonly WorkspaceMembership[],

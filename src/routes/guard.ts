@@ -31,7 +31,7 @@ export interface Refused {
   readonly code: ErrorCode
   /** Whether a browser's page request is redirected there; otherwise an error page links to it. */
   readonly redirects: boolean
-  /** `null` when no page helps. `askFor` adds the page to come back to. */
+  /** `null` if no page helps. `askFor` adds the page to return to. */
   readonly page: (askFor: (page: string) => string) => string | null | Promise<string | null>
 }
 
@@ -82,7 +82,7 @@ async function refuse<User>(
   await sendError(context, new BitbucketSignInError(code, `A guard refused this request: ${code}.`))
 }
 
-/** The page to come back to, checked as every return URL is. */
+/** The page to return to, checked like every return URL. */
 function askedPage<User>(
   { req, services }: Asking<User>,
   visit: Visit<User> | null,

@@ -18,8 +18,8 @@ export type MailOutcome = 'sent' | 'too_many_codes' | 'code_not_sent'
 
 /**
  * Redirects to the code page after emailing a code. A user who returns for the same address while a code is still
- * valid keeps it: signing in twice does not send a second email. Everything but the code is what Bitbucket says now,
- * memberships above all.
+ * valid keeps it: signing in twice does not send a second email. Everything except the code is what Bitbucket says now,
+ * in particular memberships.
  */
 export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   const { req, res, services, connection } = visit
@@ -119,8 +119,8 @@ const RESERVE_WAIT_MS = 60 * 60 * 1000
 
 /**
  * Whether the reserve of an exhausted address has an email for this identity: it was refused in an
- * earlier hour and came back, and gets one such email a day. Strangers who come once never reach the reserve, and those who
- * come back are served once each, so that the owner's turn comes.
+ * earlier hour and came back, and receives one such email a day. Strangers who come once never reach the reserve, and those
+ * who come back are served once each, so that the owner is served too.
  */
 async function drawReserve(limits: Limits, pair: string, mailbox: string): Promise<boolean> {
   if (!(await limits.consume('turnedAway', pair))) return false

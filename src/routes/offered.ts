@@ -22,7 +22,7 @@ export async function offeredConnection<User>({ services, req }: Asking<User>): 
   }
 }
 
-/** The sign-in button, an empty string where the connection is not offered. */
+/** The sign-in button, or an empty string if the connection is not offered. */
 export async function button<User>(
   asking: Asking<User>,
   { returnTo, ...looks }: Omit<ButtonOptions, 'href' | 'texts'> & { readonly returnTo?: string },

@@ -61,7 +61,7 @@ export function confirmPage<User>({ services: { paths }, connection }: Visit<Use
   return paths.confirm ?? `${connection.basePath}/sign-in-again`
 }
 
-/** Middleware for the app's own sensitive pages: a user who signed in too long ago confirms and comes back. */
+/** Middleware for the app's own sensitive pages: a user whose sign-in is too old confirms and returns. */
 export function requireRecentSignIn<User>(services: Services<User>, options: RecentSignInOptions): RequestHandler {
   const { maxAgeMs } = options
   return guard(services, options, (request) =>

@@ -131,7 +131,7 @@ const WITH_NEXT: ReadonlySet<ErrorCode> = new Set([
   'identity_required',
 ])
 
-/** Only signed-in users who link or unlink get these. */
+/** Only signed-in users who link or unlink receive these. */
 const ABOUT_LINKS: ReadonlySet<ErrorCode> = new Set([
   'identity_linked_elsewhere',
   'another_identity_linked',

@@ -1,8 +1,8 @@
 import type { Request } from 'express'
 
 /**
- * What to change so that Express takes a request that came over https for https. The advice follows from what was seen:
- * an app that trusts its proxy already has to fix the proxy.
+ * The change that lets Express recognise a request that came over https. The advice depends on the request: an app that
+ * already trusts its proxy has to fix the proxy.
  */
 export function httpsAdvice(req: Request): string {
   const { app, socket } = req

@@ -104,8 +104,8 @@ function isUnserialized(cause: unknown): boolean {
 }
 
 /**
- * `req.logIn` rotates and saves in one step. It receives a session that was just rotated and holds its final content
- * from the first write on; rotating it again would lose that, and a Passport that does not rotate is supported as well.
+ * `req.logIn` rotates and saves in one step. It receives a session that was just rotated and already has its final content;
+ * rotating it again would lose that, and a Passport that does not rotate is supported too.
  */
 async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<void> {
   const restore = () => Reflect.deleteProperty(fresh, 'regenerate')
@@ -187,10 +187,10 @@ function define(session: AppSession, name: 'regenerate' | 'save', value: unknown
   Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
 }
 
-/** The entries that cross over into the new session. */
+/** The entries kept in the new session. */
 interface Kept {
   readonly content: Record<string, unknown>
-  /** In milliseconds, `null` = until the browser closes; `undefined` = as new sessions live. */
+  /** In milliseconds, `null` = until the browser closes; `undefined` = as for new sessions. */
   readonly lifetime: number | null | undefined
 }
 

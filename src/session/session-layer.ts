@@ -79,9 +79,9 @@ export function requireSession(req: Request): AppSession {
 const METHODS = ['regenerate', 'reload', 'save'] as const
 
 /**
- * Whether express-session would keep a secure cookie back. It goes by the socket, then by what its option `proxy` says:
- * absent by `req.secure`, `true` by X-Forwarded-Proto. The option cannot be read from outside, but a session can be
- * made as a probe to see where it looks; versions before 1.19 look for `secure: 'auto'` only.
+ * Whether express-session would not send a secure cookie. It checks the socket, and then depends on its option `proxy`:
+ * absent, `req.secure`; `true`, X-Forwarded-Proto. The option cannot be read from outside, but creating a session as a probe
+ * shows what it reads; versions before 1.19 read it for `secure: 'auto'` only.
  */
 function staysBehind(req: Request): boolean {
   if (req.secure || (req.socket as TLSSocket).encrypted) return false
@@ -99,7 +99,7 @@ function staysBehind(req: Request): boolean {
     sessionID: { writable: true },
   })
   sessionStore?.generate?.(nobody)
-  // Of a cookie that is `auto` the next one follows this request, whatever the last one was.
+  // With `auto`, the next cookie depends on this request, not on the last cookie.
   if (asApp(nobody).session?.cookie.secure === false) return false
   return !(looksAtProxy && String(forwarded).split(',', 1)[0]?.trim().toLowerCase() === 'https')
 }
@@ -108,23 +108,23 @@ function staysBehind(req: Request): boolean {
 export const NO_SERIALIZER =
   'Passport has no serializer for the user. Call passport.serializeUser and passport.deserializeUser on the instance whose session() is mounted, and pass that same instance to bitbucketSignIn.'
 
-/** Reports what is missing in the setup, and the fix. */
+/** Reports a mistake in the setup, and the fix. */
 export function sessionMissing(message: string): BitbucketSignInError {
   return new BitbucketSignInError('session_missing', message)
 }
 
-/** Whether the session cookie stays away from requests that come from another site, as Bitbucket's redirect does. */
+/** Whether browsers omit the session cookie from requests of another site, such as Bitbucket's redirect. */
 export function isStrictSession(req: Request): boolean {
   const sameSite = asApp(req).session?.cookie?.sameSite
   return sameSite === true || (typeof sameSite === 'string' && sameSite.toLowerCase() === 'strict')
 }
 
-/** What Passport keeps as the user of this request. */
+/** The serialized user that Passport keeps in the session of this request. */
 export function userOf(req: Request): unknown {
   return asApp(req)[asApp(req)._userProperty ?? 'user']
 }
 
-/** Under which key of the session Passport keeps its user. */
+/** The key of the session under which Passport keeps its user. */
 export function passportKey(req: Request): string {
   return asApp(req)._sessionManager?._key ?? 'passport'
 }

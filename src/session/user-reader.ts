@@ -13,7 +13,7 @@ export function userReader<User>(passport: PassportLike): (user: User, req: Requ
       throw configurationError(NO_SERIALIZER)
     }
     const serialized = await answered((done) => serializeUser.call(passport, user, req, done))
-    // As a session store keeps it: an ObjectId is a string there.
+    // As a session store returns it: an ObjectId is a string there.
     const stored: unknown = JSON.parse(JSON.stringify(serialized))
     if (typeof stored === 'object') throw configurationError(WHOLE_USER)
     return answered((done) => deserializeUser.call(passport, stored, req, done))
