@@ -1,4 +1,4 @@
-// Fails on words that the project never uses, with file and line. Part of `npm run check`.
+// Fails on words that the project never uses, and on changelog entries without a heading. Part of `npm run check`.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
@@ -44,9 +44,18 @@ const files = execFileSync('git', ['ls-files'], { encoding: 'utf8' }).split('\n'
 const found = files
   .filter((path) => /\.(?:ts|mts|mjs|md|yml)$/.test(path) && !SKIPPED.test(path))
   .flatMap((path) => wordsIn(path, readFileSync(path, 'utf8')))
+found.push(...ungrouped(readFileSync('CHANGELOG.md', 'utf8').replace(FIRST_RELEASE, '')))
 if (found.length > 0) {
   console.error(`${found.join('\n')}\n${found.length} words to replace.`)
   process.exitCode = 1
+}
+
+/** Entries of the changelog that name their kind instead of standing under its heading. */
+function ungrouped(changelog) {
+  return changelog.split('\n').flatMap((line, index) => {
+    const kind = /^- (Breaking|Added|Changed|Fixed|Security):/.exec(line)?.[1]
+    return kind ? [`CHANGELOG.md:${index + 1}: "- ${kind}:". Write: the entry under "### ${kind}".`] : []
+  })
 }
 
 function wordsIn(path, text) {
