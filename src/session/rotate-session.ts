@@ -92,9 +92,21 @@ async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>): 
   } catch (error) {
     const { session } = asApp(req)
     abandonSession(req)
-    // If the store fails as well, the session stays there unused: its id never reached the browser.
-    await settled((done) => (session?.destroy ? session.destroy(done) : done())).catch(() => {})
+    if (session) await discard(req, session)
     throw error
+  }
+}
+
+/**
+ * Destroys a session whose id never reached the browser. A store that cannot delete it may still take its user out; one
+ * that fails at both keeps it unused.
+ */
+async function discard(req: Request, session: AppSession): Promise<void> {
+  try {
+    await settled((done) => session.destroy(done))
+  } catch {
+    delete session[passportKey(req)]
+    await settled((done) => session.save(done)).catch(() => {})
   }
 }
 
