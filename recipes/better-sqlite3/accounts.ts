@@ -6,7 +6,7 @@ import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: number
-  name: string
+  name: string | null
   email: string | null
   email_verified: 0 | 1
   password_hash: string | null
@@ -73,7 +73,11 @@ export function accountHooks(db: Database): AccountHooks<User> {
         .all(user.id)
         .map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) })),
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified === 1 }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.email_verified === 1,
+    }),
 
     storeTokens({ identity: { issuer, id }, tokens }) {
       const update = db.prepare('UPDATE identities SET tokens = ? WHERE issuer = ? AND subject = ?')

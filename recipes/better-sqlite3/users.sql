@@ -1,6 +1,6 @@
 CREATE TABLE users (
   id             integer PRIMARY KEY AUTOINCREMENT,
-  name           text NOT NULL,
+  name           text,
   email          text,
   email_verified integer NOT NULL DEFAULT 0,
   password_hash  text,                         -- NULL: signs in with Bitbucket only

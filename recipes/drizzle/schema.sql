@@ -1,7 +1,7 @@
 -- As drizzle-kit generates it from schema.ts.
 CREATE TABLE users (
   id             serial PRIMARY KEY,
-  name           text NOT NULL,
+  name           text,
   email          text,
   email_key      text CONSTRAINT users_email_lower_key UNIQUE,
   email_verified boolean NOT NULL DEFAULT false,

@@ -2,7 +2,7 @@ import { boolean, integer, json, jsonb, pgTable, serial, text, timestamp, unique
 
 export const users = pgTable('users', {
   id: serial().primaryKey(),
-  name: text().notNull(),
+  name: text(),
   email: text(),
   /** Lower case, set by the app: the same key on every database. */
   emailKey: text('email_key').unique('users_email_lower_key'),

@@ -7,7 +7,7 @@ import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: number
-  name: string
+  name: string | null
   email: string | null
   email_key: string | null
   /** 0 and 1 on SQLite and MySQL. */
@@ -80,7 +80,11 @@ export function accountHooks(knex: Knex): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: Boolean(user.email_verified) }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: Boolean(user.email_verified),
+    }),
 
     async storeTokens({ identity, tokens }) {
       const row = { tokens: sealTokens(tokens, identity.id) }

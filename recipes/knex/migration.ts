@@ -6,7 +6,7 @@ export async function up(knex: Knex): Promise<void> {
   if (!(await knex.schema.hasTable('users'))) {
     await knex.schema.createTable('users', (table) => {
       table.increments('id')
-      table.text('name').notNullable()
+      table.text('name')
       table.text('email')
       table.text('password_hash') // null: signs in with Bitbucket only
     })

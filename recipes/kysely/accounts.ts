@@ -70,7 +70,11 @@ export function accountHooks(db: Kysely<Tables>): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified === 1 }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.email_verified === 1,
+    }),
 
     async storeTokens({ identity: { issuer, id }, tokens }) {
       const update = db.updateTable('identities').set({ tokens: sealTokens(tokens, id) })

@@ -6,7 +6,7 @@ type Flag = Generated<0 | 1>
 export interface Tables {
   users: {
     id: Generated<number>
-    name: string
+    name: string | null
     email: string | null
     email_verified: Flag
     /** `null`: signs in with Bitbucket only. */
@@ -35,7 +35,7 @@ export async function up(db: Kysely<Tables>): Promise<void> {
   const steps = [
     sql`CREATE TABLE users (
       id             integer PRIMARY KEY AUTOINCREMENT,
-      name           text NOT NULL,
+      name           text,
       email          text,
       email_verified integer NOT NULL DEFAULT 0,
       password_hash  text,

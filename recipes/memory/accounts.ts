@@ -16,7 +16,7 @@ export class MemoryDatabase {
 
 export interface User {
   readonly id: string
-  name: string
+  name: string | null
   email: string | null
   emailVerified: boolean
   hasPassword: boolean
@@ -77,7 +77,11 @@ export function accountHooks({ users, identities }: MemoryDatabase): AccountHook
     },
 
     listIdentities: ({ user }) => identitiesOf(user),
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.emailVerified,
+    }),
     canSignIn: ({ user }) => !user.suspended || 'suspended',
 
     updateProfile({ identity, profile }) {
@@ -97,7 +101,7 @@ const copy = (user: User | undefined) => (user ? { ...user } : null)
 
 export function addUser(
   users: MemoryDatabase['users'],
-  fields: { name: string; email?: string | null | undefined; emailVerified?: boolean | undefined },
+  fields: { name: string | null; email?: string | null | undefined; emailVerified?: boolean | undefined },
 ): User {
   const { name, email = null, emailVerified = false } = fields
   if (email !== null && [...users.values()].some((each) => sameAddress(each.email, email))) throw new EmailTakenError()

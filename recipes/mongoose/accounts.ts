@@ -54,7 +54,11 @@ export function accountHooks({ connection, users }: Models): AccountHooks<User> 
       return (found?.identities ?? []).map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.emailVerified,
+    }),
 
     storeTokens: ({ identity, tokens }) =>
       users.updateOne(

@@ -2,7 +2,7 @@ import { type Connection, type HydratedDocument, Schema, type Types } from 'mong
 
 export interface UserRecord {
   _id: Types.ObjectId
-  name: string
+  name: string | null
   email: string | null
   /** Lower case, set by the app. */
   emailKey: string | null
@@ -21,7 +21,7 @@ export type User = HydratedDocument<UserRecord>
 const text = { type: String, default: null }
 
 const users = new Schema<UserRecord>({
-  name: { type: String, required: true },
+  name: text,
   email: text,
   emailKey: text,
   emailVerified: { type: Boolean, default: false },

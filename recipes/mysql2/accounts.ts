@@ -7,7 +7,7 @@ import { takenError } from '../shared/taken-error'
 
 export interface User extends RowDataPacket {
   id: number
-  name: string
+  name: string | null
   email: string | null
   email_verified: 0 | 1
   password_hash: string | null
@@ -76,7 +76,11 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified === 1 }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.email_verified === 1,
+    }),
 
     async storeTokens({ identity: { issuer, id }, tokens }) {
       const sql = 'UPDATE identities SET tokens = ? WHERE issuer = ? AND subject = ?'

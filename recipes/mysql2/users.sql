@@ -1,6 +1,6 @@
 CREATE TABLE users (
   id             bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  name           varchar(255) NOT NULL,
+  name           varchar(255),
   email          varchar(254),
   -- Lower case, set by the app. A binary collation: in the usual ones é equals e, and two addresses could be one.
   email_key      varchar(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,

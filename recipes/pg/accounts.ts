@@ -6,7 +6,7 @@ import { takenError } from '../shared/taken-error'
 
 export interface User {
   id: string // node-postgres returns bigint as a string
-  name: string
+  name: string | null
   email: string | null
   email_verified: boolean
   password_hash: string | null
@@ -72,7 +72,11 @@ export function accountHooks(pool: Pool): AccountHooks<User> {
       return (await pool.query<Identity & { profile: Partial<Profile> }>(sql, [user.id])).rows
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.email_verified,
+    }),
 
     async storeTokens({ identity: { issuer, id }, tokens }) {
       const sql = 'UPDATE identities SET tokens = $3 WHERE issuer = $1 AND subject = $2'

@@ -1,6 +1,6 @@
 CREATE TABLE users (
   id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name           text NOT NULL,
+  name           text,
   email          text,
   email_verified boolean NOT NULL DEFAULT false,
   password_hash  text,                           -- NULL: signs in with Bitbucket only

@@ -56,7 +56,11 @@ export function accountHooks(prisma: PrismaClient): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: profile as Partial<Profile> }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.emailVerified,
+    }),
 
     storeTokens: ({ identity, tokens }) =>
       prisma.identity.update({ where: key(identity), data: { tokens: sealTokens(tokens, identity.id) } }),

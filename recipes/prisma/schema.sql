@@ -1,7 +1,7 @@
 -- As `prisma migrate` generates it from schema.prisma.
 CREATE TABLE users (
   id             serial PRIMARY KEY,
-  name           text NOT NULL,
+  name           text,
   email          text,
   email_key      text,
   email_verified boolean NOT NULL DEFAULT false,

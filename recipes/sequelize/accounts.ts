@@ -58,7 +58,11 @@ export function accountHooks(models: Models): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.emailVerified,
+    }),
 
     storeTokens: ({ identity, tokens }) =>
       identities.update({ tokens: sealTokens(tokens, identity.id) }, { where: key(identity) }),

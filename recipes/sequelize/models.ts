@@ -10,7 +10,7 @@ import {
 
 export interface User extends Model<InferAttributes<User>, InferCreationAttributes<User>> {
   id: CreationOptional<number>
-  name: string
+  name: string | null
   email: string | null
   /** Lower case, set by the app: the same key on every database. */
   emailKey: string | null
@@ -59,7 +59,7 @@ export function defineModels(sequelize: Sequelize): Models {
     'users',
     {
       id: { type: DataTypes.INTEGER, primaryKey: true, autoIncrement: true },
-      name: { type: DataTypes.TEXT, allowNull: false },
+      name: DataTypes.TEXT,
       email: DataTypes.STRING(254),
       emailKey: { type: ADDRESS_KEY, unique: 'users_email_lower_key' },
       emailVerified: flag(false),

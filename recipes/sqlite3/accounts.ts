@@ -7,7 +7,7 @@ import { Connection } from './connection'
 
 export interface User {
   id: number
-  name: string
+  name: string | null
   email: string | null
   email_verified: 0 | 1
   password_hash: string | null
@@ -74,7 +74,11 @@ export function accountHooks(database: Database): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile: JSON.parse(profile) }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.email_verified === 1 }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.email_verified === 1,
+    }),
 
     async storeTokens({ identity: { issuer, id }, tokens }) {
       const sql = 'UPDATE identities SET tokens = ? WHERE issuer = ? AND subject = ?'

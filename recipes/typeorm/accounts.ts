@@ -56,7 +56,11 @@ export function accountHooks(db: DataSource): AccountHooks<User> {
       return rows.map(({ issuer, subject, profile }) => ({ issuer, id: subject, profile }))
     },
 
-    describeUser: ({ user }) => ({ label: user.name, email: user.email, emailVerified: user.emailVerified }),
+    describeUser: ({ user }) => ({
+      label: user.name ?? user.email ?? 'your account',
+      email: user.email,
+      emailVerified: user.emailVerified,
+    }),
 
     storeTokens: ({ identity, tokens }) =>
       db.getRepository(identities).update(key(identity), { tokens: sealTokens(tokens, identity.id) }),

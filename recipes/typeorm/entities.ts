@@ -2,7 +2,7 @@ import { EntitySchema } from 'typeorm'
 
 export interface User {
   id: number
-  name: string
+  name: string | null
   email: string | null
   /** Lower case, set by the app: the same key on every database. */
   emailKey: string | null
@@ -38,7 +38,7 @@ export const users = new EntitySchema<User>({
   name: 'users',
   columns: {
     id: { type: Number, primary: true, generated: true },
-    name: { type: 'text' },
+    name: { type: 'text', nullable: true },
     email: { type: 'text', nullable: true },
     emailKey: { type: 'text', nullable: true },
     emailVerified: { type: Boolean, default: false },

@@ -156,10 +156,17 @@ export function guardHooks<User>(
       // A session may hold less than the hooks return: an app that serializes objects returns them unchanged.
       const current = accounts.getUserById ? ((await readAgain(each)) ?? each) : each
       const description = await call<UserDescription | undefined>('describeUser', { user: current.user }, [current])
-      if (typeof description?.label !== 'string' || typeof description.emailVerified !== 'boolean') {
+      if (typeof description?.label !== 'string') {
+        const fix = 'Fall back to the address for users without a name'
         throw hookFailed(
           'describeUser',
-          'must return { label, email, emailVerified }, `label` a string and `emailVerified` a boolean',
+          `must return { label, email, emailVerified } with a string as \`label\`. ${fix}`,
+        )
+      }
+      if (typeof description.emailVerified !== 'boolean') {
+        throw hookFailed(
+          'describeUser',
+          'must return { label, email, emailVerified } with a boolean as `emailVerified`',
         )
       }
       return description

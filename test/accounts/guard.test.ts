@@ -241,6 +241,11 @@ describe('a hook that returns a wrong value', () => {
     await failed(CALLS.describeUser(guarded({ describeUser: () => answer })))
   })
 
+  test('describeUser: says what to do about users without a name', async () => {
+    const nameless = guarded({ describeUser: () => ({ label: null, email: null, emailVerified: false }) as never })
+    await expect(CALLS.describeUser(nameless)).rejects.toThrow('Fall back to the address for users without a name')
+  })
+
   test.each([undefined, null, true, false, 'done', {}, ['unlinked']])(
     'unlinkIdentity: fails with hook_failed for %j',
     async (answer) => {

@@ -191,6 +191,19 @@ describe('init', () => {
   })
 })
 
+test('the prepare script of the package builds in a checkout only: npx runs it in an installed package', async () => {
+  const { prepare } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
+  const scripts = { prepare, build: 'node -e "fs.writeFileSync(\'built\', \'\')"' }
+  const folder = app({ 'package.json': { name: 'a', scripts }, 'dist/index.js': '' })
+  const npm = () => run('npm', ['run', 'prepare'], { cwd: folder })
+  await npm()
+  expect(existsSync(join(folder, 'dist/index.js'))).toBe(true)
+  writeFileSync(join(folder, 'tsconfig.build.json'), '{}')
+  await npm()
+  expect(existsSync(join(folder, 'dist/index.js'))).toBe(false)
+  expect(existsSync(join(folder, 'built'))).toBe(true)
+})
+
 describe('toCommonJs', () => {
   test('converts the imports and exports of our files', () => {
     const code = "import { a, b as c } from 'x'\nimport d from 'y'\nexport const e = 1\nexport async function f() {}\n"

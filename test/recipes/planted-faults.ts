@@ -95,11 +95,12 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     VERIFIED_IN_LIST,
     VERIFIED_IN_LIST.replace('user.email_verified', 'Number(user.email_verified) as never'),
   ),
+  inHooks('describe-user', 'shows an id for the address', '      email: user.email,', '      email: user.id,'),
   inHooks(
-    'describe-user',
-    'shows an id for the address',
-    'label: user.name, email: user.email,',
-    'label: user.name, email: user.id,',
+    'describe-nameless-user',
+    'names users by a column that may be empty',
+    "label: user.name ?? user.email ?? 'your account'",
+    'label: user.name as string',
   ),
 
   // createUser

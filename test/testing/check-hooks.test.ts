@@ -66,6 +66,28 @@ describe('check-hooks', () => {
     expect(String(report)).toContain('[create-rollback]')
   })
 
+  test('finds a describeUser that names users by a name that may be missing', async () => {
+    process.env.MEMORY_ACCOUNTS_FAULT = 'no label'
+    const report = await checkAccountHooks({ ...(await fresh()), testDatabase: true })
+    const failed = report.results.filter(({ status }) => status === 'failed')
+    expect(failed).toMatchObject([
+      { name: 'describe-nameless-user', seen: '`label` is null for an account without a name.' },
+    ])
+  })
+
+  test('does not ask for a label of accounts that the app refuses to store without a name', async () => {
+    process.env.MEMORY_ACCOUNTS_FAULT = 'no label'
+    const setup = await fresh()
+    const addAccount = (account: { readonly name: string | null }) => {
+      if (account.name === null) throw new Error('name is NOT NULL')
+      return setup.database.addAccount(account)
+    }
+    const database = { ...setup.database, addAccount }
+    const report = await checkAccountHooks({ ...setup, database, testDatabase: true })
+    expect(report.results.find(({ name }) => name === 'describe-nameless-user')).toMatchObject({ status: 'skipped' })
+    expect(report.ok).toBe(true)
+  })
+
   test.each([
     [['nothing-here.mjs', '--test-database'], 'There is no file nothing-here.mjs.'],
     [['--test-database'], 'expects one module'],

@@ -7,7 +7,8 @@ export type LocalAddresses = 'verified' | 'unverified' | 'none'
 
 /** An account as your own sign-up creates it. Every value is unique to one check. */
 export interface LocalAccount {
-  readonly name: string
+  /** `null` in one check; refuse it by an error if your app requires a name, and that check does not apply. */
+  readonly name: string | null
   /** Under `.invalid`; `null` only when `localAddresses` is `none`. */
   readonly email: string | null
   /** Whether the owner proved the address to your app. */

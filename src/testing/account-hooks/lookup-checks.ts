@@ -192,6 +192,20 @@ export const LOOKUP_CHECKS: readonly HookCheck[] = [
         fail(`\`emailVerified\` is ${kindOf(rest.emailVerified)} for a verified address.`, diagnosis)
     },
   },
+  {
+    name: 'describe-nameless-user',
+    title: 'describeUser names an account that has no name',
+    needs: ['hook:describeUser'],
+    async run(trial) {
+      const user = await trial.accountOrSkip({ name: null }, 'The app stores no account without a name')
+      const { label } = (await trial.call('describeUser', { user })) as { label: unknown }
+      if (typeof label === 'string' && label !== '') return
+      fail(`\`label\` is ${kindOf(label)} for an account without a name.`, {
+        effect: 'Users who signed up without a name cannot link Bitbucket: `hook_failed`, status 500.',
+        fix: "Fall back to the address: `label: user.name ?? user.email ?? 'your account'`.",
+      })
+    },
+  },
 ]
 
 async function findsInAnyCase(trial: HookTrial<unknown>): Promise<void> {
