@@ -193,7 +193,7 @@ describe('init', () => {
 
 test('the prepare script of the package builds in a checkout only: npx runs it in an installed package', async () => {
   const { prepare } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts
-  const scripts = { prepare, build: 'node -e "fs.writeFileSync(\'built\', \'\')"' }
+  const scripts = { prepare, build: "node -e \"fs.writeFileSync('built', '')\"" }
   const folder = app({ 'package.json': { name: 'a', scripts }, 'dist/index.js': '' })
   const npm = () => run('npm', ['run', 'prepare'], { cwd: folder })
   await npm()
