@@ -47,10 +47,11 @@ export interface BitbucketSignIn {
   readonly strategy: Strategy
   /**
    * Resolves to the sign-in button as HTML, or to an empty string if Bitbucket is not offered for this request. Print it
-   * unescaped. `returnTo` is the path to return to, `label` replaces the text, and `looks: 'class'` omits the inline styles
-   * (default `'inline'`); their style sheet is `buttonStyle`.
+   * unescaped. `returnTo` is the path to return to (default: the `returnTo` in the query of this page, which guards set),
+   * `label` replaces the text, and `looks: 'class'` omits the inline styles (default `'inline'`); their style sheet is
+   * `buttonStyle`.
    *
-   * @example res.render('login', { button: await bitbucket.button(req, { returnTo: '/board' }) })
+   * @example res.render('login', { button: await bitbucket.button(req) })
    */
   button(
     req: Request,
@@ -175,8 +176,8 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   warnOfSetup(options)
   const router = createRouter(services, options.basePath !== undefined)
   const strategy = new PluginStrategy(services)
-  const { name, source, upstream } = services
-  const refreshTokens = tokenRefresh({ name, basePath: options.basePath, source, ...upstream })
+  const { source, upstream } = services
+  const refreshTokens = tokenRefresh({ source, ...upstream })
   return {
     router,
     strategy,

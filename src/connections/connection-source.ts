@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { type Connection, type ConnectionResolver, configurationError, type TenantClients } from '../contract/options'
 import { type ConnectionKey, decideIssuer, tenantOfIssuer, unavailability } from '../decisions/connection-levels'
-import { isInside, REACHES_INSIDE, reachesInside } from '../options/connection-options'
+import { isLoopbackURL, REACHES_INSIDE, reachesInside } from '../options/connection-options'
 import { withDeadline } from '../time/deadline'
 import { type ActiveConnection, activateConnection } from './active-connection'
 
@@ -15,6 +15,8 @@ export interface ConnectionSource {
    * function of the app's own is asked for the connection of the request instead.
    */
   resolveFor(req: Request, key: ConnectionKey): Promise<ActiveConnection | null> | ActiveConnection | null
+  /** A connection that the app passes itself, by the same rules as those of requests. */
+  activate(connection: Connection): ActiveConnection
   /** The connection of a tenant, offered or not; `null` = it has none, `undefined` = this source cannot tell. */
   registered(tenant: string | null): Promise<ActiveConnection | null | undefined>
   /** Whether an enabled connection serves identities of this issuer; `false` when it cannot be told. */
@@ -94,6 +96,7 @@ function fixedSource(connection: Connection, { name, basePath }: SourceOptions):
   return {
     resolve: () => offered,
     resolveFor: () => offered,
+    activate: (each) => activateConnection(each, { name, basePath }),
     registered: async () => fixed,
     serves: async (issuer) => offered?.issuer === issuer,
     list: async () => ({ connections: [fixed], failures: [] }),
@@ -112,6 +115,7 @@ function keyedSource(resolver: KeyedResolver, options: SourceOptions): Connectio
   return {
     resolve: (req) => offer(req, () => resolver(req)),
     resolveFor: (req, key) => offer(req, () => resolver.lookUp(key)),
+    activate,
     registered,
     async serves(issuer) {
       const tenants = new Set([null, tenantOfIssuer(issuer)])
@@ -139,38 +143,47 @@ function keyedSource(resolver: KeyedResolver, options: SourceOptions): Connectio
 
 /**
  * The source for the app's own function. Nothing marks the application's client: one that names no tenant and
- * comes first counts as that. A tenant's own never does by coming first, or an attacker would only have to be early.
+ * comes first counts as that, unless the app's answer says that it is theirs. A tenant's own never does by coming first,
+ * or an attacker would only have to be early.
  */
 function functionSource(resolver: ConnectionResolver, options: SourceOptions): ConnectionSource {
+  const { tenantClients } = options
   let application: Connection | undefined
   const clientOf = (each: Connection): Client => {
     const marked = clients.get(each)
     if (marked) return marked
     if (each.tenant == null) {
-      application ??= adopted(each, options)
-      return each.clientID === application.clientID ? 'application' : 'own'
+      if (typeof tenantClients === 'function' && ownerOf(each, tenantClients) === 'theirs') return 'own'
+      return application === undefined || each.clientID === application.clientID ? 'application' : 'own'
     }
     // A tenant's issuer must not depend on which client was seen first.
-    if (options.tenantClients !== undefined) return 'own'
+    if (tenantClients !== undefined) return 'own'
     const { clientID, clientSecret } = application ?? {}
     return each.clientID === clientID && each.clientSecret === clientSecret ? 'application' : 'own'
   }
-  const offer = offers(activations(options, clientOf), options)
+  const activate = activations(options, clientOf)
+  const offer = offers((each) => {
+    if (!clients.has(each) && each.tenant == null && clientOf(each) === 'application') {
+      application ??= adopted(each, tenantClients)
+    }
+    return activate(each)
+  }, options)
   const resolve = (req: Request) => offer(req, () => resolver(req))
   return {
     resolve,
     resolveFor: resolve,
+    activate,
     registered: async () => undefined,
     serves: async () => false,
     list: async () => ({ connections: [], failures: [] }),
   }
 }
 
-/** Takes the first client for the application's. Without an answer that is a guess, which an early attacker could exploit. */
-function adopted(each: Connection, { tenantClients }: SourceOptions): Connection {
-  if (tenantClients === undefined) {
+/** Takes the first client for the application's. Unless the app has said so, that is a guess, and an attacker may be early. */
+function adopted(each: Connection, tenantClients: TenantClients | undefined): Connection {
+  if (tenantClients === undefined || tenantClients === 'theirs') {
     process.emitWarning(
-      `bitbucketSignIn: \`connection\` is a function and \`tenantClients\` is not set, so the first client that it returned (${each.clientID}) counts as the application's until the process ends, and any other is refused. If anyone but your operators can set a client that it returns, set \`tenantClients\`; otherwise set it to 'ours'.`,
+      `bitbucketSignIn: \`connection\` is a function, and \`tenantClients\` ${tenantClients ? "is 'theirs' for all clients" : 'is not set'}, so the first client that it returned without a tenant (${each.clientID}) counts as the application's until the process ends, and any other is refused. Set \`tenantClients\` to 'ours' if only your operators can set these clients, otherwise to a function that answers for each.`,
       'BitbucketSignInWarning',
     )
   }
@@ -180,12 +193,12 @@ function adopted(each: Connection, { tenantClients }: SourceOptions): Connection
 /** Activates connections once per distinct content, so that rereading a row costs only a comparison. */
 function activations({ name, basePath, tenantClients }: SourceOptions, clientOf: (each: Connection) => Client) {
   const known = new Map<string, ActiveConnection>()
-  // By a connection that is the app's own; a tenant's administrator could write any callback into its row.
+  // By a connection that is the app's own and no tenant's, whose administrator could write any callback into its row.
   let isDeveloperMachine = false
   return (each: Connection): ActiveConnection => {
     const client = clientOf(each)
     const owner = client === 'own' ? ownerOf(each, tenantClients) : undefined
-    if (owner !== 'theirs' && isInside(each.callbackURL)) isDeveloperMachine = true
+    if (client === 'application' && each.tenant == null && isLoopbackURL(each.callbackURL)) isDeveloperMachine = true
     if (owner === 'theirs' && !isDeveloperMachine && !trustedServers.has(each)) checkReach(each)
     const content = JSON.stringify([client, owner, each])
     let active = known.get(content)

@@ -7,7 +7,7 @@ import {
   mergeLevels,
   unavailability,
 } from '../decisions/connection-levels'
-import { isInside } from '../options/connection-options'
+import { isLoopbackURL } from '../options/connection-options'
 import { checkDeadOptions, noApplication, parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
 import { type KeyedResolver, type ListedLevel, markSource } from './connection-source'
@@ -124,7 +124,7 @@ function mergeMarked(base: Connection | null, override: ConnectionOverride | nul
   const connection = mergeLevels(base, override, key)
   if (!connection) return null
   const client = bringsOwnClient(base, override ?? {}) ? 'own' : 'application'
-  markSource(connection, client, override?.endpoints == null || isInside(base?.callbackURL))
+  markSource(connection, client, override?.endpoints == null || isLoopbackURL(base?.callbackURL))
   return connection
 }
 

@@ -2,7 +2,7 @@ import { type Exchange, openExchange, refreshTokens } from '../bitbucket/exchang
 import { BitbucketSignInError } from '../contract/errors'
 import { type Connection, configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
-import { type ActiveConnection, activateConnection } from './active-connection'
+import type { ActiveConnection } from './active-connection'
 import type { ConnectionSource } from './connection-source'
 
 /** The token to refresh, and whose client it belongs to. */
@@ -13,20 +13,16 @@ export interface RefreshInput {
 }
 
 interface Refreshing {
-  readonly name: string
-  readonly basePath: string | undefined
   readonly source: ConnectionSource
   readonly transport: Exchange['transport']
   readonly timeoutMs: number
 }
 
 /** Makes the refresh of one plugin: concurrent calls for one token are one request. */
-export function tokenRefresh({ name, basePath, source, transport, timeoutMs }: Refreshing) {
+export function tokenRefresh({ source, transport, timeoutMs }: Refreshing) {
   const inFlight = new Map<string, Promise<Tokens>>()
   return async ({ refreshToken, tenant = null, connection }: RefreshInput): Promise<Tokens> => {
-    const client = connection
-      ? activateConnection(connection, { name, basePath })
-      : await registeredClient(source, tenant)
+    const client = connection ? source.activate(connection) : await registeredClient(source, tenant)
     const key = `${client.tokenURL} ${client.clientID} ${refreshToken}`
     const running = inFlight.get(key)
     if (running) return running

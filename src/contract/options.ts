@@ -133,8 +133,9 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
    * - `'theirs'`: tenants' administrators can. Identities carry the tenant in `issuer`, so accounts are separate for each
    *   tenant, and your hooks must look inside `context.tenant` only. Its own `endpoints` must be public addresses.
    *
-   * It concerns connections other than the application's. If `connection` is your own function, it concerns every one that
-   * names a tenant, and every client after the first.
+   * It concerns connections other than the application's. If `connection` is your own function, nothing marks the
+   * application's: `'ours'` and `'theirs'` concern every one that names a tenant and every client after the first, and a
+   * function is asked about each.
    */
   readonly tenantClients?: TenantClients
   /** How the package finds and stores your users. Required; six hooks are enough, see docs/reference/hooks.md. */

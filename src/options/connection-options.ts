@@ -222,10 +222,15 @@ export function reachesInside({ endpoints }: ConnectionOverride): boolean {
 }
 
 /** Whether a URL is on this machine or in a private network. An invalid one is left to the check that names the field. */
-export function isInside(url: unknown): boolean {
+function isInside(url: unknown): boolean {
   if (typeof url !== 'string' || !URL.canParse(url)) return false
   const { hostname } = new URL(url)
   return isLoopback(hostname) || isPrivateHost(hostname)
+}
+
+/** Whether a callback is on this machine, as on a developer's; an intranet's is not. */
+export function isLoopbackURL(url: unknown): boolean {
+  return typeof url === 'string' && URL.canParse(url) && isLoopback(new URL(url).hostname)
 }
 
 /** Where fields were entered: a whole connection, or what one tenant of `connections()` overrides. */

@@ -51,8 +51,9 @@ export const NO_QUERY: UrlRule = [({ search }) => search === '', 'must not have 
 /** Whether a literal host is inside a private network. DNS is not queried, so a name that resolves to one is not detected. */
 export function isPrivateHost(hostname: string): boolean {
   if (isLoopback(hostname)) return false
-  const host = hostname.replace(/^\[|\]$/g, '')
-  if (/\.(?:local|internal|lan|home|intranet)\.?$/.test(host) || (!host.includes('.') && !host.includes(':')))
+  // A dot at the end means the same host.
+  const host = hostname.replace(/^\[|\]$|\.$/g, '')
+  if (/\.(?:local|localhost|internal|lan|home|intranet)$/.test(host) || (!host.includes('.') && !host.includes(':')))
     return true
   // URLs hold IPv4 as dotted digits, and IPv6 in brackets; the rest would take 3 ms at startup.
   if (!/^[\d.]+$|:/.test(host)) return false
@@ -76,14 +77,22 @@ function privateNetworks(): BlockList {
     ['127.0.0.0', 8],
     ['169.254.0.0', 16],
     ['172.16.0.0', 12],
+    ['192.0.0.0', 24],
     ['192.168.0.0', 16],
+    ['198.18.0.0', 15],
   ] as const) {
     networks.addSubnet(net, bits, 'ipv4')
   }
   for (const [net, bits] of [
     ['::', 127],
+    // IPv4 in other clothes: translated (SIIT, NAT64) and 6to4.
+    ['::ffff:0:0:0', 96],
+    ['64:ff9b::', 96],
+    ['64:ff9b:1::', 48],
+    ['2002::', 16],
     ['fc00::', 7],
     ['fe80::', 10],
+    ['fec0::', 10],
   ] as const)
     networks.addSubnet(net, bits, 'ipv6')
   return networks

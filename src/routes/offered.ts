@@ -22,10 +22,16 @@ export async function offeredConnection<User>({ services, req }: Asking<User>): 
   }
 }
 
-/** The sign-in button, or an empty string if the connection is not offered. */
+/**
+ * The sign-in button, or an empty string if the connection is not offered. Without `returnTo` it takes the one of its page:
+ * a guard named there what the user asked for.
+ */
 export async function button<User>(
   asking: Asking<User>,
-  { returnTo, ...looks }: Omit<ButtonOptions, 'href' | 'texts'> & { readonly returnTo?: string },
+  {
+    returnTo = asking.req.query.returnTo,
+    ...looks
+  }: Omit<ButtonOptions, 'href' | 'texts'> & { readonly returnTo?: unknown },
 ): Promise<string> {
   const { services, req } = asking
   const connection = await offeredConnection(asking)

@@ -41,11 +41,25 @@ export async function signIn<User>(
   const replaced = isSignedIn(req, session) ? session : null
   const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))
   if (replaced && !endsLater) await assertNotEnded(req, session)
-  await openSession(req, user, kept, endsLater)
-  await confirmOrEnd(req, async () => {
-    if (replaced && endsLater) await endReplaced(req, replaced)
-    await assertEntitled()
-  })
+  const store = storeOf(req)
+  try {
+    await openSession(req, user, kept, endsLater)
+    await confirmOrEnd(req, async () => {
+      if (replaced && endsLater) await endReplaced(req, replaced)
+      await assertEntitled()
+    })
+  } catch (error) {
+    // Another user was to sign in here: the old one must not stay because the store failed.
+    if (endsLater && carry !== 'everything' && !isSessionChanged(error)) {
+      await settled((done) => store.destroy?.(session.id, done)).catch(() => {})
+    }
+    throw error
+  }
+}
+
+/** The stored session may belong to another user by now. */
+function isSessionChanged(error: unknown): boolean {
+  return error instanceof BitbucketSignInError && error.code === 'session_changed'
 }
 
 async function openSession(req: Request, user: unknown, kept: Kept, keepsOld: boolean): Promise<void> {

@@ -186,6 +186,7 @@ describe('a resolver function', () => {
 
   test.each([
     [undefined, 1],
+    ['theirs', 1],
     ['ours', 0],
   ] as const)(
     "warns once that the first client counts as the application's: tenantClients %s",
@@ -194,7 +195,7 @@ describe('a resolver function', () => {
       onTestFinished(() => warned.mockRestore())
       await open('unnamed', answer)
       for (let visit = 0; visit < 2; visit++) await site.startAt(new TestBrowser(), 'login')
-      expect(warned.mock.calls.filter(([text]) => String(text).includes('`tenantClients` is not set'))).toHaveLength(
+      expect(warned.mock.calls.filter(([text]) => String(text).includes('counts as the application'))).toHaveLength(
         count,
       )
     },
@@ -208,6 +209,13 @@ describe('a resolver function', () => {
     await site.startAt(new TestBrowser(), 'login')
     expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
     expect(site.errors[0]?.message).toContain('names none. Return `tenant`')
+  })
+
+  test('asks a function about a client that names no tenant, so that coming first is no way in', async () => {
+    await open('unnamed', (clientID) => (clientID === 'evil-key' ? 'theirs' : 'ours'))
+    expect((await site.startAt(new TestBrowser(), 'evil')).status).toBeGreaterThanOrEqual(400)
+    expect((await site.startAt(new TestBrowser(), 'login')).status).toBe(302)
+    expect(refusalOf(await site.startAt(new TestBrowser(), 'evil')).code).toBe('connection_unavailable')
   })
 
   test("separates a named tenant under 'theirs', whichever came first", async () => {
@@ -285,6 +293,7 @@ test("a tenant that is 'theirs' cannot reach this machine by writing its own cal
   const inside = 'http://127.0.0.1:6379'
   for (const [base, status] of [
     ['https://app.example', 500],
+    ['https://app.corp.internal', 500],
     ['http://localhost:3000', 302],
   ] as const) {
     await startEvil('theirs')
@@ -292,11 +301,27 @@ test("a tenant that is 'theirs' cannot reach this machine by writing its own cal
     site.rows.default = { ...(site.rows.default as Connection), callbackURL: `${base}${callback}`, origins: [] }
     const endpoints = { authorizationURL: inside, tokenURL: inside, apiURL: inside }
     const callbackURL = `http://localhost:3000${callback}`
+    // First a row with the application's client, whose callback must not count as the application's.
+    site.rows.tenants.evil = { callbackURL, origins: [] }
+    await site.startAt(new TestBrowser(), 'evil')
     site.rows.tenants.evil = { clientID: 'k', clientSecret: 's', callbackURL, endpoints, origins: [] }
     expect([base, (await site.startAt(new TestBrowser(), 'evil')).status]).toEqual([base, status])
     await site.close()
   }
   await startEvil('theirs')
+})
+
+test("a refresh with a connection of a tenant that is 'theirs' does not reach this machine either", async () => {
+  await startEvil('theirs')
+  site.rows.default = {
+    ...(site.rows.default as Connection),
+    callbackURL: 'https://app.example/auth/bitbucket/callback',
+  }
+  const inside = 'http://127.0.0.1:6379'
+  const endpoints = { authorizationURL: inside, tokenURL: inside, apiURL: inside }
+  const own = { clientID: 'k', clientSecret: 's', callbackURL: 'https://evil.example/auth/bitbucket/callback' }
+  const connection = { ...own, endpoints, id: 'evil', tenant: 'evil' }
+  await expect(site.bitbucket.refreshTokens({ refreshToken: 'r', connection })).rejects.toThrow('private network')
 })
 
 describe('emails to one address are counted together', () => {

@@ -383,6 +383,18 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
   )
 }
 
+test('signs out the user who switches to another account if the new session cannot be saved', async () => {
+  const lab = await startLab({ session: { saveUninitialized: true } })
+  const browser = new TestBrowser()
+  const step = await FLOWS.switch?.prepare(lab, browser)
+  if (!step) throw new TypeError('The flow is missing.')
+  const { set } = lab.store
+  lab.store.set = (_id, _session, done) => done?.(new Error(MARK))
+  expect((await send(browser, step)).status).toBe(503)
+  lab.store.set = set
+  expect(await lab.me(browser)).toBeNull()
+})
+
 test('a session store that never answers holds the answer back, and signs no user in', async () => {
   for (const [name, flow] of Object.entries(FLOWS)) {
     for (const call of ['get', 'set', 'destroy'] as const) {

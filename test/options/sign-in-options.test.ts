@@ -335,6 +335,15 @@ describe('endpoints', () => {
     'https://GIT.LOCAL',
     'https://git.local.',
     'https://git.corp.internal.',
+    'https://localhost.',
+    'https://x.localhost.',
+    'https://intranet.',
+    'https://192.0.0.1',
+    'https://198.18.0.1',
+    'https://[64:ff9b::7f00:1]',
+    'https://[::ffff:0:7f00:1]',
+    'https://[2002:7f00:1::]',
+    'https://[fec0::1]',
   ])('%s is inside a private network, and needs allowPrivateHosts', (origin) => {
     expect(refusal(() => connect({ endpoints: at(origin) }))).toContain('must not point into a private network')
     connect({ endpoints: { ...at(origin), allowPrivateHosts: true } })
