@@ -2176,9 +2176,23 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "endpoints: a tenant's own callback makes a developer's machine",
     'activations()',
-    "if (owner !== 'theirs' && isInside(each.callbackURL))",
-    'if (isInside(each.callbackURL))',
+    "if (client === 'application' && each.tenant == null && isLoopbackURL(each.callbackURL))",
+    "if (client === 'application' && isLoopbackURL(each.callbackURL))",
     WHOSE,
+  ),
+  mutant(
+    'clients: a function is not asked about the first client',
+    'functionSource()',
+    "if (typeof tenantClients === 'function' && ownerOf(each, tenantClients) === 'theirs') return 'own'",
+    '',
+    WHOSE,
+  ),
+  mutant(
+    'session: the old user stays when a switch cannot be saved',
+    'session/rotate-session.ts signIn()',
+    "if (endsLater && carry !== 'everything' && !isSessionChanged(error)) {",
+    'if (!endsLater && isSessionChanged(error)) {',
+    'faults/app',
   ),
   mutant(
     "code: a tenant's client has mailboxes of its own",
