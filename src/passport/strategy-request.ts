@@ -67,14 +67,15 @@ export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy 
 
 /**
  * Passes errors thrown by the callback of `passport.authenticate` to Express. They can occur in one of our promises or
- * one of the app's database, where they would be unhandled and end the process.
+ * one of the app's database, where they would be unhandled and end the process. Errors are objects: Express takes a
+ * thrown `undefined` for "continue" and `'route'` for the next route, as if the user were signed in.
  */
 function guardActions(run: PassportActions, req: Request): void {
   for (const name of ['success', 'fail', 'redirect', 'error'] as const) {
     const act = run[name] as (...args: unknown[]) => void
     run[name] = (...args: unknown[]) => {
       try {
-        act.apply(run, args)
+        act.apply(run, name === 'error' ? args.map(thrownError) : args)
       } catch (thrown) {
         if (!req.next) throw thrown
         req.next(thrownError(thrown))
@@ -83,13 +84,17 @@ function guardActions(run: PassportActions, req: Request): void {
   }
 }
 
-/** Ends the request by Passport's means: refusals fail it, faults are errors. */
+/** Ends the request by Passport's means: refusals fail it, faults are errors. It must not throw: nothing would catch it. */
 export function report(run: PassportActions, error: unknown, describe: StrategyLegs['describe']): void {
-  if (error instanceof BitbucketSignInError && REFUSALS.has(error.code)) {
-    run.fail({ code: error.code, message: describe(error.code) }, error.status)
-  } else {
-    run.error(thrownError(error))
+  if (!(error instanceof BitbucketSignInError && REFUSALS.has(error.code))) return run.error(error)
+  let message: string
+  try {
+    message = describe(error.code)
+  } catch (thrown) {
+    // `texts` of the app can be a function, which threw.
+    return run.error(thrown)
   }
+  run.fail({ code: error.code, message }, error.status)
 }
 
 /**

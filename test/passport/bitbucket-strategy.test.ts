@@ -367,6 +367,19 @@ describe('verify', () => {
       expect(broken.faults).toEqual([expect.objectContaining({ message: 'own' })])
     }
   })
+
+  test.each([undefined, null, 'route'])('lets no request pass by throwing or reporting %s', async (thrown) => {
+    const throws: Verify = (_a, _r, _p, _done) => {
+      throw thrown
+    }
+    const reports: Verify = (_a, _r, _p, done: (e: unknown) => void) => done(thrown)
+    // Express takes these values for "continue" and "the next route".
+    for (const verify of thrown ? [throws, reports] : [throws]) {
+      const { signIn, faults } = await site({ verify })
+      expect((await signIn(new TestBrowser(), 'alice')).status).toBe(500)
+      expect(faults).toEqual([expect.objectContaining({ cause: thrown })])
+    }
+  })
 })
 
 describe("errors of the app's code reach its error handler, and the process continues", () => {

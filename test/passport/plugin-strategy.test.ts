@@ -2,6 +2,7 @@ import type { NextFunction, Request, Response } from 'express'
 import { BitbucketStrategy } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT } from 'passport-bitbucket-signin/testing'
 import { describe, expect, test, vi } from 'vitest'
+import type { TestAppOptions } from '../support/app'
 import { app, browser, fake, openBrowser, open as startApp } from '../support/one-app'
 
 // `passport.authenticate` with the app's own callback, whose errors nothing else would catch.
@@ -14,10 +15,12 @@ async function open(
   strategy: 'of the plugin' | 'alone',
   answer: (req: Request, res: Response, next: NextFunction) => Done,
   route: object = {},
+  options: TestAppOptions['options'] = {},
 ): Promise<void> {
   const name = strategy === 'alone' ? 'alone' : 'bitbucket'
   await startApp({
     express,
+    options,
     resolver: (defaults) => () => ({
       ...defaults,
       callbackURL: defaults.callbackURL.replace('/auth/bitbucket', '/by-hand'),
@@ -139,5 +142,44 @@ describe.each([
     expect((await browser.get(callback)).status).toBe(302)
     expect(fake.count('token')).toBe(1)
     if (strategy === 'of the plugin') expect(await app.me(browser)).toBe('u1')
+  })
+})
+
+describe.each([4, 5] as const)('on Express %i, texts of the request', (express) => {
+  const throwing = (): never => {
+    throw new Error('thrown by texts')
+  }
+
+  test.each<[string, unknown, object]>([
+    ['throw', throwing, { message: 'thrown by texts' }],
+    ['reject', async () => throwing(), { code: 'configuration_invalid' }],
+    ['are a promise', async () => ({}), { code: 'configuration_invalid' }],
+  ])('that %s pass the error to Express, and end no process', async (_how, texts, fault) => {
+    await open(express, 'of the plugin', signsIn, {}, { texts: texts as never })
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    try {
+      // A stranger's request: it needs no cookie and no sign-in.
+      const answer = await browser.get(`${app.url}/by-hand/callback?state=x`)
+      await new Promise((resolve) => setImmediate(resolve))
+      expect([answer.status, answer.text]).toEqual([500, 'fault'])
+      expect(app.faults).toEqual([expect.objectContaining(fault)])
+      expect(unhandled).not.toHaveBeenCalled()
+    } finally {
+      process.off('unhandledRejection', unhandled)
+    }
+    expect((await browser.get(await consent())).location).toBe('/')
+  })
+
+  test('control: are the message of the refusal', async () => {
+    const seen: unknown[] = []
+    const answer = (_req: Request, res: Response) => (_error: unknown, _user: unknown, info?: unknown) => {
+      seen.push(info)
+      res.status(403).send('refused')
+    }
+    const texts = () => ({ errors: { state_invalid: 'Please start again.' } })
+    await open(express, 'of the plugin', answer, {}, { texts })
+    expect((await browser.get(`${app.url}/by-hand/callback?state=x`)).status).toBe(403)
+    expect(seen).toEqual([{ code: 'state_invalid', message: 'Please start again.' }])
   })
 })
