@@ -1,5 +1,6 @@
 import { BitbucketSignInError } from '../contract/errors'
 import type { RequestContext } from './context'
+import { forgetLedHome } from './lead-home'
 
 type Leaving<User> = Pick<RequestContext<User>, 'services' | 'req' | 'res'>
 
@@ -12,6 +13,7 @@ export async function forgetBrowser<User>({ services, req, res }: Leaving<User>)
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)
     secondPasses.clear(req, res, jar)
+    forgetLedHome(req, res, jar)
     const found = pendings.read(req, jar)
     return [...(found ? [pendings.drop(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
   })

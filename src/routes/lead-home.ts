@@ -1,4 +1,7 @@
+import type { Request, Response } from 'express'
 import type { BitbucketSignInError } from '../contract/errors'
+import { isNavigation } from '../decisions/navigation'
+import type { CookieJar } from '../state/sealed-cookie'
 import { signedInUser, tell, type Visit } from './context'
 import { sendOn, wantsJson } from './reply'
 
@@ -27,8 +30,15 @@ export async function orLeadHome<User>(
 function leadsHome<User>(visit: Visit<User>): boolean {
   const { req, res, connection } = visit
   const { jar } = connection
+  // A HEAD or a prefetch would consume the turn of the click that follows it.
+  if (req.method !== 'GET' || !isNavigation(req.headers)) return false
   const current = wantsJson(req) ? null : signedInUser(visit)
   if (!current || jar.read(req, WAS_LED_HOME).length > 0) return false
   jar.set(req, res, WAS_LED_HOME, '1', LED_HOME_MS)
   return true
+}
+
+/** Clears the cookie in this browser, if it has one. */
+export function forgetLedHome(req: Request, res: Response, jar: CookieJar): void {
+  if (jar.read(req, WAS_LED_HOME).length > 0) jar.clear(res, WAS_LED_HOME)
 }

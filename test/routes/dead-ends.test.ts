@@ -3,7 +3,7 @@ import type { BitbucketSignIn, LimiterFactory } from 'passport-bitbucket-signin'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
-import { formsOf, TestBrowser } from '../support/browser'
+import { formsOf, type RequestOptions, TestBrowser } from '../support/browser'
 import { travel } from '../support/clock'
 import { askForCode, choose, consented, enterCode, errorOf, giveAddress } from '../support/steps'
 
@@ -231,6 +231,31 @@ describe('case 11: Back to a page of a sign-in that is over', () => {
     // The browser forgets the cookie after a minute.
     browser.jar(app.url).delete('bitbucket.h')
     expect((await browser.follow(await get(BASE + page), app.url + BASE + page)).answer.status).toBe(200)
+  })
+
+  test.each<[string, RequestOptions]>([
+    ['HEAD', { method: 'HEAD' }],
+    ['prefetch', { headers: { 'sec-purpose': 'prefetch' } }],
+    ['image', { headers: { 'sec-fetch-dest': 'image' } }],
+  ])('a %s request does not consume the turn of the click', async (_what, options) => {
+    await open({ options: { paths: { signedIn: '/home' } } })
+    await app.signIn(browser, 'alice')
+    for (const page of ['/email', '/continue']) {
+      const ahead = await browser.get(app.url + BASE + page, options)
+      expect([ahead.status, browser.jar(app.url).has('bitbucket.h')]).toEqual([404, false])
+    }
+    expect((await get(`${BASE}/email`)).location).toBe('/home')
+  })
+
+  test('a sign-out forgets that the browser was led home, at every jar that has the cookie', async () => {
+    await open({ options: { paths: { signedIn: '/home' } } })
+    await app.signIn(browser, 'alice')
+    expect((await get(`${BASE}/email`)).location).toBe('/home')
+    expect(browser.jar(app.url).has('bitbucket.h')).toBe(true)
+    await browser.post(`${app.url}/logout`, {})
+    expect([...browser.jar(app.url).keys()].filter((name) => name.startsWith('bitbucket.'))).toEqual([])
+    await app.signIn(browser, 'alice')
+    expect((await get(`${BASE}/email`)).location).toBe('/home')
   })
 
   test('a visitor sees the page with its way on, and a script the refusal', async () => {
