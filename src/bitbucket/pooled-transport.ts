@@ -132,8 +132,9 @@ class Call implements Dispatcher.DispatchHandler {
     this.#host.serve()
   }
 
-  /** Its turn has come. */
+  /** Its turn has come. The end of another request of the same exchange can be what made room for it. */
   dispatch(): void {
+    if (this.yield()) return
     const { method, body = null } = this.#upstream
     this.#list('connecting')
     this.#host.pool.dispatch({ method, path: this.#path, headers: headersOf(this.#upstream), body }, this)

@@ -4,9 +4,11 @@ import https = require('node:https')
 import { spawn } from 'node:child_process'
 import dns from 'node:dns'
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import type { Pool } from 'undici'
 import { afterEach, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest'
 import { createTransport, type TransportOptions } from '../../src/bitbucket/transport'
 import { Need, type Transport } from '../../src/bitbucket/transport-parts'
@@ -824,6 +826,24 @@ describe('requests ahead of need', () => {
     void host.ask('/user')
     host.answer(50)
     await vi.waitFor(() => expect(host.received()).toEqual(['/user']))
+  })
+
+  test('are not even passed to the pool if their exchange ends, which makes room for them', async () => {
+    const host = await busyWith(24)
+    const deadline = deadlineOf()
+    const first = host.ask('/user', { deadline })
+    await vi.waitFor(() => expect(host.received()).toEqual(['/user']))
+    const emails = host.ask('/emails', { need: new Need(), deadline })
+    // Control: a request of another exchange takes the room.
+    void host.ask('/others', { need: new Need() })
+    // Some releases of undici send on an idle connection synchronously.
+    const { prototype } = createRequire(__filename)('undici/lib/dispatcher/pool') as typeof Pool
+    const dispatch = vi.spyOn(prototype, 'dispatch')
+    closers.push(() => dispatch.mockRestore())
+    deadline.cancel(new BitbucketSignInError('upstream_timeout', 'ended'))
+    expect([await first, await emails]).toEqual([null, null])
+    await vi.waitFor(() => expect(host.received()).toContain('/others'))
+    expect(dispatch.mock.calls.map(([{ path }]) => path)).toEqual(['/others'])
   })
 
   test('yield to a needed one while under way if the response is complete', async () => {

@@ -336,6 +336,13 @@ export const MUTANTS: readonly Mutant[] = [
     OWN,
   ),
   mutant(
+    'strategy: an error of `texts` ends the process',
+    'passport/strategy-request.ts report()',
+    '    message = describe(error.code)\n  } catch (thrown) {',
+    "    message = ''\n  } catch (thrown) {",
+    'passport/plugin-strategy',
+  ),
+  mutant(
     'exchange: the same verifier for every sign-in',
     'verifierOf()',
     "createHmac('sha256', key).update(handle)",
@@ -2074,6 +2081,14 @@ export const MUTANTS: readonly Mutant[] = [
     'SGN-03',
   ),
   mutant('led home: loops', 'leadsHome()', '!current || jar.read(req, WAS_LED_HOME).length > 0', '!current', 'SGN-04'),
+  mutant(
+    'led home: by a request that shows nothing',
+    'leadsHome()',
+    "req.method !== 'GET' || ",
+    '',
+    'routes/dead-ends',
+  ),
+  mutant('led home: by a prefetch', 'leadsHome()', ' || !isNavigation(req.headers)', '', 'routes/dead-ends'),
   mutant('led home: visitors', 'leadsHome()', '!current || ', '', 'SGN-04'),
   mutant('led home: JSON clients', 'leadsHome()', 'wantsJson(req) ? null : ', '', 'SGN-04'),
   mutant('led home: whatever is wrong', 'orLeadHome()', '!(error instanceof over) || ', '', 'SGN-04'),
