@@ -30,6 +30,7 @@ export async function completeSignIn<User>(
   const { req, services, connection } = visit
   const { identity, workspaces } = person
   const { returnTo, data } = transaction
+  const confirmedAt = now()
   const accounts = accountsOf(visit, 'sign-in', { workspaces, data })
   const current = signedInUser(visit)
   const found = await accounts.hooks.findByIdentity(identity)
@@ -40,7 +41,8 @@ export async function completeSignIn<User>(
   const isKnown = found.type === 'user' && next === 'continue'
   const profile = isKnown ? person.profile : await profileWithEmails(person, found)
   const subject: Subject = { identity, profile, email: judgeEmail(profile.emails ?? [], connection.trustedProvider) }
-  const pending = () => newPending(visit, subject, { returnTo, workspaces, data, login: loginOf(req, current) })
+  const pending = () =>
+    newPending(visit, subject, { returnTo, workspaces, confirmedAt, data, login: loginOf(req, current) })
 
   if (current) {
     if (next !== 'continue') return wait(visit, { ...pending(), step: next })
@@ -50,12 +52,11 @@ export async function completeSignIn<User>(
     subject,
     accounts,
     found,
-    carried: { returnTo, data, workspaces },
+    carried: { returnTo, data, workspaces, confirmedAt },
     ended: isKnown && current ? endedBefore(transaction, identity) : undefined,
     pending,
     tokens,
     carry: current ? 'everything' : { keys: services.keep },
-    confirmedAt: now(),
   })
 }
 
@@ -80,7 +81,7 @@ export interface Finish<User> {
   readonly accounts: Accounts<User>
   /** The owner of the identity, if this request has already read it. */
   readonly found?: FoundIdentity<User>
-  readonly carried: Carrying & Carried
+  readonly carried: Carrying & Carried & Pick<Pending, 'confirmedAt'>
   /** The sign-in that this one only fetches tokens for: it has ended before. */
   readonly ended?: SignInHow | undefined
   /** The record to store if it has to wait. */
@@ -89,8 +90,6 @@ export interface Finish<User> {
   readonly tokens: Tokens | null
   /** What crosses over: everything of the same user, nothing of another one. */
   readonly carry: Carry
-  /** When Bitbucket confirmed the workspaces, in milliseconds since 1970. */
-  readonly confirmedAt: number
 }
 
 /** Decides a sign-in and carries the resolution to the browser. */
@@ -109,7 +108,7 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
       const { identity, profile } = subject
       const signedInWith = { profile, how, tokens, isSecondPass: ended !== undefined }
       const known = { user, id }
-      const membership = confirmedMembership(identity, carried.workspaces, ending.confirmedAt)
+      const membership = confirmedMembership(identity, carried.workspaces, carried.confirmedAt)
       const at = now()
       await finish(visit, { accounts, known, identity, signedInWith, heldBy: 'identity', carry, at, membership })
       if (how === 'signed_in') tell(visit, 'signed_in', { userId: id, identityId: identity.id })
@@ -149,7 +148,7 @@ type Carrying = Pick<Transaction, 'returnTo' | 'data'>
 function newPending<User>(
   { connection, origin }: Visit<User>,
   { identity, profile, email }: Subject,
-  rest: Pick<Pending, 'returnTo' | 'login' | 'workspaces' | 'data'>,
+  rest: Pick<Pending, 'returnTo' | 'login' | 'workspaces' | 'confirmedAt' | 'data'>,
 ): Pending {
   return {
     handle: randomHandle(),

@@ -100,7 +100,7 @@ async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: 
 /** The user has signed in to the matching account and confirms that both are theirs. */
 async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { req, services } = visit
-  const { pending, startedAt } = await takeUpPending(visit, ['prove'])
+  const { pending } = await takeUpPending(visit, ['prove'])
   const current = signedInUser(visit)
   if (!current) return sendProvePage(visit, pending, null)
   visit.userId = current.id
@@ -115,21 +115,21 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const known = await readAllowed(accounts.hooks, current)
   await finishPending(visit, pending)
   const outcome = await linkProven(pending, known, accounts, services.policy)
-  const membership = confirmedMembership(pending.identity, pending.workspaces, startedAt)
+  const membership = confirmedMembership(pending.identity, pending.workspaces, pending.confirmedAt)
   await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null, membership })
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /** A signed-in user who came back with an unknown identity links it to this account. */
 async function chooseLink<User>(visit: Visit<User>): Promise<void> {
-  const { pending, startedAt } = await takeUpPending(visit, ['choose'])
+  const { pending } = await takeUpPending(visit, ['choose'])
   const current = requireUser(visit, sessionChanged)
   await requireRecent(visit, current, startAt(visit, pending.returnTo))
   const accounts = accountsOf(visit, 'link', pending)
   requireLinkHooks(accounts.hooks)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
-  const membership = confirmedMembership(pending.identity, pending.workspaces, startedAt)
+  const membership = confirmedMembership(pending.identity, pending.workspaces, pending.confirmedAt)
   await linkTo(visit, accounts, current, { linkable: pending, tokens: null, membership })
   leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
@@ -139,7 +139,7 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
  * has to be asked first, the old session ends now: the sign-in is pending with no user signed in.
  */
 async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
-  const { pending, startedAt } = await takeUpPending(visit, ['choose', 'switch'])
+  const { pending } = await takeUpPending(visit, ['choose', 'switch'])
   requireUser(visit, sessionChanged)
   await assertSessionUnchanged(visit.req)
   await finishPending(visit, pending)
@@ -155,7 +155,6 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
     },
     tokens: null,
     carry: { keys: [] },
-    confirmedAt: startedAt,
   })
 }
 

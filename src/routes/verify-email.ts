@@ -73,7 +73,7 @@ async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, ca
  * only five are ever compared with one code.
  */
 export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
-  const { pending, startedAt } = await takeUpPending(visit, ['code'])
+  const { pending } = await takeUpPending(visit, ['code'])
   const { identity, email, code } = pending
   const refused = await checkCode(visit, pending)
   if (refused) {
@@ -93,7 +93,6 @@ export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
     pending: () => ({ ...pending, handle: randomHandle(), email: proven, code: null, generation: 0 }),
     tokens: null,
     carry: { keys: visit.services.keep },
-    confirmedAt: startedAt,
   })
 }
 

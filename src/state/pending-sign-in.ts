@@ -53,6 +53,11 @@ export interface Pending {
   /** Who was signed in. */
   readonly login: string
   readonly workspaces: readonly WorkspaceMembership[]
+  /**
+   * When Bitbucket confirmed the workspaces, in milliseconds since 1970. A sign-in that waits again keeps it; its
+   * lifetime begins anew.
+   */
+  readonly confirmedAt: number
   /** The app's JSON for this sign-in. */
   readonly data?: unknown
 }
@@ -111,7 +116,8 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
       const opened = open(keys, jar.nameOf(SUFFIX), value)
       if (!opened) return undefined
       const { pending: kept, startedAt } = opened.payload as { pending: Pending; startedAt: number }
-      const pending = { ...kept, workspaces: expandMemberships(kept.workspaces) }
+      const { confirmedAt = startedAt } = kept
+      const pending = { ...kept, confirmedAt, workspaces: expandMemberships(kept.workspaces) }
       if (!isAlive(startedAt, lifetimeOf(pending))) return undefined
       return { pending, startedAt, endsAt: startedAt + lifetimeOf(pending) }
     },
@@ -149,8 +155,10 @@ function lifetimeOf(pending: Pending): number {
  */
 function fitToCookie(keys: KeyRing, name: string, pending: Pending, startedAt: number, spare = 0): string {
   const workspaces = compactMemberships(pending.workspaces)
+  // Without memberships nothing depends on it.
+  const confirmedAt = workspaces.length > 0 ? pending.confirmedAt : undefined
   for (const version of [pending, shortVersion(pending)]) {
-    const sealed = seal(keys, name, { pending: { ...version, workspaces }, startedAt })
+    const sealed = seal(keys, name, { pending: { ...version, workspaces, confirmedAt }, startedAt })
     if (sealed.length + spare <= MAX_PENDING) return sealed
   }
   throw configurationError(

@@ -1950,9 +1950,16 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "membership: dated by the code, not by Bitbucket's answer",
-    'routes/verify-email.ts',
-    'confirmedAt: startedAt',
-    'confirmedAt: Math.max(startedAt, Date.now())',
+    'finishSignIn()',
+    'carried.workspaces, carried.confirmedAt)',
+    'carried.workspaces, now())',
+    'membership',
+  ),
+  mutant(
+    'membership: dated by the last wait',
+    'createPendingSignIns()',
+    'const { confirmedAt = startedAt } = kept',
+    'const confirmedAt = startedAt',
     'membership',
   ),
   mutant(

@@ -4,7 +4,7 @@ import type { TestUser } from '../support/accounts'
 import type { TestAppOptions } from '../support/app'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
 import { type Lab, MINUTE, startLab, travel } from '../support/lab'
-import { choose, enterCode, errorOf, link } from '../support/steps'
+import { askForCode, choose, enterCode, errorOf, link } from '../support/steps'
 
 /*
  * Company mode: what a session still opens after its user left the workspace, and what nobody may make it open.
@@ -28,7 +28,7 @@ async function open(options: TestAppOptions = {}, workspaces: readonly string[] 
     express,
     connection: { workspaces, trustedProvider: true, ...options.connection },
     ...options,
-    options: { signedInAt: () => new Date(), ...options.options },
+    options: { signedInAt: () => new Date(Date.now()), ...options.options },
     routes: (router, bitbucket) => {
       router.all('/internal', bitbucket.requireMembership(RULES), (_req, res) => {
         res.send('internal')
@@ -124,6 +124,54 @@ describe('a member', () => {
     await enterCode(lab, browser)
     await expectInside()
     travel(8 * HOUR + 5 * MINUTE)
+    await expectAsked(GRACE_PAGE)
+  })
+
+  test.each<[string, () => Promise<unknown>]>([
+    [
+      'code and then an account to prove',
+      async () => {
+        const owner = lab.accounts.add({ email: 'alice@example.com', emailVerified: true })
+        await lab.pendingCode(browser, 'alice')
+        travel(20 * MINUTE)
+        await askForCode(lab, browser)
+        expect((await enterCode(lab, browser)).location).toBe('/auth/bitbucket/continue')
+        travel(70 * MINUTE)
+        await lab.localSignIn(browser, owner)
+        await choose(lab, browser, 'confirm')
+      },
+    ],
+    [
+      'switch and then a code',
+      async () => {
+        await lab.member(browser)
+        await lab.signIn(browser, 'alice')
+        travel(20 * MINUTE)
+        expect((await choose(lab, browser, 'switch')).location).toBe('/auth/bitbucket/email')
+        travel(25 * MINUTE)
+        await enterCode(lab, browser)
+      },
+    ],
+  ])("signed in by a %s has the time of Bitbucket's answer, not that of the last step", async (_steps, signIn) => {
+    const policy = { matchingAccount: 'prove' } as const
+    await open({ connection: { workspaces: ['acme'], trustedProvider: false }, options: { policy } })
+    await signIn()
+    await expectInside()
+    travel(8 * HOUR - MINUTE)
+    await expectInside()
+    travel(8 * HOUR + 5 * MINUTE)
+    await expectAsked(GRACE_PAGE)
+  })
+
+  test('control: who signs in again with the same code has the time of the newer answer', async () => {
+    await open({ connection: { workspaces: ['acme'], trustedProvider: false } })
+    const { code } = await lab.pendingCode(browser, 'alice')
+    travel(5 * MINUTE)
+    await lab.signIn(browser, 'alice')
+    await enterCode(lab, browser, code)
+    travel(8 * HOUR + 3 * MINUTE)
+    await expectInside()
+    travel(8 * HOUR + 6 * MINUTE)
     await expectAsked(GRACE_PAGE)
   })
 

@@ -45,6 +45,7 @@ function waiting(changes: Partial<Pending> = {}): Pending {
     returnTo: '/dash',
     login: 'nobody',
     workspaces: [],
+    confirmedAt: Date.now(),
     ...changes,
   }
 }
