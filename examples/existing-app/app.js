@@ -6,11 +6,18 @@ const passport = require('passport')
 const makeBitbucket = require('./bitbucket')
 const users = require('./users')
 
+const fake = process.env.FAKE_BITBUCKET // the URL that `npx passport-bitbucket-signin fake` prints
 const bitbucket = makeBitbucket(passport, {
   clientID: process.env.BITBUCKET_CLIENT_ID,
   clientSecret: process.env.BITBUCKET_CLIENT_SECRET,
   callbackURL: process.env.BITBUCKET_CALLBACK_URL,
-  ...(process.env.FAKE_BITBUCKET && { endpoints: JSON.parse(process.env.FAKE_BITBUCKET) }),
+  ...(fake && {
+    endpoints: {
+      authorizationURL: `${fake}/site/oauth2/authorize`,
+      tokenURL: `${fake}/site/oauth2/access_token`,
+      apiURL: `${fake}/2.0`,
+    },
+  }),
 })
 
 passport.serializeUser((user, done) => done(null, user.id))

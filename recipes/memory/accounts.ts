@@ -39,6 +39,7 @@ export function accountHooks({ users, identities }: MemoryDatabase): AccountHook
   const identityOf = (identity: Identity) => identities.get(keyOf(identity))
   return {
     getUserByIdentity: ({ identity }) => copy(users.get(identityOf(identity)?.userId ?? '')),
+    // `id` is a string. If your ids are numbers: users.get(Number(id)).
     getUserById: ({ id }) => copy(users.get(id)),
 
     getAccountsByEmail: ({ email }) =>

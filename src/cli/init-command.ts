@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { parseArgs } from 'node:util'
 import { type InitPlan, planInit } from '../init/init-plan'
 import type { InitAnswers } from '../init/init-templates'
 import { type AppInspection, inspectApp } from '../init/inspect-app'
 import { type Command, UsageError } from './command'
+import { addressesOf, ask, pathOf } from './init-questions'
 
 const USAGE = `Usage: passport-bitbucket-signin init [options]
 
@@ -16,8 +16,8 @@ and never edits yours: it prints the lines to add.
 Options:
   --yes               Ask nothing; take the defaults and the options below.
   --dry-run           Print what would be written.
-  --addresses <kind>  verified (the app confirms its users' addresses, default),
-                      unverified (it only stores them) or none (it has none).
+  --addresses <kind>  verified (the app confirms its users' addresses), unverified
+                      (it only stores them, default) or none (it has none).
   --mount <path>      Where the router is mounted. Default /auth/bitbucket.
   --sign-in <path>    The app's sign-in page. Default /login.
   --recipe <name>     Instead of the one for the database library found: memory, pg, …
@@ -33,11 +33,13 @@ export const init: Command = {
     const app = inspectApp(process.cwd())
     if (!app) throw new UsageError('There is no package.json here. Run init in the folder of your app.')
     terminal.write(describe(app))
-    const answers = options.yes || !process.stdin.isTTY ? options.answers : await ask(options.answers)
+    const silent = options.yes || !process.stdin.isTTY
+    const answers = silent ? options.answers : await ask(options.answers, process.stdin, process.stdout)
     const directory = options.directory ?? (app.hasSourceFolder ? 'src/bitbucket' : 'bitbucket')
     const plan = planInit(app, answers, directory, options.recipe)
     terminal.write(options.dryRun ? preview(plan) : write(plan))
-    terminal.write(nextSteps(plan, app))
+    const assumed = silent && options.assumesAddresses ? [addressesAssumed(directory)] : []
+    terminal.write(nextSteps({ ...plan, notes: [...assumed, ...plan.notes] }, app))
     return 0
   },
 }
@@ -46,6 +48,8 @@ interface InitOptions {
   readonly yes: boolean
   readonly dryRun: boolean
   readonly answers: InitAnswers
+  /** Whether nothing says what the app knows about its users' addresses. */
+  readonly assumesAddresses: boolean
   readonly recipe: string | undefined
   readonly directory: string | undefined
 }
@@ -56,7 +60,7 @@ function readOptions(args: readonly string[]): InitOptions {
     options: {
       yes: { type: 'boolean', default: false },
       'dry-run': { type: 'boolean', default: false },
-      addresses: { type: 'string', default: 'verified' },
+      addresses: { type: 'string' },
       mount: { type: 'string', default: '/auth/bitbucket' },
       'sign-in': { type: 'string', default: '/login' },
       recipe: { type: 'string' },
@@ -71,54 +75,26 @@ function readOptions(args: readonly string[]): InitOptions {
     yes: values.yes,
     dryRun: values['dry-run'],
     answers: {
-      localAddresses: addressesOf(values.addresses),
+      // Not `verified`: `claimAddress` takes addresses from accounts, which is wrong in an app that verifies none.
+      localAddresses: addressesOf('--addresses', values.addresses ?? 'unverified'),
       mount: pathOf('--mount', values.mount),
       signIn: pathOf('--sign-in', values['sign-in']),
     },
+    assumesAddresses: values.addresses === undefined,
     recipe,
     directory: directory?.replace(/\/+$/, ''),
   }
 }
 
-function addressesOf(text: string): InitAnswers['localAddresses'] {
-  if (text === 'verified' || text === 'unverified' || text === 'none') return text
-  throw new UsageError('--addresses must be verified, unverified or none.')
-}
-
-function pathOf(option: string, text: string): string {
-  const path = text.replace(/\/+$/, '')
-  if (/^\/[\w./-]+$/.test(path) && !path.includes('..')) return path
-  throw new UsageError(`${option} must be a path such as /auth/bitbucket.`)
+function addressesAssumed(directory: string): string {
+  return `Without --addresses, init takes addresses as unverified. If your app confirms them by a link or a code, delete what it wrote to ${directory}, and run init with --addresses verified.`
 }
 
 function describe(app: AppInspection): string {
   const version = (name: string, found: string | null) => (found === null ? `${name} (not found)` : `${name} ${found}`)
   const language = { typescript: 'TypeScript', esm: 'ES modules', commonjs: 'CommonJS' }[app.language]
   return `Found: ${language}, ${app.packageManager}, ${version('express', app.express)}, ${version('passport', app.passport)}, ${version('express-session', app.expressSession)}
-  database: ${app.recipe ?? 'not recognised'}   session store: ${app.sessionStore ?? 'not recognised'}   tests: ${app.testRunner === 'node' ? 'node:test' : app.testRunner}\n\n`
-}
-
-/** Uses the defaults at the end of input: an unanswered question of readline would never settle. */
-async function ask(defaults: InitAnswers): Promise<InitAnswers> {
-  const terminal = createInterface({ input: process.stdin, output: process.stdout })
-  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')))
-  const question = async (text: string, fallback: string) =>
-    (await Promise.race([terminal.question(`${text} [${fallback}] `), closed])).trim() || fallback
-  try {
-    const addresses = await question(
-      "Does your app confirm its users' email addresses (verified), only store them (unverified), or have none (none)?",
-      defaults.localAddresses,
-    )
-    const mount = await question('Where should the router be mounted?', defaults.mount)
-    const signIn = await question('Path of your sign-in page?', defaults.signIn)
-    return {
-      localAddresses: addressesOf(addresses),
-      mount: pathOf('The mount path', mount),
-      signIn: pathOf('The sign-in path', signIn),
-    }
-  } finally {
-    terminal.close()
-  }
+  database: ${app.recipe ?? 'not recognised'}   session store: ${app.sessionStore ?? (app.expressSession === null ? 'not found' : 'MemoryStore, as no other is installed')}   tests: ${app.testRunner === 'node' ? 'node:test' : app.testRunner}\n\n`
 }
 
 function preview({ files }: InitPlan): string {
@@ -137,8 +113,14 @@ function write({ files }: InitPlan): string {
   return `${lines.join('\n')}\n`
 }
 
+const TEST_SAYS = {
+  memory:
+    'It passes on users in memory. Replace `MemoryDatabase` in accounts and bitbucket.test by your users; then it tells you what is missing',
+  database: 'It is your list of what is left to do',
+}
+
 function nextSteps(
-  { install, tables, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
+  { recipe, install, tables, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
   app: AppInspection,
 ): string {
   const add = app.packageManager === 'npm' ? 'npm install' : `${app.packageManager} add`
@@ -147,9 +129,10 @@ function nextSteps(
       ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
       : []),
     ...(tables === null ? [] : [`${tables}\n`]),
-    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a database made for tests that has these tables' : ''}. It is your list of what is left to do:\n\n   ${testCommand}\n`,
+    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a database made for tests that has these tables' : ''}. ${TEST_SAYS[recipe === 'memory' ? 'memory' : 'database']}:\n\n   ${testCommand}\n`,
     `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
-    `Try it without Bitbucket: copy .env.example to .env, then\n\n   npx passport-bitbucket-signin fake\n\n   and start your app with node --env-file=.env.\n`,
+    `Read steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md if your app has sensitive pages, guards before the router (CSRF, required sign-in) or guests.\n`,
+    `Try it without Bitbucket: copy .env.example to .env, then\n\n   npx passport-bitbucket-signin fake\n\n   and start your app with node --env-file=.env. In production, use another BITBUCKET_COOKIE_SECRET.\n`,
     'Look at the result:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
   ]
   const numbered = steps.map((step, index) => `${index + 1}. ${step}`).join('\n')

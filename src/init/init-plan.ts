@@ -114,7 +114,9 @@ app.use('${mount}', bitbucket.router)
 
 app.get('${signIn}', (req, res, next) => {
   // The button is HTML: print it unescaped, on your sign-up page as well.
-  bitbucket.button(req).then((button) => res.render('login', { button }), next)
+  // Show \`pending\`, if it is not null, as a link: Continue as \${pending.label} (escape it), to pending.next.
+  const pending = bitbucket.pending(req)
+  bitbucket.button(req).then((button) => res.render('login', { button, pending }), next)
 })
 
 // Where your own sign-in and sign-up redirect to, after req.logIn:
@@ -122,8 +124,15 @@ bitbucket.signedIn(req).then((path) => res.redirect(path ?? '/'), next)
 
 // In your sign-out, around req.logout:
 bitbucket.forget(req, res).then(() => req.logout((error) => …), next)
+
+// On your account page, with the path of that page:
+<a href="${mount}/link?returnTo=/account">Bitbucket</a>
 `
 }
+
+const IN_MEMORY_STORE = "`endOtherSessions` deletes sessions in express-session's MemoryStore."
+const IN_DATABASE =
+  "`endOtherSessions` deletes sessions in your database, but your app seems to keep them in express-session's MemoryStore. Use a session store for the database."
 
 function notesOn(app: AppInspection, recipe: string, wanted: string): readonly string[] {
   return [
@@ -134,7 +143,7 @@ function notesOn(app: AppInspection, recipe: string, wanted: string): readonly s
         ]
       : []),
     ...(app.expressSession !== null && app.sessionStore === null
-      ? ['No session store was recognised: `endOtherSessions` must delete the other sessions of a user in yours.']
+      ? [`${recipe === 'memory' ? IN_MEMORY_STORE : IN_DATABASE} If your app has another store, delete them there.`]
       : []),
     ...(recipe === 'kysely' && app.driver !== 'better-sqlite3'
       ? [

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { AppInspection } from './inspect-app'
 
 /** What the developer answered. */
@@ -161,7 +162,11 @@ export function createBitbucket({ database, ...options }${isTypeScript ? ': Opti
     },
     accounts,
     policy: { localAddresses: '${localAddresses}' },
-    paths: { signIn: '${signIn}' },${
+    paths: {
+      signIn: '${signIn}',
+      // Where your own sign-in redirects to.
+      signedIn: '/',
+    },${
       localAddresses === 'none'
         ? ''
         : `
@@ -282,8 +287,8 @@ BITBUCKET_CLIENT_SECRET=fake-client-secret
 # With Bitbucket: remove FAKE_BITBUCKET, and take id and secret from
 # Workspace settings > OAuth clients > Create OAuth client. Register exactly this callback URL there.
 BITBUCKET_CALLBACK_URL=http://localhost:3000${mount}/callback
-# node -p "require('crypto').randomBytes(32).toString('base64url')"
-BITBUCKET_COOKIE_SECRET=
+# For development. Make another for production: node -p "require('crypto').randomBytes(32).toString('base64url')"
+BITBUCKET_COOKIE_SECRET=${randomBytes(32).toString('base64url')}
 # Only if you call Bitbucket's API: 32 bytes that seal the tokens. node -p "require('crypto').randomBytes(32).toString('base64')"
 TOKEN_KEY=
 `

@@ -43,8 +43,18 @@ function contentOf(folder: string, name: string, format: Format): string {
   const code =
     format.language === 'typescript'
       ? readFileSync(join(PACKAGE, 'recipes', folder, name), 'utf8')
-      : readFileSync(join(PACKAGE, 'dist/recipes', folder, name.replace(/\.ts$/, '.js')), 'utf8')
+      : inOurStyle(readFileSync(join(PACKAGE, 'dist/recipes', folder, name.replace(/\.ts$/, '.js')), 'utf8'))
   return inFormat(code.replace(SHARED_IMPORT, '$1./'), format)
+}
+
+/**
+ * The compiler writes four spaces and semicolons; the rest of what `init` writes has two spaces and none. A semicolon
+ * stays where the next line would continue the statement.
+ */
+export function inOurStyle(code: string): string {
+  return code
+    .replace(/^(?: {4})+/gm, (spaces) => ' '.repeat(spaces.length / 2))
+    .replace(/;$(?!\s*(?:[[(`+*-]|\/(?![/*])))/gm, '')
 }
 
 /** Written as an ES module without endings; turned into what the app loads. */

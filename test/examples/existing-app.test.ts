@@ -24,7 +24,7 @@ beforeAll(async () => {
   vi.stubEnv('BITBUCKET_CLIENT_SECRET', FAKE_CLIENT.clientSecret)
   vi.stubEnv('BITBUCKET_CALLBACK_URL', `${url}/auth/bitbucket/callback`)
   vi.stubEnv('BITBUCKET_COOKIE_SECRET', 'only-for-this-test-only-for-this-test')
-  vi.stubEnv('FAKE_BITBUCKET', JSON.stringify(fake.endpoints))
+  vi.stubEnv('FAKE_BITBUCKET', fake.url)
   server.on('request', load('./app.js') as RequestListener)
 })
 afterAll(async () => {

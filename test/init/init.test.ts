@@ -1,10 +1,22 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { promisify } from 'node:util'
+import { Script } from 'node:vm'
 import { afterAll, describe, expect, test } from 'vitest'
-import { toCommonJs } from '../../src/init/recipe-files'
+import { ask } from '../../src/cli/init-questions'
+import { inOurStyle, recipeFiles, toCommonJs } from '../../src/init/recipe-files'
 
 const ROOT = join(__dirname, '../..')
 const CLI = join(ROOT, 'dist/cli/index.js')
@@ -57,12 +69,16 @@ describe('init', () => {
     },
   )
 
-  test.each(['unverified', 'none'])('writes a test that passes into an app with %s addresses', async (addresses) => {
-    const folder = app({ 'package.json': { name: 'a' } })
-    await init(folder, '--addresses', addresses)
-    expect(existsSync(join(folder, 'bitbucket/claim-address.js'))).toBe(false)
-    expect(await written(folder, TEST_OF_NODE('bitbucket/bitbucket.test.js'))).toMatch(/\n# fail 0\n/)
-  })
+  test.each(['verified', 'unverified', 'none'])(
+    'writes a test that passes into an app with %s addresses',
+    async (addresses) => {
+      const folder = app({ 'package.json': { name: 'a' } })
+      const output = await init(folder, '--addresses', addresses)
+      expect(output).not.toContain('Without --addresses')
+      expect(existsSync(join(folder, 'bitbucket/claim-address.js'))).toBe(addresses === 'verified')
+      expect(await written(folder, TEST_OF_NODE('bitbucket/bitbucket.test.js'))).toMatch(/\n# fail 0\n/)
+    },
+  )
 
   test('writes TypeScript for an app of TypeScript, with endings where Node wants them', async () => {
     const manifest = { name: 'a', type: 'module', devDependencies: { typescript: '7', vitest: '4' } }
@@ -157,6 +173,44 @@ describe('init', () => {
     expect(readFileSync(join(folder, '.env.example'), 'utf8')).toContain('FAKE_BITBUCKET=http://127.0.0.1:3001')
   })
 
+  test('takes addresses as unverified without --addresses, and says so', async () => {
+    const folder = app({ 'package.json': { name: 'a' } })
+    expect(await init(folder)).toContain('Note: Without --addresses, init takes addresses as unverified.')
+    const code = readFileSync(join(folder, 'bitbucket/bitbucket.js'), 'utf8')
+    expect(code).toContain("policy: { localAddresses: 'unverified' }")
+    expect(code).not.toContain('claimAddress')
+    expect(existsSync(join(folder, 'bitbucket/claim-address.js'))).toBe(false)
+  })
+
+  test('writes a cookie secret of its own into each .env.example', async () => {
+    const secrets = await Promise.all(
+      [1, 2].map(async () => {
+        const folder = app({ 'package.json': { name: 'a' } })
+        await init(folder)
+        return /^BITBUCKET_COOKIE_SECRET=(.*)$/m.exec(readFileSync(join(folder, '.env.example'), 'utf8'))?.[1]
+      }),
+    )
+    for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
+    expect(new Set(secrets).size).toBe(2)
+  })
+
+  test('names the session store of express-session, and what endOtherSessions does with it', async () => {
+    const memory = await init(app({ 'package.json': { name: 'a' } }))
+    expect(memory).toContain('session store: MemoryStore')
+    expect(memory).toContain("`endOtherSessions` deletes sessions in express-session's MemoryStore.")
+    const pg = await init(app({ 'package.json': { name: 'a', dependencies: { pg: '8' } } }))
+    expect(pg).toContain('`endOtherSessions` deletes sessions in your database, but your app seems to keep them in')
+  })
+
+  test('prints what the sign-in page and the account page show, and does not call a test in memory a list', async () => {
+    const output = await init(app({ 'package.json': { name: 'a' } }), '--mount', '/bb')
+    expect(output).toContain('const pending = bitbucket.pending(req)')
+    expect(output).toContain('<a href="/bb/link?returnTo=/account">')
+    expect(output).toContain('steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md')
+    expect(output).toContain('It passes on users in memory. Replace `MemoryDatabase`')
+    expect(output).not.toContain('It is your list')
+  })
+
   test('overwrites nothing, and says what it kept', async () => {
     const folder = app({
       'package.json': { name: 'a' },
@@ -202,6 +256,57 @@ test('the prepare script of the package builds in a checkout only: npx runs it i
   await npm()
   expect(existsSync(join(folder, 'dist/index.js'))).toBe(false)
   expect(existsSync(join(folder, 'built'))).toBe(true)
+})
+
+describe('ask', () => {
+  const DEFAULTS = { localAddresses: 'unverified', mount: '/auth/bitbucket', signIn: '/login' } as const
+
+  /** Answers each question when it is printed. */
+  function answering(answers: readonly string[]) {
+    const [input, output] = [new PassThrough(), new PassThrough()]
+    const left = [...answers]
+    let printed = ''
+    output.on('data', (chunk) => {
+      printed += chunk
+      if (!/\] $/.test(String(chunk))) return
+      const answer = left.shift()
+      if (answer === undefined) input.end()
+      else input.write(`${answer}\n`)
+    })
+    return { result: ask(DEFAULTS, input, output), printed: () => printed }
+  }
+
+  test('asks again after an invalid answer', async () => {
+    const { result, printed } = answering(['2', 'none', 'auth', '/bb', ''])
+    expect(await result).toEqual({ localAddresses: 'none', mount: '/bb', signIn: '/login' })
+    expect(printed()).toContain('The answer must be verified, unverified or none.')
+    expect(printed()).toContain('The mount path must be a path')
+  })
+
+  test.each([[[]], [['2']], [['none']]])('takes the defaults at the end of input, after %j', async (answers) => {
+    const { result } = answering(answers)
+    expect(await result).toMatchObject({ mount: '/auth/bitbucket', signIn: '/login' })
+  })
+})
+
+describe('inOurStyle', () => {
+  test('removes semicolons unless the next line continues', () => {
+    expect(inOurStyle('if (a) {\n    b();\n}\nc;\n[d].e();\n// f\n')).toBe('if (a) {\n  b()\n}\nc;\n[d].e()\n// f\n')
+  })
+
+  test.each(readdirSync(join(ROOT, 'dist/recipes')).filter((name) => name !== 'shared'))(
+    'writes JavaScript of %s that compiles, with two spaces and no semicolons',
+    (recipe) => {
+      const files = recipeFiles(recipe, { language: 'commonjs', importsNeedEnding: false, ending: '.js' })
+      const code = [...(files ?? [])].filter(([name]) => name.endsWith('.js') && name !== 'prisma.config.js')
+      expect(code.length).toBeGreaterThan(2)
+      for (const [name, text] of code) {
+        new Script(`(async () => {\n${text}\n})`, { filename: name })
+        expect(text, name).not.toMatch(/;$/m)
+        expect(text, name).not.toMatch(/^(?:const|let|export|function|class) .*\{\n {4}/m)
+      }
+    },
+  )
 })
 
 describe('toCommonJs', () => {
