@@ -187,6 +187,13 @@ describe('modules', () => {
     expect(names.filter((each, at) => names.indexOf(each) !== at)).toEqual([])
   })
 
+  test('that are loaded on use have the types of what is loaded', () => {
+    for (const { name, code } of modules.values()) {
+      for (const [, loaded, typed] of code.matchAll(/\brequire\('([^']+)'\)\s+as\s+typeof import\('([^']+)'\)/g))
+        expect({ name, loaded }).toEqual({ name, loaded: typed })
+    }
+  })
+
   test('have no import cycles', () => {
     const cycles = [...modules.values()].filter(({ name, imports }) =>
       imports.some((each) => closureOf(each).has(name)),

@@ -13,14 +13,21 @@ export const alias: { find: RegExp; replacement: string }[] = [
 ]
 
 /**
- * A module that is loaded on use is loaded by `require`, which works in Jest where `import()` does not. Node resolves no
- * TypeScript by it, so here it becomes an import.
+ * A module that is loaded on use is loaded by `require`, which is synchronous and works in Jest, where `import()` does not.
+ * Node resolves no TypeScript by it, so here it becomes an import at the top; `cost.test.ts` looks at what the build loads.
  */
 export const requireOnUse: Plugin = {
   name: 'require-on-use',
   enforce: 'pre',
   transform(code, id) {
     if (!id.startsWith(src(''))) return undefined
-    return code.replace(/\brequire\('(\.{1,2}\/[^']+)'\)/g, "(await import('$1'))")
+    const imports: string[] = []
+    const body = code.replace(/\brequire\('(\.{1,2}\/[^']+)'\)/g, (_whole, specifier: string) => {
+      const name = `__onUse${imports.length}`
+      // In one line, so that each line keeps its number.
+      imports.push(`import * as ${name} from '${specifier}'; `)
+      return name
+    })
+    return imports.join('') + body
   },
 }
