@@ -22,7 +22,6 @@ import { signedInUser, tell, type Visit } from './context'
 import { startAt, withReturnTo } from './destination'
 import { workspaceRequired } from './finish'
 import { orLeadHome } from './lead-home'
-import { sendPage } from './reply'
 import { hooksOf } from './request-hooks'
 
 const RESUMED = 'resumed'
@@ -136,6 +135,7 @@ async function resume<User>(visit: Visit<User>): Promise<void> {
   // The path that is registered at Bitbucket may be another one, which exists at the central host only.
   const path = visit.query.handover === undefined ? new URL(callbackURL).pathname : `${basePath}/callback`
   const href = `${path}?${query}&${RESUMED}=1`
+  const { sendPage } = require('./send-page') as typeof import('./send-page')
   await sendPage(visit, { name: 'resume', href })
 }
 

@@ -16,9 +16,10 @@ import { askAt, startAt } from './destination'
 import { confirmedMembership, readAllowed } from './finish'
 import { finishPending, showablePending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
-import { formOf, sendOn, sendPage } from './reply'
+import { sendOn } from './reply'
 import { accountsOf, hooksOf, policyOf } from './request-hooks'
 import { accountLabel } from './require-signed-in'
+import { formOf, sendPage } from './send-page'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
 export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {

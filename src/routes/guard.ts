@@ -6,7 +6,7 @@ import { parseReturnTo } from '../decisions/return-to'
 import { type Asking, offeredVisit, RequestContext, signedInUser, type Visit } from './context'
 import { askAt, returnToOf, withReturnTo } from './destination'
 import { turnsAway } from './navigation-only'
-import { sendError, sendOn, wantsJson } from './reply'
+import { sendOn, wantsJson } from './reply'
 import type { Services } from './services'
 
 /** Options of `requireSignedIn`, and of every other guard. */
@@ -79,6 +79,7 @@ async function refuse<User>(
   const askFor = (way: string) => (remembers ? askAt(visit, way, asked) : withReturnTo(way, asked))
   context.retry = await page(askFor)
   if (isPage && redirects && context.retry !== null) return sendOn(context, 'redirect', context.retry)
+  const { sendError } = require('./send-error') as typeof import('./send-error')
   await sendError(context, new BitbucketSignInError(code, `A guard refused this request: ${code}.`))
 }
 

@@ -11,9 +11,10 @@ import type { Visit } from './context'
 import { destinationOf, withReturnTo } from './destination'
 import { finish, type Outcome, readAllowed, refusal } from './finish'
 import { requireRecent } from './recent-sign-in'
-import { formOf, sendOn, sendPage } from './reply'
+import { sendOn } from './reply'
 import { accountsOf, hooksOf } from './request-hooks'
 import { accountLabel, askedReturnTo, requireSignedIn } from './require-signed-in'
+import { formOf, sendPage } from './send-page'
 import { dataOf, sendToBitbucket } from './start'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */

@@ -2,8 +2,8 @@ import { loginOf } from '../session/signed-in-user'
 import type { Visit } from './context'
 import { withReturnTo } from './destination'
 import { confirmPage } from './recent-sign-in'
-import { formOf, sendPage } from './reply'
 import { accountPage, askedReturnTo, requireSignedIn } from './require-signed-in'
+import { formOf, sendPage } from './send-page'
 import { dataOf, sendToBitbucket } from './start'
 
 /** `GET /reauthenticate`: the page whose form confirms the user with Bitbucket. */

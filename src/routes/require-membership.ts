@@ -10,9 +10,10 @@ import type { Visit } from './context'
 import { destinationOf, withReturnTo } from './destination'
 import { finish } from './finish'
 import { type GuardOptions, guard, type Refused } from './guard'
-import { formOf, sendOn, sendPage } from './reply'
+import { sendOn } from './reply'
 import { accountsOf, hooksOf } from './request-hooks'
 import { accountPage, askedReturnTo, requireSignedIn } from './require-signed-in'
+import { formOf, sendPage } from './send-page'
 import type { Services } from './services'
 
 /** Options of `requireMembership`. */

@@ -2,8 +2,9 @@ import { signOut } from '../session/rotate-session'
 import type { Visit } from './context'
 import { askAt } from './destination'
 import { forgetBrowser } from './forget'
-import { formOf, sendOn, sendPage } from './reply'
+import { sendOn } from './reply'
 import { accountPage, askedReturnTo, requireSignedIn } from './require-signed-in'
+import { formOf, sendPage } from './send-page'
 
 /** `GET /sign-in-again`: offers to sign out, for users who can only prove who they are on the app's sign-in page. */
 export async function showSignInAgainPage<User>(visit: Visit<User>): Promise<void> {

@@ -10,8 +10,9 @@ import { finishSignIn } from './complete-sign-in'
 import { tell, type Visit } from './context'
 import { bindingOf, codeState, mailCode } from './mail-code'
 import { finishPending, showablePending, takeUpPending } from './pending-form'
-import { formOf, sendOn, sendPage } from './reply'
+import { sendOn } from './reply'
 import { accountsOf } from './request-hooks'
+import { formOf, sendPage } from './send-page'
 
 const MAX_WRONG_CODES_PER_DAY = 30
 

@@ -67,7 +67,7 @@ const ROUTES_SOURCE = readdirSync(join(ROOT, 'src/routes'))
 
 describe('the tables of the JSON API', () => {
   test('have each route of the router, and no other', () => {
-    const source = readFileSync(join(ROOT, 'src/routes/router.ts'), 'utf8')
+    const source = readFileSync(join(ROOT, 'src/routes/page-routes.ts'), 'utf8')
     const listed = [...source.matchAll(/^ {2}(get|post)\('([^']+)'/gm)].map(
       ([, method = '', path]) => `${method.toUpperCase()} ${path}`,
     )

@@ -1119,7 +1119,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'code: a GET verifies',
-    'createRouter()',
+    'createPageRoutes()',
     "  post('/email/verify', verifyCode)\n",
     "  post('/email/verify', verifyCode)\n  get('/email/verify', (visit) => {\n    visit.req.body = visit.req.query\n    return verifyCode(visit)\n  })\n",
     OTP,
@@ -1406,7 +1406,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'link: starts by GET',
-    'createRouter()',
+    'createPageRoutes()',
     "get('/link', showLinkPage)",
     "get('/link', showLinkPage && startLink)",
     'linking',
@@ -2101,7 +2101,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('led home: whatever is wrong', 'orLeadHome()', '!(error instanceof over) || ', '', 'SGN-04'),
   mutant(
     'led home: from no page of a sign-in that is over',
-    'routes/router.ts createRouter()',
+    'createPageRoutes()',
     "get('/continue', orHome(showContinuePage))",
     "get('/continue', showContinuePage)",
     'SGN-04',

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { createPageRoutes } from '../../src/routes/page-routes'
 import { startTestApp, type TestApp } from '../support/app'
 import { TestBrowser } from '../support/browser'
 
@@ -79,7 +80,8 @@ test("ends on the app's own page with a router at the root, whichever of our rou
     return (await browser.get(await app.fake.signIn(started.location, { person: 'alice' }))).location
   }
   expect(await ends('/dash?tab=1')).toBe('/dash?tab=1')
-  const routes = app.bitbucket.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
+  const routers = [app.bitbucket.router, createPageRoutes({} as never)]
+  const routes = routers.flatMap(({ stack }) => stack.flatMap(({ route }) => (route ? [route.path] : [])))
   expect(routes).toContain('/')
   for (const route of routes) {
     // The page of links is a page to go back to like those of the app.
