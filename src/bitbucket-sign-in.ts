@@ -2,10 +2,10 @@ import type { RequestListener } from 'node:http'
 import type { Request, RequestHandler, Response, Router } from 'express'
 import type { Strategy } from 'passport'
 import { createTransport } from './bitbucket/transport'
-import { type CallbackRegistration, callbackRegistrations } from './connections/callback-registrations'
+import type { CallbackRegistration } from './connections/callback-registrations'
 import { connectionSource } from './connections/connection-source'
-import { tokenRefresh } from './connections/token-refresh'
 import { undisturbed } from './contract/events'
+import { once } from './contract/once'
 import type { BitbucketSignInOptions, Connection } from './contract/options'
 import type { Tokens } from './contract/tokens'
 import type { DoctorOptions } from './doctor/examine'
@@ -13,17 +13,14 @@ import type { DoctorReport } from './doctor/finding'
 import { appPages, atOnce, defaultUserId } from './options/app-functions'
 import { warnOfSetup } from './options/setup-warnings'
 import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
-import { PluginStrategy } from './passport/plugin-strategy'
-import { forgetBrowser } from './routes/forget'
-import { type GuardOptions, guard } from './routes/guard'
+import type { GuardOptions } from './routes/guard'
 import { navigationOnly } from './routes/navigation-only'
 import { button, offeredConnection } from './routes/offered'
-import { pendingOf } from './routes/pending-form'
-import { type RecentSignInOptions, requireRecentSignIn } from './routes/recent-sign-in'
-import { type MembershipOptions, requireMembership } from './routes/require-membership'
+import type { RecentSignInOptions } from './routes/recent-sign-in'
+import type { MembershipOptions } from './routes/require-membership'
 import { createRouter, startHandler } from './routes/router'
 import type { Services } from './routes/services'
-import { type SignedInOptions, signedIn } from './routes/signed-in'
+import type { SignedInOptions } from './routes/signed-in'
 import { userReader } from './session/user-reader'
 import { createFlowState } from './state/flow-state'
 import { chooseLimiter } from './state/memory-limiter'
@@ -174,31 +171,45 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
   const options = parseOptions(given as BitbucketSignInOptions<User>)
   const services = createServices(options)
   warnOfSetup(options)
-  const router = createRouter(services, options.basePath !== undefined)
-  const strategy = new PluginStrategy(services)
   const { source, upstream } = services
-  const refreshTokens = tokenRefresh({ source, ...upstream })
+  const strategy = once(() => new (onUse.strategy().PluginStrategy)(services))
+  const refresh = once(() => onUse.refresh().tokenRefresh({ source, ...upstream }))
+  const router = createRouter(services, options.basePath !== undefined)
   return {
     router,
-    strategy,
+    get strategy() {
+      return strategy()
+    },
     start: navigationOnly(startHandler(services, true)),
     offered: async (req) => (await offeredConnection({ services, req })) !== null,
     button: (req, buttonOptions = {}) => button({ services, req }, buttonOptions),
-    callbackURLs: () => callbackRegistrations(source),
-    pending: (req) => pendingOf({ services, req }),
-    forget: (req, res) => forgetBrowser({ services, req, res }),
-    signedIn: (req, signedInOptions = {}) => signedIn({ services, req }, signedInOptions),
-    requireSignedIn: (guardOptions = {}) => guard(services, guardOptions, () => null),
-    requireMembership: (membership) => requireMembership(services, membership),
-    requireRecentSignIn: (recent = {}) => requireRecentSignIn(services, recent),
-    refreshTokens,
-    async doctor(app, doctorOptions) {
-      // Loaded on use: a production start never runs it.
-      const { examine } = require('./doctor/examine') as typeof import('./doctor/examine')
-      return examine({ options, services, router, strategy }, app, doctorOptions)
-    },
+    callbackURLs: () => onUse.registrations().callbackRegistrations(source),
+    pending: (req) => onUse.pending().pendingOf({ services, req }),
+    forget: (req, res) => onUse.forget().forgetBrowser({ services, req, res }),
+    signedIn: (req, signedIn = {}) => onUse.signedIn().signedIn({ services, req }, signedIn),
+    requireSignedIn: (guardOptions = {}) => onUse.guard().guard(services, guardOptions, () => null),
+    requireMembership: (membership) => onUse.membership().requireMembership(services, membership),
+    requireRecentSignIn: (recent = {}) => onUse.recent().requireRecentSignIn(services, recent),
+    refreshTokens: (input) => refresh()(input),
+    doctor: async (app, doctorOptions) =>
+      onUse.doctor().examine({ options, services, router, strategy: strategy() }, app, doctorOptions),
     close: () => upstream.transport.close(),
   }
+}
+
+/** Loaded by the first call: a start and the callback of a known user need none of these. */
+const onUse = {
+  doctor: () => require('./doctor/examine') as typeof import('./doctor/examine'),
+  forget: () => require('./routes/forget') as typeof import('./routes/forget'),
+  guard: () => require('./routes/guard') as typeof import('./routes/guard'),
+  membership: () => require('./routes/require-membership') as typeof import('./routes/require-membership'),
+  pending: () => require('./routes/pending-form') as typeof import('./routes/pending-form'),
+  recent: () => require('./routes/recent-sign-in') as typeof import('./routes/recent-sign-in'),
+  refresh: () => require('./connections/token-refresh') as typeof import('./connections/token-refresh'),
+  registrations: () =>
+    require('./connections/callback-registrations') as typeof import('./connections/callback-registrations'),
+  signedIn: () => require('./routes/signed-in') as typeof import('./routes/signed-in'),
+  strategy: () => require('./passport/plugin-strategy') as typeof import('./passport/plugin-strategy'),
 }
 
 /** The one place where everything is created. */

@@ -1,11 +1,10 @@
 import type { Request } from 'express'
 import { type Brand, brandProblem } from '../contract/brand'
 import type { BitbucketSignInError } from '../contract/errors'
+import { once } from '../contract/once'
 import { type BitbucketSignInOptions, configurationError } from '../contract/options'
 import type { RenderPage } from '../contract/pages'
-import type { Texts } from '../contract/texts'
-import { mergeTexts } from '../pages/merge-texts'
-import { english } from '../pages/texts-en'
+import type { PartialTexts, Texts } from '../contract/texts'
 import { withDeadline } from '../time/deadline'
 
 /** What the app says about the looks and words of our pages, guarded. */
@@ -43,10 +42,18 @@ function oncePerRequest(hiddenFields: AppPages['hiddenFields']): AppPages['hidde
 function textsOf(texts: Given['texts']): (req: Request) => Texts {
   if (typeof texts === 'function') {
     const chosen = atOnce('texts', texts)
-    return (req) => mergeTexts(english, chosen(req))
+    return (req) => withDefaults(chosen(req))
   }
-  const merged = mergeTexts(english, texts)
-  return () => merged
+  const merged = once(() => withDefaults(texts))
+  // A typo must show at construction.
+  if (texts) merged()
+  return merged
+}
+
+/** Loaded on use: a redirect needs no text. */
+function withDefaults(texts: PartialTexts | undefined): Texts {
+  const { mergeTexts } = require('../pages/merge-texts') as typeof import('../pages/merge-texts')
+  return mergeTexts(texts)
 }
 
 /** A page is worth more than its looks: what a function gets wrong is reported, and the page goes without a brand. */

@@ -1,4 +1,5 @@
 import type { ZodTypeAny } from 'zod/v3'
+import { once } from '../contract/once'
 
 export type Zod = typeof import('zod/v3')['z']
 
@@ -6,12 +7,8 @@ export type Zod = typeof import('zod/v3')['z']
  * Defers a schema to the first construction. The API of zod 3, which zod 4 keeps: it loads in a fifth of the time (10 of
  * 50 ms), because every entry of zod 4 loads its messages in fifty languages.
  */
-export function lazily<Schema>(make: (z: Zod) => Schema): () => Schema {
-  let made: Schema | undefined
-  return () => {
-    made ??= make((require('zod/v3') as typeof import('zod/v3')).z)
-    return made
-  }
+export function lazily<Schema extends object>(make: (z: Zod) => Schema): () => Schema {
+  return once(() => make((require('zod/v3') as typeof import('zod/v3')).z))
 }
 
 /** A hook or callback; `what` says what it must be. */

@@ -17,28 +17,27 @@ export function placeholdersOf(text: string): ReadonlySet<string> {
 }
 
 /**
- * The base with some texts replaced. A key that does not exist, a value that is not a string, or a placeholder that the
+ * Our texts with some replaced. A key that does not exist, a value that is not a string, or a placeholder that the
  * text never gets throws `configuration_invalid`, so that a typo shows at start and not on the page.
  */
-export function mergeTexts(base: Texts, overrides: PartialTexts | undefined): Texts {
-  return overrides === undefined ? base : (mergeInto('texts', base, overrides, english) as unknown as Texts)
+export function mergeTexts(overrides: PartialTexts | undefined): Texts {
+  return overrides === undefined ? english : (mergeInto('texts', english, overrides) as unknown as Texts)
 }
 
 type Branch = { readonly [key: string]: string | Branch }
 
-function mergeInto(path: string, base: object, overrides: object, reference: object): Branch {
+function mergeInto(path: string, base: object, overrides: object): Branch {
   const merged: { [key: string]: string | Branch } = { ...(base as Branch) }
   for (const [key, value] of Object.entries(overrides)) {
     if (value === undefined) continue
     const where = `${path}.${key}`
-    const known = Object.hasOwn(reference, key) ? (reference as Branch)[key] : undefined
+    const known = Object.hasOwn(base, key) ? (base as Branch)[key] : undefined
     if (known === undefined) throw invalid(`\`${where}\` does not exist. Remove it or correct its name.`)
-    const before = merged[key]
-    if (typeof known === 'object' && typeof before === 'object') {
+    if (typeof known === 'object') {
       if (typeof value !== 'object' || value === null) throw invalid(`\`${where}\` must be an object of texts.`)
-      merged[key] = mergeInto(where, before, value, known)
+      merged[key] = mergeInto(where, known, value)
     } else {
-      merged[key] = checkedText(where, value, String(known))
+      merged[key] = checkedText(where, value, known)
     }
   }
   return Object.freeze(merged)

@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from 'express'
 import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
+import { once } from '../contract/once'
 import { configurationError } from '../contract/options'
 import { parseReturnTo } from '../decisions/return-to'
 import { type Asking, offeredVisit, RequestContext, signedInUser, type Visit } from './context'
@@ -110,12 +111,4 @@ function assertNotSignInPage<User>({ services, req }: Asking<User>): void {
   throw configurationError(
     `\`paths.signIn\`: ${signIn} is behind a guard that needs a signed-in user, so no user could ever sign in. Mount the guard after the sign-in page.`,
   )
-}
-
-function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined
-  return () => {
-    made ??= work()
-    return made
-  }
 }

@@ -2,6 +2,7 @@ import type { Request, RequestHandler, Router } from 'express'
 
 import express = require('express')
 
+import { once } from '../contract/once'
 import { callback } from './callback'
 import { goesOnElsewhere, handOver, openCallback } from './central-callback'
 import type { Visit } from './context'
@@ -19,12 +20,9 @@ export function createRouter<User>(services: Services<User>, hasBasePath: boolea
   answerDirectly(router, { '/': start, '/callback': end })
   router.get('/', start)
   router.all('/callback', end)
-  let pages: Router | undefined
   // Loaded on use: known users see none of our pages.
-  router.use((req, res, next) => {
-    pages ??= (require('./page-routes') as typeof import('./page-routes')).createPageRoutes(services)
-    pages(req, res, next)
-  })
+  const pages = once(() => (require('./page-routes') as typeof import('./page-routes')).createPageRoutes(services))
+  router.use((req, res, next) => pages()(req, res, next))
   return router
 }
 

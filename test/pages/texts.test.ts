@@ -99,19 +99,19 @@ describe('fillText', () => {
 })
 
 describe('mergeTexts', () => {
-  it('returns the base without overrides', () => {
-    expect(mergeTexts(german, undefined)).toBe(german)
+  it('returns our texts without overrides', () => {
+    expect(mergeTexts(undefined)).toBe(english)
   })
 
-  it('replaces the given texts at any depth, and leaves the base as it was', () => {
+  it('replaces the given texts at any depth, and leaves ours as they were', () => {
     const before = structuredClone(english)
-    const merged = mergeTexts(english, { lang: 'en-GB', errors: { code_wrong: 'No.' }, prove: { signIn: undefined } })
+    const merged = mergeTexts({ lang: 'en-GB', errors: { code_wrong: 'No.' }, prove: { signIn: undefined } })
     expect(merged).toEqual({ ...before, lang: 'en-GB', errors: { ...before.errors, code_wrong: 'No.' } })
     expect(english).toEqual(before)
   })
 
   it('lets a text leave a placeholder out', () => {
-    expect(mergeTexts(english, { prove: { intro: 'Sign in.' } }).prove.intro).toBe('Sign in.')
+    expect(mergeTexts({ prove: { intro: 'Sign in.' } }).prove.intro).toBe('Sign in.')
   })
 
   it.each([
@@ -125,13 +125,13 @@ describe('mergeTexts', () => {
     ['a placeholder that is never filled', { prove: { intro: 'Hi {name}' } }, '{displayName}, {address}'],
     ['a placeholder in a text that has none', { prove: { heading: 'Hi {name}' } }, 'It has none'],
   ])('refuses %s', (_what, overrides, said) => {
-    const merge = () => mergeTexts(english, overrides as unknown as PartialTexts)
+    const merge = () => mergeTexts(overrides as unknown as PartialTexts)
     expect(merge).toThrow(expect.objectContaining({ code: 'configuration_invalid' }))
     expect(merge).toThrow(said)
   })
 
   it('cannot reach the prototype', () => {
-    const merge = () => mergeTexts(english, JSON.parse('{"__proto__":{"polluted":"x"}}'))
+    const merge = () => mergeTexts(JSON.parse('{"__proto__":{"polluted":"x"}}'))
     expect(merge).toThrow('texts.__proto__')
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
   })
