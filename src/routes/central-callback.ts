@@ -52,7 +52,7 @@ export async function handOver<User>(visit: Visit<User>): Promise<void> {
   const [handle = ''] = state.split('.')
   const server = await serverHere(visit)
   const sealed = sealHandOver(services.state.keys.handOver, { state: handle, origin, server, code, error })
-  sendOn(visit, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
+  await sendOn(visit, 'redirect', `${origin}${connection.basePath}/callback?handover=${sealed}`)
 }
 
 /**

@@ -32,7 +32,7 @@ export async function completeLink<User>(
   const email = judgeEmail(list ?? [], visit.connection.trustedProvider)
   const membership = confirmedMembership(identity, workspaces, now())
   await linkTo(visit, accounts, current, { linkable: { identity, profile, email }, tokens, membership })
-  sendOn(visit, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
+  await sendOn(visit, 'linked', destinationOf(visit, transaction.returnTo, 'linked'))
 }
 
 /** Without these, the user's identities are unknown, and the page cannot name the account. */
@@ -99,7 +99,7 @@ export async function completeReauthentication<User>(
   // Our own steps may have asked for a page that no link from outside may name, such as the start.
   const asked = takeAskedFor(visit, visit.connection.jar)
   const next = transaction.returnTo === null ? asked : null
-  sendOn(visit, 'reauthenticated', next ?? destinationOf(visit, transaction.returnTo, 'reauthenticated'))
+  await sendOn(visit, 'reauthenticated', next ?? destinationOf(visit, transaction.returnTo, 'reauthenticated'))
 }
 
 /** The user who started this, in the session in which it was started, read anew. */

@@ -121,14 +121,17 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
  * Redirects the browser to where the sign-in ends. If the app stores tokens and this sign-in was pending, the
  * browser passes through the start once more: Bitbucket remembers the consent, so tokens need not be kept meanwhile.
  */
-export function leave<User>(visit: Visit<User>, { identity, carried, how, outcome, waited }: Leaving): void {
+export async function leave<User>(
+  visit: Visit<User>,
+  { identity, carried, how, outcome, waited }: Leaving,
+): Promise<void> {
   const { req, res, services, connection } = visit
   const { returnTo, data } = carried
   if (!waited || !services.users.hooks.storeTokens) return sendOn(visit, outcome, destinationOf(visit, returnTo, how))
   services.state.secondPasses.store(req, res, connection.jar, { identity, how, returnTo, data })
   // The start checks it once more.
   const query = returnTo === null ? '' : `?returnTo=${encodeURIComponent(returnTo)}`
-  sendOn(visit, outcome, `${connection.basePath || '/'}${query}`)
+  return sendOn(visit, outcome, `${connection.basePath || '/'}${query}`)
 }
 
 /** The redirect of a signed-in user, and the outcome for a JSON client. */
@@ -169,9 +172,9 @@ function newPending<User>(
 }
 
 /** Stores the pending sign-in and redirects to its next page. */
-export function wait<User>(visit: Visit<User>, pending: Pending): void {
+export async function wait<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   services.state.pendings.store(req, res, connection.jar, pending, now())
   const page = pending.step === 'address' || pending.step === 'code' ? 'email' : 'continue'
-  sendOn(visit, 'pending', `${connection.basePath}/${page}`)
+  await sendOn(visit, 'pending', `${connection.basePath}/${page}`)
 }

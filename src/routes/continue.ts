@@ -65,7 +65,7 @@ export async function cancel<User>(visit: Visit<User>): Promise<void> {
     await services.state.pendings.finish(res, connection.jar, found.pending)
   }
   const signedIn = signedInUser(visit) !== null
-  sendOn(visit, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
+  await sendOn(visit, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)
 }
 
 /** Whether the signed-in user is the matching account, as the accounts are now. */
@@ -118,7 +118,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const outcome = await linkProven(pending, known, accounts, services.policy)
   const membership = confirmedMembership(pending.identity, pending.workspaces, pending.confirmedAt)
   await finishLink(visit, { accounts, known, linkable: pending, outcome, tokens: null, membership })
-  leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
+  await leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /** A signed-in user who came back with an unknown identity links it to this account. */
@@ -132,7 +132,7 @@ async function chooseLink<User>(visit: Visit<User>): Promise<void> {
   await finishPending(visit, pending)
   const membership = confirmedMembership(pending.identity, pending.workspaces, pending.confirmedAt)
   await linkTo(visit, accounts, current, { linkable: pending, tokens: null, membership })
-  leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
+  await leave(visit, { identity: pending.identity, carried: pending, how: 'linked', outcome: 'linked', waited: true })
 }
 
 /**

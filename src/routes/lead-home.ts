@@ -22,7 +22,7 @@ export async function orLeadHome<User>(
   } catch (error) {
     if (!(error instanceof over) || !leadsHome(visit)) throw error
     tell(visit, 'refused', { code: error.code })
-    sendOn(visit, 'redirect', visit.services.paths.signedIn)
+    await sendOn(visit, 'redirect', visit.services.paths.signedIn)
   }
 }
 

@@ -49,7 +49,7 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
   const unverified = hasUnverifiedAddress(await hooks.describe(current))
   if (unverified && visit.services.policy.localAddresses === 'verified') throw refusal('email_unverified')
   const login = loginOf(visit.req, current)
-  sendToBitbucket(visit, { intent: 'link', returnTo: askedReturnTo(visit), login, data: dataOf(visit) })
+  await sendToBitbucket(visit, { intent: 'link', returnTo: askedReturnTo(visit), login, data: dataOf(visit) })
 }
 
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
@@ -75,7 +75,7 @@ export async function unlink<User>(visit: Visit<User>): Promise<void> {
     before?.identity.issuer === identity.issuer && before.identity.id === identity.id ? null : before
   const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
   await finish(visit, { accounts, known, identity, signedInWith: null, ...end })
-  sendOn(visit, 'unlinked', destinationOf(visit, askedReturnTo(visit), 'unlinked'))
+  await sendOn(visit, 'unlinked', destinationOf(visit, askedReturnTo(visit), 'unlinked'))
 }
 
 /** The other identities that still open the account: stored ones of an issuer that no connection serves do not. */

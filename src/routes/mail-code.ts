@@ -32,7 +32,7 @@ export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending)
     const { pending: mailed } = await mailCode(visit, pending)
     services.state.pendings.store(req, res, connection.jar, mailed, now())
   }
-  sendOn(visit, 'pending', `${connection.basePath}/email`)
+  await sendOn(visit, 'pending', `${connection.basePath}/email`)
 }
 
 function continues(open: Pending, next: Pending): boolean {

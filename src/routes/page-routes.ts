@@ -54,7 +54,7 @@ const orHome =
 /** A refused form leaves its URL in the address bar; reloading it redirects to the page of the form. */
 const backTo =
   (path: string) =>
-  <User>(visit: Visit<User>): void =>
+  <User>(visit: Visit<User>): Promise<void> =>
     sendOn(visit, 'redirect', `${visit.connection.basePath}${path}`)
 
 /** Reads the form before its connection is looked up. */

@@ -80,7 +80,7 @@ export async function showablePending<User>(visit: Visit<User>): Promise<Pending
   const changed = otherLogin(req, current)
   if (!current || changed.code !== 'session_changed' || wantsJson(req)) throw changed
   await services.state.pendings.drop(res, connection.jar, pending)
-  sendOn(visit, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
+  await sendOn(visit, 'redirect', destinationOf(visit, pending.returnTo, 'signed_in'))
   return null
 }
 

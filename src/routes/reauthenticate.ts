@@ -21,5 +21,5 @@ export async function showReauthenticatePage<User>(visit: Visit<User>): Promise<
 /** `POST /reauthenticate`: the same Bitbucket identity again. It proves a session at Bitbucket, not who is at the keyboard. */
 export async function startReauthentication<User>(visit: Visit<User>): Promise<void> {
   const login = loginOf(visit.req, requireSignedIn(visit))
-  sendToBitbucket(visit, { intent: 'reauthenticate', returnTo: askedReturnTo(visit), login, data: dataOf(visit) })
+  await sendToBitbucket(visit, { intent: 'reauthenticate', returnTo: askedReturnTo(visit), login, data: dataOf(visit) })
 }

@@ -144,5 +144,5 @@ export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<vo
   const membership = () => ({ ...stamp, wentOnAt: now() })
   const end = { heldBy: 'user', carry: 'everything', at: null, membership } as const
   await finish(visit, { accounts, known: current, identity: stamp.identity, signedInWith: null, ...end })
-  sendOn(visit, 'continued', destinationOf(visit, returnTo, 'reauthenticated'))
+  await sendOn(visit, 'continued', destinationOf(visit, returnTo, 'reauthenticated'))
 }

@@ -24,5 +24,5 @@ export async function signOutToSignInAgain<User>(visit: Visit<User>): Promise<vo
   const asked = services.state.askedFor.read(req, connection.jar) ?? askedReturnTo(visit)
   await forgetBrowser(visit)
   await signOut(req)
-  sendOn(visit, 'redirect', asked === null ? services.paths.signIn : askAt(visit, services.paths.signIn, asked))
+  await sendOn(visit, 'redirect', asked === null ? services.paths.signIn : askAt(visit, services.paths.signIn, asked))
 }

@@ -8,21 +8,24 @@ import { returnToOf } from './destination'
 import { sendOn } from './reply'
 
 /** `GET /`: starts a sign-in. Its only parameter is `returnTo`. */
-export function startSignIn<User>(visit: Visit<User>): void {
+export async function startSignIn<User>(visit: Visit<User>): Promise<void> {
   const returnTo = returnToOf(visit, visit.query.returnTo)
   const { req, res, services, connection } = visit
   const second = services.state.secondPasses.take(req, res, connection.jar, returnTo)
   const carried = second
     ? { data: second.data, after: { how: second.how, identity: second.identity } }
     : { data: dataOf(visit) }
-  sendToBitbucket(visit, { intent: 'sign-in', returnTo, login: null, ...carried })
+  await sendToBitbucket(visit, { intent: 'sign-in', returnTo, login: null, ...carried })
 }
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
-export function sendToBitbucket<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): void {
+export async function sendToBitbucket<User>(
+  visit: Visit<User>,
+  start: Omit<Start, 'context' | 'origin'>,
+): Promise<void> {
   const { state, codeChallenge } = begin(visit, start)
   tell(visit, 'started')
-  sendOn(visit, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
+  await sendOn(visit, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
 }
 
 /** The app's data for this sign-in. Data that does not fit is refused here, not silently dropped. */
