@@ -25,8 +25,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   express: ['routes/body', 'routes/page-routes', 'routes/router'],
   passport: ['passport/plugin-strategy'],
   'passport-oauth2': ['passport/bitbucket-strategy'],
-  undici: ['bitbucket/pooled-transport'],
-  'undici/lib/dispatcher/pool': ['bitbucket/pooled-transport'],
+  undici: ['bitbucket/upstream-host'],
+  'undici/lib/dispatcher/pool': ['bitbucket/upstream-host'],
   'zod/v3': ['options/zod'],
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
   'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],

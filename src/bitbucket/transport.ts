@@ -1,5 +1,4 @@
 import type { Agent } from 'node:http'
-import { agentTransport } from './agent-transport'
 import { pooledTransport } from './pooled-transport'
 import type { Transport } from './transport-parts'
 
@@ -15,5 +14,7 @@ export interface TransportOptions {
 
 /** Keep-alive connections to Bitbucket, shared by all sign-ins of one plugin. */
 export function createTransport({ preconnect = true, timeoutMs = 10_000, agent }: TransportOptions = {}): Transport {
-  return agent ? agentTransport(agent) : pooledTransport(preconnect, timeoutMs)
+  if (!agent) return pooledTransport(preconnect, timeoutMs)
+  const { agentTransport } = require('./agent-transport') as typeof import('./agent-transport')
+  return agentTransport(agent)
 }

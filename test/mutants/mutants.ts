@@ -400,7 +400,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'transport: no size limit',
-    'bitbucket/pooled-transport.ts',
+    'bitbucket/upstream-host.ts',
     'maxResponseSize: MAX_BODY_BYTES',
     'maxResponseSize: -1',
     'upstream',
@@ -415,7 +415,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'transport: the token request is sent again',
-    'bitbucket/pooled-transport.ts',
+    'bitbucket/upstream-host.ts',
     "this.#mayRetry = upstream.method === 'GET'",
     'this.#mayRetry = true',
     'upstream',
@@ -573,7 +573,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'transport: failed requests stay open',
-    'bitbucket/pooled-transport.ts',
+    'bitbucket/upstream-host.ts',
     '    this.#controller?.abort(error)\n',
     '',
     'upstream',
