@@ -75,12 +75,8 @@ export {
 export type { TlsAt } from './doctor/app-probe'
 export type { DoctorOptions } from './doctor/examine'
 export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
-export {
-  type CheckConnectionOptions,
-  type ConnectionCheck,
-  type ConnectionProblem,
-  checkConnection,
-} from './options/connection-options'
+export { type CheckConnectionOptions, type ConnectionCheck, checkConnection } from './options/check-connection'
+export type { ConnectionProblem } from './options/option-problems'
 export { buttonStyle } from './pages/button'
 export { german } from './pages/texts-de'
 export { english } from './pages/texts-en'

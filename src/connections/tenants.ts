@@ -10,7 +10,8 @@ import {
 import { isLoopbackURL } from '../options/connection-options'
 import { checkDeadOptions, noApplication, parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
-import { type KeyedResolver, type ListedLevel, markSource } from './connection-source'
+import type { KeyedResolver, ListedLevel } from './connection-source'
+import { markSource } from './resolver-sources'
 
 /** What a tenant overrides, by tenant id; or a function that looks one tenant up, `null` = no such tenant. */
 export type TenantSource =

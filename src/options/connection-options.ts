@@ -1,13 +1,8 @@
-import {
-  BITBUCKET_ENDPOINTS,
-  type ClientOwner,
-  type Connection,
-  configurationError,
-  scopesOf,
-} from '../contract/options'
+import { BITBUCKET_ENDPOINTS, type Connection, configurationError, scopesOf } from '../contract/options'
 import { isLoopback } from '../contract/urls'
 import { type ConnectionOverride, definedFields, hasWholeCredentials } from '../decisions/connection-levels'
-import { check, type Problem, parse, problemsOf } from './option-problems'
+import type { ConnectionProblem } from './option-problems'
+import { check, parse } from './parse'
 import {
   brokenRule,
   IS_WEB,
@@ -124,7 +119,10 @@ export const connectionSchema = lazily((z) =>
   } satisfies Record<keyof Connection, unknown>),
 )
 
-const overrideSchema = lazily(() => connectionSchema().omit({ id: true, tenant: true, application: true }).partial())
+/** What a tenant overrides. */
+export const overrideSchema = lazily(() =>
+  connectionSchema().omit({ id: true, tenant: true, application: true }).partial(),
+)
 
 /** A connection with every default filled in. */
 export type ResolvedConnection = ReturnType<ReturnType<typeof connectionSchema>['parse']>
@@ -163,7 +161,7 @@ export function checkTenantLevel(override: ConnectionOverride, where: string): v
 }
 
 /** Names the half of a tenant's credentials that is missing. */
-function halvesOf(given: ConnectionOverride): Problem | undefined {
+export function halvesOf(given: ConnectionOverride): ConnectionProblem | undefined {
   if (!hasWholeCredentials(given)) {
     const field = 'clientID' in given ? 'clientSecret' : 'clientID'
     return { field, message: 'Set both `clientID` and `clientSecret`, or neither.' }
@@ -176,25 +174,11 @@ function halvesOf(given: ConnectionOverride): Problem | undefined {
   }
 }
 
-/** What `tenantClients` refuses of a tenant's own client. */
-function ownerProblem(given: ConnectionOverride, owner: ClientOwner | undefined): Problem | undefined {
-  if (given.clientID === undefined || given.clientSecret === undefined) return undefined
-  if (owner === undefined) {
-    return {
-      field: 'clientID',
-      message: 'This app does not accept OAuth clients of tenants: its option `tenantClients` is not set.',
-    }
-  }
-  return owner === 'theirs' && reachesInside(given)
-    ? { field: 'endpoints', message: `They ${REACHES_INSIDE}` }
-    : undefined
-}
-
 /**
  * Why the router would never see this callback, `undefined` if it does. A path that does not end in /callback is assumed
  * to be rewritten by the app; the doctor checks that it arrives.
  */
-function outsideRouter(callbackURL: string, basePath: BasePath): string | undefined {
+export function outsideRouter(callbackURL: string, basePath: BasePath): string | undefined {
   if (basePath === null) return undefined
   const { pathname } = new URL(callbackURL)
   if (!pathname.endsWith('/callback')) {
@@ -231,64 +215,4 @@ function isInside(url: unknown): boolean {
 /** Whether a callback is on this machine, as on a developer's; an intranet's is not. */
 export function isLoopbackURL(url: unknown): boolean {
   return typeof url === 'string' && URL.canParse(url) && isLoopback(new URL(url).hostname)
-}
-
-/** Where fields were entered: a whole connection, or what one tenant of `connections()` overrides. */
-export interface CheckConnectionOptions {
-  /** `'connection'` (default), or `'tenant'`: fields may be left out, and credentials come in pairs. */
-  readonly level?: 'connection' | 'tenant'
-  /** The option `basePath`, when the app sets it. */
-  readonly basePath?: string
-  /**
-   * Who controls the client in these fields, as the option `tenantClients` of `bitbucketSignIn` answers for it. At level
-   * `'tenant'`, a client is refused without it, and `'theirs'` refuses endpoints inside a private network.
-   */
-  readonly tenantClients?: ClientOwner
-}
-
-/** One problem of one field. */
-export interface ConnectionProblem {
-  /** The field of the connection, or the unknown name. */
-  readonly field: string
-  /** One or two sentences for an operator. */
-  readonly message: string
-}
-
-/** The result of {@link checkConnection}. */
-export type ConnectionCheck<Fields> =
-  | { readonly ok: true; readonly connection: Fields }
-  | { readonly ok: false; readonly problems: readonly ConnectionProblem[] }
-
-/**
- * Checks the fields of a connection by the rules of `bitbucketSignIn`, for a form in which an operator edits them.
- * Never throws; reports every problem, not only the first. `null` and `undefined` count as left out.
- *
- * @example
- * const checked = checkConnection(fields)
- * if (!checked.ok) return showForm({ problems: checked.problems })
- */
-export function checkConnection(
-  fields: unknown,
-  options?: CheckConnectionOptions & { readonly level?: 'connection' },
-): ConnectionCheck<Connection>
-export function checkConnection(
-  fields: unknown,
-  options: CheckConnectionOptions & { readonly level: 'tenant' },
-): ConnectionCheck<ConnectionOverride>
-export function checkConnection(
-  fields: unknown,
-  { level = 'connection', basePath, tenantClients }: CheckConnectionOptions = {},
-): ConnectionCheck<ConnectionOverride> {
-  const given = typeof fields === 'object' && fields !== null ? definedFields(fields as ConnectionOverride) : {}
-  const problems = [...problemsOf(level === 'tenant' ? overrideSchema() : connectionSchema(), given)]
-  const has = (field: string) => problems.some((problem) => problem.field === field)
-  const halves = level === 'tenant' ? halvesOf(given) : undefined
-  if (halves && !has(halves.field)) problems.push(halves)
-  const owned = level === 'tenant' ? ownerProblem(given, tenantClients) : undefined
-  if (owned && !has(owned.field)) problems.push(owned)
-  if (given.callbackURL !== undefined && !has('callbackURL')) {
-    const outside = outsideRouter(given.callbackURL, basePath)
-    if (outside !== undefined) problems.push({ field: 'callbackURL', message: `Must ${outside.slice(5)}.` })
-  }
-  return problems.length === 0 ? { ok: true, connection: given } : { ok: false, problems }
 }

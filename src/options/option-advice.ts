@@ -1,12 +1,6 @@
 import type { AnyZodObject } from 'zod/v3'
 import { closest } from '../contract/closest'
-
-const places = new Map<string, () => readonly string[]>()
-
-/** Registers the option names of a group, so that messages can name the right group for a misplaced option. */
-export function registerGroup(group: string, names: () => readonly string[]): void {
-  places.set(group, names)
-}
+import { optionGroups } from './zod'
 
 /** The fix for an option that does not exist. */
 export function adviceOn(key: string, schema: AnyZodObject, path: readonly PropertyKey[]): string {
@@ -21,7 +15,7 @@ export function adviceOn(key: string, schema: AnyZodObject, path: readonly Prope
   return `Did you mean \`${meant}\` in ${groupOf(meant) ?? 'another place'}?`
 }
 
-const groupOf = (key: string): string | undefined => [...places].find(([, names]) => names().includes(key))?.[0]
+const groupOf = (key: string): string | undefined => [...optionGroups].find(([, names]) => names().includes(key))?.[0]
 
 /** Names of our options in other packages and the OAuth specifications, in lower case without punctuation. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {

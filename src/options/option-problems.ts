@@ -2,31 +2,16 @@ import type { AnyZodObject, ZodIssue } from 'zod/v3'
 import { configurationError } from '../contract/options'
 import { adviceOn } from './option-advice'
 
-/** One problem of one field, as a sentence to show below an input. */
-export interface Problem {
+/** One problem of one field. */
+export interface ConnectionProblem {
+  /** The field of the connection, or the unknown name. */
   readonly field: string
+  /** One or two sentences for an operator. */
   readonly message: string
 }
 
-/** Parses options with their defaults; throws `configuration_invalid` for the first problem. */
-export function parse<Schema extends AnyZodObject>(
-  schema: Schema,
-  value: unknown,
-  where: string,
-): ReturnType<Schema['parse']> {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data as ReturnType<Schema['parse']>
-  throw refusal(schema, value, where, result.error.issues)
-}
-
-/** As {@link parse}, for values whose defaults come later. */
-export function check(schema: AnyZodObject, value: unknown, where: string): void {
-  const { error } = schema.safeParse(value)
-  if (error) throw refusal(schema, value, where, error.issues)
-}
-
 /** Every problem, at most one for each field. */
-export function problemsOf(schema: AnyZodObject, value: unknown): readonly Problem[] {
+export function problemsOf(schema: AnyZodObject, value: unknown): readonly ConnectionProblem[] {
   const issues = schema.safeParse(value).error?.issues ?? []
   const problems = issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
@@ -39,7 +24,8 @@ export function problemsOf(schema: AnyZodObject, value: unknown): readonly Probl
   return problems.filter(({ field }, index) => problems.findIndex((each) => each.field === field) === index)
 }
 
-function refusal(schema: AnyZodObject, value: unknown, where: string, issues: readonly ZodIssue[]) {
+/** The error about the first problem; `where` names what was parsed. */
+export function refusal(schema: AnyZodObject, value: unknown, where: string, issues: readonly ZodIssue[]) {
   // A misspelt option is also a missing one; the misspelt name is the one to fix.
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as ZodIssue)
   const path = issue.path.map(String).join('.')

@@ -2,9 +2,8 @@ import type { Agent } from 'node:http'
 import type { AccountHooks } from '../contract/hooks'
 import { type BitbucketSignInOptions, configurationError, type PassportLike } from '../contract/options'
 import { connectionSchema } from './connection-options'
-import { registerGroup } from './option-advice'
-import { parse } from './option-problems'
-import { anyObject, callable, either, lazily, nonEmpty, oneOf, type Zod } from './zod'
+import { parse } from './parse'
+import { anyObject, callable, either, lazily, nonEmpty, oneOf, optionGroups, type Zod } from './zod'
 
 const hooks = (z: Zod) => {
   const required = callable(z)
@@ -144,10 +143,10 @@ const optionsSchema = lazily((z) => {
   } satisfies Record<keyof BitbucketSignInOptions<unknown>, unknown>)
 })
 
-registerGroup('`connection`', () => Object.keys(connectionSchema().shape).filter((name) => name !== 'id'))
-registerGroup('the options of `bitbucketSignIn`', () => Object.keys(optionsSchema().shape))
+optionGroups.set('`connection`', () => Object.keys(connectionSchema().shape).filter((name) => name !== 'id'))
+optionGroups.set('the options of `bitbucketSignIn`', () => Object.keys(optionsSchema().shape))
 for (const group of ['policy', 'paths', 'session', 'http'] as const) {
-  registerGroup(`\`${group}\``, () => Object.keys(optionsSchema().shape[group].removeDefault().shape))
+  optionGroups.set(`\`${group}\``, () => Object.keys(optionsSchema().shape[group].removeDefault().shape))
 }
 
 type Groups = Pick<

@@ -1,6 +1,6 @@
 import { type Connection, configurationError } from '../contract/options'
 import { checkDefaultLevel, checkTenantLevel } from './connection-options'
-import { parse } from './option-problems'
+import { parse } from './parse'
 import { anyObject, callable, either, lazily } from './zod'
 
 const connectionsSchema = lazily((z) => {

@@ -35,3 +35,6 @@ export function oneOf<const Value extends string>(z: Zod, ...values: [Value, ...
   const message = `must be one of ${values.map((each) => `'${each}'`).join(', ')}`
   return z.enum(values, { errorMap: () => ({ message }) })
 }
+
+/** The option names of each group: a message about a misplaced option names the right group. */
+export const optionGroups: Map<string, () => readonly string[]> = new Map()

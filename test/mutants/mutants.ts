@@ -64,7 +64,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('forget: a second pass stays behind', 'routes/forget.ts', 'secondPasses.clear(req, res, jar)', '', OWN),
   mutant(
     "tenants: their servers may be in the app's network",
-    'connections/connection-source.ts',
+    'connections/resolver-sources.ts',
     "if (owner === 'theirs' && !isDeveloperMachine && !trustedServers.has(each)) checkReach(each)",
     '',
     'tenants',
