@@ -187,6 +187,22 @@ test('a start opens no connection with preconnect off', async () => {
   expect((await app.signIn(new TestBrowser(), 'alice')).status).toBe(302)
 })
 
+/** Modules of the build that a start and the callback of a known user do not need. */
+const LOADED_ON_USE = [
+  '/dist/cli/',
+  '/dist/connections/resolver-sources',
+  '/dist/connections/tenants',
+  '/dist/doctor/',
+  '/dist/options/option-problems',
+  '/dist/pages/document',
+  '/dist/pages/texts-',
+  '/dist/passport/',
+  '/dist/routes/continue',
+  '/dist/routes/page-routes',
+  '/dist/routes/send-',
+  '/dist/testing/',
+]
+
 describe('work of an import', () => {
   const loadedBy = async (code: string) => {
     const script = `${code}; console.log(JSON.stringify(Object.keys(require.cache)))`
@@ -194,15 +210,27 @@ describe('work of an import', () => {
     return JSON.parse(stdout) as string[]
   }
 
-  test('importing the package loads neither zod, nor undici, nor the fake', async () => {
+  test('requiring the package loads what a sign-in needs, and neither a page, a strategy, tenants, zod, undici nor the fake', async () => {
     app = undefined as never
     fake = undefined as never
-    const files = await loadedBy("require('passport-bitbucket-signin')")
+    const files = await loadedBy("require('passport-bitbucket-signin').bitbucketSignIn")
     expect(files.some((file) => file.includes('/dist/bitbucket-sign-in.js'))).toBe(true)
-    expect(files.filter((file) => !file.includes('/node_modules/')).length).toBeLessThanOrEqual(115)
-    for (const absent of ['/zod/', '/undici/', '/dist/testing/', '/dist/doctor/', '/dist/cli/', '/express-session/']) {
+    expect(files.filter((file) => !file.includes('/node_modules/')).length).toBeLessThanOrEqual(80)
+    for (const absent of ['/zod/', '/undici/', '/passport-oauth2/', '/express-session/', ...LOADED_ON_USE]) {
       expect(files.filter((file) => file.includes(absent))).toEqual([])
     }
+  })
+
+  test('importing the package finds every name that requiring it has', async () => {
+    app = undefined as never
+    fake = undefined as never
+    const script = `import * as names from 'passport-bitbucket-signin'
+      import { createRequire } from 'node:module'
+      const required = createRequire(process.cwd() + '/')('passport-bitbucket-signin')
+      if (Object.keys(required).length < 10) process.exit(1)
+      for (const name in required) if (names[name] === undefined || names[name] !== required[name]) process.exit(1)
+      if (Object.keys(names).length !== Object.keys(required).length) process.exit(1)`
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
   })
 
   test('constructing the router loads the small API of zod, no messages in other languages, and neither undici nor cluster', async () => {
@@ -223,7 +251,9 @@ describe('work of an import', () => {
     expect(zod).toContain('v3/types.cjs')
     expect(zod.filter((file) => !file.startsWith('v3/'))).toEqual([])
     expect(zod.length).toBeLessThanOrEqual(12)
-    expect(files.filter((file) => file.includes('/undici/') || file.includes('/dist/doctor/'))).toEqual([])
+    for (const absent of ['/undici/', ...LOADED_ON_USE]) {
+      expect(files.filter((file) => file.includes(absent))).toEqual([])
+    }
   })
 
   test('making a strategy loads no part of undici, and its first request loads the pool only and leaves fetch alone', async () => {
