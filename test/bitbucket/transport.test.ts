@@ -485,20 +485,24 @@ describe.each(WAYS)('through %s', (_way, options) => {
       ])
     }
   })
-
-  // Node's limit of 250 ms for an address does not apply to the last one that it tries.
-  test.each(['IPv4 first', 'IPv6 first'] as const)(
-    'case 24: %s: connects over IPv4 when it needs a second',
-    async (order) => {
-      dualStack(order)
-      const url = await slowServer()
-      const start = performance.now()
-      expect((await send({ url })).body).toEqual({ ok: true })
-      // The control: it was not open within the 250 ms that Node gives an address.
-      expect(performance.now() - start).toBeGreaterThan(500)
-    },
-  )
 })
+
+// Node's limit of 250 ms for an address does not apply to the last one that it tries.
+test.each(['IPv4 first', 'IPv6 first'] as const)(
+  'case 24: %s: connects over IPv4 when it needs a second',
+  async (order) => {
+    dualStack(order)
+    const needed = WAYS.map(async ([, options]) => {
+      const url = await slowServer()
+      const transport = transportOf(options())
+      const start = performance.now()
+      expect((await send({ url }, { transport })).body).toEqual({ ok: true })
+      return performance.now() - start
+    })
+    // The control: neither was open within the 250 ms that Node gives an address.
+    for (const ms of await Promise.all(needed)) expect(ms).toBeGreaterThan(500)
+  },
+)
 
 test('case 18: ends a connection attempt with its request', async () => {
   const sockets = new Set<Socket>()
@@ -511,9 +515,9 @@ test('case 18: ends a connection attempt with its request', async () => {
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   closers.push(() => silent.close())
   const url = new URL(`https://127.0.0.1:${(silent.address() as AddressInfo).port}/`)
-  const transport = transportOf({ timeoutMs: 300 })
+  const transport = transportOf({ timeoutMs: 1000 })
   transport.preconnect(url, 2)
-  const refused = Array.from({ length: 60 }, () => refusal(send({ url }, { transport, deadline: deadlineOf(300) })))
+  const refused = Array.from({ length: 60 }, () => refusal(send({ url }, { transport, deadline: deadlineOf(1000) })))
   await vi.waitFor(() => expect(sockets.size).toBe(50))
   expect(new Set(await Promise.all(refused))).toEqual(new Set(['upstream_timeout']))
   await vi.waitFor(() => expect(sockets.size).toBe(0), { timeout: 2000 })

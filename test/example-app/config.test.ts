@@ -1,7 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { afterAll, expect, test } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freePort } from '../support/free-port'
 import { type ExampleApp, failToStart, startExampleApp } from './app'
+import { loadFromApp } from './built-app'
 
 const SECRET = 'a-secret-that-is-long-enough-for-the-app-0123456789'
 const PRODUCTION = {
@@ -15,7 +19,34 @@ const PRODUCTION = {
 const without = (name: keyof typeof PRODUCTION) => ({ ...PRODUCTION, [name]: '' })
 
 const started: ExampleApp[] = []
-afterAll(() => Promise.all(started.map((app) => app.stop())))
+let folder: string
+/** Without settings. */
+let demo: ExampleApp
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'example-app-'))
+  demo = await startExampleApp()
+  started.push(demo)
+})
+afterAll(async () => {
+  await Promise.all(started.map((app) => app.stop()))
+  await rm(folder, { recursive: true })
+})
+
+/** The words with which a configuration is refused; none is accepted here. */
+async function refusalOf(env: Record<string, string>): Promise<string> {
+  const { loadConfig, ConfigError } = await loadFromApp('config.js')
+  const { env: before } = process
+  process.env = { DATA_DIR: folder, ...env }
+  try {
+    loadConfig()
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message
+  } finally {
+    process.env = before
+  }
+  throw new Error('It was accepted.')
+}
 
 test.each([
   ['PORT', { PORT: 'eighty' }],
@@ -34,7 +65,16 @@ test.each([
   ['SESSION_SECRET', without('SESSION_SECRET')],
   ['SMTP_URL', without('SMTP_URL')],
   ['BASE_URL', without('BASE_URL')],
-])('%s: an invalid or missing value is named and the process ends', async (name, env) => {
+])('%s: an invalid or missing value is named', async (name, env) => {
+  const message = await refusalOf(env)
+  expect(message).toContain(name)
+  expect(message).not.toContain(SECRET)
+})
+
+test.each([
+  ['PORT', { PORT: 'eighty', SESSION_SECRET: SECRET }],
+  ['SMTP_URL', without('SMTP_URL')],
+])('%s: what is refused ends the process', async (name, env) => {
   const { status, output } = await failToStart(env)
   expect(status).toBe(1)
   expect(output).toContain(name)
@@ -54,10 +94,8 @@ test.each(['PORT', 'FAKE_BITBUCKET_PORT'])('case 31: says that %s is in use and 
 })
 
 test('the demo prints where scenarios, mailbox and administration are', async () => {
-  const app = await startExampleApp()
-  started.push(app)
   for (const path of ['/scenarios', '/dev/mailbox', '/admin/connections'])
-    expect(app.output()).toContain(app.url + path)
+    expect(demo.output()).toContain(demo.url + path)
 })
 
 test('with a client of bitbucket.org it prints the callback URL to register and the permissions to tick', async () => {
@@ -73,17 +111,13 @@ test('with a client of bitbucket.org it prints the callback URL to register and 
 })
 
 test('without configuration it says in the log and on the page that a fake Bitbucket stands in', async () => {
-  const app = await startExampleApp()
-  started.push(app)
-  expect(app.output()).toContain(`FAKE Bitbucket at ${app.fakeURL}`)
-  expect(await (await fetch(app.url)).text()).toContain('fake Bitbucket')
+  expect(demo.output()).toContain(`FAKE Bitbucket at ${demo.fakeURL}`)
+  expect(await (await fetch(demo.url)).text()).toContain('fake Bitbucket')
 })
 
 test('outside production only this machine can connect', async () => {
-  const app = await startExampleApp()
-  started.push(app)
   // Another address of this machine, at which a server that listens everywhere answers.
-  await expect(fetch(`http://127.0.0.2:${app.port}/healthz`)).rejects.toThrow()
+  await expect(fetch(`http://127.0.0.2:${demo.port}/healthz`)).rejects.toThrow()
 })
 
 test('an ADMIN_EMAIL of your own gets no account with the password of the demo', async () => {

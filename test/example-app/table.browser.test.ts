@@ -7,12 +7,14 @@ import { Passport } from 'passport'
 import { BitbucketStrategy, type Endpoints, type PassportProfile } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { launchChromium } from '../browser/chromium'
 import { type ExampleApp, startExampleApp } from './app'
 import { openAppDatabase } from './built-app'
 
 // One test for each row of the table in example-app/README.md that no other test in a browser shows.
+
+vi.setConfig({ testTimeout: 60_000 })
 
 const HOUR = 60 * 60 * 1000
 const PASSWORD = 'corkboard-demo'
@@ -31,15 +33,27 @@ afterAll(async () => {
   await app?.stop()
 })
 
-/** A test with a window for a user, and one for the administrator. */
-function row(title: string, walk: (page: Page, admin: Page) => Promise<void>): void {
-  test(title, async () => {
-    const context = await chromium.newContext()
-    const [page, admin] = await Promise.all([context.newPage(), office.newPage()])
-    await walk(page, admin)
-    await Promise.all([context.close(), admin.close()])
-  }, 60_000)
+interface Windows {
+  readonly page: Page
+  /** The administrator's. */
+  readonly admin: Page
 }
+
+/** A test that gets the windows which it names. */
+const row = test.extend<Windows>({
+  // biome-ignore-start lint/correctness/noEmptyPattern: Vitest reads from the pattern which fixtures are needed
+  page: async ({}, use) => {
+    const context = await chromium.newContext()
+    await use(await context.newPage())
+    await context.close()
+  },
+  admin: async ({}, use) => {
+    const page = await office.newPage()
+    await use(page)
+    await page.close()
+  },
+  // biome-ignore-end lint/correctness/noEmptyPattern: as above
+})
 
 const at = (host: string) => `http://${host}:${app.port}`
 const press = (page: Page, name: string | RegExp) => page.getByRole('button', { name, exact: true }).click()
@@ -111,7 +125,7 @@ const pass = (ms: number) =>
   })
 
 describe('the connection', () => {
-  row('client ID and secret are pasted and saved; the secret is never shown again', async (_page, page) => {
+  row('client ID and secret are pasted and saved; the secret is never shown again', async ({ admin: page }) => {
     await configure(page)
     await page.getByLabel('Client ID').fill('corkboard-demo')
     await page.getByLabel('Client secret').fill('corkboard-demo-secret')
@@ -123,7 +137,7 @@ describe('the connection', () => {
     await reset(page)
   })
 
-  row('each custom domain has its callback URL to copy, and the chosen one is in use', async (_page, page) => {
+  row('each custom domain has its callback URL to copy, and the chosen one is in use', async ({ admin: page }) => {
     await configure(page)
     for (const host of ['localhost', 'desk.localhost', 'corkboard.localhost']) {
       const label = host === 'localhost' ? 'Callback URL in use' : `Callback URL on ${host}:${app.port}`
@@ -139,7 +153,7 @@ describe('the connection', () => {
     await reset(page)
   })
 
-  row('the trusted provider is off, and the form advises to leave it off', async (_page, page) => {
+  row('the trusted provider is off, and the form advises to leave it off', async ({ admin: page }) => {
     await configure(page)
     const choice = page.getByLabel('Trusted provider')
     expect(await choice.locator('option').allInnerTexts()).toEqual([
@@ -150,7 +164,7 @@ describe('the connection', () => {
     expect(await page.getByText('We recommend leaving this off').isVisible()).toBe(true)
   })
 
-  row('an application that is not chosen has no button', async (_page, page) => {
+  row('an application that is not chosen has no button', async ({ admin: page }) => {
     const button = page.getByRole('link', { name: 'Sign in with Bitbucket' })
     await page.goto(`${at('desk.localhost')}/sign-in`)
     expect(await button.count()).toBe(1)
@@ -164,39 +178,45 @@ describe('the connection', () => {
     await reset(page)
   })
 
-  row('a tenant overrides what the application level says, marked, and is reset to inherited', async (_page, page) => {
-    await configure(page, 'acme')
-    const fieldset = page.getByRole('group', { name: /^Settings for acme/ })
-    expect(await fieldset.getByText('Inherited').isVisible()).toBe(true)
-    await page.getByRole('radio', { name: /^Override/ }).check()
-    await page.getByLabel('On the sign-in page').selectOption('Works, but is not shown')
-    await save(page)
-    expect(await fieldset.getByText('Overridden').isVisible()).toBe(true)
-    const button = page.getByRole('link', { name: 'Sign in with Bitbucket' })
-    await page.goto(`${at('acme.localhost')}/sign-in`)
-    expect(await button.count()).toBe(0)
-    await reset(page, 'acme')
-    expect(await fieldset.getByText('Inherited').isVisible()).toBe(true)
-    await page.goto(`${at('acme.localhost')}/sign-in`)
-    expect(await button.count()).toBe(1)
-  })
+  row(
+    'a tenant overrides what the application level says, marked, and is reset to inherited',
+    async ({ admin: page }) => {
+      await configure(page, 'acme')
+      const fieldset = page.getByRole('group', { name: /^Settings for acme/ })
+      expect(await fieldset.getByText('Inherited').isVisible()).toBe(true)
+      await page.getByRole('radio', { name: /^Override/ }).check()
+      await page.getByLabel('On the sign-in page').selectOption('Works, but is not shown')
+      await save(page)
+      expect(await fieldset.getByText('Overridden').isVisible()).toBe(true)
+      const button = page.getByRole('link', { name: 'Sign in with Bitbucket' })
+      await page.goto(`${at('acme.localhost')}/sign-in`)
+      expect(await button.count()).toBe(0)
+      await reset(page, 'acme')
+      expect(await fieldset.getByText('Inherited').isVisible()).toBe(true)
+      await page.goto(`${at('acme.localhost')}/sign-in`)
+      expect(await button.count()).toBe(1)
+    },
+  )
 
-  row('account and email are always asked for; an added scope is asked for as well', async (visitor, page) => {
-    await configure(page)
-    const scopes = page.getByRole('group', { name: 'Scopes' })
-    for (const name of ['account (always)', 'email (always)'])
-      expect(await scopes.getByRole('checkbox', { name }).isDisabled()).toBe(true)
-    await scopes.getByRole('radio', { name: 'These:' }).check()
-    await page.getByRole('textbox', { name: 'Extra scopes' }).fill('repository')
-    await save(page)
-    await visitor.goto(`${app.url}/sign-in`)
-    await follow(visitor, 'Sign in with Bitbucket')
-    await visitor.waitForURL((url) => url.port !== String(app.port))
-    expect(new URL(visitor.url()).searchParams.get('scope')).toBe('account email repository')
-    await reset(page)
-  })
+  row(
+    'account and email are always asked for; an added scope is asked for as well',
+    async ({ page: visitor, admin: page }) => {
+      await configure(page)
+      const scopes = page.getByRole('group', { name: 'Scopes' })
+      for (const name of ['account (always)', 'email (always)'])
+        expect(await scopes.getByRole('checkbox', { name }).isDisabled()).toBe(true)
+      await scopes.getByRole('radio', { name: 'These:' }).check()
+      await page.getByRole('textbox', { name: 'Extra scopes' }).fill('repository')
+      await save(page)
+      await visitor.goto(`${app.url}/sign-in`)
+      await follow(visitor, 'Sign in with Bitbucket')
+      await visitor.waitForURL((url) => url.port !== String(app.port))
+      expect(new URL(visitor.url()).searchParams.get('scope')).toBe('account email repository')
+      await reset(page)
+    },
+  )
 
-  row('only members of the named workspaces are admitted', async (visitor, page) => {
+  row('only members of the named workspaces are admitted', async ({ page: visitor, admin: page }) => {
     await configure(page)
     const workspaces = page.getByRole('group', { name: 'Only members of these workspaces' })
     await workspaces.getByRole('radio', { name: 'These:' }).check()
@@ -212,7 +232,7 @@ describe('the connection', () => {
     await reset(page)
   })
 
-  row('the steps at Bitbucket are listed with links to it', async (_page, page) => {
+  row('the steps at Bitbucket are listed with links to it', async ({ admin: page }) => {
     await configure(page)
     const steps = page.locator('section', { hasText: '2. Create the OAuth client at Bitbucket' })
     expect(await steps.getByRole('listitem').count()).toBe(5)
@@ -220,7 +240,7 @@ describe('the connection', () => {
       expect(await link.getAttribute('href')).toMatch(/^https:\/\/(bitbucket\.org|support\.atlassian\.com)\//)
   })
 
-  row('what cannot be saved is named by field, linked to it, and stays in the form', async (_page, page) => {
+  row('what cannot be saved is named by field, linked to it, and stays in the form', async ({ admin: page }) => {
     await configure(page)
     await page.getByLabel('Client ID').fill('key with spaces')
     const scopes = page.getByRole('group', { name: 'Scopes' })
@@ -239,7 +259,7 @@ describe('the connection', () => {
 
   row(
     'a wrong secret: the verdict says so in words and how to fix it, and folds what is in order',
-    async (_page, page) => {
+    async ({ admin: page }) => {
       await configure(page)
       await page.getByLabel('Client ID').fill('corkboard-demo')
       await page.getByLabel('Client secret').fill('not-the-secret')
@@ -259,7 +279,7 @@ describe('the connection', () => {
     },
   )
 
-  row('the activity is paged, readable, and can be narrowed to a tenant', async (_page, page) => {
+  row('the activity is paged, readable, and can be narrowed to a tenant', async ({ admin: page }) => {
     await withDatabase(async (db) => {
       const at = new Date().toISOString()
       const entry = { at, user_id: null, tenant: 'acme', type: 'refused', detail: 'Bitbucket: access denied', count: 3 }
@@ -283,7 +303,7 @@ describe('the connection', () => {
 })
 
 describe('users', () => {
-  row('the button is on the sign-in page and on the sign-up page', async (page) => {
+  row('the button is on the sign-in page and on the sign-up page', async ({ page }) => {
     for (const path of ['sign-in', 'sign-up']) {
       await page.goto(`${app.url}/${path}`)
       await follow(page, 'Sign in with Bitbucket')
@@ -291,7 +311,7 @@ describe('users', () => {
     }
   })
 
-  row('trusted provider off: an emailed code; on: none', async (page) => {
+  row('trusted provider off: an emailed code; on: none', async ({ page }) => {
     await play(page, 'A first sign-in, Bitbucket not trusted')
     await allow(page)
     await heading(page, 'Check your email')
@@ -304,7 +324,7 @@ describe('users', () => {
     expect(await me(page)).toMatchObject({ emailVerified: true })
   })
 
-  row('an address that a stranger took: its owner proves it and gets an account of their own', async (page) => {
+  row('an address that a stranger took: its owner proves it and gets an account of their own', async ({ page }) => {
     await play(page, 'Another user took the address before')
     await allow(page)
     await enterCode(page, 'grace@example.com')
@@ -318,7 +338,7 @@ describe('users', () => {
     await page.getByText('Incorrect email or password').waitFor()
   })
 
-  row('German pages and email for those who choose it', async (page) => {
+  row('German pages and email for those who choose it', async ({ page }) => {
     await page.goto(`${app.url}/scenarios`)
     await press(page, 'Deutsch')
     await play(page, 'A first sign-in, Bitbucket not trusted')
@@ -328,19 +348,22 @@ describe('users', () => {
     expect((await app.mails('alice@example.com'))[0]?.subject).toBe('Ihr Code für Corkboard')
   })
 
-  row('the pages of the package carry the name, logo and colour of the site, for a tenant its own', async (page) => {
-    await page.goto(`${at('acme.localhost')}/sign-in`)
-    await follow(page, 'Sign in with Bitbucket')
-    await press(page, 'Deny')
-    await heading(page, 'Sign-in cancelled')
-    expect(await page.locator('.brand').innerText()).toBe('Corkboard for acme')
-    const loaded = 'document.querySelector(".brand img").naturalWidth > 0'
-    await page.waitForFunction(loaded)
-    const colour = 'getComputedStyle(document.querySelector("a.main")).backgroundColor'
-    expect(await page.evaluate(colour)).toBe('rgb(156, 67, 30)')
-  })
+  row(
+    'the pages of the package carry the name, logo and colour of the site, for a tenant its own',
+    async ({ page }) => {
+      await page.goto(`${at('acme.localhost')}/sign-in`)
+      await follow(page, 'Sign in with Bitbucket')
+      await press(page, 'Deny')
+      await heading(page, 'Sign-in cancelled')
+      expect(await page.locator('.brand').innerText()).toBe('Corkboard for acme')
+      const loaded = 'document.querySelector(".brand img").naturalWidth > 0'
+      await page.waitForFunction(loaded)
+      const colour = 'getComputedStyle(document.querySelector("a.main")).backgroundColor'
+      expect(await page.evaluate(colour)).toBe('rgb(156, 67, 30)')
+    },
+  )
 
-  row('a page for signed-in users asks to sign in, and comes back', async (page) => {
+  row('a page for signed-in users asks to sign in, and comes back', async ({ page }) => {
     await page.goto(`${app.url}/company`)
     await heading(page, 'Sign in')
     await page.getByLabel('Email address').fill('admin@corkboard.example')
@@ -350,37 +373,40 @@ describe('users', () => {
     await heading(page, 'Company')
   })
 
-  row('an invitation travels with the sign-in, and counts for the invited address alone', async (invitee, admin) => {
-    for (const address of ['erin@example.com', 'alice@example.com']) {
-      await admin.goto(app.url)
-      await admin.getByLabel('Email address').fill(address)
-      await press(admin, 'Invite')
-      await admin.getByText(`We emailed an invitation to ${address}.`).waitFor()
-    }
-    const linkTo = async (address: string) => /http\S+/.exec((await app.mails(address))[0]?.text ?? '')?.[0] ?? ''
-    const remove = invitee.getByRole('button', { name: /^Remove note/ })
-    const accept = async (link: string) => {
-      await invitee.goto(link)
-      await follow(invitee, 'Sign in with Bitbucket')
-      await invitee.getByLabel('Alice Archer').check()
+  row(
+    'an invitation travels with the sign-in, and counts for the invited address alone',
+    async ({ page: invitee, admin }) => {
+      for (const address of ['erin@example.com', 'alice@example.com']) {
+        await admin.goto(app.url)
+        await admin.getByLabel('Email address').fill(address)
+        await press(admin, 'Invite')
+        await admin.getByText(`We emailed an invitation to ${address}.`).waitFor()
+      }
+      const linkTo = async (address: string) => /http\S+/.exec((await app.mails(address))[0]?.text ?? '')?.[0] ?? ''
+      const remove = invitee.getByRole('button', { name: /^Remove note/ })
+      const accept = async (link: string) => {
+        await invitee.goto(link)
+        await follow(invitee, 'Sign in with Bitbucket')
+        await invitee.getByLabel('Alice Archer').check()
+        await allow(invitee)
+      }
+
+      // Erin forwards her link: it grants Alice nothing.
+      await play(invitee, 'A first sign-in, Bitbucket trusted')
       await allow(invitee)
-    }
+      await heading(invitee, 'Alice Archer')
+      await press(invitee, 'Sign out')
+      await accept(await linkTo('erin@example.com'))
+      await heading(invitee, 'Board')
+      expect(await remove.count()).toBe(0)
+      await press(invitee, 'Sign out')
+      await accept(await linkTo('alice@example.com'))
+      await heading(invitee, 'Board')
+      await remove.first().waitFor()
+    },
+  )
 
-    // Erin forwards her link: it grants Alice nothing.
-    await play(invitee, 'A first sign-in, Bitbucket trusted')
-    await allow(invitee)
-    await heading(invitee, 'Alice Archer')
-    await press(invitee, 'Sign out')
-    await accept(await linkTo('erin@example.com'))
-    await heading(invitee, 'Board')
-    expect(await remove.count()).toBe(0)
-    await press(invitee, 'Sign out')
-    await accept(await linkTo('alice@example.com'))
-    await heading(invitee, 'Board')
-    await remove.first().waitFor()
-  })
-
-  row('connected and disconnected: the account page says so', async (_page, page) => {
+  row('connected and disconnected: the account page says so', async ({ admin: page }) => {
     await page.goto(`${app.url}/account`)
     await follow(page, 'Connect Bitbucket')
     await press(page, 'Connect a Bitbucket account')
@@ -427,11 +453,11 @@ describe('users', () => {
     await use('[action="/auth/bitbucket/unlink"] button')
     await page.getByText('Bitbucket is disconnected.').waitFor()
     await context.close()
-  }, 60_000)
+  })
 })
 
 describe('company mode', () => {
-  row('a member who left is asked to confirm, turned away and signed out', async (page) => {
+  row('a member who left is asked to confirm, turned away and signed out', async ({ page }) => {
     await play(page, 'A member leaves the workspace')
     await allow(page)
     await heading(page, 'Company')
@@ -450,7 +476,7 @@ describe('company mode', () => {
 
   row(
     'an outage: members can continue for the grace period, then the page is closed; no user is signed out',
-    async (page) => {
+    async ({ page }) => {
       await play(page, 'Bitbucket is down while members work')
       await allow(page)
       await heading(page, 'Company')
@@ -495,7 +521,7 @@ test('the strategy alone: passport.authenticate signs in, and verify gets the pr
   server.closeAllConnections()
   server.close()
   await fake.close()
-}, 60_000)
+})
 
 /** An app as Passport's users write it. */
 function strategyApp(callbackURL: string, endpoints: Endpoints): express.Express {
@@ -521,7 +547,7 @@ function strategyApp(callbackURL: string, endpoints: Endpoints): express.Express
 }
 
 describe('the guided demo', () => {
-  row('the terminal prints the addresses of scenarios, mailbox and administration', async (page) => {
+  row('the terminal prints the addresses of scenarios, mailbox and administration', async ({ page }) => {
     for (const [name, title] of [
       ['scenarios', 'Scenarios'],
       ['mailbox', 'Mailbox'],
@@ -535,7 +561,7 @@ describe('the guided demo', () => {
 
   row(
     'a scenario chooses its person, offers the mailbox next to the code, and is remembered as tried',
-    async (page) => {
+    async ({ page }) => {
       // The limit of codes is reset as well: without that, the second round would have to wait a minute.
       for (const person of ['Alice Archer', 'Bob Baker', 'Alice Archer']) {
         const isAlice = person.startsWith('Alice')

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { connections } from 'passport-bitbucket-signin'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import { type Answer, TestBrowser } from '../support/browser'
 import {
@@ -227,8 +227,25 @@ const waysIn = (flow: number, hook: number) => {
   ]
 }
 
+/** The hooks that the last step of each flow calls. No other one can break it. */
+const CALLED = new Map<string, ReadonlySet<string>>()
+beforeAll(async () => {
+  for (const [name, flow] of Object.entries(FLOWS)) {
+    const lab = await startLab({ ...flow.options })
+    const browser = new TestBrowser()
+    const step = await flow.prepare(lab, browser)
+    lab.accounts.calls.length = 0
+    expect([name, (await send(browser, step)).status < 400]).toEqual([name, true])
+    expectWhole(lab)
+    expect(lab.faults).toEqual([])
+    CALLED.set(name, new Set(lab.accounts.calls.map(({ name }) => name)))
+    await lab.close()
+  }
+})
+
 for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
   test.each(HOOKS)(`${name}: ends without a session and half-made data when %s is broken`, async (hook) => {
+    if (!CALLED.get(name)?.has(hook)) return
     for (const [how, breaks] of waysIn(index, HOOKS.indexOf(hook))) {
       const lab = await startLab({ ...flow.options })
       const browser = new TestBrowser()
@@ -241,7 +258,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         return breaks()
       }
       const { status, text } = await send(browser, step)
-      if (called && !isHarmless(hook, how, name)) {
+      if (!isHarmless(hook, how, name)) {
         expect([how, status >= 400]).toEqual([how, true])
         expect(text).not.toContain(MARK)
         // The user who was signed in still is, and no other.
@@ -254,13 +271,12 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
       expect(lab.faults).toEqual([])
       lab.accounts.intercept = () => {}
       if (how === 'throws') await expectRecovered(lab)
-      // A hook that is never called here needs no second look.
-      if (!called) break
+      expect(called).toBe(true)
     }
   })
 
   test(`${name}: ends when a hook never settles`, async () => {
-    for (const hook of HOOKS) {
+    for (const hook of CALLED.get(name) ?? []) {
       const lab = await startLab({ ...flow.options })
       const browser = new TestBrowser()
       const step = await flow.prepare(lab, browser)
@@ -275,11 +291,9 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         () => send(browser, step),
         () => hanging,
       )
-      if (hanging) {
-        expect([hook, status]).toEqual([hook, 500])
-        const { me, signedIn } = await stateOf(lab, browser)
-        expect([hook, me, signedIn]).toEqual([hook, before.me, before.signedIn])
-      }
+      expect([hook, hanging, status]).toEqual([hook, true, 500])
+      const { me, signedIn } = await stateOf(lab, browser)
+      expect([hook, me, signedIn]).toEqual([hook, before.me, before.signedIn])
       expectWhole(lab)
     }
   })
@@ -325,7 +339,8 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
           5 * SECOND + 1,
         )
         broken = false
-        if (!reached) continue
+        // A call that is never made here needs no second look.
+        if (!reached) break
         expect([how, status]).toEqual([how, 503])
         expect(text).not.toContain(MARK)
         const { me, signedIn, writes } = await stateOf(lab, browser)
@@ -378,6 +393,7 @@ for (const [index, [name, flow]] of Object.entries(FLOWS).entries()) {
         }
         expectWhole(lab)
         await expectRecovered(lab)
+        if (!called) break
       }
     },
   )
@@ -611,6 +627,7 @@ describe('a browser that leaves', () => {
     for (const [place, watch] of Object.entries(places)) {
       // The sign-in of a known user does not wait for the addresses: nothing of it happens there.
       if (place === "at Bitbucket's emails" && ['sign in', 'reauthenticate'].includes(name)) continue
+      if (place.startsWith('in ') && !CALLED.get(name)?.has(place.slice(3))) continue
       const lab = await startLab({ ...flow.options, session: { saveUninitialized: true } })
       const browser = new TestBrowser()
       const step = await flow.prepare(lab, browser)

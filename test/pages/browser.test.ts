@@ -104,13 +104,6 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     expect(complaints).toEqual([])
   })
 
-  it.each(sampleNames)('%s fits in German and with very long names', async (name) => {
-    await tab.goto(
-      serve(`/long/${encodeURIComponent(name)}`, renderDefaultPage(samplePages(german, longStrings)[name])),
-    )
-    expect(await overflow(tab)).toBeLessThanOrEqual(0)
-  })
-
   it.each(['inline', 'class'] as const)('the button with looks "%s" is accessible and tall enough', async (looks) => {
     await tab.goto(serve(`/button/${looks}`, hostPage(looks)))
     expect(await violationsOf(tab)).toEqual([])
@@ -128,6 +121,21 @@ describe.each(LOOKS)('in a browser, $scheme, $width px wide', ({ scheme, width }
     await tab.goto(serve('/bad', bad))
     const found = (await violationsOf(tab)).map((violation) => violation.split(':')[0])
     expect(found).toEqual(expect.arrayContaining(['label', 'color-contrast']))
+  })
+})
+
+describe('on a phone', () => {
+  let tab: Tab
+  beforeAll(async () => {
+    tab = await browser.newPage({ viewport: { width: 360, height: 760 } })
+  })
+  afterAll(() => tab?.context().close())
+
+  it.each(sampleNames)('%s fits in German and with very long names', async (name) => {
+    await tab.goto(
+      serve(`/long/${encodeURIComponent(name)}`, renderDefaultPage(samplePages(german, longStrings)[name])),
+    )
+    expect(await overflow(tab)).toBeLessThanOrEqual(0)
   })
 })
 
