@@ -41,6 +41,10 @@ export interface FetchedPerson extends Person {
 
 const MAX_EMAIL_PAGES = 10
 
+const MEMBER_PERMISSIONS: readonly string[] = ['member', 'create-project', 'owner']
+/** Named outside collaborators, in older answers: they have access to a repository and are not members. */
+const OUTSIDER_PERMISSION = 'collaborator'
+
 /** A callback whose transaction was found and consumed: only now may anything be sent. */
 export interface TakenLeg<Client extends ApiClient = ApiClient> {
   readonly client: Client
@@ -179,15 +183,18 @@ async function fetchMembership(
 
 /** The user's memberships. One suffices, whatever else failed; without one, a fault does not mean "not a member". */
 function confirmed(answers: readonly MembershipAnswer[], id: string): readonly WorkspaceMembership[] {
-  const checked = answers.map((answer) =>
-    answer && 'user' in answer && answer.user !== undefined && answer.user !== id ? notThatMembership() : answer,
-  )
-  const members = checked.flatMap((answer) =>
-    answer && 'slug' in answer ? [{ slug: answer.slug, uuid: answer.uuid, permission: answer.permission }] : [],
-  )
+  const checked = answers.map((answer) => (answer && 'slug' in answer ? judged(answer, id) : answer))
+  const members = checked.filter((answer) => answer !== null && 'slug' in answer)
   const fault = checked.find((answer) => answer instanceof BitbucketSignInError)
   if (members.length === 0 && fault) throw fault
   return members
+}
+
+/** An unknown permission proves nothing: it could name an invitation, or a new kind of member. */
+function judged({ user, ...membership }: Membership, id: string): WorkspaceMembership | null | BitbucketSignInError {
+  if (user !== undefined && user !== id) return notThatMembership()
+  if (MEMBER_PERMISSIONS.includes(membership.permission)) return membership
+  return membership.permission === OUTSIDER_PERMISSION ? null : unexpected('workspace', 'with an unknown permission')
 }
 
 function notThatMembership(): BitbucketSignInError {

@@ -16,6 +16,8 @@ const MAX_URL = 512
 /** Bitbucket's tokens exceed 2500 characters; most servers limit header lines to 16 kB. */
 export const MAX_TOKEN = 12_000
 const MAX_EMAILS_PER_PAGE = 100
+/** Ten years; Bitbucket says two hours. */
+const MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 60 * 60
 
 const UUID = /^\{[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}$/
 /** Wider than what Bitbucket takes today (lower-case letters, digits, `_`, `-`, `.`), because older ones remain. */
@@ -80,10 +82,14 @@ export function readTokenAnswer(body: JsonObject) {
   return {
     accessToken: access_token,
     refreshToken: isToken(refresh_token) ? refresh_token : null,
-    expiresInSeconds:
-      typeof expires_in === 'number' && Number.isFinite(expires_in) && expires_in > 0 ? expires_in : null,
+    expiresInSeconds: isLifetime(expires_in) ? expires_in : null,
     scopes: readScopes(body.scope ?? body.scopes),
   }
+}
+
+/** Seconds of a lifetime that a `Date` can hold the end of. */
+function isLifetime(value: unknown): value is number {
+  return typeof value === 'number' && value > 0 && value <= MAX_LIFETIME_SECONDS
 }
 
 function isToken(value: unknown): value is string {

@@ -338,6 +338,14 @@ describe('fetchPerson', () => {
       expect((await asked({ body: { ...membership, user: undefined } })).workspaces).toHaveLength(1)
     })
 
+    test.each(['owner', 'create-project', 'member'])(
+      'accepts a membership with the permission %s',
+      async (permission) => {
+        const body = { ...membership, permission }
+        expect((await asked({ body })).workspaces).toEqual([{ ...workspace, permission }])
+      },
+    )
+
     const scopes = (required: unknown, granted?: unknown) => ({
       status: 403,
       body: { type: 'error', error: { message: 'no', detail: { required, granted } } },
@@ -350,6 +358,7 @@ describe('fetchPerson', () => {
       ['403 with a detail in words', { status: 403, body: { type: 'error', error: { detail: 'No access.' } } }],
       ['403 that names no scope', scopes([], ['account'])],
       ['403 that names scopes which were granted', scopes(['account'], ['account', 'email'])],
+      ['an outside collaborator', { body: { ...membership, permission: 'collaborator' } }],
       ['404', { status: 404 }],
       ['404 with a membership', { status: 404, body: membership }],
     ])('case 19: treats %s as "not a member"', async (_what, reply) => {
@@ -369,6 +378,13 @@ describe('fetchPerson', () => {
       ['another type', { body: { ...membership, type: 'workspace' } }, 'upstream_failed'],
       ["another user's membership", { body: { ...membership, user: { uuid: workspace.uuid } } }, 'upstream_failed'],
       ['another workspace', { body: { ...membership, workspace: { ...workspace, slug: 'other' } } }, 'upstream_failed'],
+      ['an unknown permission', { body: { ...membership, permission: 'none' } }, 'upstream_failed'],
+      ['a permission in capitals', { body: { ...membership, permission: 'OWNER' } }, 'upstream_failed'],
+      [
+        "another user's outside access",
+        { body: { ...membership, permission: 'collaborator', user: { uuid: workspace.uuid } } },
+        'upstream_failed',
+      ],
       ['no connection', new BitbucketSignInError('upstream_failed', 'no'), 'upstream_failed'],
       ['a timeout', new BitbucketSignInError('upstream_timeout', 'late'), 'upstream_timeout'],
     ]

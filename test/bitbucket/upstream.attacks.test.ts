@@ -1,7 +1,7 @@
 import https = require('node:https')
 
 import { gzipSync } from 'node:zlib'
-import type { ErrorCode } from 'passport-bitbucket-signin'
+import type { ErrorCode, Tokens } from 'passport-bitbucket-signin'
 import { type FakeFault, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect } from 'vitest'
 import { TestBrowser } from '../support/browser'
@@ -341,6 +341,20 @@ test('UPS-22: passes only checked and bounded fields of a malformed profile on',
     expect(JSON.stringify(input.profile).length).toBeLessThan(2000)
     expect(JSON.stringify(input.profile)).not.toMatch(/javascript|u:p@/)
   }
+})
+
+test('UPS-22: leaves out a lifetime of the token whose end no date can hold', async ({ lab }) => {
+  const expiries: (string | null)[] = []
+  lab.accounts.intercept = (name, input) => {
+    if (name !== 'storeTokens') return
+    // Like a database driver, which throws for an invalid date.
+    expiries.push((input as { tokens: Tokens }).tokens.expiresAt?.toISOString() ?? null)
+  }
+  for (const expires_in of [1e15, 1e308, 315_360_001, 7200]) {
+    lab.fake.script('token', { edit: (body) => ({ ...body, expires_in }) })
+    expect((await lab.signIn(new TestBrowser(), 'alice')).location).toBe('/')
+  }
+  expect(expiries).toEqual([null, null, null, expect.any(String)])
 })
 
 test("UPS-25: stops at ten pages, and reads them from the API's own host only", async ({ lab }) => {

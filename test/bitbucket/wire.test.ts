@@ -299,7 +299,7 @@ describe('readTokenAnswer', () => {
     expect(readTokenAnswer({ ...answer, refresh_token })?.refreshToken).toBeNull()
   })
 
-  test.each([null, '7200', [], {}, 0, -1, Number.NaN, Number.POSITIVE_INFINITY])(
+  test.each([null, '7200', [], {}, 0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e15, Number.MAX_VALUE])(
     'leaves expires_in %j out',
     (value) => {
       expect(readTokenAnswer({ ...answer, expires_in: value })?.expiresInSeconds).toBeNull()

@@ -342,6 +342,9 @@ test('TEN-13: admits no user without a confirmed membership of their own, known 
     membership({ workspace: { slug: 'other', uuid } }),
     membership({ type: 'workspace' }),
     membership({ permission: '' }),
+    membership({ permission: 'none' }),
+    membership({ permission: 'pending-invitation' }),
+    membership({ permission: 'membership' }),
     { status: 201, ...membership({}) },
     { status: 500 },
     { delivery: 'truncate' } as const,
@@ -350,6 +353,12 @@ test('TEN-13: admits no user without a confirmed membership of their own, known 
     const url = await lab.callback(attacker, 'carol')
     await lab.refused(attacker, () => attacker.get(url), { code: 'upstream_failed' })
   }
+  const reported = lab.errors.length
+  expect(lab.errors.map(({ code }) => code)).toContain('upstream_failed')
+  lab.fake.script('workspace', membership({ permission: 'collaborator' }))
+  const outsider = await lab.callback(attacker, 'carol')
+  await lab.refused(attacker, () => attacker.get(outsider), { code: 'workspace_required' })
+  expect(lab.errors).toHaveLength(reported)
   lab.fake.clearScripts()
   // Gone since the last sign-in.
   lab.fake.updatePerson('alice', { workspaces: [] })

@@ -446,7 +446,7 @@ const WORKSPACE = '{99999999-2222-4333-8444-555555555555}'
 const membership = fc.record(
   {
     type: usually(fc.constant('workspace_membership'), anyJson),
-    permission: usually(fc.constantFrom('owner', 'member'), fc.oneof(nasty, anyJson)),
+    permission: usually(fc.constantFrom('owner', 'member'), fc.oneof(nasty, fc.constant('none'), anyJson)),
     workspace: usually(
       fc.record({
         slug: usually(fc.constant('acme'), fc.oneof(nasty, fc.constant('other'))),
@@ -501,7 +501,13 @@ test(
             const proven = values.some((each) => each?.email === user.email && each?.is_confirmed === true)
             if (user.emailVerified) expect(proven).toBe(true)
             if (!isGated) continue
-            const found = membershipBody as { type: string; workspace: { slug: string }; user?: { uuid?: unknown } }
+            const found = membershipBody as {
+              type: string
+              permission: string
+              workspace: { slug: string }
+              user?: { uuid?: unknown }
+            }
+            expect(['owner', 'create-project', 'member']).toContain(found.permission)
             expect([found.type, found.workspace.slug]).toEqual(['workspace_membership', 'acme'])
             // Well-formed, but another user's.
             expect(found.user?.uuid).not.toBe(WORKSPACE)

@@ -524,11 +524,19 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     "workspace: another user's membership counts",
-    'confirmed()',
-    ' && answer.user !== undefined && answer.user !== id ? notThatMembership()',
-    ' && answer.user === id.repeat(2) ? notThatMembership()',
+    'judged()',
+    'if (user !== undefined && user !== id)',
+    'if (user === id.repeat(2))',
     'tenants',
   ),
+  mutant(
+    'workspace: any permission makes a member',
+    'judged()',
+    'MEMBER_PERMISSIONS.includes(membership.permission)',
+    'membership.permission',
+    'tenants',
+  ),
+  mutant('tokens: any lifetime', 'isLifetime()', ' && value <= MAX_LIFETIME_SECONDS', '', 'UPS-22'),
   mutant(
     'workspace: any response counts as a membership',
     'readMembership()',
