@@ -64,10 +64,10 @@ export type { PartialTexts, Texts } from './contract/texts'
 export type { Tokens, WorkspaceMembership } from './contract/tokens'
 export type { ConnectionOverride } from './decisions/connection-levels'
 export type { EmailLevel } from './decisions/email-trust'
+export { explain } from './decisions/explain'
 export {
   type Decision,
   decideSignIn,
-  explain,
   type Holder,
   type RefusalCode,
   type SignInFacts,

@@ -2,11 +2,11 @@ import type { UserDescription } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { LinkPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail } from '../decisions/email-trust'
-import { decideLink, type IdentityOwner, type LinkDecision, type LinkFacts } from '../decisions/linking'
-import type { FoundIdentity, GuardedHooks, KnownUser } from './account-access'
+import { decideLink, type LinkDecision, type LinkFacts } from '../decisions/linking'
+import type { GuardedHooks, KnownUser } from './account-access'
 import { type Accounts, settleLoss, writeChange } from './account-writer'
 import { LostWrite } from './lost-write'
-import { hasOtherIdentity } from './resolve-sign-in'
+import { hasOtherIdentity, ownerOf } from './resolve-sign-in'
 
 /** An identity that a signed-in user wants to link, with the level of its address. */
 export interface Linkable {
@@ -80,11 +80,4 @@ async function linkFacts<User>(
 /** Whether the account was made with an address that its user has not proven. Unknown counts as unverified. */
 export function hasUnverifiedAddress(description: UserDescription | null): boolean {
   return description === null || (description.email !== null && !description.emailVerified)
-}
-
-/** Who owns the identity, relative to the signed-in user. */
-export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
-  if (found.type === 'nobody') return 'nobody'
-  if (found.type === 'orphaned') return 'disabled'
-  return found.id === current.id ? 'self' : 'other'
 }

@@ -2,6 +2,7 @@ import type { AccountEmail, SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { SignInPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail, unverifiedEmail } from '../decisions/email-trust'
+import type { IdentityOwner } from '../decisions/linking'
 import {
   consultsHolders,
   type Decision,
@@ -113,6 +114,13 @@ export async function readHolders<User>(
       },
     })),
   )
+}
+
+/** Who owns the identity, relative to the signed-in user. */
+export function ownerOf<User>(found: FoundIdentity<User>, current: KnownUser<User>): IdentityOwner {
+  if (found.type === 'nobody') return 'nobody'
+  if (found.type === 'orphaned') return 'disabled'
+  return found.id === current.id ? 'self' : 'other'
 }
 
 /** Whether this user has another identity of the same issuer; `null` if the app cannot tell. */

@@ -1,4 +1,4 @@
-import { ownerOf } from '../accounts/link-identity'
+import { ownerOf } from '../accounts/resolve-sign-in'
 import {
   accessDenied,
   type CallbackParameters,
@@ -16,7 +16,6 @@ import { signOut } from '../session/rotate-session'
 import { isStrictSession, requireSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
 import type { FoundTransaction, ParsedState, Transaction } from '../state/transaction'
-import { completeLink, completeReauthentication } from './complete-link'
 import { completeSignIn } from './complete-sign-in'
 import { signedInUser, tell, type Visit } from './context'
 import { startAt, withReturnTo } from './destination'
@@ -51,11 +50,14 @@ async function completeCallback<User>(visit: Visit<User>): Promise<void> {
     case 'sign-in':
       return completeSignIn(visit, result, transaction)
     case 'link':
-      return completeLink(visit, result, transaction)
+      return signedInSteps().completeLink(visit, result, transaction)
     case 'reauthenticate':
-      return completeReauthentication(visit, result, transaction)
+      return signedInSteps().completeReauthentication(visit, result, transaction)
   }
 }
+
+/** Loaded on use: most callbacks are sign-ins. */
+const signedInSteps = () => require('./complete-link') as typeof import('./complete-link')
 
 /** The open transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findTransaction<User>(visit: Visit<User>): { parameters: CallbackParameters; found: FoundTransaction } {

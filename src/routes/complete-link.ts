@@ -1,6 +1,7 @@
 import type { GuardedHooks, KnownUser } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
-import { type Linkable, type LinkOutcome, linkIdentity, ownerOf } from '../accounts/link-identity'
+import { type Linkable, type LinkOutcome, linkIdentity } from '../accounts/link-identity'
+import { ownerOf } from '../accounts/resolve-sign-in'
 import type { SignInResult } from '../bitbucket/fetch-person'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'

@@ -1,7 +1,6 @@
 import type { FoundIdentity } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
-import { ownerOf } from '../accounts/link-identity'
-import { resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
+import { ownerOf, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
 import type { IdentifiedPerson, SignInResult } from '../bitbucket/fetch-person'
 import type { SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
@@ -17,7 +16,6 @@ import { now } from '../time/clock'
 import { signedInUser, tell, type Visit } from './context'
 import { destinationOf } from './destination'
 import { confirmedMembership, finish, refusal } from './finish'
-import { keepOrSendCode } from './mail-code'
 import { sendOn } from './reply'
 import { accountsOf, type Carried, policyOf } from './request-hooks'
 
@@ -101,7 +99,9 @@ export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User
       throw refusal(resolution.code)
     case 'wait': {
       const pending = { ...(await ending.pending()), step: resolution.step }
-      return pending.step === 'code' ? keepOrSendCode(visit, pending) : wait(visit, pending)
+      if (pending.step !== 'code') return wait(visit, pending)
+      const { keepOrSendCode } = require('./mail-code') as typeof import('./mail-code')
+      return keepOrSendCode(visit, pending)
     }
     case 'signed-in': {
       const { user, id, how } = resolution

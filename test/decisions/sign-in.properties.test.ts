@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { consultsHolders, type Decision, decideSignIn, explain, type SignInFacts } from '../../src/decisions/sign-in'
+import { explain } from '../../src/decisions/explain'
+import { consultsHolders, type Decision, decideSignIn, type SignInFacts } from '../../src/decisions/sign-in'
 import { anyFacts, anyPolicy, counterexample, FACTS, POLICIES } from './every-sign-in'
 
 const SEED = 20261123

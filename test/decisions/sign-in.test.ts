@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import type { SignInPolicy } from '../../src/contract/policy'
 import type { EmailLevel } from '../../src/decisions/email-trust'
+import { explain } from '../../src/decisions/explain'
 import {
   consultsHolders,
   type Decision,
   decideSignIn,
-  explain,
   type Holder,
   type RefusalCode,
   type SignInFacts,
