@@ -1,5 +1,5 @@
 /**
- * Compares the speed of this package with other packages: `node bench.mjs [--quick] [--only <section>] [--contenders a,b]`.
+ * Compares the speed of this package with other packages: `node bench.mjs [--quick] [--only <section>] [--contenders a,b] [--slow-ms 40000]`.
  * Prints Markdown and writes samples and figure to `results/`. Ratios are medians of ratios within a round: see lib/statistics.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +24,12 @@ import { measureSlowProvider } from './measures/slow-provider.mjs'
 import { measureAbandonedStarts, measureCookies, measureThroughput, WARM_UP } from './measures/throughput.mjs'
 
 const { values: args } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, contenders: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    contenders: { type: 'string' },
+    'slow-ms': { type: 'string', default: '40000' },
+  },
 })
 const PLAN = args.quick
   ? {
@@ -47,7 +52,7 @@ const PLAN = args.quick
       imports: { rounds: 9 },
       outage: { callbacks: 60, hangsMs: 12_000, afterMs: 20_000 },
       load: { processes: 4, warmUp: 1500, rounds: 5, ms: 8000, concurrencies: [32, 256] },
-      slowProvider: { answersMs: 3000, concurrency: 32, ms: 40_000 },
+      slowProvider: { answersMs: 3000, concurrency: 32, ms: Number(args['slow-ms']) },
       growth: { rounds: 7, ms: 500 },
       schemes: ['http', 'https'],
     }
