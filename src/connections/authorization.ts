@@ -24,11 +24,11 @@ export interface Authorizing {
 export function beginAuthorization(
   transactions: Transactions,
   { req, res, connection, origin }: Authorizing,
-  start: Omit<Start, 'context' | 'origin'>,
+  start: Start,
 ): BegunTransaction {
   const { jar, digest, tenant, application, hasCustomDomains } = connection
-  const bound: Start = { ...start, context: digest, origin: origin === connection.origin ? null : origin }
-  return transactions.begin(req, res, jar, bound, hasCustomDomains ? { origin, tenant, application } : null)
+  const bound = { context: digest, origin: origin === connection.origin ? null : origin }
+  return transactions.begin(req, res, jar, start, bound, hasCustomDomains ? { origin, tenant, application } : null)
 }
 
 /** The transaction that a callback names, as far as it is known. */

@@ -19,10 +19,7 @@ export async function startSignIn<User>(visit: Visit<User>): Promise<void> {
 }
 
 /** Seals a transaction into this browser and sends it to Bitbucket. */
-export async function sendToBitbucket<User>(
-  visit: Visit<User>,
-  start: Omit<Start, 'context' | 'origin'>,
-): Promise<void> {
+export async function sendToBitbucket<User>(visit: Visit<User>, start: Start): Promise<void> {
   const { state, codeChallenge } = begin(visit, start)
   tell(visit, 'started')
   await sendOn(visit, 'redirect', visit.connection.authorizationLocation(state, codeChallenge))
@@ -46,7 +43,7 @@ export function dataOf<User>({ req, services }: Visit<User>): unknown {
 }
 
 /** Seals a transaction and opens connections to Bitbucket while the user is at its page. */
-export function begin<User>(visit: Visit<User>, start: Omit<Start, 'context' | 'origin'>): BegunTransaction {
+export function begin<User>(visit: Visit<User>, start: Start): BegunTransaction {
   const begun = beginAuthorization(visit.services.state.transactions, visit, start)
   openConnections(visit.services.upstream.transport, visit.connection)
   return begun

@@ -12,10 +12,6 @@ import { type CookieJar, open, peekIssuedAt, seal } from './sealed-cookie'
 /** The data of a started sign-in. */
 export interface Start {
   readonly intent: Intent
-  /** Digest of the connection, tenant, application, client, callback and endpoints it was started with. */
-  readonly context: string
-  /** The origin where it started and must end; `null` = the origin of the callback URL. */
-  readonly origin: string | null
   readonly returnTo: string | null
   /** Who was signed in at the start, for intents that depend on it; `null` for a plain sign-in. */
   readonly login: string | null
@@ -25,8 +21,16 @@ export interface Start {
   readonly after?: { readonly how: SignInHow; readonly identity: Identity }
 }
 
+/** What a sign-in must return to. */
+export interface Bound {
+  /** Digest of the connection, tenant, application, client, callback and endpoints it was started with. */
+  readonly context: string
+  /** The origin where it started and must end; `null` = the origin of the callback URL. */
+  readonly origin: string | null
+}
+
 /** A started sign-in, as this browser carries it. */
-export interface Transaction extends Start {
+export interface Transaction extends Start, Bound {
   readonly handle: string
   readonly codeVerifier: string
 }
@@ -81,7 +85,14 @@ export interface Transactions {
    * Seals the transaction under a free name and makes `state` and challenge for Bitbucket. `state` names `from` under a
    * signature, for a callback that is served by another origin; `null` = this one.
    */
-  begin(req: Request, res: Response, jar: CookieJar, start: Start, from: StartingPoint | null): BegunTransaction
+  begin(
+    req: Request,
+    res: Response,
+    jar: CookieJar,
+    start: Start,
+    bound: Bound,
+    from: StartingPoint | null,
+  ): BegunTransaction
   /** Reads a `state`; `undefined` when it is not ours. */
   parseState(state: string): ParsedState | undefined
   /** The transaction of this state in this browser; nothing is consumed. */
@@ -115,14 +126,14 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
   return {
     open: openOnes,
 
-    begin(req, res, jar, start, from) {
+    begin(req, res, jar, start, bound, from) {
       const handle = newHandle(res, jar, jar.all(req))
       const suffix = suffixOf(handle)
       const name = jar.nameOf(suffix)
-      let sealed = seal(keys.seal, name, toRecord(handle, start))
+      let sealed = seal(keys.seal, name, toRecord(handle, start, bound))
       // Without a long return URL the user lands on the default page; everything else is bounded.
       if (sealed.length > MAX_TRANSACTION) {
-        sealed = seal(keys.seal, name, toRecord(handle, { ...start, returnTo: null }))
+        sealed = seal(keys.seal, name, toRecord(handle, { ...start, returnTo: null }, bound))
       }
       jar.set(req, res, suffix, sealed, TRANSACTION_LIFETIME_MS)
       const codeChallenge = hash('sha256', verifierOf(keys.verifier, 0, handle), 'base64url')
@@ -183,7 +194,7 @@ interface Sealed {
   readonly a?: Start['after'] & {}
 }
 
-function toRecord(handle: string, { intent, context, origin, returnTo, login, data, after }: Start): Sealed {
+function toRecord(handle: string, { intent, returnTo, login, data, after }: Start, { context, origin }: Bound): Sealed {
   return {
     h: handle,
     c: context,
@@ -196,7 +207,7 @@ function toRecord(handle: string, { intent, context, origin, returnTo, login, da
   }
 }
 
-function fromRecord({ h, c, i, o, r, l, d, a }: Sealed): Start & { handle: string } {
+function fromRecord({ h, c, i, o, r, l, d, a }: Sealed): Omit<Transaction, 'codeVerifier'> {
   const start = { intent: i ?? 'sign-in', context: c, origin: o ?? null, returnTo: r ?? null, login: l ?? null }
   return { ...start, handle: h, ...(d !== undefined && { data: d }), ...(a !== undefined && { after: a }) }
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { cookieJar } from '../../src/state/sealed-cookie'
 
 import {
+  type Bound,
   createTransactions,
   type ParsedState,
   type Start,
@@ -15,11 +16,10 @@ const JAR = cookieJar('bitbucket', true)
 const MINUTE = 60_000
 const START: Start = {
   intent: 'sign-in',
-  context: 'c'.repeat(22),
-  origin: null,
   returnTo: '/dash',
   login: null,
 }
+const BOUND: Bound = { context: 'c'.repeat(22), origin: null }
 const keysOf = (secrets?: string[], name?: string): TransactionKeys => ({
   seal: keyRing('transaction', secrets, name),
   verifier: keyRing('verifier', secrets, name),
@@ -34,8 +34,8 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const begin = (cookies: Cookies, start: Partial<Start> = {}) =>
-  transactions.begin(cookies.req(), cookies.res, JAR, { ...START, ...start }, null).state
+const begin = (cookies: Cookies, start: Partial<Start> = {}, bound = BOUND) =>
+  transactions.begin(cookies.req(), cookies.res, JAR, { ...START, ...start }, bound, null).state
 /** The name that a state chooses, without the prefix. */
 const nameOf = (state: string) => `t${(Buffer.from(state, 'base64url').readUInt8() % 16).toString(16)}`
 const parse = (state: string) => transactions.parseState(state) as ParsedState
@@ -48,7 +48,7 @@ describe('a started sign-in', () => {
     const state = begin(cookies)
     expect(state).toMatch(/^[\w-]{22}$/)
     expect(find(cookies, state)).toEqual({
-      transaction: { ...START, handle: state, codeVerifier: expect.stringMatching(/^[\w-]{43}$/) },
+      transaction: { ...START, ...BOUND, handle: state, codeVerifier: expect.stringMatching(/^[\w-]{43}$/) },
       expired: false,
     })
   })
@@ -301,7 +301,7 @@ describe('forget', () => {
     const counted = createTransactions(keysOf(), counters)
     const cookies = new Cookies()
     cookies.values.set(JAR.nameOf('t4'), 'junk')
-    counted.begin(cookies.req(), cookies.res, JAR, START, null)
+    counted.begin(cookies.req(), cookies.res, JAR, START, BOUND, null)
     vi.setSystemTime(Date.now() + 11 * MINUTE)
     await counted.forget(cookies.req(), cookies.res, JAR)
     expect(slotsOf(cookies)).toEqual([])
@@ -317,7 +317,7 @@ describe('the code verifier', () => {
   test('matches the challenge sent to Bitbucket, also after a newer secret was added', () => {
     const cookies = new Cookies()
     const before = createTransactions(keysOf([OLD]), limits())
-    const { state, codeChallenge } = before.begin(cookies.req(), cookies.res, JAR, START, null)
+    const { state, codeChallenge } = before.begin(cookies.req(), cookies.res, JAR, START, BOUND, null)
     for (const each of [before, createTransactions(keysOf([NEW, OLD]), limits())]) {
       const verifier = verifierIn(each, cookies, state) ?? ''
       expect(hash('sha256', verifier, 'base64url')).toBe(codeChallenge)
@@ -336,23 +336,22 @@ describe('the code verifier', () => {
 describe('the cookie of a started sign-in', () => {
   test('returns everything that it was given', () => {
     const cookies = new Cookies()
+    const bound: Bound = { context: 'd'.repeat(22), origin: 'https://two.example' }
     const start: Start = {
       intent: 'link',
-      context: 'd'.repeat(22),
-      origin: 'https://two.example',
       returnTo: '/x?y',
       login: 'l',
       data: { invite: 'ä', list: [1, null] },
     }
-    const state = begin(cookies, start)
-    expect(find(cookies, state)?.transaction).toMatchObject(start)
+    const state = begin(cookies, start, bound)
+    expect(find(cookies, state)?.transaction).toMatchObject({ ...start, ...bound })
   })
 })
 
 describe('a state that names where it started', () => {
   const POINT = { origin: 'https://two.example', tenant: 'acmé', application: null }
   const beginElsewhere = (cookies: Cookies, point = POINT) =>
-    transactions.begin(cookies.req(), cookies.res, JAR, { ...START, origin: point.origin }, point).state
+    transactions.begin(cookies.req(), cookies.res, JAR, START, { ...BOUND, origin: point.origin }, point).state
 
   test('is accepted by any process with the key', () => {
     const state = beginElsewhere(new Cookies())
