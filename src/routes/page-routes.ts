@@ -20,7 +20,7 @@ import { resendCode, showEmailPage, submitAddress, verifyCode } from './verify-e
 
 /** The routes of our pages and their forms. */
 export function createPageRoutes<User>(services: Services<User>): Router {
-  const router = express.Router()
+  const router = express.Router({ mergeParams: true })
   const get = (path: string, step: Step<User>) => router.get(path, handler(services, step))
   const post = (path: string, step: Step<User>) => router.post(path, handler(services, guarded(step), openForm))
 

@@ -14,7 +14,8 @@ import { warnOfPlace } from './start-place'
 
 /** The routes, relative to the mount. `hasBasePath`: the app has declared that paths differ. */
 export function createRouter<User>(services: Services<User>, hasBasePath: boolean): Router {
-  const router = express.Router()
+  // A tenant can be a parameter of the mount path.
+  const router = express.Router({ mergeParams: true })
   const start = navigationOnly(startHandler(services, hasBasePath))
   const end = navigationOnly(handler(services, endCallback, openCallback))
   answerDirectly(router, { '/': start, '/callback': end })

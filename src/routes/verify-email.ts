@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../contract/errors'
+import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { Profile } from '../contract/identity'
 import { isAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, matchesCode } from '../state/email-code'
@@ -76,7 +76,13 @@ async function sendCodeAndShow<User>(visit: Visit<User>, found: FoundPending, ca
 export async function verifyCode<User>(visit: Visit<User>): Promise<void> {
   const { pending } = await takeUpPending(visit, ['code'])
   const { identity, email, code } = pending
-  const refused = await checkCode(visit, pending)
+  const typed = bodyField(visit.req, 'code')
+  if (typed === undefined) {
+    // A form without its field is not a wrong code, and costs no attempt.
+    visit.retry = `${visit.connection.basePath}/email`
+    throw new BitbucketSignInError('request_invalid', '`code` is missing, or it is not a string.')
+  }
+  const refused = await checkCode(visit, pending, typed)
   if (refused) {
     tell(visit, 'code_failed', { code: refused })
     return sendEmailPage(visit, pending, refused)
@@ -103,15 +109,14 @@ function withAddress({ profile, typed, confirmed }: Pending, address: string): P
 }
 
 /** Why the code is refused, `null` if it is correct. */
-async function checkCode<User>(visit: Visit<User>, pending: Pending): Promise<ErrorCode | null> {
+async function checkCode<User>(visit: Visit<User>, pending: Pending, typed: string): Promise<ErrorCode | null> {
   const { limits, keys } = visit.services.state
   const { code, email, identity } = pending
   if (code === null || email.address === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return 'code_expired'
   const person = `${identity.issuer} ${identity.id}`
   if ((await limits.read('wrongCodesPerDay', person)) >= MAX_WRONG_CODES_PER_DAY) return 'too_many_codes'
   if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'
-  const typed = bodyField(visit.req, 'code')
-  if (typed !== undefined && matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)) return null
+  if (matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)) return null
   await limits.consume('wrongCodesPerDay', person)
   return 'code_wrong'
 }

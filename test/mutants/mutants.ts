@@ -1121,8 +1121,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: tries counted after the comparison',
     'checkCode()',
-    "  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n  const typed = bodyField(visit.req, 'code')\n",
-    "  const typed = bodyField(visit.req, 'code')\n  const right = typed !== undefined && matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)\n  if (!right && !(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n",
+    "  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n",
+    "  const right = matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)\n  if (!right && !(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n",
     OTP,
   ),
   mutant(
@@ -1560,7 +1560,20 @@ export const MUTANTS: readonly Mutant[] = [
     'if (error instanceof Error) return 1',
     STA,
   ),
-  mutant('body: any size', 'routes/body.ts', "const LIMIT = '8kb'", "const LIMIT = '8mb'", 'denial-of-service'),
+  mutant(
+    'body: any size',
+    'routes/body.ts',
+    'const LIMIT = 8 * 1024',
+    'const LIMIT = 8 * 1024 ** 2',
+    'denial-of-service',
+  ),
+  mutant(
+    'body: any size behind a parser of texts',
+    'routes/body.ts parsed()',
+    'if (Buffer.byteLength(body) > LIMIT)',
+    'if (body.length === 0)',
+    'routes/body',
+  ),
   mutant(
     'errors: upstream words in the message',
     'tokenRefusal()',

@@ -1,6 +1,7 @@
+import { connections } from 'passport-bitbucket-signin'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { startTestApp, type TestApp, type TestAppOptions } from '../support/app'
-import { TestBrowser } from '../support/browser'
+import { formsOf, TestBrowser } from '../support/browser'
 
 let app: TestApp
 let warnings: string[]
@@ -81,6 +82,35 @@ test.each([4, 5] as const)(
       expect({ path, status: head.status }).toEqual({ path, status: 405 })
       expect({ path, to: (await browser.get(callback.href)).location }).toEqual({ path, to: '/' })
     }
+  },
+)
+
+test.each([4, 5] as const)(
+  'a tenant that is a parameter of the mount path is the same in every route on Express %i',
+  async (express) => {
+    const base = '/t/acme/auth/bitbucket'
+    app = await startTestApp({
+      express,
+      connection: { trustedProvider: false },
+      resolver: (defaults) =>
+        connections({
+          default: defaults,
+          tenants: { acme: { callbackURL: defaults.callbackURL.replace('/auth', '/t/acme/auth') } },
+          tenant: (req) => req.params.tenant ?? null,
+        }),
+      without: ['storeTokens'],
+      behindSession: (express, { router }) => express.use('/t/:tenant/auth/bitbucket', router),
+    })
+    const browser = new TestBrowser()
+    const { location } = await browser.get(app.url + base)
+    const callback = await app.fake.signIn(location, { person: 'alice' })
+    expect((await browser.get(callback)).location).toBe(`${base}/email`)
+    const { code = '' } = app.mails[0] ?? {}
+    expect((await app.submit(browser, `${base}/email`, '/email/verify', { code })).location).toBe('/')
+    expect(await app.me(browser)).toBe('u1')
+    const page = await browser.get(`${app.url}${base}/link`)
+    expect(formsOf(page.text).map(({ action }) => action)).toContain(`${base}/unlink`)
+    expect((await browser.get(`${app.url}/t/other/auth/bitbucket/link`)).status).toBe(404)
   },
 )
 
