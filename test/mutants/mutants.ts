@@ -1571,7 +1571,7 @@ export const MUTANTS: readonly Mutant[] = [
     'body: any size behind a parser of texts',
     'routes/body.ts parsed()',
     'if (Buffer.byteLength(body) > LIMIT)',
-    'if (body.length === 0)',
+    'if (Buffer.byteLength(body) > LIMIT ** 2)',
     'routes/body',
   ),
   mutant(

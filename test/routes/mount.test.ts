@@ -96,7 +96,7 @@ test.each([4, 5] as const)(
         connections({
           default: defaults,
           tenants: { acme: { callbackURL: defaults.callbackURL.replace('/auth', '/t/acme/auth') } },
-          tenant: (req) => req.params.tenant ?? null,
+          tenant: (req) => String(req.params.tenant),
         }),
       without: ['storeTokens'],
       behindSession: (express, { router }) => express.use('/t/:tenant/auth/bitbucket', router),
