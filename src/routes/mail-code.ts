@@ -98,7 +98,6 @@ async function consumeMail<User>(visit: Visit<User>, pending: Pending, address: 
   return limited === null ? null : { reason: 'limited', until: until(limited) }
 
   async function ofAddress(): Promise<number | null> {
-    // By the server, not the issuer, which also names the tenant when the client is the tenant's.
     const mailbox = mailboxOf(visit.connection.server, pending, comparableAddress(address))
     const waitMs = await spendFirst(limits, mailbox, ['addressMailsPerHour', 'addressMailsPerDay'])
     if (waitMs === null || (await drawReserve(limits, pair, mailbox))) return null
@@ -133,7 +132,7 @@ async function drawReserve(limits: Limits, pair: string, mailbox: string): Promi
 /**
  * Whose emails to an address are counted together. Other users' attempts on an address that Bitbucket confirmed for
  * this user are not counted against them. Anyone who runs their own server can confirm any address, for as many
- * accounts as they like: theirs count as one.
+ * accounts and under as many names as they like: all such servers count as one.
  */
 export function mailboxOf(
   server: string,
@@ -141,7 +140,7 @@ export function mailboxOf(
   address: string,
 ): string {
   if (!confirmed) return address
-  return server === BITBUCKET_ISSUER ? `${server} ${identity.id} ${address}` : `${server} ${address}`
+  return server === BITBUCKET_ISSUER ? `${server} ${identity.id} ${address}` : `elsewhere ${address}`
 }
 
 /** Everything the code of this record is bound to. */

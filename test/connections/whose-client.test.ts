@@ -330,15 +330,17 @@ describe('emails to one address are counted together', () => {
 
   test.each([
     ['for each user of Bitbucket that confirmed it', 'https://bitbucket.org', true, 2],
-    ['for all users of another server that confirmed it', 'https://evil.example', true, 1],
+    ['for all users of other servers that confirmed it', 'https://evil.example', true, 1],
     ['for everyone if no server confirmed it', 'https://bitbucket.org', false, 1],
   ])('%s', (_what, server, confirmed, mailboxes) => {
     const keys = ['{alice}', '{mallory}'].map((id) => mailboxOf(server, asked(id, confirmed), ADDRESS))
     expect(new Set(keys).size).toBe(mailboxes)
     expect(keys).not.toContain(mailboxOf(server, asked('{alice}', !confirmed), ADDRESS))
+    const other = server.replace('//', '//2.')
+    expect(keys.includes(mailboxOf(other, asked('{alice}', confirmed), ADDRESS))).toBe(mailboxes === 1)
   })
 
-  test("by the server of a client that is 'theirs', not by the tenant", async () => {
+  test("for the tenant of a client that is 'theirs' and for the application", async () => {
     const keys = new Set<string>()
     const limiter: LimiterFactory = ({ keyPrefix }) => {
       const count = (key: string) => {

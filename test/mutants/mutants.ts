@@ -1039,6 +1039,7 @@ export const MUTANTS: readonly Mutant[] = [
     'return server ? ',
     OWN,
   ),
+  mutant('code: each custom server has a limit of its own', 'mailboxOf()', '`elsewhere ', '`${server} ', OWN),
   mutant(
     'code: drawn with Math.random',
     'makeCode()',
@@ -2236,13 +2237,6 @@ export const MUTANTS: readonly Mutant[] = [
     "if (endsLater && carry !== 'everything' && !isSessionChanged(error)) {",
     'if (!endsLater && isSessionChanged(error)) {',
     'faults/app',
-  ),
-  mutant(
-    "code: a tenant's client has mailboxes of its own",
-    'routes/mail-code.ts consumeMail()',
-    'mailboxOf(visit.connection.server, ',
-    'mailboxOf(visit.connection.issuer, ',
-    WHOSE,
   ),
   mutant(
     'code: the reserve serves anyone who asks first',

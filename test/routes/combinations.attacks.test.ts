@@ -161,6 +161,31 @@ test("OWN-03: bounds the codes that a tenant's server can have mailed to a stran
   await lab.pendingCode(browsers().victim, 'alice')
 })
 
+test("OWN-03: bounds the codes that a stranger gets from all tenants' servers together", async () => {
+  const site = await startSite({ ...express, options: { tenantClients: 'theirs' } })
+  afterwards(() => site.close())
+  const stranger = 'stranger@example.com'
+  for (const name of ['one', 'two', 'three']) {
+    const server = await startFakeBitbucket()
+    afterwards(() => server.close())
+    const client = { clientID: name, clientSecret: `${name}-secret`, callbackURL: site.at(name) + CALLBACK }
+    server.addClient(client)
+    site.rows.tenants[name] = { ...client, endpoints: server.endpoints }
+    for (let index = 0; index < 3; index++) {
+      const person = `invented${index}`
+      server.addPerson({ key: person, emails: [{ address: stranger, primary: true, confirmed: true }] })
+      const { attacker } = browsers()
+      await attacker.get(await server.signIn((await site.startAt(attacker, name)).location, { person }))
+    }
+  }
+  expect(site.mails.map(({ to }) => to)).toEqual(Array(5).fill(stranger))
+  // Another address has a budget of its own.
+  const { victim } = browsers()
+  site.rows.default = { ...(site.rows.default as Connection), trustedProvider: false }
+  await site.signInAt(victim, 'login', 'alice')
+  expect(site.mails.map(({ to }) => to)).toHaveLength(6)
+})
+
 test('OWN-04: ends the request and not the process when an app callback throws', async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
