@@ -7,7 +7,7 @@ import { withDeadline } from '../time/deadline'
 import { type ActiveConnection, activateConnection } from './active-connection'
 import type { ConnectionSource, KeyedResolver, SourceOptions } from './connection-source'
 
-const RESOLVER_DEADLINE_MS = 15_000
+export const RESOLVER_DEADLINE_MS = 15_000
 
 const MAX_KNOWN = 10_000
 

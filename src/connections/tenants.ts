@@ -10,8 +10,9 @@ import {
 import { isLoopbackURL } from '../options/connection-options'
 import { checkDeadOptions, noApplication, parseConnectionsOptions } from '../options/tenants-options'
 import { now } from '../time/clock'
+import { withDeadline } from '../time/deadline'
 import type { KeyedResolver, ListedLevel } from './connection-source'
-import { markSource } from './resolver-sources'
+import { markSource, RESOLVER_DEADLINE_MS } from './resolver-sources'
 
 /** What a tenant overrides, by tenant id; or a function that looks one tenant up, `null` = no such tenant. */
 export type TenantSource =
@@ -161,9 +162,9 @@ function cache(cacheMs: number) {
     const entry = entries.get(key)
     if (entry && entry.until > now()) return entry.value as Promise<T>
     if (entries.size >= MAX_CACHED) entries.clear()
-    const value = read()
+    const value = withDeadline(read(), RESOLVER_DEADLINE_MS, 'This look-up')
     entries.set(key, { value, until: now() + cacheMs })
-    // Failures are not cached.
+    // Failures are not cached, nor is a look-up that hangs.
     value.catch(() => entries.delete(key))
     return value
   }

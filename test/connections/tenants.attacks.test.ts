@@ -5,7 +5,7 @@ import { Secret } from '../../src/contract/secret'
 import { openHandOver } from '../../src/state/hand-over'
 import { deriveKeys } from '../../src/state/keys'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, type Lab, SECOND, startEvil, startLab, test, travel } from '../support/lab'
+import { atDeadline, browsers, type Lab, MINUTE, SECOND, startEvil, startLab, test, travel } from '../support/lab'
 import { handleOf } from '../support/steps'
 
 type Tenants = Record<string, ConnectionOverride>
@@ -297,6 +297,28 @@ test('TEN-14: refuses in bounded time when a resolver throws, hangs or changes i
   behave = 'well'
   await victim.get(url)
   expect(await lab.me(victim)).toBe('u1')
+})
+
+test('TEN-14: caches no look-up that hangs', async () => {
+  let asked = 0
+  const lookUps: (() => unknown)[] = [() => new Promise(() => {})]
+  const lab = await startLab({
+    resolver: (given) =>
+      connections({
+        default: given,
+        cacheMs: 10 * MINUTE,
+        tenant: () => 't1',
+        tenants: () => {
+          asked++
+          return (lookUps.shift()?.() ?? {}) as ConnectionOverride
+        },
+      }),
+  })
+  const start = () => lab.get(browsers().victim, '')
+  expect((await atDeadline(start, () => asked > 0)).status).toBe(500)
+  expect([(await start()).status, asked]).toEqual([302, 2])
+  // What did answer is cached.
+  expect([(await start()).status, asked]).toEqual([302, 2])
 })
 
 test('TEN-13: voids a pending sign-in when its trust, workspace or client changes', async () => {

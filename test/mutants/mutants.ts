@@ -69,6 +69,13 @@ export const MUTANTS: readonly Mutant[] = [
     '',
     'tenants',
   ),
+  mutant(
+    'tenants: a look-up that hangs is cached',
+    'connections/tenants.ts',
+    "withDeadline(read(), RESOLVER_DEADLINE_MS, 'This look-up')",
+    'read()',
+    'TEN-14',
+  ),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',
