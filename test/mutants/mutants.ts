@@ -76,6 +76,14 @@ export const MUTANTS: readonly Mutant[] = [
     'read()',
     'TEN-14',
   ),
+  mutant('hosts: any words in the log', 'plain()', '&& pattern.test(text) ? ', '? ', 'HST-11'),
+  mutant(
+    "hosts: a stranger's report is the only one",
+    'reporter()',
+    'known.size >= MAX_REPORTED',
+    'known.size >= 1',
+    'HST-11',
+  ),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',

@@ -114,14 +114,16 @@ test.each([4, 5] as const)(
   },
 )
 
-test('case 25: a start at another public host on https causes one warning and report, and a private name none', async () => {
+test('case 25: a start at another public host on https causes one warning and a report with the host, for at most twenty, and a private name none', async () => {
   app = await startTestApp({ connection: { callbackURL: 'https://example.com/auth/bitbucket/callback' } })
   const start = (host: string) => new TestBrowser().get(`${app.url}/auth/bitbucket`, { headers: { host } })
   for (const host of ['example.com', 'app:3000', '10.0.0.1']) await start(host)
   expect([warnings, app.errors]).toEqual([[], []])
   for (const _twice of [1, 2]) await start('www.example.com')
-  expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com .* Redirect www\.example\.com to/)])
+  expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com .* redirect it to https:\/\/example\.com/)])
   expect(app.errors).toHaveLength(1)
+  for (let each = 0; each < 30; each += 1) await start(`h${each}.example`)
+  expect([warnings.length, app.errors.length]).toEqual([1, 20])
 })
 
 test('case 25: `bitbucket.start` mounted alone warns like the router', async () => {
