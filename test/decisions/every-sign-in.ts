@@ -77,42 +77,53 @@ export function counterexample(
   holds: Property,
 ): { decision: Decision; facts: SignInFacts; policy: SignInPolicy } | undefined {
   const decisions = allDecisions()
+  const decisionAt = (index: number) => copies[decisions[index] as number] as Decision
   let next = 0
   for (const policy of POLICIES) {
     const toOpen = policy.signUp ? 0 : CLOSED_AFTER_OPEN * FACTS.length
-    let withoutHolders = decisions[next] as Decision
+    let withoutHolders = decisionAt(next)
     for (const facts of FACTS) {
-      const decision = decisions[next] as Decision
+      const decision = decisionAt(next)
       // The first of each combination of identity and address.
       if (facts.holders.length === 0) withoutHolders = decision
-      if (!holds(decision, facts, policy, withoutHolders, decisions[next - toOpen] as Decision))
-        return { decision, facts, policy }
+      if (!holds(decision, facts, policy, withoutHolders, decisionAt(next - toOpen))) return { decision, facts, policy }
       next++
     }
   }
   return undefined
 }
 
-/** The decision in the one copy there is of each, so that two of them are the same exactly when they are identical. */
-function decideOnce(facts: SignInFacts, policy: SignInPolicy): Decision {
-  const decision = decideSignIn(facts, policy)
-  let key = decision.type + decision.row
-  if (decision.type === 'create') key += decision.email
-  else if (decision.type === 'refuse') key += decision.code
-  else if (decision.type === 'claim') key += decision.holders
-  else if (decision.type === 'link' || decision.type === 'prove') key += decision.holder
-  const known = copies.get(key)
-  if (known) return known
-  copies.set(key, decision)
-  return decision
+/** One copy of each decision, so that two of them are the same exactly when they are identical. */
+const copies: Decision[] = []
+/** Where the copies are, by row: making ten million keys for a map would take longer than all decisions. */
+const copiesOfRow: number[][] = []
+
+function copyOf(decision: Decision): number {
+  copiesOfRow[decision.row] ??= []
+  const known = copiesOfRow[decision.row] as number[]
+  const detail = detailOf(decision)
+  for (const at of known) {
+    const copy = copies[at] as Decision
+    if (copy.type === decision.type && detailOf(copy) === detail) return at
+  }
+  return known[known.push(copies.push(decision) - 1) - 1] as number
 }
 
-const copies = new Map<string, Decision>()
-let decided: readonly Decision[] | undefined
+function detailOf(decision: Decision): unknown {
+  if (decision.type === 'create') return decision.email
+  if (decision.type === 'refuse') return decision.code
+  if (decision.type === 'claim') return String(decision.holders)
+  return decision.type === 'link' || decision.type === 'prove' ? decision.holder : null
+}
 
-/** Made by the first property that asks. */
-function allDecisions(): readonly Decision[] {
-  decided ??= POLICIES.flatMap((policy) => FACTS.map((facts) => decideOnce(facts, policy)))
+let decided: Uint8Array | undefined
+
+/** The copy of each decision; made by the first property that asks. */
+function allDecisions(): Uint8Array {
+  if (decided) return decided
+  decided = new Uint8Array(POLICIES.length * FACTS.length)
+  let next = 0
+  for (const policy of POLICIES) for (const facts of FACTS) decided[next++] = copyOf(decideSignIn(facts, policy))
   return decided
 }
 
