@@ -1,4 +1,6 @@
+import { availableParallelism } from 'node:os'
 import { configDefaults, defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { alias, requireOnUse } from './test/support/source.mjs'
 
 /** `npm run test:fast` runs `units` and `flows`; `npm test` runs all. What no other project lists runs in `system`. */
@@ -24,14 +26,26 @@ const platform = project('platform', [
   'test/passport/plugin-strategy.test.ts',
 ])
 
+/** Short files that take long. Without a cache Vitest orders by size, and one of them would run alone at the end. */
+const LONG = /example-app|browser|recipes|faults\/memory|init\/apps/
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const bySize = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId.slice(import.meta.dirname.length))
+    return [...bySize.filter(isLong), ...bySize.filter((file) => !isLong(file))]
+  }
+}
+
 export default defineConfig({
   plugins: [requireOnUse],
   resolve: { alias },
   test: {
     // `ATTACKS_EXPRESS=4 npx vitest run --project attacks`: the same on Express 4.
     setupFiles: process.env.ATTACKS_EXPRESS === '4' ? ['test/support/express-4.ts'] : [],
-    // One worker per core: most tests wait for timers and sockets, so a core kept free would be idle.
-    maxWorkers: '100%',
+    // More than cores: most tests wait for timers, sockets and other processes.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    sequence: { sequencer: LongestFirst },
     testTimeout: 20_000,
     hookTimeout: 60_000,
     coverage: { include: ['src/**/*.ts'], exclude: ['src/**/index.ts'] },

@@ -29,35 +29,6 @@ describe.each([4, 5] as const)('on Express %i', (express) => {
     expect(app.accounts.users.size).toBe(1)
     expect(app.accounts.users.get('u1')?.identities[0]?.profile?.displayName).toBe('Renamed')
   })
-
-  test('proves an asserted address by the mailed code', async () => {
-    app = await startTestApp({ express, connection: { trustedProvider: false } })
-    const browser = new TestBrowser()
-    const answer = await app.signIn(browser, 'alice', { returnTo: '/x' })
-    expect(answer.location).toBe('/auth/bitbucket/email')
-    expect(await app.me(browser)).toBeNull()
-    expect(app.mails).toHaveLength(1)
-    const verified = await app.submit(browser, '/auth/bitbucket/email', '/email/verify', {
-      code: app.mails[0]?.code ?? '',
-    })
-    expect(verified.status).toBe(303)
-    expect(verified.location).toBe('/auth/bitbucket?returnTo=%2Fx')
-    expect(await app.me(browser)).toBe('u1')
-    expect(app.accounts.users.get('u1')).toMatchObject({ email: 'alice@example.com', emailVerified: true })
-  })
-
-  test('stores the identity when a signed-in user links', async () => {
-    app = await startTestApp({ express })
-    const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
-    const browser = new TestBrowser()
-    await app.localSignIn(browser, user)
-    const started = await app.submit(browser, '/auth/bitbucket/link', '/link')
-    expect(started.status).toBe(303)
-    const answer = await browser.get(await app.fake.signIn(started.location, { person: 'alice' }))
-    expect(answer.location).toBe('/')
-    expect(user.identities).toHaveLength(1)
-    expect(await app.me(browser)).toBe(user.id)
-  })
 })
 
 test("ends on the app's own page with a router at the root, whichever of our routes was the return URL", async () => {
