@@ -79,34 +79,40 @@ async function openSession(req: Request, user: unknown, kept: Kept, keepsOld: bo
 
 /**
  * The same for a session that Passport opens: `assertEntitled` runs after the next `req.logIn` of this request has saved
- * it. A login without a session has nothing to destroy, but is checked too.
+ * it. A login with `session: false` is checked too; the session is the visitor's own then, and stays as it is.
  */
 export function confirmLogIn(req: Request, assertEntitled: () => Promise<void>): void {
   const app = asApp(req)
   const { logIn } = app
-  const confirmed = function (this: unknown, user: unknown, options: unknown, done?: Done) {
-    const answer = (done ?? options) as Done
+  const confirmed = function (this: unknown, user: unknown, given: unknown, done?: Done) {
+    const [options, answer] = typeof given === 'function' ? [null, given as Done] : [given, done]
+    const { session: opens = true } = (options ?? {}) as { session?: unknown }
+    const before = app.session?.id
     const after: Done = (error) => {
-      if (error) return answer(error)
+      if (error) return answer?.(error)
       const { session } = app
-      // Passport saved it; another save after the check would restore a session that was ended meanwhile.
-      if (session) saveOnlyChanges(session, writtenOf(session))
-      confirmOrEnd(req, assertEntitled).then(() => answer(), answer)
+      // Passport rotated and saved it; another save after the check would restore a session that was ended meanwhile.
+      if (session && session.id !== before) saveOnlyChanges(session, writtenOf(session))
+      confirmOrEnd(req, assertEntitled, Boolean(opens)).then(
+        () => answer?.(),
+        (refused) => answer?.(refused),
+      )
     }
-    return done ? logIn?.call(app, user, options, after) : logIn?.call(app, user, after)
+    return options ? logIn?.call(app, user, options, after) : logIn?.call(app, user, after)
   }
   app.logIn = confirmed
   app.login = confirmed
 }
 
-/** Destroys the session that was just saved unless `assertEntitled` resolves. */
-async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>): Promise<void> {
+/** Ends the login, and destroys the session that was just saved for it, unless `assertEntitled` resolves. */
+async function confirmOrEnd(req: Request, assertEntitled: () => Promise<void>, hasSession = true): Promise<void> {
   try {
     await assertEntitled()
   } catch (error) {
     const { session } = asApp(req)
-    abandonSession(req)
-    if (session) await discard(req, session)
+    if (hasSession) abandonSession(req)
+    else clearUser(req)
+    if (hasSession && session) await discard(req, session)
     throw error
   }
 }
@@ -261,7 +267,7 @@ export async function signOut(req: Request): Promise<void> {
     abandonSession(req)
     throw storeFailed('The session could not be ended; see `cause`.', cause)
   }
-  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
+  clearUser(req)
 }
 
 /**
@@ -326,9 +332,13 @@ function storeFailed(message: string, cause: unknown): BitbucketSignInError {
  * belong to another user by now. With `unset: 'destroy'`, express-session would destroy it because `req.session` is missing.
  */
 function abandonSession(req: Request): void {
-  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
+  clearUser(req)
   asApp(req).session = null
   asApp(req).sessionID = undefined
+}
+
+function clearUser(req: Request): void {
+  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
 }
 
 function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {

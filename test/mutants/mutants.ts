@@ -816,7 +816,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: a refused one stays in the store',
     'confirmOrEnd()',
-    'if (session) await discard(req, session)',
+    'if (hasSession && session) await discard(req, session)',
     'void session',
     'entitlement',
   ),
@@ -830,9 +830,16 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "plugin's strategy: its session is restored after the check",
     'after()',
-    '      if (session) saveOnlyChanges(session, writtenOf(session))\n',
+    '      if (session && session.id !== before) saveOnlyChanges(session, writtenOf(session))\n',
     '',
     'every-await',
+  ),
+  mutant(
+    "plugin's strategy: a login without a session ends the visitor's session",
+    'after()',
+    'confirmOrEnd(req, assertEntitled, Boolean(opens))',
+    'confirmOrEnd(req, assertEntitled)',
+    'entitlement',
   ),
   mutant(
     'session: the user is not read again',

@@ -167,6 +167,50 @@ describe('case 4: a sign-in that hangs does not survive what happens meanwhile',
     }
   })
 
+  test.each([4, 5] as const)(
+    "the plugin's strategy with `session: false` leaves the session to the visitor on Express %i",
+    async (express) => {
+      for (const [route, suspended] of [
+        [{ session: false }, true],
+        [{ session: false }, false],
+        [{}, true],
+      ] as const) {
+        const lab = await startLab({
+          express,
+          behindSession: (app) => {
+            app.get(
+              '/auth/bitbucket/callback',
+              (req, _res, next) => {
+                Object.assign(req.session, { note: 'of this request' })
+                next()
+              },
+              (req, res, next) => lab.passport.authenticate('bitbucket', route)(req, res, next),
+              (req, res) => void res.json({ user: (req.user as { id: string }).id }),
+            )
+          },
+        })
+        lab.passport.use(lab.bitbucket.strategy)
+        const user = lab.accounts.add({ identities: [identityOf(lab, 'alice')] })
+        const { victim } = browsers()
+        const member = await lab.member(victim, { email: 'owner@example.com' })
+        const url = await lab.callback(victim, 'alice')
+        // The third check of the request is the one after the login.
+        const allowed = suspended ? 2 : 3
+        let checks = 0
+        lab.accounts.intercept = (name) => (name === 'canSignIn' ? ++checks <= allowed : undefined)
+        const answer = await victim.get(url)
+        expect(checks).toBe(3)
+        if (suspended) expect(errorOf(answer) ?? answer.status).not.toBe(200)
+        else expect(answer.json()).toEqual({ user: user.id })
+        const isOwn = 'session' in route
+        expect(await lab.me(victim)).toBe(isOwn ? member.id : null)
+        expect(lab.signedIn()).toEqual(isOwn ? [member.id] : [])
+        const [stored] = Object.values((lab.store as unknown as { sessions: Record<string, string> }).sessions)
+        if (isOwn) expect(JSON.parse(stored ?? '{}')).toMatchObject({ note: 'of this request' })
+      }
+    },
+  )
+
   test.each([
     ['a plain store', () => {}],
     [
