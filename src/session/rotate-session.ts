@@ -40,7 +40,8 @@ export async function signIn<User>(
   Object.assign(kept.content, entries)
   const replaced = isSignedIn(req, session) ? session : null
   const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))
-  if (replaced && !endsLater) await assertNotEnded(req, session)
+  // A store that rotates in its own way ends the old session first.
+  if (replaced && !endsLater) await assertSessionUnchanged(req)
   const store = storeOf(req)
   try {
     await openSession(req, user, kept, endsLater)
@@ -271,21 +272,25 @@ export async function signOut(req: Request): Promise<void> {
 }
 
 /**
- * Reads the session again before a change: it may have ended, or changed hands, since this request began.
- * express-session would otherwise write the ended one back when the answer is sent.
+ * Refuses a change if the session has ended, or changed hands, since this request began. express-session would
+ * otherwise write the ended one back when the answer is sent.
  */
 export async function assertSessionUnchanged(req: Request): Promise<void> {
-  const session = requireSession(req)
-  const before = userOfSession(req, session)
   try {
-    await settled((done) => session.reload(done))
-  } catch {
+    await assertStored(req, requireSession(req))
+  } catch (cause) {
     abandonSession(req)
-    throw sessionChanged()
+    throw storeFailed('The session could not be read again; see `cause`.', cause)
   }
-  if (userOfSession(req, asApp(req).session) === before) return
-  abandonSession(req)
-  throw sessionChanged()
+}
+
+/**
+ * The one reading of the stored session. It leaves `req.session` as it is, with what the app and its hooks wrote into it
+ * during this request: `reload` would drop that, and restore a one-time token that was consumed.
+ */
+async function assertStored(req: Request, session: AppSession): Promise<void> {
+  const stored = await settled<AppSession | null>((done) => storeOf(req).get(session.id, done))
+  if (!stored || userOfSession(req, stored) !== userOfSession(req, session)) throw sessionChanged()
 }
 
 function isSignedIn(req: Request, session: AppSession): boolean {
@@ -303,22 +308,11 @@ function userOfSession(req: Request, session: AppSession | null | undefined): st
 async function endReplaced(req: Request, replaced: AppSession): Promise<void> {
   const store = storeOf(req)
   try {
-    const stored = await settled<AppSession | null>((done) => store.get?.(replaced.id, done))
-    if (userOfSession(req, stored) !== userOfSession(req, replaced)) throw sessionChanged()
+    await assertStored(req, replaced)
     await settled((done) => store.destroy?.(replaced.id, done))
   } catch (cause) {
     throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
   }
-}
-
-/**
- * For a store that rotates in its own way, and so ends the old session first: reads a signed-in session again before it
- * is rotated, because one that was ended while hooks ran must not continue under another id. What hooks of this request
- * put into the session is kept.
- */
-async function assertNotEnded(req: Request, session: AppSession): Promise<void> {
-  await assertSessionUnchanged(req)
-  asApp(req).session = session
 }
 
 function storeFailed(message: string, cause: unknown): BitbucketSignInError {

@@ -10,7 +10,6 @@ export interface AppSession {
   cookie: { secure?: unknown; sameSite?: unknown; maxAge?: unknown; originalMaxAge?: unknown }
   regenerate(done: Done): unknown
   save(done: Done): unknown
-  reload(done: Done): unknown
   destroy(done: Done): unknown
   [key: string]: unknown
 }
@@ -18,10 +17,10 @@ export interface AppSession {
 /** A callback of Node's kind. */
 export type Done = (error?: unknown) => void
 
-/** The part of an express-session store that is used; `requireSession` accepts others that lack these. */
+/** The part of an express-session store that is used; `requireSession` accepts others that lack `generate` or `destroy`. */
 export interface SessionStore {
   generate?(req: Request): void
-  get?(id: string, done: (error?: unknown, session?: AppSession | null) => void): unknown
+  get(id: string, done: (error?: unknown, session?: AppSession | null) => void): unknown
   destroy?(id: string, done: Done): unknown
 }
 
@@ -50,10 +49,10 @@ export function requireSession(req: Request): AppSession {
     )
   }
   // A session kept in its cookie stays valid after every rotation, whatever methods it has.
-  const isStored = sessionStore && typeof session.id === 'string' && session.id !== ''
+  const isStored = typeof sessionStore?.get === 'function' && typeof session.id === 'string' && session.id !== ''
   if (!isStored || METHODS.some((name) => typeof session[name] !== 'function')) {
     throw sessionMissing(
-      'req.session cannot be rotated: it is not in a store under its own id, or lacks regenerate, reload or save. Use express-session with a store; cookie-session is not supported, even with these methods added.',
+      'req.session cannot be rotated: it is not in a store under its own id, or lacks regenerate or save. Use express-session with a store; cookie-session is not supported, even with these methods added.',
     )
   }
   if (typeof logIn !== 'function' || !manager) {
@@ -76,7 +75,7 @@ export function requireSession(req: Request): AppSession {
   return session
 }
 
-const METHODS = ['regenerate', 'reload', 'save'] as const
+const METHODS = ['regenerate', 'save'] as const
 
 /**
  * Whether express-session would not send a secure cookie. It checks the socket, and then depends on its option `proxy`:

@@ -62,6 +62,46 @@ test('SES-02: opens a new session at every change of privileges and voids the ol
   expect(await coded.me(old)).toBeNull()
 })
 
+test.each([4, 5] as const)(
+  'SES-02: restores no one-time token that a guard of the app consumed in the same request on Express %i',
+  async (express) => {
+    const lab = await startLab({
+      express,
+      behindSession: (app) => {
+        app.use((req, _res, next) => {
+          const session = req.session as unknown as { tokens?: string[]; seen?: number }
+          if (req.user) {
+            session.tokens = (session.tokens ?? ['first', 'second', 'third', 'fourth']).slice(1)
+            session.seen = (session.seen ?? 0) + 1
+          }
+          next()
+        })
+      },
+    })
+    const { victim } = browsers()
+    const user = await lab.member(victim)
+    const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
+    const stored = () => {
+      const { tokens, seen } = JSON.parse(sessions[sessionIdOf(victim, lab) ?? ''] ?? '{}')
+      return { tokens, seen }
+    }
+    await lab.me(victim)
+    expect(stored()).toEqual({ tokens: ['second', 'third', 'fourth'], seen: 1 })
+    const callback = await lab.fake.signIn(await lab.link(victim), { person: 'alice' })
+    expect(stored()).toEqual({ tokens: ['third', 'fourth'], seen: 2 })
+    expect((await victim.get(callback)).location).toBe('/')
+    expect(stored()).toEqual({ tokens: ['fourth'], seen: 3 })
+    await lab.post(victim, '/unlink', { id: user.identities[0]?.id ?? '' })
+    expect(stored()).toEqual({ tokens: [], seen: 4 })
+    expect((await lab.signIn(victim, 'carol')).location).toBe('/auth/bitbucket/continue')
+    const before = stored().seen
+    await lab.press(victim, '/continue', '/continue')
+    expect(user.identities).toHaveLength(1)
+    // The page and its form.
+    expect(stored().seen).toBe(before + 2)
+  },
+)
+
 test('SES-05: signs no user in and consumes the callback when the session cannot be rotated', async () => {
   const lab = await startLab({ session: { saveUninitialized: true } })
   const { victim } = browsers()
