@@ -139,7 +139,11 @@ export function guardHooks<User>(
     },
 
     async canSignIn(each) {
-      return accounts.canSignIn ? (await call<unknown>('canSignIn', { user: each.user }, [each])) === true : true
+      if (!accounts.canSignIn) return true
+      const answer = await call<unknown>('canSignIn', { user: each.user }, [each])
+      if (typeof answer === 'boolean' || typeof answer === 'string') return answer === true
+      // A column of SQLite or MySQL is 1, a forgotten `return` undefined: everyone would be refused without a report.
+      throw hookFailed('canSignIn', `must return true, false or a reason, not ${kindOf(answer)}`)
     },
 
     async listIdentities(each) {

@@ -52,7 +52,12 @@ export class NotOpenError extends BitbucketSignInError {
 
 /** `iss` must be the server that was asked, if present. @see https://www.rfc-editor.org/rfc/rfc9207 */
 export function checkIssuer(iss: string | undefined, authorizationURL: URL): void {
-  if (iss !== undefined && iss !== authorizationURL.origin) throw stateInvalid()
+  if (!isIssuer(iss, authorizationURL)) throw stateInvalid()
+}
+
+/** Whether `iss`, if present, names this server. */
+export function isIssuer(iss: string | undefined, authorizationURL: URL): boolean {
+  return iss === undefined || iss === authorizationURL.origin
 }
 
 /** Exactly one of `code` and `error`; the error codes of RFC 6749 become ours, the description is ignored. */

@@ -1,5 +1,11 @@
 import type { Request, Response } from 'express'
-import { authorizationCode, type CallbackParameters, checkIssuer, NotOpenError } from '../bitbucket/callback-parameters'
+import {
+  authorizationCode,
+  type CallbackParameters,
+  checkIssuer,
+  isIssuer,
+  NotOpenError,
+} from '../bitbucket/callback-parameters'
 import { BitbucketSignInError } from '../contract/errors'
 import type {
   BegunTransaction,
@@ -38,6 +44,8 @@ export type Lookup =
   | { readonly type: 'unknown' }
   /** Started under another connection or at another origin. */
   | { readonly type: 'other-connection' }
+  /** `iss` names another server than the one that this sign-in was started with. */
+  | { readonly type: 'other-issuer' }
 
 /** The transaction of this callback, in this browser, at this origin, for this very connection. Consumes nothing. */
 export function findAuthorization(
@@ -49,7 +57,7 @@ export function findAuthorization(
   const found = state && transactions.find(req, connection.jar, state)
   if (!found) return { type: 'unknown' }
   if (!belongsHere({ connection, origin }, found.transaction)) return { type: 'other-connection' }
-  checkIssuer(iss, connection.authorizationURL)
+  if (!isIssuer(iss, connection.authorizationURL)) return { type: 'other-issuer' }
   return { type: 'open', found }
 }
 

@@ -71,7 +71,9 @@ export function findTransaction<User>(visit: Visit<User>): { parameters: Callbac
       refuseDenial(visit, parameters)
       throw new NotOpenError()
     case 'other-connection':
-      throw otherConnection(visit)
+      throw reported(visit, OTHER_CONNECTION)
+    case 'other-issuer':
+      throw reported(visit, OTHER_ISSUER)
   }
 }
 
@@ -84,44 +86,37 @@ function refuseDenial<User>(visit: Visit<User>, parameters: CallbackParameters):
   throw accessDenied()
 }
 
-/**
- * The connection changed since the start, or another one was resolved. The browser gets the usual refusal; the
- * operator gets details, because a resolver that returns another connection here refuses every sign-in.
- */
-function otherConnection<User>({ req, services }: Visit<User>): BitbucketSignInError {
-  const error = new BitbucketSignInError(
-    'state_invalid',
-    'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is expected. If it happens each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.',
-  )
+/** The connection changed since the start, or a resolver returned another one here, which refuses every sign-in. */
+const OTHER_CONNECTION =
+  'This sign-in was started under another connection. Once, after a change of client, callback or endpoints, this is expected. If it happens each time, the tenant or application is resolved differently at the callback than at the start: let it follow from host or mount path.'
+
+/** An attempt to mix up two servers, or a server that names itself differently, which refuses every sign-in. */
+const OTHER_ISSUER =
+  'The parameter `iss` of a callback differs from the origin of `authorizationURL`. If it happens each time, the server at `endpoints` names itself differently: let both be the same.'
+
+const OTHER_SERVER =
+  'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with its own `endpoints` needs a `callbackURL` on its own host, at which it is the connection of the request.'
+
+/** The browser gets the usual refusal, the operator the details. */
+function reported<User>({ req, services }: Visit<User>, details: string): BitbucketSignInError {
+  const error = new BitbucketSignInError('state_invalid', details)
   services.report(error, req)
   return error
 }
 
 /** The parameters as Bitbucket sent them, directly or through the central callback, with `state` as verified. */
 function received<User>(visit: Visit<User>): { parameters: CallbackParameters; state: ParsedState | null } {
-  const { req, query, services, connection, origin } = visit
+  const { query, services, connection, origin } = visit
   const parameters = readCallback(query)
   if (parameters.handover === undefined) return { parameters, state: visit.state }
   const handedOver = openHandOver(services.state.keys.handOver, parameters.handover, origin)
   if (!handedOver) throw stateInvalid()
-  if (handedOver.server !== connection.server) {
-    const error = otherServer()
-    services.report(error, req)
-    throw error
-  }
+  if (handedOver.server !== connection.server) throw reported(visit, OTHER_SERVER)
   const { state, code, error } = handedOver
   return {
     parameters: { state, code: code ?? undefined, error: error ?? undefined, iss: undefined, handover: undefined },
     state: services.state.transactions.parseState(state) ?? null,
   }
-}
-
-/** Either an attempt to have another server's code sent to the attacker's, or a setup that cannot work. */
-function otherServer(): BitbucketSignInError {
-  return new BitbucketSignInError(
-    'state_invalid',
-    'This sign-in came back by a central callback that belongs to another server than the one it was started with. A connection with its own `endpoints` needs a `callbackURL` on its own host, at which it is the connection of the request.',
-  )
 }
 
 /** A SameSite=Strict session cookie stayed behind when Bitbucket's site sent the browser here. */

@@ -14,8 +14,7 @@ export async function forgetBrowser<User>({ services, req, res }: Leaving<User>)
     askedFor.clear(req, res, jar)
     secondPasses.clear(req, res, jar)
     forgetLedHome(req, res, jar)
-    const found = pendings.read(req, jar)
-    return [...(found ? [pendings.drop(res, jar, found.pending)] : []), transactions.forget(req, res, jar)]
+    return [pendings.forget(req, res, jar), transactions.forget(req, res, jar)]
   })
   for (const counted of await Promise.allSettled(counting)) {
     if (counted.status === 'fulfilled') continue

@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express'
 import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
+import { configurationError } from '../contract/options'
 import { isRecent } from '../decisions/linking'
 import { stampOf } from '../session/stamps'
 import { now } from '../time/clock'
@@ -19,8 +20,15 @@ export interface RecentSignInOptions extends GuardOptions {
 /** Whether the signed-in user signed in within the last `maxAgeMs` milliseconds (default 10 minutes). */
 function signedInRecently<User>({ services, req }: Asking<User>, current: KnownUser<User>, maxAgeMs?: number): boolean {
   // Either is enough: the app knows about its own sign-ins, the stamp about ours.
-  return [services.users.signedInAt?.(req), stampOf(req, current)].some((at) =>
-    isRecent(at instanceof Date ? at : null, now(), maxAgeMs),
+  return [appStampOf({ services, req }), stampOf(req, current)].some((at) => isRecent(at, now(), maxAgeMs))
+}
+
+/** When the user signed in by the app's own means. A session returns a `Date` as a string, which would never be recent. */
+function appStampOf<User>({ services, req }: Asking<User>): Date | null {
+  const at: unknown = services.users.signedInAt?.(req) ?? null
+  if (at === null || (at instanceof Date && !Number.isNaN(at.getTime()))) return at
+  throw configurationError(
+    '`signedInAt` must return a valid Date or null. Make one of what your session holds: `new Date(…)`.',
   )
 }
 

@@ -96,11 +96,13 @@ export interface PendingSignIns {
   finish(res: Response, jar: CookieJar, pending: Pending): Promise<boolean>
   /** Clears the cookie, then consumes the record, open or not. For one that is not continued. */
   drop(res: Response, jar: CookieJar, pending: Pending): Promise<void>
+  /** Clears the cookie of this browser, readable or not, and consumes its record. */
+  forget(req: Request, res: Response, jar: CookieJar): Promise<void>
 }
 
 /** Creates the store of pending sign-ins. */
 export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSignIns {
-  return {
+  const pendings: PendingSignIns = {
     store(req, res, jar, pending, startedAt) {
       const sealed = fitToCookie(keys, jar.nameOf(SUFFIX), pending, startedAt)
       jar.set(req, res, SUFFIX, sealed, startedAt + lifetimeOf(pending) - now())
@@ -142,7 +144,14 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
       jar.clear(res, SUFFIX)
       await limits.consume('done', pending.handle)
     },
+
+    async forget(req, res, jar) {
+      const found = pendings.read(req, jar)
+      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
+      if (found) await limits.consume('done', found.pending.handle)
+    },
   }
+  return pendings
 }
 
 function lifetimeOf(pending: Pending): number {

@@ -5,7 +5,22 @@ const startedAt = Date.now() - performance.now()
  * expired code or cookie valid again.
  */
 export function now(): number {
-  return Math.max(Date.now(), Math.floor(startedAt + performance.now()))
+  const wall = Date.now()
+  const steady = Math.floor(startedAt + performance.now())
+  if (steady - wall > CLOCK_SKEW_MS) warnOfSetBack(steady - wall)
+  return Math.max(wall, steady)
+}
+
+let hasWarned = false
+
+/** A process that started while the clock was ahead, as before a virtual machine asks the time, stays ahead. */
+function warnOfSetBack(behindMs: number): void {
+  if (hasWarned) return
+  hasWarned = true
+  process.emitWarning(
+    `The system clock was set back by ${Math.round(behindMs / 1000)} s since this process started. Sign-ins that other processes take part in may be refused; restart this process.`,
+    'BitbucketSignInWarning',
+  )
 }
 
 /** How far two machines' clocks may differ. */

@@ -119,6 +119,25 @@ test('TEN-06: takes invalid tenant names for no tenant, and least of all for the
   expect((await careless.get(victim, '', as('t1'))).status).toBe(302)
 })
 
+test('TEN-08: the operator is told of a foreign issuer, which may be how the server calls itself now', async () => {
+  const told: string[] = []
+  const lab = await startLab({ options: { onError: ({ code, message }) => void told.push(`${code}: ${message}`) } })
+  try {
+    const victim = new TestBrowser()
+    const url = await lab.callback(victim, 'alice')
+    await lab.refused(victim, () => victim.get(`${url}&iss=https%3A%2F%2Fevil.example`), {
+      code: 'state_invalid',
+      upstream: 0,
+    })
+    expect(told).toEqual([expect.stringMatching(/^state_invalid: The parameter `iss` .* differs/)])
+    // Without a sign-in of this browser it is anyone's link.
+    await lab.refused(victim, () => new TestBrowser().get(`${url}&iss=x`), { code: 'state_invalid', upstream: 0 })
+    expect(told).toHaveLength(1)
+  } finally {
+    await lab.close()
+  }
+})
+
 test('TEN-08: refuses a foreign issuer, and accepts the right one and none', async ({ lab, victim }) => {
   const url = await lab.callback(victim, 'alice')
   const own = encodeURIComponent(lab.fake.url)

@@ -29,6 +29,13 @@ describe("forget, as the app's sign-out calls it", () => {
   })
 })
 
+test('forget clears a pending sign-in that a removed secret can no longer open', async () => {
+  await open({ connection: { trustedProvider: false } })
+  browser.jar(app.url).set('bitbucket.p', 'sealed-with-a-removed-secret')
+  await logout()
+  expect(browser.jar(app.url).has('bitbucket.p')).toBe(false)
+})
+
 describe('pending', () => {
   test('is null without a pending sign-in, and names user and place with one', async () => {
     await open({ connection: { trustedProvider: false } })

@@ -35,6 +35,27 @@ test('case 9: a user without a Bitbucket identity and a recent sign-in is sent t
   )
 })
 
+test.each([Date.now(), new Date().toISOString(), new Date(Number.NaN)])(
+  'a `signedInAt` that returns %j is a fault that the operator is told, not a user who never signed in recently',
+  async (at) => {
+    const errors: BitbucketSignInError[] = []
+    app = await startTestApp({
+      options: { signedInAt: () => at as Date, onError: (error) => void errors.push(error) },
+      routes: (express, bitbucket) => {
+        express.get('/sensitive', bitbucket.requireRecentSignIn())
+      },
+    })
+    const browser = new TestBrowser()
+    await app.localSignIn(browser, app.accounts.add({ email: 'local@example.com', emailVerified: true }))
+    expect((await browser.get(`${app.url}/sensitive`)).status).toBe(500)
+    const linking = await app.submit(browser, '/auth/bitbucket/link', '/link')
+    expect(linking.status).toBe(500)
+    expect(errors.map(({ code, message }) => `${code}: ${message}`)).toEqual([
+      expect.stringContaining('configuration_invalid: `signedInAt` must return a valid Date or null'),
+    ])
+  },
+)
+
 test('the app names the return path behind a proxy that strips its beginning', async () => {
   app = await startTestApp({
     options: { signedInAt: () => new Date(0), paths: { signIn: '/app/login' } },

@@ -32,6 +32,17 @@ describe('now', () => {
     expect(clock.now()).toBe(START + 6 * MINUTE)
   })
 
+  test('warns once that the wall clock was set back', () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    vi.setSystemTime(START - 30_000)
+    clock.now()
+    expect(warned).not.toHaveBeenCalled()
+    vi.setSystemTime(START - 60 * MINUTE)
+    clock.now()
+    clock.now()
+    expect(warned.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining('set back by 3600 s')])
+  })
+
   test('follows the wall clock forward', () => {
     vi.setSystemTime(START + 60 * MINUTE)
     expect(clock.now()).toBe(START + 60 * MINUTE)
