@@ -10,7 +10,7 @@ import type { BitbucketSignInOptions, Connection } from './contract/options'
 import type { Tokens } from './contract/tokens'
 import type { DoctorOptions } from './doctor/examine'
 import type { DoctorReport } from './doctor/finding'
-import { appPages, atOnce, defaultUserId } from './options/app-functions'
+import { appPages, atOnce, defaultUserId, synchronous } from './options/app-functions'
 import { warnOfSetup } from './options/setup-warnings'
 import { parseOptions, type ResolvedOptions } from './options/sign-in-options'
 import type { GuardOptions } from './routes/guard'
@@ -187,7 +187,7 @@ export function bitbucketSignIn<User, Data = unknown>(given: BitbucketSignInOpti
     pending: (req) => onUse.pending().pendingOf({ services, req }),
     forget: (req, res) => onUse.forget().forgetBrowser({ services, req, res }),
     signedIn: (req, signedIn = {}) => onUse.signedIn().signedIn({ services, req }, signedIn),
-    requireSignedIn: (guardOptions = {}) => onUse.guard().guard(services, guardOptions, () => null),
+    requireSignedIn: (guardOptions = {}) => onUse.guard().signedInOnly(services, guardOptions),
     requireMembership: (membership) => onUse.membership().requireMembership(services, membership),
     requireRecentSignIn: (recent = {}) => onUse.recent().requireRecentSignIn(services, recent),
     refreshTokens: (input) => refresh()(input),
@@ -214,7 +214,9 @@ const onUse = {
 
 /** The one place where everything is created. */
 function createServices<User>(options: ResolvedOptions<User>): Services<User> {
-  const { name, basePath, tenantClients, accounts, paths, policy, http, secrets } = options
+  const { name, basePath, accounts, paths, policy, http, secrets } = options
+  const tenantClients = synchronous('tenantClients', options.tenantClients, 'Decide from data that is already loaded.')
+  const limiter = synchronous('limiter', options.limiter, 'Connect first, and return the limiter itself.')
   const report = undisturbed(options.onError ?? ((error) => console.error(error)))
   return {
     name,
@@ -236,7 +238,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
     data: options.data && atOnce('data', options.data),
     outcomeParameter: options.outcomeParameter,
     keep: options.session.keep,
-    state: createFlowState(secrets, name, chooseLimiter(options.limiter)),
+    state: createFlowState(secrets, name, chooseLimiter(limiter)),
     pages: appPages(options, report),
     upstream: { transport: createTransport(http), timeoutMs: http.timeoutMs },
     emit: options.onEvent && undisturbed(options.onEvent),

@@ -95,15 +95,19 @@ function checkedPages(renderPage: RenderPage): RenderPage {
 export function atOnce<Asked extends unknown[], Answer>(
   name: string,
   given: (...asked: Asked) => Answer,
+  fix = 'Load its data before the router, for example into `req.user`.',
 ): (...asked: Asked) => Answer {
   return (...asked) => {
     const answer = given(...asked)
     if (typeof (answer as PromiseLike<unknown> | null | undefined)?.then !== 'function') return answer
     Promise.resolve(answer).catch(() => {})
-    throw configurationError(
-      `\`${name}\` must be synchronous; it returned a promise. Load its data before the router, for example into \`req.user\`.`,
-    )
+    throw configurationError(`\`${name}\` must be synchronous; it returned a promise. ${fix}`)
   }
+}
+
+/** As {@link atOnce}, for an option that may also be a value. */
+export function synchronous<Given>(name: string, given: Given, fix: string): Given {
+  return typeof given === 'function' ? (atOnce(name, given as never, fix) as Given) : given
 }
 
 /** The default `userId`: `user.id`, when it identifies. `[object Object]` and empty strings do not. */

@@ -54,7 +54,8 @@ const origin = (z: Zod) =>
     ],
   ])
 
-const workspace = (z: Zod) =>
+/** A workspace as the API names it. */
+export const workspace = (z: Zod) =>
   z.string().regex(/^(?:[\w.-]{1,128}|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\})$/i, {
     message: 'must be a workspace slug (`acme` of https://bitbucket.org/acme) or a uuid in braces',
   })

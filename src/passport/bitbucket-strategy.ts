@@ -12,6 +12,7 @@ import {
 } from '../connections/authorization'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import { configurationError } from '../contract/options'
+import { atOnce } from '../options/app-functions'
 import { english } from '../pages/texts-en'
 import { startedState } from '../state/flow-state'
 import { memoryLimiter } from '../state/memory-limiter'
@@ -149,7 +150,9 @@ function partsOf(
   name: string,
   connection: ActiveConnection,
 ): StrategyParts {
-  const { transactions } = startedState([clientSecret], name, typeof limiter === 'function' ? limiter : memoryLimiter)
+  const factory =
+    typeof limiter === 'function' ? atOnce('limiter', limiter, 'Connect first, and return the limiter.') : memoryLimiter
+  const { transactions } = startedState([clientSecret], name, factory)
   return { connection, transactions, timeoutMs, skipEmails, transport: createTransport({ timeoutMs }) }
 }
 

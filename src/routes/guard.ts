@@ -4,6 +4,8 @@ import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/e
 import { once } from '../contract/once'
 import { configurationError } from '../contract/options'
 import { parseReturnTo } from '../decisions/return-to'
+import { atOnce } from '../options/app-functions'
+import { checkGuardOptions } from '../options/guard-options'
 import { type Asking, offeredVisit, RequestContext, signedInUser, type Visit } from './context'
 import { askAt, returnToOf, withReturnTo } from './destination'
 import { turnsAway } from './navigation-only'
@@ -36,13 +38,19 @@ export interface Refused {
   readonly page: (askFor: (page: string) => string) => string | null | Promise<string | null>
 }
 
+/** Middleware that needs a signed-in user and nothing else. */
+export function signedInOnly<User>(services: Services<User>, options: GuardOptions): RequestHandler {
+  checkGuardOptions('requireSignedIn', options)
+  return guard(services, options, () => null)
+}
+
 /**
  * The one mechanism of all guards. A page request is redirected to the page that lets the user pass, and returns; everything
  * else is refused with `next`. A visitor who is not signed in goes to the app's sign-in page.
  */
 export function guard<User>(
   services: Services<User>,
-  options: GuardOptions,
+  { returnTo }: GuardOptions,
   judge: (request: GuardedRequest<User>) => Refused | null | Promise<Refused | null>,
 ): RequestHandler {
   const toSignIn: Refused = {
@@ -50,6 +58,7 @@ export function guard<User>(
     redirects: true,
     page: (askFor) => askFor(services.paths.signIn),
   }
+  const givenReturnTo = returnTo && atOnce('returnTo', returnTo)
   return async (req, res, next) => {
     try {
       const context = new RequestContext(services, req, res)
@@ -57,7 +66,7 @@ export function guard<User>(
       const current = signedInUser(context)
       const refused = current ? await judge({ context, current, visit }) : toSignIn
       if (refused === null) return next()
-      await refuse(context, refused, await visit(), options)
+      await refuse(context, refused, await visit(), givenReturnTo)
     } catch (error) {
       next(thrownError(error))
     }
@@ -68,13 +77,13 @@ async function refuse<User>(
   context: RequestContext<User>,
   { code, redirects, page }: Refused,
   visit: Visit<User> | null,
-  options: GuardOptions,
+  returnTo: GuardOptions['returnTo'],
 ): Promise<void> {
   const { req, res } = context
   const isPage = req.method === 'GET' && !wantsJson(req)
   if (isPage && turnsAway(req, res)) return
   if (isPage && code === 'not_signed_in') assertNotSignInPage(context)
-  const asked = askedPage(context, visit, options, isPage)
+  const asked = askedPage(context, visit, returnTo, isPage)
   // A script's request in the background must not replace the page that the user asked for.
   const remembers = visit !== null && asked !== null && !wantsJson(req)
   const askFor = (way: string) => (remembers ? askAt(visit, way, asked) : withReturnTo(way, asked))
@@ -88,7 +97,7 @@ async function refuse<User>(
 function askedPage<User>(
   { req, services }: Asking<User>,
   visit: Visit<User> | null,
-  { returnTo }: GuardOptions,
+  returnTo: GuardOptions['returnTo'],
   isPage: boolean,
 ): string | null {
   const asked = returnTo ? returnTo(req) : isPage ? req.originalUrl : pageBehind(req, visit)

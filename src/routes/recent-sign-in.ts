@@ -3,6 +3,7 @@ import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import { isRecent } from '../decisions/linking'
+import { checkGuardOptions } from '../options/guard-options'
 import { stampOf } from '../session/stamps'
 import { now } from '../time/clock'
 import type { Asking, Visit } from './context'
@@ -71,6 +72,7 @@ export function confirmPage<User>({ services: { paths }, connection }: Visit<Use
 
 /** Middleware for the app's own sensitive pages: a user whose sign-in is too old confirms and returns. */
 export function requireRecentSignIn<User>(services: Services<User>, options: RecentSignInOptions): RequestHandler {
+  checkGuardOptions('requireRecentSignIn', options)
   const { maxAgeMs } = options
   return guard(services, options, (request) =>
     signedInRecently(request.context, request.current, maxAgeMs) ? null : toConfirm(request),

@@ -3,7 +3,8 @@ import type { KnownUser } from '../accounts/account-access'
 import type { ActiveConnection } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { decideMembership, type MembershipRules } from '../decisions/membership'
+import { decideMembership } from '../decisions/membership'
+import { checkGuardOptions } from '../options/guard-options'
 import { membershipOf } from '../session/stamps'
 import { now } from '../time/clock'
 import type { Visit } from './context'
@@ -37,7 +38,9 @@ export interface MembershipOptions extends GuardOptions {
  * holds what Bitbucket confirmed at the last sign-in or re-authentication, and when that is too old, the user confirms.
  */
 export function requireMembership<User>(services: Services<User>, options: MembershipOptions): RequestHandler {
-  const { workspaces, maxAgeMs, graceMs } = checkedOptions(options)
+  checkGuardOptions('requireMembership', options)
+  const { maxAgeMs, graceMs } = options
+  const workspaces = options.workspaces?.map((each) => each.toLowerCase())
   return guard(services, options, async ({ context, current, visit: open }) => {
     const visit = await open()
     if (!visit) return NO_CONNECTION
@@ -82,22 +85,6 @@ function connectAt<User>({ connection: { basePath } }: Visit<User>): Refused {
 async function hasIdentity<User>(visit: Visit<User>, current: KnownUser<User>): Promise<boolean> {
   const identities = await hooksOf(visit, 'reauthenticate').listIdentities(current)
   return identities?.some(({ issuer }) => issuer === visit.connection.issuer) ?? true
-}
-
-function checkedOptions(options: MembershipOptions): Omit<MembershipRules, 'workspaces'> & {
-  readonly workspaces: readonly string[] | undefined
-} {
-  const { workspaces, maxAgeMs, graceMs } = options
-  if (!(Number.isFinite(maxAgeMs) && maxAgeMs > 0)) {
-    throw configurationError('requireMembership: `maxAgeMs` must be a number above 0. Set it in milliseconds.')
-  }
-  if (!(Number.isFinite(graceMs) && graceMs >= 0)) {
-    throw configurationError('requireMembership: `graceMs` must be a number. Set it in milliseconds, 0 for no grace.')
-  }
-  if (workspaces && workspaces.length === 0) {
-    throw configurationError('requireMembership: `workspaces` is empty. Name one, or leave the option out.')
-  }
-  return { workspaces: workspaces?.map((each) => each.toLowerCase()), maxAgeMs, graceMs }
 }
 
 /** The required workspaces. An empty array would let everyone pass. */

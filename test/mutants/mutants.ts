@@ -84,6 +84,20 @@ export const MUTANTS: readonly Mutant[] = [
     'known.size >= 1',
     'HST-11',
   ),
+  mutant(
+    'guards: options are not checked',
+    'checkGuardOptions()',
+    'check(SCHEMAS[guard](), options, guard)',
+    '',
+    'CFG-06',
+  ),
+  mutant(
+    'options: a function that rejects ends the process',
+    'options/app-functions.ts synchronous()',
+    "typeof given === 'function' ? (atOnce(name, given as never, fix) as Given) : given",
+    'given',
+    'CFG-04',
+  ),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',

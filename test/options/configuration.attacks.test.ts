@@ -5,10 +5,11 @@ import express = require('express')
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Passport } from 'passport'
-import { type BitbucketSignInOptions, BitbucketStrategy, bitbucketSignIn } from 'passport-bitbucket-signin'
+import { type BitbucketSignInOptions, BitbucketStrategy, bitbucketSignIn, connections } from 'passport-bitbucket-signin'
 import { FAKE_CLIENT, startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { expect, vi } from 'vitest'
 import { guardHooks } from '../../src/accounts/guarded-hooks'
+import { memoryLimiter } from '../../src/state/memory-limiter'
 import { NOTHING, TestAccounts, type TestUser } from '../support/accounts'
 import { TestBrowser } from '../support/browser'
 import { afterwards, browsers, codesOf, MINUTE, startLab, startStrategyApp, test, travel } from '../support/lab'
@@ -190,6 +191,44 @@ test('CFG-04: ends the request and not the process when another function of the 
   expect((await control.get(new TestBrowser(), '/email')).text).toBe('mine')
 })
 
+test('CFG-04: ends the request and not the process when a function that must be synchronous rejects', async () => {
+  const { fake } = await startLab()
+  const express = process.env.ATTACKS_EXPRESS === '4' ? 4 : 5
+  const rejects = async () => {
+    throw new Error('the database is down')
+  }
+  const own = { clientID: 'own', clientSecret: 'own-secret' }
+  const open = (isAsync: boolean) =>
+    startLab({
+      fake,
+      express,
+      options: {
+        tenantClients: isAsync ? (rejects as never) : () => 'ours',
+        limiter: isAsync ? (rejects as never) : memoryLimiter,
+      },
+      resolver: (given) =>
+        connections({ default: given, tenant: (req) => req.get('x-tenant') ?? null, tenants: () => ({ ...own }) }),
+      routes: (app, bitbucket) => {
+        const returnTo = isAsync ? (rejects as never) : () => '/board'
+        app.get('/board', bitbucket.requireSignedIn({ returnTo }), (_req, res) => void res.send('board'))
+      },
+    })
+  const statuses = async (isAsync: boolean) => {
+    const lab = await open(isAsync)
+    const { victim } = browsers()
+    const tenant = await lab.get(victim, '', { headers: { 'x-tenant': 'acme' } })
+    const board = await victim.get(`${lab.url}/board`)
+    const callback = await victim.get(await lab.callback(victim, 'alice'))
+    const named = [...lab.errors, ...lab.faults].map((error) => String((error as Error).cause ?? error))
+    return { statuses: [tenant, board, callback].map(({ status }) => status), named }
+  }
+  expect(await statuses(true)).toEqual({
+    statuses: [500, 500, 503],
+    named: ['tenantClients', 'limiter', 'returnTo'].map((name) => expect.stringContaining(`\`${name}\` must be sync`)),
+  })
+  expect(await statuses(false)).toEqual({ statuses: [302, 302, 302], named: [] })
+})
+
 test('CFG-06: refuses switches of the wrong type', () => {
   for (const value of ['false', 1, {}, null]) {
     for (const name of ['trustedProvider', 'enabled', 'signUp', 'visible']) {
@@ -207,6 +246,36 @@ test('CFG-06: refuses switches of the wrong type', () => {
     expect(complaint({ policy: { codeOpensAccount: value } })).toBe('accepted')
   }
   expect(complaint({ session: { keep: ['cart'] } })).toBe('accepted')
+})
+
+test('CFG-06: refuses options of guards with which users confirm in circles, or the guard checks something else', () => {
+  const plugin = bitbucketSignIn(options())
+  const complaints = (guard: 'requireSignedIn' | 'requireRecentSignIn' | 'requireMembership', given: unknown[]) =>
+    given.filter((each) => {
+      try {
+        plugin[guard](each as never)
+        return false
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'configuration_invalid' })
+        expect((error as Error).message).toMatch(new RegExp(`^${guard}: `))
+        return true
+      }
+    })
+  const ages = [Number.NaN, Number.POSITIVE_INFINITY, 0, -5, null, '600000', {}].map((maxAgeMs) => ({ maxAgeMs }))
+  const common = [null, 7, 'x', { returnTo: '/x' }, { returnTo: null }]
+  const recent = [...ages, ...common, { maxAge: 1000 }, { maxAgeMs: 1, workspaces: ['acme'] }]
+  expect(complaints('requireRecentSignIn', recent)).toEqual(recent)
+  const rules = { maxAgeMs: 1, graceMs: 0 }
+  const memberships = [
+    ...[...ages, ...common].map((each) => (typeof each === 'object' && each ? { ...rules, ...each } : each)),
+    ...['acme', [], [1], [''], ['a/b'], null, {}].map((workspaces) => ({ ...rules, workspaces })),
+    ...[undefined, {}, { maxAgeMs: 1 }, { ...rules, graceMs: -1 }, { ...rules, workspace: ['acme'] }],
+  ]
+  expect(complaints('requireMembership', memberships)).toEqual(memberships)
+  expect(complaints('requireSignedIn', [...common, { maxAgeMs: 1 }])).toEqual([...common, { maxAgeMs: 1 }])
+  expect(complaints('requireRecentSignIn', [undefined, {}, { maxAgeMs: 1, returnTo: () => '/' }])).toEqual([])
+  expect(complaints('requireMembership', [rules, { ...rules, workspaces: ['Acme'] }])).toEqual([])
+  plugin.close()
 })
 
 test('CFG-06: refuses to count in memory in one of several processes, unless the app says that it runs alone', () => {

@@ -120,7 +120,9 @@ test('case 25: a start at another public host on https causes one warning and a 
   for (const host of ['example.com', 'app:3000', '10.0.0.1']) await start(host)
   expect([warnings, app.errors]).toEqual([[], []])
   for (const _twice of [1, 2]) await start('www.example.com')
-  expect(warnings).toEqual([expect.stringMatching(/started at www\.example\.com .* redirect it to https:\/\/example\.com/)])
+  expect(warnings).toEqual([
+    expect.stringMatching(/started at www\.example\.com .* redirect it to https:\/\/example\.com/),
+  ])
   expect(app.errors).toHaveLength(1)
   for (let each = 0; each < 30; each += 1) await start(`h${each}.example`)
   expect([warnings.length, app.errors.length]).toEqual([1, 20])
