@@ -107,13 +107,13 @@ describe('init', () => {
     const pg = app({ 'package.json': { name: 'a', dependencies: { pg: '8' } } })
     await init(pg)
     const result = await written(pg, TEST_OF_NODE('bitbucket/bitbucket.test.js'))
-    expect(result).toContain('TEST_DATABASE_URL: is not set.')
+    expect(result).toContain('TEST_DATABASE_URL is not set.')
     expect(result).toContain('# fail 1\n')
   })
 
   test.each([
     ['a builder whose object only the app has', { kysely: '0.28' }, 'openDatabase: not written yet.'],
-    ['pg', { pg: '8' }, 'TEST_DATABASE_URL: is not set.'],
+    ['pg', { pg: '8' }, 'TEST_DATABASE_URL is not set.'],
     ['a database it does not know', {}, 'MemoryDatabase'],
   ])('writes TypeScript that compiles under strict rules for %s', async (_what, dependencies, says) => {
     const rules = {
