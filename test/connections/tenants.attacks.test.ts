@@ -119,7 +119,7 @@ test('TEN-06: takes invalid tenant names for no tenant, and least of all for the
   expect((await careless.get(victim, '', as('t1'))).status).toBe(302)
 })
 
-test('TEN-08: the operator is told of a foreign issuer, which may be how the server calls itself now', async () => {
+test('TEN-08: the operator is notified of a foreign issuer, which may be how the server calls itself now', async () => {
   const told: string[] = []
   const lab = await startLab({ options: { onError: ({ code, message }) => void told.push(`${code}: ${message}`) } })
   try {
