@@ -234,7 +234,7 @@ function createServices<User>(options: ResolvedOptions<User>): Services<User> {
       canClaim: accounts.claimAddress !== undefined,
       canProve: accounts.listIdentities !== undefined && accounts.describeUser !== undefined,
     },
-    paths: { ...paths, signedUp: paths.signedUp ?? paths.signedIn, confirm: paths.confirm, failed: paths.failed },
+    paths: { ...paths, signedUp: paths.signedUp ?? paths.signedIn },
     data: options.data && atOnce('data', options.data),
     outcomeParameter: options.outcomeParameter,
     keep: options.session.keep,

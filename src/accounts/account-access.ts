@@ -74,5 +74,5 @@ export interface GuardedHooks<User> {
   beforeSignIn(input: { known: KnownUser<User>; identity: Identity; profile: Profile; how: SignInHow }): Promise<void>
   endOtherSessions(input: { known: KnownUser<User>; reason: 'linked' | 'unlinked' | 'claimed' }): Promise<void>
   /** Which optional hooks are present. */
-  readonly has: Readonly<Record<'claim' | 'list' | 'describe' | 'unlink' | 'storeTokens' | 'updateProfile', boolean>>
+  readonly has: Readonly<Record<'list' | 'describe' | 'unlink' | 'updateProfile', boolean>>
 }

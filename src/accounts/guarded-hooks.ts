@@ -102,11 +102,9 @@ export function guardHooks<User>(
 
   return {
     has: {
-      claim: accounts.claimAddress !== undefined,
       list: accounts.listIdentities !== undefined,
       describe: accounts.describeUser !== undefined,
       unlink: accounts.unlinkIdentity !== undefined,
-      storeTokens: accounts.storeTokens !== undefined,
       updateProfile: accounts.updateProfile !== undefined,
     },
 
@@ -262,19 +260,14 @@ function isIdentity(value: unknown): boolean {
   return typeof issuer === 'string' && typeof id === 'string'
 }
 
-/** A deep copy that a hook cannot change, so that the decided values are stored. */
-export function frozen<T extends object>(value: T): T {
-  return deepFreeze(copyOf(value)) as T
-}
-
-/** Our own plain data, as `structuredClone` would copy it at several times the cost. */
-function copyOf(value: unknown): unknown {
+/**
+ * A deep copy that a hook cannot change, so that the decided values are stored. Of our own plain data, which
+ * `structuredClone` would copy at several times the cost.
+ */
+export function frozen<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(copyOf)
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, copyOf(each)]))
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze)
-  return Object.freeze(value)
+  const copy = Array.isArray(value)
+    ? value.map(frozen)
+    : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, frozen(each)]))
+  return Object.freeze(copy) as T
 }

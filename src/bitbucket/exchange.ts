@@ -29,14 +29,8 @@ export interface Exchange {
   readonly timings: UpstreamTiming[]
 }
 
-/** The side of a connection that the authorization request needs as well. */
-export interface StrategyClient extends ApiClient {
-  readonly authorizationURL: URL
-  readonly scope: string | undefined
-}
-
 /** One deadline for all requests of an exchange; {@link ExchangeDeadline.end} it when the exchange is over. */
-export function openExchange(transport: Exchange['transport'], timeoutMs: number, res?: Response): Exchange {
+export function openExchange(transport: Transport, timeoutMs: number, res?: Response): Exchange {
   return { transport, deadline: new ExchangeDeadline(timeoutMs, res), timings: [] }
 }
 

@@ -46,8 +46,8 @@ const MEMBER_PERMISSIONS: readonly string[] = ['member', 'create-project', 'owne
 const OUTSIDER_PERMISSION = 'collaborator'
 
 /** A callback whose transaction was found and consumed: only now may anything be sent. */
-export interface TakenLeg<Client extends ApiClient = ApiClient> {
-  readonly client: Client
+export interface TakenLeg {
+  readonly client: ApiClient
   readonly code: string
   readonly codeVerifier: string
 }

@@ -1,4 +1,5 @@
-import { type Exchange, openExchange, refreshTokens } from '../bitbucket/exchange'
+import { openExchange, refreshTokens } from '../bitbucket/exchange'
+import type { Transport } from '../bitbucket/transport-parts'
 import { BitbucketSignInError } from '../contract/errors'
 import { type Connection, configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
@@ -14,7 +15,7 @@ export interface RefreshInput {
 
 interface Refreshing {
   readonly source: ConnectionSource
-  readonly transport: Exchange['transport']
+  readonly transport: Transport
   readonly timeoutMs: number
 }
 

@@ -3,6 +3,7 @@ import { accessDenied, readCallback, stateInvalid } from '../bitbucket/callback-
 import { type Exchange, openExchange } from '../bitbucket/exchange'
 import { fetchPerson } from '../bitbucket/fetch-person'
 import { createTransport } from '../bitbucket/transport'
+import type { Transport } from '../bitbucket/transport-parts'
 import type { ActiveConnection } from '../connections/active-connection'
 import {
   beginAuthorization,
@@ -52,7 +53,7 @@ interface StrategyParts {
   readonly timeoutMs: number
   readonly skipEmails: boolean
   /** Changed by `setAgent` alone. */
-  transport: Exchange['transport']
+  transport: Transport
   /** The original members; an app's replacements are called instead of them. */
   members?: RequestMembers
 }

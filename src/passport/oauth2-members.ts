@@ -6,8 +6,8 @@ import {
   exchangeCode,
   fetchResource,
   refreshTokens,
-  type StrategyClient,
 } from '../bitbucket/exchange'
+import type { ActiveConnection } from '../connections/active-connection'
 import type { Tokens } from '../contract/tokens'
 
 /** Ends with the tokens and what else the token endpoint said, or with an error alone. */
@@ -44,7 +44,7 @@ export type RequestMembers = Pick<OAuth2Members, 'getOAuthAccessToken' | 'get'>
  * among them; and `getOAuthAccessToken` works without `this`, because a package that refreshes tokens calls it detached.
  */
 export function oauth2Members(
-  client: StrategyClient,
+  client: ActiveConnection,
   withExchange: WithExchange,
   setAgent: OAuth2Members['setAgent'],
 ): OAuth2Members {

@@ -56,8 +56,8 @@ export function hookContextOf<User>(
     application: connection.application,
     origin,
     intent,
-    workspaces: Object.freeze(workspaces.map((each) => Object.freeze({ ...each }))),
-    data: data === undefined ? undefined : frozen({ data }).data,
+    workspaces: frozen(workspaces),
+    data: frozen(data),
   })
 }
 

@@ -1,6 +1,6 @@
 import type { Request } from 'express'
 import type { UserAccess } from '../accounts/account-access'
-import type { Exchange } from '../bitbucket/exchange'
+import type { Transport } from '../bitbucket/transport-parts'
 import type { ConnectionSource } from '../connections/connection-source'
 import type { BitbucketSignInError } from '../contract/errors'
 import type { SignInEvent } from '../contract/events'
@@ -26,8 +26,8 @@ export interface Services<User> {
     readonly signedIn: string
     readonly signedUp: string
     readonly signIn: string
-    readonly confirm: string | undefined
-    readonly failed: string | undefined
+    readonly confirm?: string | undefined
+    readonly failed?: string | undefined
   }
   readonly data: ((req: Request) => unknown) | undefined
   readonly outcomeParameter: string | undefined
@@ -36,7 +36,7 @@ export interface Services<User> {
   /** What is remembered between two requests. */
   readonly state: FlowState
   readonly pages: AppPages
-  readonly upstream: { readonly transport: Exchange['transport']; readonly timeoutMs: number }
+  readonly upstream: { readonly transport: Transport; readonly timeoutMs: number }
   /** Calls the audit hook, if there is one. */
   readonly emit: ((event: SignInEvent) => void) | undefined
   /** Reports a fault to those who can fix it. */

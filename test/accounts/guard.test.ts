@@ -269,22 +269,11 @@ describe('optional hooks that are missing', () => {
     guarded(Object.fromEntries(names.map((name) => [name, undefined])))
 
   test('are reported as missing', () => {
-    expect(guarded().has).toEqual({
-      claim: true,
-      list: true,
-      describe: true,
-      unlink: true,
-      storeTokens: true,
-      updateProfile: true,
-    })
-    expect(
-      without('claimAddress', 'listIdentities', 'describeUser', 'unlinkIdentity', 'storeTokens', 'updateProfile').has,
-    ).toEqual({
-      claim: false,
+    expect(guarded().has).toEqual({ list: true, describe: true, unlink: true, updateProfile: true })
+    expect(without('listIdentities', 'describeUser', 'unlinkIdentity', 'updateProfile').has).toEqual({
       list: false,
       describe: false,
       unlink: false,
-      storeTokens: false,
       updateProfile: false,
     })
   })

@@ -779,8 +779,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'hooks: arguments can be changed',
     'frozen()',
-    'return deepFreeze(copyOf(value)) as T',
-    'return copyOf(value) as T',
+    'return Object.freeze(copy) as T',
+    'return copy as T',
     'configuration',
   ),
   mutant(
@@ -2212,7 +2212,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('data: what JSON leaves out of objects', 'isPlainObject()', ' && hasOnlyMembers(value)', '', 'TRV-02'),
   mutant('data: what JSON leaves out of arrays', 'isPlainArray()', ' && hasOnlyMembers(value)', '', 'TRV-02'),
   mutant('data: what JSON drops', 'problemOfJson()', 'return `a ${typeof value} is not JSON`', 'return null', 'TRV-02'),
-  mutant('data: hooks can change it', 'hookContextOf()', 'frozen({ data }).data', 'data', 'TRV-03'),
+  mutant('data: hooks can change it', 'hookContextOf()', 'data: frozen(data)', 'data', 'TRV-03'),
   mutant(
     'second pass: any identity',
     'endedBefore()',
