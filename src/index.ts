@@ -72,9 +72,9 @@ export {
   type RefusalCode,
   type SignInFacts,
 } from './decisions/sign-in'
-export type { TlsAt } from './doctor/app-probe'
 export type { DoctorOptions } from './doctor/examine'
 export type { DoctorFinding, DoctorReport, DoctorVerdict } from './doctor/finding'
+export type { TlsAt } from './doctor/probe-site'
 export { type CheckConnectionOptions, type ConnectionCheck, checkConnection } from './options/check-connection'
 export type { ConnectionProblem } from './options/option-problems'
 export { buttonStyle } from './pages/button'

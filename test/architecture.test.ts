@@ -29,7 +29,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'undici/lib/dispatcher/pool': ['bitbucket/upstream-host'],
   'zod/v3': ['options/zod'],
   // The transport is the only way out; the doctor listens on loopback, the validation knows private addresses.
-  'node:http': ['bitbucket/agent-transport', 'doctor/app-probe'],
+  'node:http': ['bitbucket/agent-transport', 'doctor/probe-site'],
   'node:https': ['bitbucket/agent-transport'],
   'node:net': ['bitbucket/spare-connection', 'options/url-rules'],
   'node:tls': ['bitbucket/spare-connection'],

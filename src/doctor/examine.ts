@@ -4,9 +4,10 @@ import { type ActiveConnection, activateConnection } from '../connections/active
 import type { BitbucketSignInOptions, Connection } from '../contract/options'
 import type { Services } from '../routes/services'
 import { appFindings } from './app-findings'
-import { probeApp, type TlsAt } from './app-probe'
+import { probeApp } from './app-probe'
 import { type AppExpectation, type DoctorFinding, type DoctorReport, problem, reportOf, unknown } from './finding'
 import { installationFindings } from './installation'
+import type { TlsAt } from './probe-site'
 import { setUpFindings } from './setup-findings'
 import { upstreamFindings } from './upstream-findings'
 
