@@ -1,5 +1,6 @@
-import { describe, expect, test, vi } from 'vitest'
-import { cookieJar, open, peekIssuedAt, seal } from '../../src/state/sealed-cookie'
+import { createCipheriv } from 'node:crypto'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { type CookieJar, cookieJar, open, peekIssuedAt, seal } from '../../src/state/sealed-cookie'
 import { cpuMs } from '../support/clock'
 import { Cookies, keyRing } from './messages'
 
@@ -98,6 +99,24 @@ describe('seal and open', () => {
     expect(open(KEYS, NAME, sealed.toString('base64url'))).toBeUndefined()
   })
 
+  test('refuse a genuine value of another version', () => {
+    const { id, key } = KEYS[0]
+    const sealedAs = (version: number) => {
+      const head = Buffer.alloc(11)
+      head.writeUInt8(version)
+      id.copy(head, 1)
+      const iv = Buffer.alloc(12, 1)
+      const cipher = createCipheriv('aes-256-gcm', key, iv)
+      cipher.setAAD(Buffer.concat([Buffer.from(NAME), head]))
+      const body = Buffer.concat([cipher.update(JSON.stringify(PAYLOAD)), cipher.final()])
+      return Buffer.concat([head, iv, body, cipher.getAuthTag()]).toString('base64url')
+    }
+    const [version = 0] = bytesOf(seal(KEYS, NAME, PAYLOAD))
+    expect(open(KEYS, NAME, sealedAs(version))?.payload).toEqual(PAYLOAD)
+    expect(open(KEYS, NAME, sealedAs(version - 1))).toBeUndefined()
+    expect(open(KEYS, NAME, sealedAs(version + 1))).toBeUndefined()
+  })
+
   test('open old values after a rotation until the old secret is removed', () => {
     const before = seal(keyRing('transaction', [OLD]), NAME, PAYLOAD)
     const appended = keyRing('transaction', [OLD, NEW])
@@ -128,7 +147,9 @@ describe('seal and open', () => {
     const sealed = seal(KEYS, NAME, 'x'.repeat(3100))
     expect(sealed.length).toBeGreaterThan(4096)
     expect(open(KEYS, NAME, sealed)).toBeUndefined()
-    expect(open(KEYS, NAME, seal(KEYS, NAME, 'x'.repeat(3000)))).toBeDefined()
+    const longest = seal(KEYS, NAME, 'x'.repeat(3031))
+    expect(longest).toHaveLength(4096)
+    expect(open(KEYS, NAME, longest)).toBeDefined()
     const long = 'A'.repeat(1_000_000)
     const openOften = () => {
       for (let round = 0; round < 100; round++) open(KEYS, NAME, long)
@@ -160,8 +181,13 @@ describe('peekIssuedAt', () => {
 })
 
 describe('the cookie jar', () => {
-  const secure = cookieJar('bitbucket', true)
-  const plain = cookieJar('bitbucket', false)
+  // Not while tests are collected: mutation testing switches a mutant on for a test.
+  let secure: CookieJar
+  let plain: CookieJar
+  beforeEach(() => {
+    secure = cookieJar('bitbucket', true)
+    plain = cookieJar('bitbucket', false)
+  })
 
   test('uses the __Host- prefix and the strictest attributes on https', () => {
     const cookies = new Cookies()
@@ -193,6 +219,7 @@ describe('the cookie jar', () => {
     const req = new Cookies().req({
       after: 'sid=1; bitbucket.t0=plain; __Host-bitbucket2.t0=other; __host-bitbucket.t0=case; =x; __Host-bitbucket.t1',
     })
+    expect(secure.read(new Cookies().req({ after: '__Host-bitbucket.t00=longer' }), 't0')).toEqual([])
     expect(secure.read(req, 't0')).toEqual([])
     expect([...secure.all(req).keys()]).toEqual([])
     expect(plain.read(req, 't0')).toEqual(['plain'])
@@ -234,6 +261,18 @@ describe('the cookie jar', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+
+  test('drops none at exactly 4 kB, and does not count the value that is replaced', () => {
+    const cookies = new Cookies()
+    cookies.values.set(secure.nameOf('t1'), 'A'.repeat(1096))
+    cookies.values.set(secure.nameOf('t2'), 'A'.repeat(1000))
+    for (const _again of [1, 2]) secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(2000), 600_000)
+    expect([...cookies.values.keys()]).toEqual(['t1', 't2', 't0'].map(secure.nameOf))
+    secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(3000), 600_000)
+    expect([...cookies.values.keys()]).toEqual(['t2', 't0'].map(secure.nameOf))
+    secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(3097), 600_000)
+    expect([...cookies.values.keys()]).toEqual([secure.nameOf('t0')])
   })
 
   test('treats a cookie without a time as the oldest', () => {
