@@ -39,6 +39,19 @@ const COUNTERS = {
   reservedMailsOfPair: { points: 1, duration: DAY },
 } as const
 
+/**
+ * Counters that limit one identity before an email is counted for its address. In memory they forget their oldest key
+ * when they are full: only a server that invents identities can fill them, and it is not limited by them anyway. Refusing
+ * would close emailed codes to all users for a day.
+ */
+const OF_IDENTITY: ReadonlySet<string> = new Set<keyof typeof COUNTERS>([
+  'mailPause',
+  'mailsPerHour',
+  'mailsPerDay',
+  'turnedAway',
+  'timesTurnedAway',
+])
+
 /** Names of the counters. */
 export type Counter = keyof typeof COUNTERS
 
@@ -61,11 +74,13 @@ const STORE_DEADLINE_MS = 5000
 
 /** Makes the counters of one plugin. Any failure of the store is `store_unavailable`: a request that cannot be counted is refused. */
 export function createLimits(pluginName: string, factory: LimiterFactory): Limits {
+  const inMemory = factory === memoryLimiter
   const limiters = new Map<Counter, Limiter>()
   const limiterOf = (counter: Counter): Limiter => {
     let limiter = limiters.get(counter)
     if (!limiter) {
-      limiter = factory({ keyPrefix: `${pluginName}.${counter}`, ...COUNTERS[counter] })
+      const options = { keyPrefix: `${pluginName}.${counter}`, ...COUNTERS[counter] }
+      limiter = inMemory ? memoryLimiter(options, OF_IDENTITY.has(counter)) : factory(options)
       limiters.set(counter, limiter)
     }
     return limiter
@@ -73,7 +88,7 @@ export function createLimits(pluginName: string, factory: LimiterFactory): Limit
 
   // Memory answers immediately; a store may hang.
   const inTime = <T>(answer: Promise<T>) =>
-    factory === memoryLimiter ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
+    inMemory ? answer : withDeadline(Promise.resolve(answer), STORE_DEADLINE_MS, 'The limiter')
 
   /** The count from the store, `null` = over the points. Anything else is a failure of the store. */
   async function ask(call: () => ReturnType<Limiter['get']>): Promise<{ count: number | null; waitMs: unknown }> {

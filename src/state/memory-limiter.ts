@@ -1,4 +1,4 @@
-import type { LimiterFactory } from '../contract/limiter'
+import type { Limiter, LimiterFactory, LimiterOptions } from '../contract/limiter'
 import { configurationError } from '../contract/options'
 import { now } from '../time/clock'
 
@@ -24,9 +24,9 @@ const MAX_KEYS = 100_000
 
 /**
  * Counters in this process's memory, without a timer for each key. Bounded: a full counter refuses, because forgetting
- * would revive used handles.
+ * would revive used handles, unless it `forgets` its oldest key.
  */
-export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
+export const memoryLimiter = ({ points, duration }: LimiterOptions, forgets = false): Limiter => {
   /** In the order in which they expire: all have the same lifetime. */
   const counts = new Map<string, { count: number; readonly endsAt: number }>()
 
@@ -40,7 +40,10 @@ export const memoryLimiter: LimiterFactory = ({ points, duration }) => {
   }
 
   function begin(key: string) {
-    if (counts.size >= MAX_KEYS) throw new Error(`More than ${MAX_KEYS} keys. Use a limiter on PostgreSQL or Redis.`)
+    if (counts.size >= MAX_KEYS) {
+      if (!forgets) throw new Error(`More than ${MAX_KEYS} keys. Use a limiter on PostgreSQL or Redis.`)
+      counts.delete(counts.keys().next().value as string)
+    }
     const begun = { count: 0, endsAt: now() + duration * 1000 }
     counts.set(key, begun)
     return begun

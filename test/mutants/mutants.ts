@@ -98,6 +98,8 @@ export const MUTANTS: readonly Mutant[] = [
     'given',
     'CFG-04',
   ),
+  mutant('limits: every counter forgets', 'createLimits()', 'OF_IDENTITY.has(counter)', 'true', 'DOS-07'),
+  mutant('limits: invented identities close codes', 'createLimits()', 'OF_IDENTITY.has(counter)', 'false', 'DOS-07'),
   // State and transactions
   mutant(
     'state: handle not compared with the cookie',

@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { readText } from '../../src/bitbucket/read-answer'
 import { isAddress } from '../../src/decisions/email-trust'
 import { parseReturnTo } from '../../src/decisions/return-to'
-import { createLimits } from '../../src/state/limits'
+import { type Counter, createLimits } from '../../src/state/limits'
 import { memoryLimiter } from '../../src/state/memory-limiter'
 import { TestBrowser } from '../support/browser'
 import { cpuMs } from '../support/clock'
@@ -166,18 +166,29 @@ test('DOS-06: reads long hostile texts in linear time', async () => {
   await lab.refused(victim, () => victim.get(lab.callbackURL({ code: 'x', state })), { code: 'state_invalid' })
 })
 
-test('DOS-07: refuses when a counter is full instead of forgetting, and remembers what was used', async () => {
+/** Counts one key to its limit and 100,049 others once; how many were refused, and whether the first key still is. */
+async function fill(counter: Counter): Promise<{ refused: number; remembers: boolean }> {
   const limits = createLimits('full', memoryLimiter)
-  expect(await limits.consume('taken', 'first')).toBe(true)
+  while (await limits.consume(counter, 'first'));
   let refused = 0
-  for (let key = 0; key < 100_050; key++) {
-    await limits.consume('taken', `key ${key}`).catch((error: { code?: string }) => {
+  for (let key = 0; key < 100_049; key++) {
+    await limits.consume(counter, `key ${key}`).catch((error: { code?: string }) => {
       expect(error.code).toBe('store_unavailable')
       refused++
     })
   }
-  expect(refused).toBeGreaterThan(40)
-  expect(await limits.consume('taken', 'first')).toBe(false)
+  return { refused, remembers: !(await limits.consume(counter, 'first')) }
+}
+
+test.each(['taken', 'tries', 'addressMailsPerDay'] as const)(
+  'DOS-07: refuses when the counter %s is full instead of forgetting, and remembers what was used',
+  async (counter) => {
+    expect(await fill(counter)).toEqual({ refused: 50, remembers: true })
+  },
+)
+
+test('DOS-07: a server that invents identities does not close emailed codes to all users', async () => {
+  expect(await fill('mailsPerDay')).toEqual({ refused: 0, remembers: false })
 })
 
 test('DOS-08: sends few of many requested emails', async ({ untrusted: lab, browser }) => {
