@@ -1,3 +1,4 @@
+import { readOAuthError } from '../bitbucket/read-answer'
 import { setCookiesOf, type Transport, type UpstreamAnswer } from '../bitbucket/transport-parts'
 import { BitbucketSignInError } from '../contract/errors'
 import { ExchangeDeadline } from '../time/deadline'
@@ -84,8 +85,9 @@ function sentOf({ searchParams }: URL): SentToBitbucket {
 }
 
 function startFailed({ status, body, headers }: UpstreamAnswer, { path }: Site): DoctorFinding {
-  const known = CAUSES[String(body?.error)]
-  if (known) return problem('start', `A sign-in does not start: ${body?.error}.`, known)
+  const code = readOAuthError(body)
+  const known = CAUSES.get(code)
+  if (known) return problem('start', `A sign-in does not start: ${code}.`, known)
   if (status >= 300 && status < 400) {
     return problem(
       'mount',
@@ -186,27 +188,30 @@ async function comeBack(
   back.searchParams.set('error', 'access_denied')
   back.searchParams.set('state', asked.searchParams.get('state') ?? '')
   const { status, body } = await ask(transport, back, cookie)
-  const code = String(body?.error)
+  const code = readOAuthError(body)
   if (code === 'access_denied') {
     return ok('callback-route', 'A callback arrives, finds its session layer, and is accepted once.')
   }
   return problem(
     'callback-route',
-    `A callback returned ${body?.error ? code : `status ${status}`} instead of a denial.`,
-    CAUSES[code] ?? `Forward ${back.pathname} to the app, with its query and cookies.`,
+    `A callback returned ${code ?? `status ${status}`} instead of a denial.`,
+    CAUSES.get(code) ?? `Forward ${back.pathname} to the app, with its query and cookies.`,
   )
 }
 
 /** The fix for a refusal that the setup causes. */
-const CAUSES: Readonly<Record<string, string>> = {
-  configuration_invalid:
-    "The app's log names the option. Most often: cookie.secure behind a proxy, without app.set('trust proxy', 1) or with a proxy that does not forward `X-Forwarded-Proto: https`.",
-  session_missing: 'Mount express-session, then passport.session(), before the router.',
-  connection_unavailable: 'No connection is offered at this address: check `enabled`, the tenant and the application.',
-  origin_not_allowed:
-    'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy forward `X-Forwarded-Proto: https` and the host. The log of the app names the origin of the request.',
-  state_invalid:
-    'The cookie or the query did not arrive: check the proxies, and that all processes have the same `secrets`, `name` and connection.',
-  store_unavailable: 'The store of `limiter` or of the sessions does not respond.',
-  hook_failed: 'One of your hooks failed or took too long; see the log of the app.',
-}
+const CAUSES: ReadonlyMap<string | undefined, string> = new Map(
+  Object.entries({
+    configuration_invalid:
+      "The app's log names the option. Most often: cookie.secure behind a proxy, without app.set('trust proxy', 1) or with a proxy that does not forward `X-Forwarded-Proto: https`.",
+    session_missing: 'Mount express-session, then passport.session(), before the router.',
+    connection_unavailable:
+      'No connection is offered at this address: check `enabled`, the tenant and the application.',
+    origin_not_allowed:
+      'Add this origin to `origins`. Behind a proxy set app.set("trust proxy", 1), and let each proxy forward `X-Forwarded-Proto: https` and the host. The log of the app names the origin of the request.',
+    state_invalid:
+      'The cookie or the query did not arrive: check the proxies, and that all processes have the same `secrets`, `name` and connection.',
+    store_unavailable: 'The store of `limiter` or of the sessions does not respond.',
+    hook_failed: 'One of your hooks failed or took too long; see the log of the app.',
+  }),
+)

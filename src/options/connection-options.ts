@@ -65,10 +65,12 @@ const CONTAINER = 'For a container of your own network, set `endpoints.allowPriv
 const [onHttps, ONLY_HTTPS] = isSecure(CONTAINER)
 
 /** `http://bitbucket:3001` is how one container calls another; the app must allow its own network explicitly. */
-const endpointRules = (mayBePrivate: boolean): readonly UrlRule[] => [
+const endpointRules = (name: string, mayBePrivate: boolean): readonly UrlRule[] => [
   IS_WEB,
   [(url) => onHttps(url) || (mayBePrivate && isPrivateHost(url.hostname)), ONLY_HTTPS],
   NO_CREDENTIALS,
+  // Paths are appended to it.
+  ...(name === 'apiURL' ? [NO_QUERY] : []),
   NO_FRAGMENT,
   [
     ({ hostname }) => mayBePrivate || !isPrivateHost(hostname),
@@ -87,7 +89,7 @@ function endpoints(z: Zod) {
     })
     .superRefine(({ allowPrivateHosts = false, ...urls }, context) => {
       for (const [name, value] of Object.entries(urls)) {
-        const message = brokenRule(value, NOT_ABSOLUTE, endpointRules(allowPrivateHosts))
+        const message = brokenRule(value, NOT_ABSOLUTE, endpointRules(name, allowPrivateHosts))
         if (message !== undefined) context.addIssue({ code: 'custom', path: [name], message })
       }
     })

@@ -9,7 +9,7 @@ export function adviceOn(key: string, schema: AnyZodObject, path: readonly Prope
   if (elsewhere !== undefined) return `It belongs in ${elsewhere}.`
   const guess = closest(key, known)
   if (guess !== undefined) return `Did you mean \`${guess}\`?`
-  const meant = OTHER_NAMES[key.toLowerCase().replaceAll(/[^a-z]/g, '')]
+  const meant = OTHER_NAMES.get(key.toLowerCase().replaceAll(/[^a-z]/g, ''))
   if (meant === undefined) return 'Remove it.'
   if (known.includes(meant)) return `Did you mean \`${meant}\`?`
   return `Did you mean \`${meant}\` in ${groupOf(meant) ?? 'another place'}?`
@@ -18,33 +18,35 @@ export function adviceOn(key: string, schema: AnyZodObject, path: readonly Prope
 const groupOf = (key: string): string | undefined => [...optionGroups].find(([, names]) => names().includes(key))?.[0]
 
 /** Names of our options in other packages and the OAuth specifications, in lower case without punctuation. */
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  redirecturi: 'callbackURL',
-  redirecturl: 'callbackURL',
-  callback: 'callbackURL',
-  consumerkey: 'clientID',
-  key: 'clientID',
-  consumersecret: 'clientSecret',
-  secret: 'clientSecret',
-  allowsignup: 'signUp',
-  allowsignups: 'signUp',
-  disablesignup: 'signUp',
-  allowregistration: 'signUp',
-  trusted: 'trustedProvider',
-  trustemail: 'trustedProvider',
-  domains: 'origins',
-  hosts: 'origins',
-  organizations: 'workspaces',
-  teams: 'workspaces',
-  hooks: 'accounts',
-  users: 'accounts',
-  sessionsecret: 'secrets',
-  mailer: 'sendEmailCode',
-  successredirect: 'signedIn',
-  failureredirect: 'failed',
-  loginpath: 'signIn',
-  linkunverified: 'localAddresses',
-}
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    redirecturi: 'callbackURL',
+    redirecturl: 'callbackURL',
+    callback: 'callbackURL',
+    consumerkey: 'clientID',
+    key: 'clientID',
+    consumersecret: 'clientSecret',
+    secret: 'clientSecret',
+    allowsignup: 'signUp',
+    allowsignups: 'signUp',
+    disablesignup: 'signUp',
+    allowregistration: 'signUp',
+    trusted: 'trustedProvider',
+    trustemail: 'trustedProvider',
+    domains: 'origins',
+    hosts: 'origins',
+    organizations: 'workspaces',
+    teams: 'workspaces',
+    hooks: 'accounts',
+    users: 'accounts',
+    sessionsecret: 'secrets',
+    mailer: 'sendEmailCode',
+    successredirect: 'signedIn',
+    failureredirect: 'failed',
+    loginpath: 'signIn',
+    linkunverified: 'localAddresses',
+  }),
+)
 
 /** The keys allowed where an unknown one was found: walks the schema along the path. */
 function knownKeys(schema: AnyZodObject, path: readonly PropertyKey[]): readonly string[] {

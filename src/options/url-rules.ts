@@ -15,6 +15,8 @@ export function urlSchema(z: Zod, notAbsolute: string, rules: readonly UrlRule[]
 
 /** The message of the first rule that this URL breaks. */
 export function brokenRule(value: string, notAbsolute: string, rules: readonly UrlRule[]): string | undefined {
+  // The parser would drop them, and Bitbucket compares the callback as it is written.
+  if (value !== value.trim()) return 'begins or ends with a space or line break. Remove it'
   if (!URL.canParse(value)) return notAbsolute
   const url = new URL(value)
   return [PLAIN_HOST, ...rules].find(([holds]) => !holds(url))?.[1]
@@ -44,9 +46,9 @@ export const NO_CREDENTIALS: UrlRule = [
   'must not contain a username or password',
 ]
 
-export const NO_FRAGMENT: UrlRule = [({ hash }) => hash === '', 'must not have a fragment (`#…`)']
+export const NO_FRAGMENT: UrlRule = [({ href }) => !href.includes('#'), 'must not have a fragment (`#…`)']
 
-export const NO_QUERY: UrlRule = [({ search }) => search === '', 'must not have a query (`?…`)']
+export const NO_QUERY: UrlRule = [({ href }) => !href.includes('?'), 'must not have a query (`?…`)']
 
 /** Whether a literal host is inside a private network. DNS is not queried, so a name that resolves to one is not detected. */
 export function isPrivateHost(hostname: string): boolean {

@@ -176,7 +176,7 @@ function checkFault(fault: FakeFault): void {
   if (contents.length > 1) {
     throw new TypeError(`A scripted fault says one thing, and this one has ${contents.join(' and ')}. Keep one.`)
   }
-  if (fault.problem !== undefined && !(fault.problem in PROBLEMS)) {
+  if (fault.problem !== undefined && !Object.hasOwn(PROBLEMS, fault.problem)) {
     throw new TypeError(`There is no problem "${fault.problem}". ${suggestion(fault.problem, Object.keys(PROBLEMS))}`)
   }
   const ways = ['delivery', 'slow', 'hugeBytes'].filter((name) => name in fault)

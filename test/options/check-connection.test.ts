@@ -45,6 +45,35 @@ test('reports each field once, with a sentence for an operator', () => {
   ])
 })
 
+test.each(['constructor', 'toString', 'hasOwnProperty', 'valueOf', '__proto__'])(
+  'takes the unknown field %s for one without advice',
+  (field) => {
+    const fields = Object.defineProperty({ ...FIELDS }, field, { value: 'x', enumerable: true })
+    const checked = checkConnection(fields)
+    expect(!checked.ok && checked.problems).toEqual([{ field, message: `Unknown field \`${field}\`. Remove it.` }])
+  },
+)
+
+test('refuses URLs that would be used in another form than they are written', () => {
+  const endpoints = {
+    authorizationURL: 'https://g.example/a',
+    tokenURL: 'https://g.example/t',
+    apiURL: 'https://g.example/2.0',
+  }
+  const messageOf = (fields: object) => problemsOf(fields).map(({ message }) => message)
+  for (const end of ['?x=1', '?', '?#']) {
+    const apiURL = endpoints.apiURL + end
+    expect(messageOf({ endpoints: { ...endpoints, apiURL } })).toEqual(['`apiURL` must not have a query (`?…`).'])
+    expect(messageOf({ callbackURL: FIELDS.callbackURL + end })).toEqual(['Must not have a query (`?…`).'])
+  }
+  expect(messageOf({ callbackURL: `${FIELDS.callbackURL}#` })).toEqual(['Must not have a fragment (`#…`).'])
+  const padded = [{ callbackURL: `${FIELDS.callbackURL}\n` }, { origins: [' https://a.example'] }]
+  for (const fields of [...padded, { endpoints: { ...endpoints, apiURL: `${endpoints.apiURL} ` } }]) {
+    expect(messageOf(fields)).toEqual([expect.stringContaining('egins or ends with a space or line break. Remove it.')])
+  }
+  expect(problemsOf({ endpoints: { ...endpoints, tokenURL: 'https://g.example/t?x=1' } })).toEqual([])
+})
+
 test.each([null, undefined, 'fields', 7, []])('never throws: %j', (fields) => {
   const checked = checkConnection(fields)
   expect(checked.ok).toBe(false)
