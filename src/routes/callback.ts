@@ -13,7 +13,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { Identity } from '../contract/identity'
 import { isAdmitted } from '../decisions/connection-levels'
 import { signOut } from '../session/rotate-session'
-import { isStrictSession, requireSession } from '../session/session-layer'
+import { isStrictSession, requireSession, withholdSession } from '../session/session-layer'
 import { openHandOver } from '../state/hand-over'
 import type { FoundTransaction, ParsedState, Transaction } from '../state/transaction'
 import { completeSignIn } from './complete-sign-in'
@@ -127,6 +127,7 @@ function needsResume<User>({ req, query }: Visit<User>): boolean {
 /** An inert page that loads the same callback again, so that the request comes from this site. */
 async function resume<User>(visit: Visit<User>): Promise<void> {
   const { req, connection } = visit
+  withholdSession(req)
   const { callbackURL, basePath } = connection
   const query = req.originalUrl.slice(req.originalUrl.indexOf('?') + 1)
   // The path that is registered at Bitbucket may be another one, which exists at the central host only.

@@ -1,9 +1,11 @@
 import type { GuardedHooks } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
 import { frozen, guardHooks } from '../accounts/guarded-hooks'
+import { BitbucketSignInError } from '../contract/errors'
 import type { HookContext, Intent } from '../contract/hooks'
 import type { SignInPolicy } from '../contract/policy'
 import type { WorkspaceMembership } from '../contract/tokens'
+import { endsSession } from '../session/rotate-session'
 import { tell, type Visit } from './context'
 
 /** What a sign-in passes to the hooks besides the identity. */
@@ -18,8 +20,24 @@ const NOTHING: Carried = { workspaces: [] }
 export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carried = NOTHING): GuardedHooks<User> {
   const { req, services } = visit
   const { users } = services
-  const hooks = guardHooks(users.hooks, users, { req, context: hookContextOf(visit, intent, carried) })
+  const hooks = watched(visit, guardHooks(users.hooks, users, { req, context: hookContextOf(visit, intent, carried) }))
   return services.policy.localAddresses === 'unverified' ? withoutVerifiedAddresses(hooks) : hooks
+}
+
+/**
+ * The same hooks. The operator is told of an `endOtherSessions` that ends the session of the request too: its user is
+ * signed out and refused with `session_changed` after each link, although the link is stored.
+ */
+function watched<User>({ req, services }: Visit<User>, hooks: GuardedHooks<User>): GuardedHooks<User> {
+  if (!services.users.hooks.endOtherSessions) return hooks
+  return {
+    ...hooks,
+    async endOtherSessions(ended) {
+      if (!(await endsSession(req, () => hooks.endOtherSessions(ended)))) return
+      const problem = 'accounts.endOtherSessions ended the session with `req.sessionID`, so its user is signed out.'
+      services.report(new BitbucketSignInError('hook_failed', `${problem} Leave that session out.`), req)
+    },
+  }
 }
 
 /** The same hooks for an app that does not verify addresses: whatever `emailVerified` says, it counts as false. */

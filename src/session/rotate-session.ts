@@ -293,6 +293,16 @@ async function assertStored(req: Request, session: AppSession): Promise<void> {
   if (!stored || userOfSession(req, stored) !== userOfSession(req, session)) throw sessionChanged()
 }
 
+/** Whether this work ended the session of the request, which the store had before. */
+export async function endsSession(req: Request, work: () => Promise<void>): Promise<boolean> {
+  const session = requireSession(req)
+  // A store that cannot be read has not lost it.
+  const isGone = () => assertStored(req, session).then(() => false, isSessionChanged)
+  const before = await isGone()
+  await work()
+  return !before && (await isGone())
+}
+
 function isSignedIn(req: Request, session: AppSession): boolean {
   return userOfSession(req, session) !== undefined
 }

@@ -118,6 +118,14 @@ export function isStrictSession(req: Request): boolean {
   return sameSite === true || (typeof sameSite === 'string' && sameSite.toLowerCase() === 'strict')
 }
 
+/**
+ * Keeps the session that express-session made for this request out of store and browser: with `saveUninitialized` its
+ * cookie would replace the one that stayed behind, and sign the user out. Pages can still read it.
+ */
+export function withholdSession(req: Request): void {
+  asApp(req).sessionID = undefined
+}
+
 /** The serialized user that Passport keeps in the session of this request. */
 export function userOf(req: Request): unknown {
   return asApp(req)[asApp(req)._userProperty ?? 'user']

@@ -1296,6 +1296,20 @@ export const MUTANTS: readonly Mutant[] = [
     'races',
   ),
   mutant(
+    'session: nobody is told of a hook that ends the session of the request',
+    'endsSession()',
+    'return !before && (await isGone())',
+    'return false',
+    'sessions',
+  ),
+  mutant(
+    'session: a new cookie replaces the strict one that stayed behind',
+    'withholdSession()',
+    'asApp(req).sessionID = undefined',
+    'void asApp(req)',
+    'session/session',
+  ),
+  mutant(
     'session: what the app wrote before a change is dropped',
     'assertSessionUnchanged()',
     'await assertStored(req, requireSession(req))',

@@ -106,18 +106,33 @@ describe('a SameSite=Strict session', () => {
     expect((await browser.get(callback, { headers: { 'sec-fetch-site': 'same-origin' } })).status).toBe(302)
   })
 
-  test('is found again by a link through the resume page', async () => {
-    await open({ session: { cookie: { sameSite: 'strict' } } })
-    const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
-    await app.localSignIn(browser, user)
-    const { location } = await app.submit(browser, '/auth/bitbucket/link', '/link')
-    const callback = await fake.signIn(location, { person: 'alice' })
-    const withoutSession = browser.copy()
-    withoutSession.jar(app.url).delete('connect.sid')
-    const page = await withoutSession.get(callback, { headers: { 'sec-fetch-site': 'cross-site' } })
-    expect(page.text).toContain('http-equiv="refresh"')
-    const resumed = await browser.get(`${callback}&resumed=1`, { headers: { 'sec-fetch-site': 'same-origin' } })
-    expect(resumed.status).toBe(302)
-    expect(user.identities).toHaveLength(1)
-  })
+  test.each([
+    [4, true],
+    [4, false],
+    [5, true],
+    [5, false],
+  ] as const)(
+    'is found again by a link through the resume page, on Express %i with saveUninitialized %s',
+    async (express, saveUninitialized) => {
+      await open({ express, session: { saveUninitialized, rolling: true, cookie: { sameSite: 'strict' } } })
+      const user = app.accounts.add({ email: 'local@example.com', emailVerified: true })
+      await app.localSignIn(browser, user)
+      const { location } = await app.submit(browser, '/auth/bitbucket/link', '/link')
+      const callback = await fake.signIn(location, { person: 'alice' })
+      const jar = browser.jar(app.url)
+      // A browser leaves the strict cookie out of the redirect, and accepts a new one.
+      const cookie = jar.get('connect.sid') ?? ''
+      jar.delete('connect.sid')
+      const before = sessions()
+      const page = await browser.get(callback, { headers: { 'sec-fetch-site': 'cross-site' } })
+      expect(page.text).toContain('http-equiv="refresh"')
+      expect(page.setCookies.filter((line) => line.startsWith('connect.sid='))).toEqual([])
+      expect(sessions()).toHaveLength(before.length)
+      jar.set('connect.sid', jar.get('connect.sid') ?? cookie)
+      const resumed = await browser.get(`${callback}&resumed=1`, { headers: { 'sec-fetch-site': 'same-origin' } })
+      expect(resumed.status).toBe(302)
+      expect(user.identities).toHaveLength(1)
+      expect(await app.me(browser)).toBe(user.id)
+    },
+  )
 })

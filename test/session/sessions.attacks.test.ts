@@ -303,6 +303,33 @@ test('SES-15: asks the app to end other sessions whenever the ways into an accou
   expect(lab.accounts.endedSessions).toHaveLength(4)
 })
 
+test.each([4, 5] as const)(
+  'SES-15: reports an endOtherSessions that ends the session of the request too on Express %i',
+  async (express) => {
+    for (const endsOwn of [true, false]) {
+      const lab = await startLab({ express })
+      const { sessions } = lab.store as unknown as { sessions: Record<string, string> }
+      lab.accounts.intercept = (name, input) => {
+        if (name !== 'endOtherSessions') return
+        const { req, user } = input as { req: Request; user: { id: string } }
+        for (const [id, stored] of Object.entries(sessions)) {
+          if (JSON.parse(stored).passport?.user === user.id && (endsOwn || id !== req.sessionID)) delete sessions[id]
+        }
+      }
+      const { victim, attacker } = browsers()
+      const user = await lab.member(victim)
+      await lab.localSignIn(attacker, user)
+      const answer = await victim.get(await lab.fake.signIn(await lab.link(victim), { person: 'alice' }))
+      expect(answer.status).toBe(endsOwn ? 409 : 302)
+      expect(lab.signedIn()).toEqual(endsOwn ? [] : [user.id])
+      expect(lab.errors.map(({ code, message }) => [code, message.includes('`req.sessionID`')])).toEqual(
+        endsOwn ? [['hook_failed', true]] : [],
+      )
+      expect(user.identities).toHaveLength(1)
+    }
+  },
+)
+
 test("SES-16: rotates the session with Passport's custom callback as well", async () => {
   const fake = await startFakeBitbucket()
   afterwards(() => fake.close())
