@@ -25,7 +25,7 @@ export function hooksOf<User>(visit: Visit<User>, intent: Intent, carried: Carri
 }
 
 /**
- * The same hooks. The operator is told of an `endOtherSessions` that ends the session of the request too: its user is
+ * The same hooks. Reports an `endOtherSessions` that ends the session of the request too: its user is
  * signed out and refused with `session_changed` after each link, although the link is stored.
  */
 function watched<User>({ req, services }: Visit<User>, hooks: GuardedHooks<User>): GuardedHooks<User> {

@@ -1296,7 +1296,7 @@ export const MUTANTS: readonly Mutant[] = [
     'races',
   ),
   mutant(
-    'session: nobody is told of a hook that ends the session of the request',
+    'session: a hook that ends the session of the request is not reported',
     'endsSession()',
     'return !before && (await isGone())',
     'return false',
