@@ -8,15 +8,15 @@ import { type Command, UsageError } from './command'
 
 const USAGE = `Usage: passport-bitbucket-signin check-hooks <module> --test-database [options]
 
-Runs your account hooks against your own test database: races, half-written accounts,
-letter case, the last way in, and more. Accounts are added, changed and deleted there,
-with addresses under .invalid. Exit code: 0 = no check failed, 1 = some did, 2 = wrong
-arguments.
+Runs your account hooks against your own test database: races, accounts stored without
+their identity, upper and lower case, unlinking the only way to sign in, and more.
+Accounts are added, changed and deleted there, with addresses under .invalid.
+Exit code: 0 = no check failed, 1 = some did, 2 = wrong arguments.
 
 The module's default export is what checkAccountHooks() of passport-bitbucket-signin/testing
 takes, or a function that returns it (or a promise of it):
   export default { accounts, database: { addAccount, removeAccount, … } }
-It may also export a function close(), which is called in the end.
+It may also export a function close(), which is called at the end.
 
 Options:
   --test-database  Confirms that the module uses a test database. Always required.

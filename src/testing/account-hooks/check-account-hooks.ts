@@ -75,9 +75,9 @@ export function accountHookChecks<User>(setup: AccountHooksSetup<User>): readonl
 }
 
 /**
- * Runs your account hooks against your own test database: races, half-written accounts, letter case, lost rights and
- * the rest of the contract. Adds accounts with addresses under `.invalid` and removes them again. Prints nothing;
- * `String(report)` is readable.
+ * Runs your account hooks against your own test database: races, accounts stored without their identity, upper and
+ * lower case, suspended users and the rest of the contract. Adds accounts with addresses under `.invalid` and removes
+ * them again. Prints nothing; `String(report)` is readable.
  */
 export async function checkAccountHooks<User>(setup: AccountHooksSetup<User>): Promise<AccountHooksReport> {
   refuseUnlessTest(setup)

@@ -41,7 +41,7 @@ export interface TestDatabase<User> {
   verifyAddress?(user: User): unknown
   /** Suspends the account, so that `canSignIn` refuses it. */
   suspend?(user: User): unknown
-  /** Returns the number of accounts. Reveals half-written accounts without an address. */
+  /** Returns the number of accounts. Finds accounts that were stored without their identity. */
   countAccounts?(): number | Promise<number>
   /** Whether tokens are stored for this identity. */
   hasTokens?(identity: Identity): boolean | Promise<boolean>
