@@ -2,6 +2,7 @@ import type { Request } from 'express'
 import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
+import { withDeadline } from '../time/deadline'
 import {
   type AppSession,
   asApp,
@@ -345,10 +346,14 @@ function clearUser(req: Request): void {
   asApp(req)[asApp(req)._userProperty ?? 'user'] = null
 }
 
+/** As long as a hook has: both often wait for the same database. */
+const STORE_DEADLINE_MS = 15_000
+
 function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {
-  return new Promise((resolve, reject) => {
+  const answer = new Promise<T>((resolve, reject) => {
     work((error, value) => (error ? reject(error) : resolve(value as T)))
   })
+  return withDeadline(answer, STORE_DEADLINE_MS, 'The session store')
 }
 
 /** The store of the session; `requireSession` has made sure that there is one. */
