@@ -80,4 +80,4 @@ test('faults of every kind leave memory, sockets and timers at their level', asy
   expect(after.sockets).toBeLessThanOrEqual(before.sockets + 4)
   expect(after.timers).toBeLessThanOrEqual(before.timers + 2)
   expect(lab.faults).toEqual([])
-}, 60_000)
+}, 120_000)
