@@ -81,7 +81,12 @@ function asText(findings: readonly DoctorFinding[]): string {
     const { check, verdict, message, fix } = finding
     const code = codeIn(finding)
     const more = [fix === null ? null : `Fix: ${fix}`, code && `See: ${docsOf(code)}`].filter((each) => each !== null)
-    return [`${LABEL[verdict].padEnd(9)}${check.padEnd(18)} ${message}`, ...more.map((each) => ' '.repeat(28) + each)]
+    const texts = [
+      `${LABEL[verdict].padEnd(9)}${check.padEnd(18)} ${message}`,
+      ...more.map((each) => ' '.repeat(28) + each),
+    ]
+    // A finding can quote what a site answered, and a terminal obeys control characters.
+    return texts.map((text) => text.replace(/\p{C}+/gu, ' '))
   })
   const count = (verdict: DoctorVerdict) => findings.filter((each) => each.verdict === verdict).length
   const summary = `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} in order`

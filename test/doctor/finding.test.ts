@@ -18,3 +18,11 @@ test('one that names no code, or is in order, does not', () => {
   const text = lines(problem('a', 'proxy_cookie_flags', 'Remove it.'), ok('b', 'Returned access_denied.')).join('\n')
   expect(text).not.toContain('See:')
 })
+
+test('the text for a terminal contains no control characters of a site', () => {
+  const text = lines(problem('mount', 'It redirects to /\u001b[31m\u009b2J\r\nok.', 'Ask \u202ethem.')).slice(0, 2)
+  expect(text).toEqual([
+    'PROBLEM  mount              It redirects to / [31m 2J ok.',
+    `${' '.repeat(28)}Fix: Ask  them.`,
+  ])
+})
