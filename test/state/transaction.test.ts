@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { cookieJar } from '../../src/state/sealed-cookie'
+import { cookieJar, open } from '../../src/state/sealed-cookie'
 
 import {
   type Bound,
@@ -47,7 +47,7 @@ describe('a started sign-in', () => {
     const cookies = new Cookies()
     const state = begin(cookies)
     expect(state).toMatch(/^[\w-]{22}$/)
-    expect(find(cookies, state)).toEqual({
+    expect(find(cookies, state)).toStrictEqual({
       transaction: { ...START, ...BOUND, handle: state, codeVerifier: expect.stringMatching(/^[\w-]{43}$/) },
       expired: false,
     })
@@ -90,8 +90,9 @@ describe('a started sign-in', () => {
     const fitting = begin(fits, { returnTo: `/${'a'.repeat(511)}` })
     expect(find(fits, fitting)?.transaction.returnTo).toHaveLength(512)
     const long = new Cookies()
-    const state = begin(long, { returnTo: `/${'"'.repeat(511)}` })
-    expect(find(long, state)?.transaction.returnTo).toBeNull()
+    const rest: Partial<Start> = { intent: 'link', login: 'l', data: { invite: 1 } }
+    const state = begin(long, { ...rest, returnTo: `/${'"'.repeat(511)}` })
+    expect(find(long, state)?.transaction).toMatchObject({ ...rest, returnTo: null })
     for (const { bytes } of [fits, long]) expect(bytes).toBeLessThanOrEqual(860)
   })
 })
@@ -112,9 +113,9 @@ describe('several open sign-ins', () => {
     for (let tab = 0; tab < 40; tab++) {
       vi.setSystemTime(Date.now() + 1000)
       states.push(begin(cookies))
-      const open = states.filter((state) => find(cookies, state))
-      expect(open).toEqual(states.slice(-5))
-      expect(slotsOf(cookies)).toHaveLength(open.length)
+      const found = states.filter((state) => find(cookies, state))
+      expect(found).toEqual(states.slice(-5))
+      expect(slotsOf(cookies)).toHaveLength(found.length)
     }
   })
 
@@ -137,6 +138,13 @@ describe('several open sign-ins', () => {
     vi.setSystemTime(Date.now() + 4 * MINUTE + 1)
     const more = Array.from({ length: 3 }, () => begin(cookies))
     for (const state of [...younger, ...more]) expect(find(cookies, state)).toBeDefined()
+    // What is over counts no longer: nothing has to make room.
+    vi.setSystemTime(Date.now() + 11 * MINUTE)
+    for (let round = 0; round < 5; round++) {
+      const later = cookies.copy()
+      begin(later)
+      expect(later.lines).toHaveLength(1)
+    }
   })
 
   test('use sixteen names evenly', () => {
@@ -150,11 +158,11 @@ describe('several open sign-ins', () => {
   })
 
   // Five taken names leave twelve: 1 of 12 pairs meets, and more than 30 of 100 would be no accident (p < 1e-9).
-  test.each([0, 3, 5])('case 15: rarely meet when two start concurrently, with %i open before', (open) => {
+  test.each([0, 3, 5])('case 15: rarely meet when two start concurrently, with %i open before', (count) => {
     let met = 0
     for (let pair = 0; pair < 100; pair++) {
       const before = new Cookies()
-      for (let tab = 0; tab < open; tab++) begin(before)
+      for (let tab = 0; tab < count; tab++) begin(before)
       const [one = '', other = ''] = [begin(before.copy()), begin(before.copy())]
       if (nameOf(one) === nameOf(other)) met++
     }
@@ -286,8 +294,9 @@ describe('forget', () => {
     const cookies = new Cookies()
     const states = Array.from({ length: 5 }, () => begin(cookies))
     const backup = cookies.copy()
+    cookies.values.set(JAR.nameOf('p'), 'a pending sign-in')
     await transactions.forget(cookies.req(), cookies.res, JAR)
-    expect(slotsOf(cookies)).toEqual([])
+    expect(slotsOf(cookies)).toEqual(['p'])
     for (const state of states) {
       const found = find(backup, state)
       expect(found && (await transactions.take(backup.res, JAR, found.transaction.handle))).toBe(false)
@@ -342,9 +351,17 @@ describe('the cookie of a started sign-in', () => {
       returnTo: '/x?y',
       login: 'l',
       data: { invite: 'ä', list: [1, null] },
+      after: { how: 'signed_up', identity: { issuer: 'https://bitbucket.org', id: '{a}' } },
     }
     const state = begin(cookies, start, bound)
     expect(find(cookies, state)?.transaction).toMatchObject({ ...start, ...bound })
+  })
+
+  test('holds nothing for what is as usual', () => {
+    const cookies = new Cookies()
+    const name = JAR.nameOf(nameOf(begin(cookies, { returnTo: null })))
+    const payload = open(keyRing('transaction'), name, cookies.values.get(name) ?? '')?.payload
+    expect(Object.keys(payload ?? {})).toEqual(['h', 'c'])
   })
 })
 
