@@ -186,10 +186,18 @@ describe('the size of a pending sign-in', () => {
 
   test('keeps every membership and the data of the app next to long names', () => {
     const cookies = new Cookies()
-    const pending = crowded(12)
-    store(cookies, pending)
+    const odd = { slug: 'odd', uuid: 'not-a-uuid', permission: 'owner' }
+    const { data, workspaces } = crowded(12)
+    const confirmedAt = Date.now() - 5000
+    store(cookies, { ...crowded(12), workspaces: [...workspaces, odd], confirmedAt })
     expect(cookies.bytes).toBeLessThanOrEqual(3072)
-    expect(read(cookies)?.pending).toMatchObject({ workspaces: pending.workspaces, data: pending.data })
+    expect(read(cookies)?.pending).toMatchObject({ workspaces: [...workspaces, odd], data, confirmedAt })
+  })
+
+  test('holds no time of confirmation without memberships', () => {
+    const cookies = new Cookies()
+    store(cookies, waiting({ confirmedAt: Date.now() - 5000 }))
+    expect(read(cookies)?.pending.confirmedAt).toBe(Date.now())
   })
 
   test('contains a workspace once that the gate names by slug and by uuid', () => {
@@ -274,4 +282,23 @@ describe('finish', () => {
     expect(await pendings.finish(backup.res, JAR, pending)).toBe(false)
     expect(backup.values.size).toBe(1)
   })
+})
+
+test.each(['drop', 'forget'] as const)('%s consumes it and clears the cookie', async (how) => {
+  const cookies = new Cookies()
+  const pending = waiting()
+  store(cookies, pending)
+  if (how === 'drop') await pendings.drop(cookies.res, JAR, pending)
+  else await pendings.forget(cookies.req(), cookies.res, JAR)
+  expect(cookies.values.size).toBe(0)
+  expect(await pendings.isCurrent(pending)).toBe(false)
+})
+
+test('forget clears a cookie that cannot be read, and nothing where there is none', async () => {
+  const cookies = new Cookies()
+  await pendings.forget(cookies.req(), cookies.res, JAR)
+  expect(cookies.lines).toEqual([])
+  cookies.values.set(NAME, 'junk')
+  await pendings.forget(cookies.req(), cookies.res, JAR)
+  expect(cookies.values.size).toBe(0)
 })
