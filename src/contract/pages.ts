@@ -49,7 +49,10 @@ export interface EmailAddressPage extends PageBase {
   readonly cancel: PageForm
 }
 
-/** `sent`; `unsure` = handed to the mailer, which failed or was slow; `none` = no code yet. A code works in either case. */
+/**
+ * `sent`; `unsure` = handed to the mailer, which failed or was slow: a code works in either case. `none` = no code that works
+ * in this browser: none was sent yet, it expired, or it was tried too often.
+ */
 export type CodeDelivery = 'sent' | 'unsure' | 'none'
 
 /** Asks for the code that was emailed, or is about to be. */
@@ -95,8 +98,6 @@ export interface ProvePage extends PageBase {
   readonly maskedAddress: string
   /** The app's own sign-in page. */
   readonly signInHref: string
-  /** `account_exists` when the signed-in user's account does not match; otherwise `null`. */
-  readonly error: ErrorCode | null
   /** Drops the pending sign-in. */
   readonly cancel: PageForm
 }
@@ -175,6 +176,8 @@ export interface ReauthenticatePage extends PageBase {
   readonly start: PageForm
   /** Confirms in the app's own way, if Bitbucket is unavailable. */
   readonly otherHref: string
+  /** Whether `otherHref` signs out first, because the app has no page to confirm. */
+  readonly otherSignsOut: boolean
   /** The page to go back to. */
   readonly backHref: string
 }
@@ -193,15 +196,20 @@ export interface MembershipPage extends PageBase {
   readonly backHref: string
 }
 
-/** Asks the signed-in user to sign out and sign in again before a sensitive step. */
+/**
+ * Asks the signed-in user to sign out and sign in again: before a sensitive step, or after a sign-in to another account
+ * than the one that had to be proven.
+ */
 export interface SignInAgainPage extends PageBase {
   /** Identifies the page. */
   readonly name: 'sign-in-again'
+  /** `account_exists` after a sign-in to another account, `null` otherwise. */
+  readonly error: 'account_exists' | null
   /** Name of the account here, from `describeUser`. */
   readonly accountLabel: string
   /** Signs out and shows the sign-in page. */
   readonly signOut: PageForm
-  /** The page to go back to. */
+  /** The page to go back to; with an `error`, where the signed-in user continues. */
   readonly backHref: string
 }
 

@@ -31,6 +31,8 @@ export interface Texts {
   readonly error: {
     /** Retries the same step. */
     readonly retry: string
+    /** Shown instead of `retry` when the app's own sign-in leads on. */
+    readonly signIn: string
     /** Shown instead of `retry` when a recent sign-in is missing. */
     readonly confirm: string
     /** Shown so that users can quote it to support: `{code}`. */
@@ -83,8 +85,6 @@ export interface Texts {
     readonly heading: string
     /** `{displayName}`, `{address}` (masked) */
     readonly intro: string
-    /** When the user is signed in to a different account: `{address}` (masked). */
-    readonly otherAccount: string
     readonly signIn: string
   }
   /** Asks to confirm that the Bitbucket account is linked. */
@@ -153,6 +153,10 @@ export interface Texts {
     /** `{account}` */
     readonly intro: string
     readonly submit: string
+    /** Heading for a user who was asked to sign in to one account and signed in to another. */
+    readonly otherHeading: string
+    /** Why nothing was connected then. */
+    readonly otherAccount: string
   }
   /** Shown for a moment while the browser loads the page again. */
   readonly resume: {

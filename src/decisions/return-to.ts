@@ -21,6 +21,7 @@ const ROUTES_AT_ROOT = new Set([
   '/membership',
   '/sign-in-again',
   '/cancel',
+  '/notice',
 ])
 
 /** Return URLs that are not accepted. */

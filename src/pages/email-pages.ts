@@ -33,16 +33,17 @@ export function emailCodePage(page: EmailCodePage): DocumentParts {
   // Right after the attempt, the alert says that sending failed; the page says it once.
   const told = error === 'code_not_sent' ? 'none' : delivery
   const intro = { sent: own.intro, unsure: own.unsureIntro, none: own.notSentIntro }[told]
-  const enter = codeForm(page)
   const send = html`${whyNotSent(page)}${sendForm(page)}`
-  // Without a code, the button that sends one comes first; the field remains for a code of an earlier try.
   const isOut = delivery !== 'none'
   return {
     heading: isOut ? own.heading : own.notSentHeading,
     alert: renderAlert(texts, error),
     body: html`<p>${filled(intro, values)}</p>
-${isOut ? enter : send}
-<div class="stack apart">${isOut ? send : enter}${changeAddress(page)}
+${
+  // Without a code that works in this browser there is nothing to enter.
+  isOut ? codeForm(page) : send
+}
+<div class="stack apart">${isOut ? send : null}${changeAddress(page)}
 ${renderButtonForm(page.cancel, 'plain', texts.common.cancel)}</div>`,
   }
 }
@@ -54,16 +55,15 @@ function whyNotSent({ texts: { emailCode }, notSentReason }: EmailCodePage): Htm
 
 const ABOUT_CODE: ReadonlySet<ErrorCode | null> = new Set(['code_wrong', 'code_expired', 'code_exhausted'])
 
-function codeForm({ texts, error, delivery, verify }: EmailCodePage): Html {
-  const isOut = delivery !== 'none'
+function codeForm({ texts, error, verify }: EmailCodePage): Html {
   const wrong = ABOUT_CODE.has(error)
   const described = `${wrong ? `${ALERT_ID} ` : ''}code-hint`
   return renderForm(
     verify,
     html`<label for="code">${texts.emailCode.label}</label>
 <p class="hint" id="code-hint">${texts.emailCode.hint}</p>
-<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(isOut && error !== 'email_invalid')}>
-${renderSubmit(isOut ? 'main' : 'other', texts.emailCode.submit)}`,
+<input class="code" id="code" name="code" type="text" inputmode="text" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" required aria-describedby="${described}"${invalid(wrong)}${focus(error !== 'email_invalid')}>
+${renderSubmit('main', texts.emailCode.submit)}`,
   )
 }
 

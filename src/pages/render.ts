@@ -70,7 +70,10 @@ const RETRY_LABEL: { readonly [Code in ErrorCode]?: (texts: Texts) => string } =
   recent_sign_in_required: (texts) => texts.error.confirm,
   membership_unconfirmed: (texts) => texts.membership.submit,
   identity_required: (texts) => texts.link.submit,
-  not_signed_in: (texts) => texts.signInButton,
+  not_signed_in: (texts) => texts.error.signIn,
+  account_exists: (texts) => texts.error.signIn,
+  account_exists_unverified: (texts) => texts.error.signIn,
+  email_ambiguous: (texts) => texts.error.signIn,
 }
 
 function errorPage({ texts, code, retryHref, backHref }: ErrorPage): DocumentParts {
@@ -84,14 +87,10 @@ function errorPage({ texts, code, retryHref, backHref }: ErrorPage): DocumentPar
   }
 }
 
-function provePage({ texts, displayName, maskedAddress, signInHref, error, cancel }: ProvePage): DocumentParts {
-  const address = maskedAddress
+function provePage({ texts, displayName, maskedAddress, signInHref, cancel }: ProvePage): DocumentParts {
   return {
     heading: texts.prove.heading,
-    // The general text for this code would ask a user who has just signed in to sign in.
-    alert:
-      error === 'account_exists' ? alertBox(filled(texts.prove.otherAccount, { address })) : renderAlert(texts, error),
-    body: html`<p>${filled(texts.prove.intro, { displayName, address })}</p>
+    body: html`<p>${filled(texts.prove.intro, { displayName, address: maskedAddress })}</p>
 <div class="stack">${renderLink(safeHref(signInHref), 'main', texts.prove.signIn)}
 ${renderButtonForm(cancel, 'plain', texts.common.cancel)}</div>`,
   }
@@ -171,9 +170,10 @@ function linkedEntry(texts: Texts, { label, unlink }: { label: string; unlink: P
 }
 
 function reauthenticatePage(page: ReauthenticatePage): DocumentParts {
-  const own = page.texts.reauthenticate
+  const { reauthenticate: own, signInAgain } = page.texts
+  const other = page.otherSignsOut ? signInAgain.submit : own.other
   const ways = html`${renderButtonForm(page.start, 'main', own.submit, GLYPH)}
-${renderLink(safeHref(page.otherHref), 'other', own.other)}
+${renderLink(safeHref(page.otherHref), 'other', other)}
 `
   return confirmPage(page, own, ways)
 }
@@ -194,13 +194,27 @@ ${other}`,
 }
 
 function signInAgainPage(page: SignInAgainPage): DocumentParts {
-  const own = page.texts.signInAgain
+  const { texts } = page
+  const own = texts.signInAgain
+  if (page.error === 'account_exists') return otherAccountPage(page)
   return confirmPage(
     page,
     own,
     html`${renderButtonForm(page.signOut, 'main', own.submit)}
 `,
   )
+}
+
+/** The general text for the code would ask a user who has just signed in to sign in. */
+function otherAccountPage({ texts, accountLabel, signOut, backHref }: SignInAgainPage): DocumentParts {
+  const own = texts.signInAgain
+  return {
+    heading: own.otherHeading,
+    alert: alertBox(html`${own.otherAccount}`),
+    body: html`<p>${filled(texts.link.signedInAs, { account: accountLabel })}</p>
+<div class="stack">${renderButtonForm(signOut, 'main', own.submit)}
+${renderLink(safeHref(backHref), 'other', texts.switch.stay)}</div>`,
+  }
 }
 
 /** Asks the signed-in user to confirm, and names the account. */

@@ -153,6 +153,7 @@ export const german: Texts = {
   },
   error: {
     retry: 'Noch einmal versuchen',
+    signIn: 'Anmelden',
     confirm: 'Bestätigen, dass Sie es sind',
     code: 'Fehlercode: {code}',
   },
@@ -190,8 +191,6 @@ export const german: Texts = {
     heading: 'Sie haben schon ein Konto',
     intro:
       'Hallo {displayName}, es gibt schon ein Konto mit der Adresse {address}. Melden Sie sich dort so an, wie Sie es sonst auch tun; danach können Sie es mit Bitbucket verbinden.',
-    otherAccount:
-      'Sie sind bei einem anderen Konto angemeldet. Bitte melden Sie sich stattdessen bei dem Konto mit der Adresse {address} an.',
     signIn: 'Bei Ihrem Konto anmelden',
   },
   confirmLink: {
@@ -245,6 +244,9 @@ export const german: Texts = {
     intro:
       'Sie sind als {account} angemeldet. Zum Schutz Ihres Kontos melden Sie sich bitte ab und wieder an; danach geht es hier weiter.',
     submit: 'Abmelden und neu anmelden',
+    otherHeading: 'Die Konten wurden nicht verbunden',
+    otherAccount:
+      'Das Konto, bei dem Sie sich angemeldet haben, ist nicht das mit der E‑Mail‑Adresse des Bitbucket-Kontos, oder eines von beiden hat sich geändert. Um das richtige zu verbinden, melden Sie sich ab, noch einmal mit Bitbucket an und dann bei jenem Konto.',
   },
   resume: {
     heading: 'Einen Moment bitte',

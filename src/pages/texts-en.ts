@@ -136,6 +136,7 @@ export const english: Texts = {
   },
   error: {
     retry: 'Try again',
+    signIn: 'Sign in',
     confirm: 'Confirm that it is you',
     code: 'Error code: {code}',
   },
@@ -171,8 +172,6 @@ export const english: Texts = {
     heading: 'You already have an account',
     intro:
       'Hello {displayName}, an account with the address {address} already exists. Sign in to it the way you usually do; after that you can connect it with Bitbucket.',
-    otherAccount:
-      'You are signed in to a different account. Please sign in to the account with the address {address} instead.',
     signIn: 'Sign in to your account',
   },
   confirmLink: {
@@ -226,6 +225,9 @@ export const english: Texts = {
     intro:
       'You are signed in as {account}. To protect your account, sign out and sign in again; after that you return to this step.',
     submit: 'Sign out and sign in again',
+    otherHeading: 'The accounts were not connected',
+    otherAccount:
+      'The account that you signed in to is not the one with the email address of the Bitbucket account, or one of them has changed. To connect the right one, sign out, sign in with Bitbucket again and then sign in to that account.',
   },
   resume: {
     heading: 'One moment, please',

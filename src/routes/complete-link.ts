@@ -3,7 +3,6 @@ import type { Accounts } from '../accounts/account-writer'
 import { type Linkable, type LinkOutcome, linkIdentity } from '../accounts/link-identity'
 import { ownerOf } from '../accounts/resolve-sign-in'
 import type { SignInResult } from '../bitbucket/fetch-person'
-import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
 import type { Tokens } from '../contract/tokens'
 import { judgeEmail } from '../decisions/email-trust'
@@ -13,10 +12,11 @@ import { loginOf, otherLogin } from '../session/signed-in-user'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
 import { requireUser, tell, type Visit } from './context'
-import { destinationOf, takeAskedFor } from './destination'
+import { destinationOf, takeAskedFor, withReturnTo } from './destination'
 import { confirmedMembership, finish, type Outcome, readAllowed, refusal } from './finish'
 import { sendOn } from './reply'
 import { accountsOf } from './request-hooks'
+import { notSignedIn } from './require-signed-in'
 
 /** Completes a callback that was started to link. */
 export async function completeLink<User>(
@@ -106,10 +106,9 @@ export async function completeReauthentication<User>(
 /** The user who started this, in the session in which it was started, read anew. */
 async function sameUser<User>(visit: Visit<User>, transaction: Transaction): Promise<KnownUser<User>> {
   const { req } = visit
-  const current = requireUser(
-    visit,
-    () => new BitbucketSignInError('not_signed_in', 'No user is signed in any longer.'),
-  )
+  const { intent, returnTo } = transaction
+  const asked = intent === 'link' ? withReturnTo(`${visit.connection.basePath}/link`, returnTo) : returnTo
+  const current = requireUser(visit, () => notSignedIn(visit, asked))
   if (transaction.login !== loginOf(req, current)) throw otherLogin(req, current)
   await assertSessionUnchanged(req)
   return current

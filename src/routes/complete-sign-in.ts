@@ -2,6 +2,7 @@ import type { FoundIdentity } from '../accounts/account-access'
 import type { Accounts } from '../accounts/account-writer'
 import { ownerOf, resolveSignIn, type Subject } from '../accounts/resolve-sign-in'
 import type { IdentifiedPerson, SignInResult } from '../bitbucket/fetch-person'
+import type { ErrorCode } from '../contract/errors'
 import type { SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { Tokens } from '../contract/tokens'
@@ -14,7 +15,7 @@ import { randomHandle } from '../state/random'
 import type { Transaction } from '../state/transaction'
 import { now } from '../time/clock'
 import { signedInUser, tell, type Visit } from './context'
-import { destinationOf } from './destination'
+import { destinationOf, signInFor } from './destination'
 import { confirmedMembership, finish, refusal } from './finish'
 import { sendOn } from './reply'
 import { accountsOf, type Carried, policyOf } from './request-hooks'
@@ -90,12 +91,20 @@ export interface Finish<User> {
   readonly carry: Carry
 }
 
+/** Refusals of users who have an account here: starting again cannot help, signing in to it does. */
+const HAVE_AN_ACCOUNT: ReadonlySet<ErrorCode> = new Set([
+  'account_exists',
+  'account_exists_unverified',
+  'email_ambiguous',
+])
+
 /** Decides a sign-in and carries the resolution to the browser. */
 export async function finishSignIn<User>(visit: Visit<User>, ending: Finish<User>): Promise<void> {
   const { subject, accounts, found, carried, ended, tokens, carry } = ending
   const resolution = await resolveSignIn(subject, accounts, policyOf(visit), found)
   switch (resolution.type) {
     case 'refused':
+      if (HAVE_AN_ACCOUNT.has(resolution.code)) visit.retry = signInFor(visit, carried.returnTo)
       throw refusal(resolution.code)
     case 'wait': {
       const pending = { ...(await ending.pending()), step: resolution.step }

@@ -1,7 +1,7 @@
 import type { GuardedHooks, KnownUser } from '../accounts/account-access'
 import { linkProven } from '../accounts/link-identity'
 import { hasOtherIdentity, readHolders } from '../accounts/resolve-sign-in'
-import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
+import { BitbucketSignInError } from '../contract/errors'
 import { maskAddress } from '../decisions/email-trust'
 import { decideSignIn } from '../decisions/sign-in'
 import { assertSessionUnchanged, signOut } from '../session/rotate-session'
@@ -14,12 +14,14 @@ import { finishSignIn, leave } from './complete-sign-in'
 import { requireUser, signedInUser, type Visit } from './context'
 import { askAt, startAt } from './destination'
 import { confirmedMembership, readAllowed } from './finish'
+import { isSubmittedForm } from './notices'
 import { finishPending, showablePending, takeUpPending } from './pending-form'
 import { requireRecent } from './recent-sign-in'
 import { sendOn } from './reply'
 import { accountsOf, hooksOf, policyOf } from './request-hooks'
 import { accountLabel } from './require-signed-in'
 import { formOf, sendPage } from './send-page'
+import { refuseProof } from './sign-in-again'
 
 /** `GET /continue`: shows the question that is open. Consumes nothing. */
 export async function showContinuePage<User>(visit: Visit<User>): Promise<void> {
@@ -31,7 +33,7 @@ export async function showContinuePage<User>(visit: Visit<User>): Promise<void> 
     case 'code':
       return sendOn(visit, 'pending', `${visit.connection.basePath}/email`)
     case 'prove':
-      return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending, null)
+      return current ? showConfirm(visit, pending, current) : sendProvePage(visit, pending)
     case 'choose':
     case 'switch': {
       if (!current) throw sessionChanged()
@@ -86,7 +88,7 @@ export async function isMatching<User>(
 
 async function showConfirm<User>(visit: Visit<User>, pending: Pending, current: KnownUser<User>): Promise<void> {
   const hooks = hooksOf(visit, 'sign-in', pending)
-  if (!(await isMatching(visit, pending, current, hooks))) return sendProvePage(visit, pending, 'account_exists')
+  if (!(await isMatching(visit, pending, current, hooks))) return refuseProof(visit, pending, current, hooks)
   const form = (choice: string) => formOf(visit, '/continue', { pending: pending.handle, choice })
   await sendPage(visit, {
     name: 'confirm-link',
@@ -103,7 +105,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   const { req, services } = visit
   const { pending } = await takeUpPending(visit, ['prove'])
   const current = signedInUser(visit)
-  if (!current) return sendProvePage(visit, pending, null)
+  if (!current) return askForProof(visit, pending)
   visit.userId = current.id
   // No user was signed in when this began, but the current session may be an old one, stolen or put
   // back: it proves nothing, and would become a permanent way in.
@@ -111,7 +113,7 @@ async function confirmLink<User>(visit: Visit<User>): Promise<void> {
   await assertSessionUnchanged(req)
   const accounts = accountsOf(visit, 'sign-in', pending)
   if (!(await isMatching(visit, pending, current, accounts.hooks))) {
-    return sendProvePage(visit, pending, 'account_exists')
+    return refuseProof(visit, pending, current, accounts.hooks)
   }
   const known = await readAllowed(accounts.hooks, current)
   await finishPending(visit, pending)
@@ -159,13 +161,18 @@ async function chooseSwitch<User>(visit: Visit<User>): Promise<void> {
   })
 }
 
-async function sendProvePage<User>(visit: Visit<User>, pending: Pending, error: ErrorCode | null): Promise<void> {
+/** The user signed out while the page was open: it is shown again, at its own URL. */
+async function askForProof<User>(visit: Visit<User>, pending: Pending): Promise<void> {
+  if (isSubmittedForm(visit.req)) return sendOn(visit, 'pending', `${visit.connection.basePath}/continue`)
+  await sendProvePage(visit, pending)
+}
+
+async function sendProvePage<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   await sendPage(visit, {
     name: 'prove',
     displayName: pending.profile.displayName,
     maskedAddress: maskAddress(pending.email.address ?? ''),
     signInHref: askAt(visit, visit.services.paths.signIn, `${visit.connection.basePath}/continue`),
-    error,
     cancel: formOf(visit, '/cancel', { pending: pending.handle }),
   })
 }

@@ -1,7 +1,8 @@
 import type { SignInHow } from '../contract/hooks'
+import { isNavigation } from '../decisions/navigation'
 import { parseReturnTo } from '../decisions/return-to'
 import type { CookieJar } from '../state/sealed-cookie'
-import type { Asking, Visit } from './context'
+import { type Asking, signedInUser, type Visit } from './context'
 
 /** A return URL that is safe to store and to redirect to. */
 export function returnToOf<User>({ services, connection }: Visit<User>, value: unknown): string | null {
@@ -49,8 +50,20 @@ export function askAt<User>(visit: Visit<User>, page: string, asked: string): st
   const path = asked.split('?', 1)[0]
   // Our pages that no link from outside may name; only our own steps ask for them.
   const isOurs = path === startAt(visit, null) || path === `${connection.basePath}/continue`
-  if (isOurs || returnToOf(visit, asked) !== null) services.state.askedFor.remember(req, res, connection.jar, asked)
+  // An image or a prefetch must not replace the page that the user asked for.
+  const isAsked = isNavigation(req.headers) && (isOurs || returnToOf(visit, asked) !== null)
+  if (isAsked) services.state.askedFor.remember(req, res, connection.jar, asked)
   return withReturnTo(page, asked)
+}
+
+/**
+ * Where to sign in by the app's own means. A sign-in page may send signed-in users away, so they sign out first. Without
+ * a page to return to, one that was requested before stays remembered.
+ */
+export function signInFor<User>(visit: Visit<User>, asked: string | null): string {
+  const { services, connection } = visit
+  const page = signedInUser(visit) ? `${connection.basePath}/sign-in-again` : services.paths.signIn
+  return asked === null ? page : askAt(visit, page, asked)
 }
 
 /** The page that was requested before the user was asked to sign in or confirm. It is used once. */

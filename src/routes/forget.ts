@@ -1,4 +1,5 @@
 import { BitbucketSignInError } from '../contract/errors'
+import { clearNotice } from '../state/notice'
 import type { RequestContext } from './context'
 import { forgetLedHome } from './lead-home'
 
@@ -13,6 +14,7 @@ export async function forgetBrowser<User>({ services, req, res }: Leaving<User>)
   const counting = jars.flatMap((jar) => {
     askedFor.clear(req, res, jar)
     secondPasses.clear(req, res, jar)
+    clearNotice(req, res, jar)
     forgetLedHome(req, res, jar)
     return [pendings.forget(req, res, jar), transactions.forget(req, res, jar)]
   })

@@ -8,19 +8,19 @@ import { loginOf } from '../session/signed-in-user'
 import { bodyField } from './body'
 import { requireLinkHooks } from './complete-link'
 import type { Visit } from './context'
-import { destinationOf, withReturnTo } from './destination'
+import { destinationOf } from './destination'
 import { finish, type Outcome, readAllowed, refusal } from './finish'
 import { requireRecent } from './recent-sign-in'
 import { sendOn } from './reply'
 import { accountsOf, hooksOf } from './request-hooks'
-import { accountLabel, askedReturnTo, requireSignedIn } from './require-signed-in'
+import { accountLabel, askedReturnTo, pageAt, requireSignedIn } from './require-signed-in'
 import { formOf, sendPage } from './send-page'
 import { dataOf, sendToBitbucket } from './start'
 
 /** `GET /link`: the page whose form starts linking. The app only has to link to it. */
 export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
   const { services, connection } = visit
-  const current = requireSignedIn(visit, linkPageOf(visit))
+  const current = requireSignedIn(visit, '/link')
   const hooks = hooksOf(visit, 'link')
   const label = await accountLabel(hooks, current)
   const identities = (await hooks.listIdentities(current)) ?? []
@@ -42,8 +42,8 @@ export async function showLinkPage<User>(visit: Visit<User>): Promise<void> {
 
 /** `POST /link`: starts linking for the user of this session only. */
 export async function startLink<User>(visit: Visit<User>): Promise<void> {
-  const current = requireSignedIn(visit, linkPageOf(visit))
-  await requireRecent(visit, current, linkPageOf(visit))
+  const current = requireSignedIn(visit, '/link')
+  await requireRecent(visit, current, pageAt(visit, '/link'))
   const hooks = hooksOf(visit, 'link')
   requireLinkHooks(hooks)
   const unverified = hasUnverifiedAddress(await hooks.describe(current))
@@ -55,8 +55,8 @@ export async function startLink<User>(visit: Visit<User>): Promise<void> {
 /** `POST /unlink`: removes an identity of the user of this session, never the last way in. */
 export async function unlink<User>(visit: Visit<User>): Promise<void> {
   const { req } = visit
-  const current = requireSignedIn(visit, linkPageOf(visit))
-  await requireRecent(visit, current, linkPageOf(visit))
+  const current = requireSignedIn(visit, '/link')
+  await requireRecent(visit, current, pageAt(visit, '/link'))
   const accounts = accountsOf(visit, 'link')
   const { hooks } = accounts
   if (!hooks.has.unlink || !hooks.has.list) {
@@ -90,9 +90,4 @@ async function waysIn<User>(
     issuers.map(async (each) => each === connection.issuer || (await source.serves(each))),
   )
   return others.filter(({ issuer }) => served[issuers.indexOf(issuer)]).map(({ issuer, id }) => ({ issuer, id }))
-}
-
-/** The link page, with its return URL. */
-function linkPageOf<User>(visit: Visit<User>): string {
-  return withReturnTo(`${visit.connection.basePath}/link`, askedReturnTo(visit))
 }

@@ -4,7 +4,7 @@ import type { CodeDelivery } from '../contract/pages'
 import { comparableAddress, maskAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, hashCode, makeCode } from '../state/email-code'
 import { type Counter, type Limits, MAIL_PAUSE_MS } from '../state/limits'
-import type { MailPause, Pending } from '../state/pending-sign-in'
+import type { MailPause, Pending, PendingCode } from '../state/pending-sign-in'
 import { isAlive, now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
 import { tell, type Visit } from './context'
@@ -182,8 +182,11 @@ function maskIdentity({ profile }: Pending): string {
   return `${Array.from(name).slice(0, 2).join('')}***`
 }
 
-/** The parts of the record that the code page shows. */
-export function codeState({ code, pause, email, typed }: Pending): {
+/** The parts of the record that the code page shows. Without `code`, none that was sent works any longer. */
+export function codeState(
+  { pause, email, typed }: Pending,
+  code: PendingCode | null,
+): {
   delivery: CodeDelivery
   codeSent: boolean
   notSentReason: 'paused' | 'limited' | null

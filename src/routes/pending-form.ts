@@ -4,7 +4,7 @@ import { loginOf, NOBODY, otherLogin } from '../session/signed-in-user'
 import type { FoundPending, Pending, PendingStep } from '../state/pending-sign-in'
 import { bodyField } from './body'
 import { type Asking, signedInUser, type Visit } from './context'
-import { destinationOf, startAt } from './destination'
+import { destinationOf, signInFor, startAt } from './destination'
 import { workspaceRequired } from './finish'
 import { sendOn, wantsJson } from './reply'
 
@@ -35,7 +35,7 @@ export function readPending<User>(visit: Visit<User>): FoundPending {
   if (!found) throw new NothingPendingError()
   const { pending } = found
   visit.identityId = pending.identity.id
-  visit.retry = startAt(visit, pending.returnTo)
+  visit.retry = againOf(visit, pending)
   // The connection has changed since: the sign-in must start again and be judged again.
   const trustWithdrawn = pending.email.level === 'bitbucket' && !connection.trustedProvider
   const otherIssuer = pending.identity.issuer !== connection.issuer
@@ -47,6 +47,12 @@ export function readPending<User>(visit: Visit<User>): FoundPending {
   }
   if (!isAdmitted(connection.workspaces, pending.workspaces)) throw workspaceRequired()
   return found
+}
+
+/** Where it starts again. Without the user whose question it was, their own sign-in comes first, not a new account. */
+function againOf<User>(visit: Visit<User>, { returnTo, login }: Pending): string {
+  const start = startAt(visit, returnTo)
+  return login === NOBODY || signedInUser(visit) ? start : signInFor(visit, start)
 }
 
 /**

@@ -8,7 +8,7 @@ import { checkGuardOptions } from '../options/guard-options'
 import { membershipOf } from '../session/stamps'
 import { now } from '../time/clock'
 import type { Visit } from './context'
-import { destinationOf, withReturnTo } from './destination'
+import { destinationOf } from './destination'
 import { finish } from './finish'
 import { type GuardOptions, guard, type Refused } from './guard'
 import { sendOn } from './reply'
@@ -103,7 +103,7 @@ function workspacesOf({ id, workspaces }: ActiveConnection, asked: readonly stri
 
 /** `GET /membership`: asks the user to confirm with Bitbucket that they are still a member. */
 export async function showMembershipPage<User>(visit: Visit<User>): Promise<void> {
-  const current = requireSignedIn(visit)
+  const current = requireSignedIn(visit, '/membership')
   const returnTo = askedReturnTo(visit)
   const mayGoOn = visit.query[GRACE] === '1' && membershipOf(visit.req, current) !== null
   await sendPage(visit, {
@@ -119,10 +119,9 @@ export async function showMembershipPage<User>(visit: Visit<User>): Promise<void
  * by its own `graceMs` whether it suffices.
  */
 export async function goOnWithoutBitbucket<User>(visit: Visit<User>): Promise<void> {
-  const { req, connection } = visit
-  const current = requireSignedIn(visit)
+  const { req } = visit
+  const current = requireSignedIn(visit, '/membership')
   const returnTo = askedReturnTo(visit)
-  visit.retry = withReturnTo(`${connection.basePath}/membership`, returnTo)
   const stamp = membershipOf(req, current)
   if (!stamp) {
     throw new BitbucketSignInError('membership_unconfirmed', 'Bitbucket has confirmed no membership in this session.')

@@ -1,5 +1,6 @@
 import type { BitbucketSignInError, ErrorCode } from '../contract/errors'
 import { type RequestContext, signedInUser } from './context'
+import { NOTICE_PAGE, saysLater } from './notices'
 import { sendOn, setCommonHeaders, wantsJson } from './reply'
 import { sendPage } from './send-page'
 
@@ -37,8 +38,10 @@ function waysOn<User>(context: RequestContext<User>, code: ErrorCode): { retryHr
   const basePath = context.connection?.basePath ?? context.req.baseUrl
   if (ABOUT_LINKS.has(code)) return { retryHref: null, backHref: `${basePath}/link` }
   const again = context.retry ?? (basePath || '/')
+  const retryHref = NO_RETRY.has(code) ? null : again
   // A sign-in page may reject signed-in users, or redirect them in a loop.
-  return { retryHref: NO_RETRY.has(code) ? null : again, backHref: isSignedIn(context) ? signedIn : signIn }
+  const leavesHome = isSignedIn(context) || retryHref?.split('?', 1)[0] === signIn
+  return { retryHref, backHref: leavesHome ? signedIn : signIn }
 }
 
 function isSignedIn<User>(context: RequestContext<User>): boolean {
@@ -65,5 +68,6 @@ export async function sendError<User>(context: RequestContext<User>, error: Bitb
     const next = ways.retryHref ?? (ABOUT_LINKS.has(code) ? ways.backHref : null)
     return sendOn(context, 'redirect', `${failed}?${new URLSearchParams({ error: code, ...(next && { next }) })}`)
   }
+  if (await saysLater(context, { page: NOTICE_PAGE, code, ...ways })) return
   await sendPage(context, { name: 'error', code, status, ...ways })
 }

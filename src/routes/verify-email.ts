@@ -2,19 +2,22 @@ import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { Profile } from '../contract/identity'
 import { isAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, matchesCode } from '../state/email-code'
-import type { FoundPending, Pending } from '../state/pending-sign-in'
+import { MAX_TRIES } from '../state/limits'
+import type { FoundPending, Pending, PendingCode } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import { isAlive } from '../time/clock'
 import { bodyField } from './body'
 import { finishSignIn } from './complete-sign-in'
 import { tell, type Visit } from './context'
 import { bindingOf, codeState, mailCode } from './mail-code'
+import { saysLater, takeNotice } from './notices'
 import { finishPending, showablePending, takeUpPending } from './pending-form'
 import { sendOn } from './reply'
 import { accountsOf } from './request-hooks'
 import { formOf, sendPage } from './send-page'
 
 const MAX_WRONG_CODES_PER_DAY = 30
+const EMAIL_PAGE = '/email'
 
 /** An invalid address, shown again to be corrected. Anything that could be markup is not repeated. */
 const MISTYPED = /^[\p{L}\p{N}._%+@ -]{0,254}$/u
@@ -26,7 +29,8 @@ export async function showEmailPage<User>(visit: Visit<User>): Promise<void> {
   if (pending.step !== 'address' && pending.step !== 'code') {
     return sendOn(visit, 'pending', `${visit.connection.basePath}/continue`)
   }
-  await sendEmailPage(visit, pending, null)
+  const notice = takeNotice(visit, EMAIL_PAGE)
+  await sendEmailPage(visit, pending, notice?.code ?? null, notice?.typedAddress)
 }
 
 /** `POST /email/address`: accepts the address that Bitbucket did not name, and emails a code to it. */
@@ -115,11 +119,21 @@ async function checkCode<User>(visit: Visit<User>, pending: Pending, typed: stri
   if (code === null || email.address === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return 'code_expired'
   const person = `${identity.issuer} ${identity.id}`
   if ((await limits.read('wrongCodesPerDay', person)) >= MAX_WRONG_CODES_PER_DAY) return 'too_many_codes'
-  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'
+  if (!(await limits.consume('tries', triesOf(pending)))) return 'code_exhausted'
   if (matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)) return null
   await limits.consume('wrongCodesPerDay', person)
   return 'code_wrong'
 }
+
+/** The code that this browser can still enter, `null` if there is none: the page then offers to send one. */
+async function usableCode<User>({ services }: Visit<User>, pending: Pending): Promise<PendingCode | null> {
+  const { code } = pending
+  if (code === null || !isAlive(code.sentAt, CODE_LIFETIME_MS)) return null
+  return (await services.state.limits.read('tries', triesOf(pending))) < MAX_TRIES ? code : null
+}
+
+/** Counts the tries of the newest code. */
+const triesOf = ({ handle, generation }: Pending) => `${handle} ${generation}`
 
 async function sendEmailPage<User>(
   visit: Visit<User>,
@@ -127,6 +141,7 @@ async function sendEmailPage<User>(
   error: ErrorCode | null,
   typedAddress = '',
 ): Promise<void> {
+  if (error !== null && (await saysLater(visit, { page: EMAIL_PAGE, code: error, typedAddress }))) return
   const handle = { pending: pending.handle }
   const { displayName } = pending.profile
   const common = { displayName, error, typedAddress, cancel: formOf(visit, '/cancel', handle) }
@@ -137,7 +152,7 @@ async function sendEmailPage<User>(
   await sendPage(visit, {
     name: 'email-code',
     ...common,
-    ...codeState(pending),
+    ...codeState(pending, await usableCode(visit, pending)),
     verify: formOf(visit, '/email/verify', handle),
     resend: formOf(visit, '/email/code', handle),
     changeAddress: pending.typed ? address : null,

@@ -15,7 +15,7 @@ export interface FlowState {
   readonly pendings: PendingSignIns
   readonly askedFor: AskedFor
   readonly secondPasses: SecondPasses
-  readonly keys: { readonly handOver: KeyRing; readonly code: KeyRing }
+  readonly keys: { readonly handOver: KeyRing; readonly code: KeyRing; readonly notice: KeyRing }
   /** Our cookies under both names that they can have, for requests without a connection. */
   readonly jars: readonly CookieJar[]
 }
@@ -38,7 +38,7 @@ export function createFlowState(secrets: readonly string[], name: string, limite
     pendings: createPendingSignIns(keys('pending'), limits),
     askedFor: createAskedFor(keys('asked-for')),
     secondPasses: createSecondPasses(keys('second-pass')),
-    keys: { handOver: keys('hand-over'), code: keys('code') },
+    keys: { handOver: keys('hand-over'), code: keys('code'), notice: keys('notice') },
     jars: [cookieJar(name, true), cookieJar(name, false)],
   }
 }

@@ -8,6 +8,7 @@ export type KeyPurpose =
   | 'pending'
   | 'second-pass'
   | 'asked-for'
+  | 'notice'
   | 'state'
   | 'hand-over'
   | 'code'

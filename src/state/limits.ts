@@ -55,6 +55,9 @@ const OF_IDENTITY: ReadonlySet<string> = new Set<keyof typeof COUNTERS>([
 /** Names of the counters. */
 export type Counter = keyof typeof COUNTERS
 
+/** How often one code may be tried. */
+export const MAX_TRIES: number = COUNTERS.tries.points
+
 /** The length of the pause between two emails. */
 export const MAIL_PAUSE_MS: number = COUNTERS.mailPause.duration * 1000
 

@@ -17,8 +17,8 @@ const MAX_SEALED = 4096
 /** All our cookies travel with every request; many or large cookies end in status 431 before Express sees anything. */
 const MAX_TOTAL = 4096
 
-/** Suffixes of the sealed cookies: transactions, the pending sign-in, what was asked for, a second pass. */
-const OURS = /^(?:t[\da-f]|[pna])$/
+/** Suffixes of the sealed cookies: transactions, the pending sign-in, what was asked for, a second pass, a notice. */
+const OURS = /^(?:t[\da-f]|[pnae])$/
 
 /** The content of a sealed value. */
 export interface Opened {

@@ -45,7 +45,7 @@ export const GROUPS: readonly AttackGroup[] = [
   group('DOS', 'Denial of service', 'routes/denial-of-service', '01 03 05 06 07 08 09 10 11'),
   group('HDR', 'Cookies, headers, framing', 'routes/headers', '01 02 03 04 05 06 07 08 09 11 12 13'),
   group('SGN', "The app's own sign-in", 'routes/own-sign-in', '01 02 03 04'),
-  group('TRV', 'What travels with a sign-in', 'routes/what-travels', '01 02 03 04 05'),
+  group('TRV', 'What travels with a sign-in', 'routes/what-travels', '01 02 03 04 05 06'),
   group('OWN', 'Combinations of two features', 'routes/combinations', '01 02 03 04 05 06 07 08 09'),
   group('CFG', 'Configuration and hooks', 'options/configuration', '01 02 04 06 07 09 10 11 12'),
 ]

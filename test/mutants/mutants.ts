@@ -974,7 +974,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: tries not counted',
     'checkCode()',
-    "if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'",
+    "if (!(await limits.consume('tries', triesOf(pending)))) return 'code_exhausted'",
     '',
     OTP,
   ),
@@ -1160,8 +1160,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'code: tries counted after the comparison',
     'checkCode()',
-    "  if (!(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n",
-    "  const right = matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)\n  if (!right && !(await limits.consume('tries', `${pending.handle} ${pending.generation}`))) return 'code_exhausted'\n",
+    "  if (!(await limits.consume('tries', triesOf(pending)))) return 'code_exhausted'\n",
+    "  const right = matchesCode(keys.code, bindingOf(pending, email.address), code.hash, typed)\n  if (!right && !(await limits.consume('tries', triesOf(pending)))) return 'code_exhausted'\n",
     OTP,
   ),
   mutant(
@@ -1482,7 +1482,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'unlink: recent sign-in off',
     'routes/link.ts unlink()',
-    "  await requireRecent(visit, current, linkPageOf(visit))\n  const accounts = accountsOf(visit, 'link')",
+    "  await requireRecent(visit, current, pageAt(visit, '/link'))\n  const accounts = accountsOf(visit, 'link')",
     "  const accounts = accountsOf(visit, 'link')",
     'linking',
   ),
@@ -2152,6 +2152,16 @@ export const MUTANTS: readonly Mutant[] = [
     'const opened = { issuedAt: Date.now(), ...open(keys, jar.nameOf(SUFFIX), value), payload: open(keys, jar.nameOf(SUFFIX), value)?.payload ?? value }',
     'SGN-03',
   ),
+  mutant(
+    'notice: not sealed',
+    'readNotice()',
+    'open(keys, jar.nameOf(SUFFIX), value)',
+    "({ issuedAt: Date.now(), ...open(keys, jar.nameOf(SUFFIX), value), payload: open(keys, jar.nameOf(SUFFIX), value)?.payload ?? JSON.parse(Buffer.from(value, 'base64url').toString() || '{}') })",
+    'TRV-06',
+  ),
+  mutant('notice: one of two', 'readNotice()', ' || more.length > 0', '', 'TRV-06'),
+  mutant('notice: any age', 'readNotice()', ' || !isAlive(opened.issuedAt, LIFETIME_MS)', '', 'TRV-06'),
+  mutant('notice: on any page', 'readNotice()', 'notice.page === page ? notice : undefined', 'notice', 'TRV-06'),
   mutant('asked-for: one of two', 'state/asked-for.ts read()', ' || more.length > 0) return', ') return', 'SGN-03'),
   mutant('asked-for: any age', 'state/asked-for.ts read()', '!isAlive(opened.issuedAt, LIFETIME_MS) || ', '', 'SGN-03'),
   mutant(

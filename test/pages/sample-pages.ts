@@ -57,7 +57,7 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     changeAddress: null,
     cancel: form,
   } as const
-  const prove = { ...person, name: 'prove', maskedAddress, signInHref: href, error: null, cancel: form } as const
+  const prove = { ...person, name: 'prove', maskedAddress, signInHref: href, cancel: form } as const
   const linked = [
     { label: identityLabel, unlink: form },
     { label: displayName, unlink: null },
@@ -90,8 +90,6 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     'email-code too many': { ...code, error: 'too_many_codes', resendInSeconds: 40_000 },
     'email-code wrong address': { ...code, error: 'email_invalid', typedAddress, changeAddress: form },
     prove,
-    'prove other account': { ...prove, error: 'account_exists' },
-    'prove refused': { ...prove, error: 'session_changed' },
     'confirm-link': { ...accounts, name: 'confirm-link', confirm: form },
     choose: { ...accounts, name: 'choose', link: form, switch: form },
     'choose without link': { ...accounts, name: 'choose', link: null, switch: form },
@@ -106,6 +104,17 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
       accountLabel,
       start: form,
       otherHref: href,
+      otherSignsOut: false,
+      backHref: href,
+    },
+    'reauthenticate or sign out': {
+      texts,
+      brand: null,
+      name: 'reauthenticate',
+      accountLabel,
+      start: form,
+      otherHref: href,
+      otherSignsOut: true,
       backHref: href,
     },
     membership: { texts, brand: null, name: 'membership', accountLabel, start: form, goOn: form, backHref: href },
@@ -120,7 +129,24 @@ export function samplePages(texts: Texts, strings: SampleStrings = plainStrings)
     },
     'error membership': { ...errorPage(texts, 'membership_unconfirmed', href), retryHref: href } as Page,
     'error identity required': { ...errorPage(texts, 'identity_required', href), retryHref: href } as Page,
-    'sign-in-again': { texts, brand: null, name: 'sign-in-again', accountLabel, signOut: form, backHref: href },
+    'sign-in-again': {
+      texts,
+      brand: null,
+      name: 'sign-in-again',
+      error: null,
+      accountLabel,
+      signOut: form,
+      backHref: href,
+    },
+    'sign-in-again other account': {
+      texts,
+      brand: null,
+      name: 'sign-in-again',
+      error: 'account_exists',
+      accountLabel,
+      signOut: form,
+      backHref: href,
+    },
     resume: { texts, brand: null, name: 'resume', href },
   } as const satisfies { readonly [name: string]: Page }
 }

@@ -161,7 +161,7 @@ describe('signedIn', () => {
     expect((await choose(app, browser, 'confirm')).status).toBe(303)
     expect(holder.identities).toHaveLength(1)
     browser = other
-    expect(await signInOwn(local({ email: 'other@example.com' }))).toBe('/home')
+    expect(await signInOwn(local({ email: 'other@example.com' }))).toBe(`${BASE}/sign-in-again`)
     expect((await get(`${BASE}/continue`)).location).toBe('/')
   })
 
@@ -195,6 +195,155 @@ test('case 9: a user with a Bitbucket identity confirms there and returns to the
   await app.signIn(browser, 'alice')
   expect((await choose(app, browser, 'link')).status).toBe(303)
   expect(user.identities).toHaveLength(2)
+})
+
+describe('a visitor at a page for signed-in users', () => {
+  test.each(['/link', '/reauthenticate', '/membership', '/sign-in-again'])(
+    'GET %s redirects through the own sign-in of the app, with a password alone',
+    async (page) => {
+      await open()
+      const shown = await get(`${BASE}${page}?returnTo=/settings`)
+      expect([shown.status, errorOf(shown)]).toEqual([401, 'not_signed_in'])
+      const asked = page === '/link' ? `${BASE}/link?returnTo=%2Fsettings` : '/settings'
+      expect(hrefs(shown.text)).toEqual([`/login?returnTo=${encodeURIComponent(asked)}`, '/'])
+      expect(shown.text).toContain('>Sign in</a>')
+      expect(shown.text).not.toContain('Sign in with Bitbucket')
+      expect(await signInOwn(local())).toBe(asked)
+      expect((await get(asked)).status).toBe(200)
+      expect(app.accounts.writes()).toEqual([])
+    },
+  )
+
+  test.each(['link', 'reauthenticate'])(
+    'who signed out while at Bitbucket for %s signs in and returns',
+    async (step) => {
+      await open()
+      const identity = { issuer: new URL(app.fake.url).origin, id: app.fake.person('alice').uuid }
+      const user = local({ identities: step === 'link' ? [] : [identity] })
+      await signInOwn(user)
+      const { location } = await app.submit(browser, `${BASE}/${step}?returnTo=/settings`, `/${step}`)
+      browser.jar(app.url).delete('connect.sid')
+      const back = await browser.get(await app.fake.signIn(location, { person: 'alice' }))
+      expect(errorOf(back)).toBe('not_signed_in')
+      expect(await signInOwn(user)).toBe(step === 'link' ? `${BASE}/link?returnTo=%2Fsettings` : '/settings')
+    },
+  )
+
+  test('a picture or a prefetch of the page does not replace the page that the user asked for', async () => {
+    await open({
+      routes: (routes, bitbucket) =>
+        routes.get('/orders', bitbucket.requireSignedIn(), (_req, res) => res.send('orders')),
+    })
+    await get('/orders')
+    await get(`${BASE}/link`, { 'sec-fetch-dest': 'image' })
+    await get(`${BASE}/link`, { 'sec-purpose': 'prefetch' })
+    expect(await signInOwn(local())).toBe('/orders')
+  })
+
+  test('whose choice is open signs in first, and is asked again', async () => {
+    await open()
+    const user = local()
+    await signInOwn(user)
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    browser.jar(app.url).delete('connect.sid')
+    const refused = await get(`${BASE}/continue`)
+    expect(errorOf(refused)).toBe('session_changed')
+    const start = `${BASE}?returnTo=%2Fdash`
+    expect(hrefs(refused.text)[0]).toBe(`/login?returnTo=${encodeURIComponent(start)}`)
+    expect(await signInOwn(user)).toBe(start)
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    expect((await choose(app, browser, 'link')).status).toBe(303)
+    expect([app.accounts.users.size, user.identities.length]).toEqual([1, 1])
+  })
+})
+
+describe('a sign-in to another account than the one to prove', () => {
+  const prove = { options: { signedInAt: undefined as never, policy: { matchingAccount: 'prove' as const } } }
+
+  test.each(['signedIn', 'the page'])('is told once by %s, and leads to the right account', async (by) => {
+    await open(prove)
+    const holder = local({ name: 'The holder', email: 'alice@example.com' })
+    const other = local({ name: 'The other', email: 'other@example.com' })
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    await get(`${BASE}/continue`)
+    if (by === 'signedIn') expect(await signInOwn(other)).toBe(`${BASE}/sign-in-again?returnTo=%2Fdash`)
+    else await app.localSignIn(browser, other)
+    const told = await get(by === 'signedIn' ? `${BASE}/sign-in-again?returnTo=%2Fdash` : `${BASE}/continue`)
+    expect(told.status).toBe(409)
+    expect(told.text).toContain('<h1>The accounts were not connected</h1>')
+    expect(told.text).toContain('You are signed in as <bdi>The other</bdi>')
+    expect(told.text).not.toMatch(/Alice|The holder|a\*\*\*/)
+    expect(hrefs(told.text)).toEqual(['/dash'])
+    expect((await get(`${BASE}/sign-in-again`)).text).toContain('<h1>Please sign in again</h1>')
+    // As the page says: sign out, Bitbucket, the right account.
+    const { location } = await app.submit(browser, `${BASE}/sign-in-again?returnTo=/dash`, '/sign-in-again')
+    expect(location).toBe('/login?returnTo=%2Fdash')
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    await get(`${BASE}/continue`)
+    expect(await signInOwn(holder)).toBe(`${BASE}/continue`)
+    expect((await choose(app, browser, 'confirm')).status).toBe(303)
+    expect([holder.identities.length, other.identities.length]).toEqual([1, 0])
+  })
+
+  test('says nothing if the identity is linked to that account by now', async () => {
+    await open(prove)
+    const holder = local({ email: 'alice@example.com' })
+    await app.signIn(browser, 'alice', { returnTo: '/dash' })
+    holder.identities.push({ issuer: new URL(app.fake.url).origin, id: app.fake.person('alice').uuid })
+    const past = browser.copy()
+    expect(await signInOwn(holder)).toBe('/dash')
+    browser = past
+    await app.localSignIn(browser, holder)
+    expect((await get(`${BASE}/continue`)).location).toBe('/dash')
+  })
+
+  test('names a suspended account as such', async () => {
+    await open(prove)
+    const holder = local({ email: 'alice@example.com' })
+    await app.signIn(browser, 'alice')
+    await app.localSignIn(browser, holder)
+    holder.disabled = true
+    expect(errorOf(await get(`${BASE}/continue`))).toBe('account_disabled')
+  })
+})
+
+test.each([
+  ['account_exists', { policy: { matchingAccount: 'reject' as const } }, 1],
+  ['email_ambiguous', {}, 2],
+])('%s leads to the sign-in page of the app, which returns to the requested page', async (code, options, accounts) => {
+  await open({ options })
+  for (let n = 0; n < accounts; n++) local({ email: 'alice@example.com' })
+  const refused = await app.signIn(browser, 'alice', { returnTo: '/dash' })
+  expect(errorOf(refused)).toBe(code)
+  expect(hrefs(refused.text)[0]).toBe('/login?returnTo=%2Fdash')
+  expect(await signInOwn(local())).toBe('/dash')
+})
+
+describe('confirming without Bitbucket', () => {
+  const user = () =>
+    local({ identities: [{ issuer: new URL(app.fake.url).origin, id: app.fake.person('alice').uuid }], password: null })
+
+  test('says that it signs out, and a user who has only Bitbucket returns through it', async () => {
+    await open()
+    await signInOwn(user())
+    travel(11 * MINUTE)
+    const asked = await get((await get('/secret')).location)
+    expect(asked.text).toContain('>Sign out and sign in again</a>')
+    expect(asked.text).not.toContain('Confirm another way')
+    const other = hrefs(asked.text)[0] ?? ''
+    expect((await app.submit(browser, other, '/sign-in-again')).location).toBe('/login?returnTo=%2Fsecret')
+    expect((await app.signIn(browser, 'alice', { returnTo: '/secret' })).location).toBe('/secret')
+    expect((await get('/secret')).text).toBe('the secret')
+  })
+
+  test('redirects to the page of the app, if it has one', async () => {
+    await open({ options: { paths: { confirm: '/confirm' } } })
+    await signInOwn(user())
+    travel(11 * MINUTE)
+    const asked = await get((await get('/secret')).location)
+    expect(asked.text).toContain('>Confirm another way</a>')
+    expect(hrefs(asked.text)[0]).toBe('/confirm?returnTo=%2Fsecret')
+  })
 })
 
 describe('case 11: a used callback', () => {
@@ -265,6 +414,44 @@ describe('case 11: Back to a page of a sign-in that is over', () => {
     await app.signIn(browser, 'alice')
     const json = await browser.get(`${app.url}${BASE}/continue`, { headers: { accept: 'application/json' } })
     expect([json.status, errorOf(json)]).toEqual([404, 'pending_missing'])
+  })
+})
+
+describe('the code page of a browser in which no code can work', () => {
+  const field = async (at = browser) => (await at.get(`${app.url}${BASE}/email`)).text.includes('id="code"')
+
+  test('offers to send one in another browser, and then a field', async () => {
+    await open({ connection: { trustedProvider: false } })
+    await app.signIn(browser, 'alice')
+    expect(await field()).toBe(true)
+    const phone = new TestBrowser()
+    await app.signIn(phone, 'alice')
+    expect(await field(phone)).toBe(false)
+    expect((await phone.get(`${app.url}${BASE}/email`)).text).toContain('works only there')
+    travel(MINUTE + 1000)
+    await askForCode(app, phone)
+    expect(await field(phone)).toBe(true)
+    expect((await enterCode(app, phone)).status).toBe(303)
+  })
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['expired', async () => travel(10 * MINUTE + 1000)],
+    [
+      'was tried too often',
+      async () => {
+        for (let n = 0; n < 5; n++) await enterCode(app, browser, 'BBBB-BBBB')
+        travel(MINUTE + 1000)
+      },
+    ],
+  ])('offers to send another one when it %s', async (_what, spoil) => {
+    await open({ connection: { trustedProvider: false } })
+    await app.signIn(browser, 'alice')
+    await spoil()
+    expect(await field()).toBe(false)
+    expect((await get(`${BASE}/email`)).text).toContain('<h1>Confirm your email address</h1>')
+    await askForCode(app, browser)
+    expect(await field()).toBe(true)
+    expect((await enterCode(app, browser)).status).toBe(303)
   })
 })
 

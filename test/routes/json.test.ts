@@ -84,7 +84,7 @@ describe.each([4, 5] as const)('clients that ask for JSON, on Express %i', (expr
   test('answers the questions, linking, unlinking, re-authentication and cancel', async () => {
     await open({ express, without: ['storeTokens'] })
     const user = app.accounts.add({ name: 'Who is here', email: 'local@example.com', emailVerified: true }) as TestUser
-    const next = `${BASE}?returnTo=${encodeURIComponent(`${BASE}/link`)}`
+    const next = `/login?returnTo=${encodeURIComponent(`${BASE}/link`)}`
     expectJson(await get(`${BASE}/link`), 401, { ...refused('not_signed_in'), next })
     await app.localSignIn(browser, user)
     expectJson(await signIn('alice'), 200, { outcome: 'pending', next: `${BASE}/continue` })

@@ -6,7 +6,7 @@ import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
 import { seal } from '../../src/state/sealed-cookie'
 import type { TestUser } from '../support/accounts'
 import type { TestAppOptions } from '../support/app'
-import type { TestBrowser } from '../support/browser'
+import { formsOf, type TestBrowser } from '../support/browser'
 import { browsers, type Lab, MINUTE, ourCookies, startLab, travel } from '../support/lab'
 import { choose, errorOf } from '../support/steps'
 
@@ -90,8 +90,16 @@ async function startShared(waiting: Waiting) {
 test("SGN-02: never combines an identity that the last user left pending with the next user's sign-in", async () => {
   for (const waiting of ['code', 'prove', 'choose'] as const) {
     const { lab, shared, victim, names } = await startShared(waiting)
-    expect([waiting, await signInOwn(lab, shared, victim)]).toEqual([waiting, '/dash'])
-    expect([waiting, names()]).toEqual([waiting, []])
+    // Of a proof, the victim hears that it was dropped, and nothing of the identity.
+    const told = waiting === 'prove'
+    const next = await signInOwn(lab, shared, victim)
+    expect([waiting, next]).toEqual([waiting, told ? '/auth/bitbucket/sign-in-again?returnTo=%2Fdash' : '/dash'])
+    expect([waiting, names()]).toEqual([waiting, told ? ['bitbucket.e'] : []])
+    if (told) {
+      const { text } = await shared.get(lab.url + next)
+      expect(text).not.toMatch(/Alice|alice|a\*\*\*/)
+      expect(formsOf(text).map(({ action }) => action)).toEqual(['/auth/bitbucket/sign-in-again'])
+    }
     expect((await lab.get(shared, '/continue')).location).toBe('/')
     expect([...victim.identities, ...lab.accounts.writes()]).toEqual([])
   }

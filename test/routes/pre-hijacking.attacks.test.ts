@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { formsOf, TestBrowser } from '../support/browser'
-import { browsers, startLab, test } from '../support/lab'
+import { browsers, MINUTE, startLab, test, travel } from '../support/lab'
 
 const emails = (address: string, confirmed: boolean) => ({ emails: [{ address, primary: true, confirmed }] })
 
@@ -50,7 +50,14 @@ test('PRE-02: does not confirm a link by a sign-in to another account', async ({
   expect(mallory.identities).toEqual([])
   expect(owner.identities).toEqual([])
   await lab.localSignIn(attacker, owner)
-  await lab.press(attacker, '/continue', '/continue', { choice: 'confirm' })
+  expect((await lab.get(attacker, '/continue')).location).toBe('/')
+  expect(owner.identities).toEqual([])
+  // The control: started again, the owner's own sign-in confirms it.
+  travel(MINUTE + 1000)
+  const { victim } = browsers()
+  await lab.verify(victim, (await lab.pendingCode(victim, 'alice')).code)
+  await lab.localSignIn(victim, owner)
+  await lab.press(victim, '/continue', '/continue', { choice: 'confirm' })
   expect(owner.identities).toHaveLength(1)
 })
 

@@ -1,5 +1,8 @@
 import type { HookContext } from 'passport-bitbucket-signin'
 import { expect, test } from 'vitest'
+import { Secret } from '../../src/contract/secret'
+import { deriveKeys, type KeyPurpose } from '../../src/state/keys'
+import { seal } from '../../src/state/sealed-cookie'
 import { TestBrowser } from '../support/browser'
 import { type Lab, MINUTE, ourCookies, sessionIdOf, startLab, travel } from '../support/lab'
 import { errorOf } from '../support/steps'
@@ -151,3 +154,46 @@ test('TRV-05: seals a second pass for a minute and its own return URL, and refus
     expect([what, errorOf(answer), calls()]).toEqual([what, null, 2])
   }
 })
+
+/** A browser that was redirected to the notice of a refused form, with the value of its cookie. */
+async function startNoticed(): Promise<{ lab: Lab; browser: TestBrowser; value: string }> {
+  const lab = await startLab()
+  const browser = new TestBrowser()
+  const answer = await lab.post(browser, '/unlink', {}, { headers: SUBMITTED })
+  expect([answer.status, answer.location]).toEqual([303, '/auth/bitbucket/notice'])
+  return { lab, browser, value: ourCookies(browser, lab.url).get('bitbucket.e') ?? '' }
+}
+
+/** The headers of a browser that submits a form. */
+const SUBMITTED = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
+
+test('TRV-06: shows a notice that this site sealed, on its page and for ten minutes, and no other', async () => {
+  const control = await startNoticed()
+  for (const query of ['', '?code=account_disabled&retryHref=//evil.example']) {
+    const page = await control.lab.get(control.browser, `/notice${query}`)
+    expect([page.status, errorOf(page)]).toEqual([401, 'not_signed_in'])
+    expect(page.text).not.toContain('evil.example')
+  }
+  const forged = { page: '/notice', code: 'account_disabled', retryHref: 'https://evil.example', backHref: '/' }
+  const attempts: Record<string, (value: string) => string | undefined> = {
+    'none at all': () => '',
+    'too late': () => void travel(11 * MINUTE),
+    'not sealed': () => Buffer.from(JSON.stringify(forged)).toString('base64url'),
+    'plain JSON': () => encodeURIComponent(JSON.stringify(forged)),
+    'one of two': (value) => `${value}; bitbucket.e=${value}`,
+    'a changed one': (value) => `${value.slice(0, 50)}${value[50] === 'A' ? 'B' : 'A'}${value.slice(51)}`,
+    'for another page': () => sealedNotice({ ...forged, page: '/email' }),
+    'by another key': () => sealedNotice(forged, 'asked-for'),
+  }
+  for (const [what, attempt] of Object.entries(attempts)) {
+    const { lab, browser, value } = await startNoticed()
+    browser.jar(lab.url).set('bitbucket.e', attempt(value) ?? value)
+    const page = await lab.get(browser, '/notice')
+    expect([what, page.status, page.location]).toEqual([what, 302, '/login'])
+  }
+})
+
+function sealedNotice(notice: object, purpose: KeyPurpose = 'notice'): string {
+  const keys = deriveKeys([new Secret('test-secret-test-secret-test-secret')], 'bitbucket', purpose)
+  return seal(keys, 'bitbucket.e', notice)
+}

@@ -20,6 +20,7 @@ import { afterEach, test as base, expect, vi } from 'vitest'
 import type { TestUser } from './accounts'
 import { startTestApp, type TestApp, type TestAppOptions } from './app'
 import { type Answer, type RequestOptions, TestBrowser } from './browser'
+import { enterCode } from './steps'
 
 /*
  * The harness of the attack tests: a real app on loopback, browsers of victim and attacker, and one strict meaning
@@ -134,7 +135,7 @@ export async function startLab(options: TestAppOptions = {}): Promise<Lab> {
       expect(app.mails).toHaveLength(before + 1)
       return app.mails[before] as EmailCodeMessage
     },
-    verify: (browser, code) => app.submit(browser, `${BASE}/email`, '/email/verify', { code }),
+    verify: (browser, code) => enterCode(app, browser, code),
     press: (browser, page, action, fields) => app.submit(browser, BASE + page, action, fields),
     post: (browser, path, fields = {}, more) => browser.post(`${app.url}${BASE}${path}`, fields, more),
     get: (browser, path, more) => browser.get(`${app.url}${BASE}${path}`, more),
