@@ -183,7 +183,8 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
     readonly signIn?: string
     /**
      * Your page on which a signed-in user confirms who they are, called with `?returnTo=<path>`. It checks the password and
-     * calls `req.logIn`, then `signedIn`. Default: our page "Sign out and sign in again".
+     * calls `req.logIn`, then `signedIn`. Users without a password need the Bitbucket button there. Default: our page
+     * "Sign out and sign in again".
      */
     readonly confirm?: string | undefined
     /**

@@ -3,6 +3,7 @@ import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/e
 import { configurationError, scopesOf } from '../contract/options'
 import { isPlainObject, problemOfData } from '../decisions/app-data'
 import { turnsAway } from '../routes/navigation-only'
+import { passOn } from '../routes/pass-on'
 
 /** Passport's actions, which it puts on a strategy for one request. */
 export interface PassportActions {
@@ -73,14 +74,8 @@ export function cloneFor<Strategy extends object>(strategy: Strategy): Strategy 
 function guardActions(run: PassportActions, req: Request): void {
   for (const name of ['success', 'fail', 'redirect', 'error'] as const) {
     const act = run[name] as (...args: unknown[]) => void
-    run[name] = (...args: unknown[]) => {
-      try {
-        act.apply(run, name === 'error' ? args.map(thrownError) : args)
-      } catch (thrown) {
-        if (!req.next) throw thrown
-        req.next(thrownError(thrown))
-      }
-    }
+    run[name] = (...args: unknown[]) =>
+      passOn(req, () => act.apply(run, name === 'error' ? args.map(thrownError) : args))
   }
 }
 

@@ -9,6 +9,7 @@ import { checkGuardOptions } from '../options/guard-options'
 import { type Asking, offeredVisit, RequestContext, signedInUser, type Visit } from './context'
 import { askAt, returnToOf, withReturnTo } from './destination'
 import { turnsAway } from './navigation-only'
+import { passOn } from './pass-on'
 import { sendOn, wantsJson } from './reply'
 import type { Services } from './services'
 
@@ -65,11 +66,11 @@ export function guard<User>(
       const visit = once(() => offeredVisit(context))
       const current = signedInUser(context)
       const refused = current ? await judge({ context, current, visit }) : toSignIn
-      if (refused === null) return next()
-      await refuse(context, refused, await visit(), givenReturnTo)
+      if (refused !== null) return await refuse(context, refused, await visit(), givenReturnTo)
     } catch (error) {
-      next(thrownError(error))
+      return passOn(req, () => next(thrownError(error)))
     }
+    passOn(req, () => next())
   }
 }
 

@@ -1,6 +1,7 @@
 import type { NextFunction, RequestHandler } from 'express'
 import { BitbucketSignInError, thrownError } from '../contract/errors'
 import { openVisit, RequestContext, tell, type Visit } from './context'
+import { passOn } from './pass-on'
 import type { Services } from './services'
 
 /** What one of our routes does for a request. */
@@ -17,7 +18,7 @@ export function handler<User>(
     try {
       await step(await open(context))
     } catch (error) {
-      answer(context, error, next)
+      passOn(req, () => answer(context, error, next))
     }
   }
 }
@@ -31,7 +32,7 @@ function answer<User>(context: RequestContext<User>, error: unknown, next: NextF
   if (res.headersSent) return next(error)
   // Loaded on use: few requests are refused.
   const { sendError } = require('./send-error') as typeof import('./send-error')
-  sendError(context, error).catch((thrown: unknown) => next(thrownError(thrown)))
+  sendError(context, error).catch((thrown: unknown) => passOn(req, () => next(thrownError(thrown))))
 }
 
 const UPSTREAM: ReadonlySet<string> = new Set([

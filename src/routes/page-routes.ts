@@ -10,7 +10,7 @@ import { cancel, showContinuePage, submitChoice } from './continue'
 import { handler, type Step } from './handler'
 import { orLeadHome } from './lead-home'
 import { showLinkPage, startLink, unlink } from './link'
-import { NOTICE_PAGE, showNotice } from './notices'
+import { showNotice } from './notices'
 import { NothingPendingError } from './pending-form'
 import { showReauthenticatePage, startReauthentication } from './reauthenticate'
 import { sendOn } from './reply'
@@ -43,7 +43,7 @@ export function createPageRoutes<User>(services: Services<User>): Router {
   get('/sign-in-again', showSignInAgainPage)
   post('/sign-in-again', signOutToSignInAgain)
   post('/cancel', cancel)
-  get(NOTICE_PAGE, showNotice)
+  get('/notice', showNotice)
   return router
 }
 

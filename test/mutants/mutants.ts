@@ -361,10 +361,24 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'strategy alone: an error of the app ends the process',
-    'guardActions()',
-    '        if (!req.next) throw thrown\n        req.next(thrownError(thrown))',
-    '        throw thrown',
+    'passOn()',
+    'failRequest(req, thrownError(thrown))',
+    'throw thrown',
     OWN,
+  ),
+  mutant(
+    'guard: an error of the app reaches no router',
+    'failRequest()',
+    'if (req.next) return req.next(error)\n',
+    '',
+    GUARDS,
+  ),
+  mutant(
+    'guard: an error of the app without a router leaves the request open',
+    'failRequest()',
+    '  res.end()\n',
+    '',
+    GUARDS,
   ),
   mutant(
     'strategy: an error of `texts` ends the process',

@@ -443,10 +443,10 @@ describe('the code page of a browser in which no code can work', () => {
         travel(MINUTE + 1000)
       },
     ],
-  ])('offers to send another one when it %s', async (_what, spoil) => {
+  ])('offers to send another one when it %s', async (_what, meanwhile) => {
     await open({ connection: { trustedProvider: false } })
     await app.signIn(browser, 'alice')
-    await spoil()
+    await meanwhile()
     expect(await field()).toBe(false)
     expect((await get(`${BASE}/email`)).text).toContain('<h1>Confirm your email address</h1>')
     await askForCode(app, browser)

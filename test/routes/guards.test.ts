@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { TestUser } from '../support/accounts'
 import type { TestAppOptions } from '../support/app'
 import { type Answer, TestBrowser } from '../support/browser'
@@ -109,6 +109,52 @@ describe.each([4, 5] as const)('requireSignedIn, on Express %i', (express) => {
       },
     })
     expect((await get('/stripped')).location).toBe('/app/login?returnTo=%2Fapp%2Fstripped')
+  })
+})
+
+describe.each([4, 5] as const)('a guard that the app calls by hand, on Express %i', (express) => {
+  const thrower = () => {
+    throw new Error('thrown by the app')
+  }
+
+  test.each<[string, boolean]>([
+    ['ends in the error handler of the app', true],
+    ['answers 500 where no router is waiting', false],
+  ])('%s when its next throws, and the process stays', async (_what, isRouted) => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    try {
+      await open({
+        express,
+        routes: (router, bitbucket) => {
+          router.get('/by-hand', (req, res) => {
+            const { next } = req
+            if (!isRouted) req.next = undefined
+            bitbucket.requireSignedIn()(req, res, thrower)
+            setImmediate(() => Object.assign(req, { next }))
+          })
+          router.get('/twice', (req, res, next) => {
+            bitbucket.requireRecentSignIn()(req, res, () => {
+              next()
+              thrower()
+            })
+          })
+        },
+      })
+      await app.localSignIn(browser, member())
+      expect((await get('/by-hand')).status).toBe(500)
+      expect(app.faults).toHaveLength(isRouted ? 1 : 0)
+      expect(logged.mock.calls).toHaveLength(isRouted ? 0 : 1)
+      // It went on, and threw then.
+      expect((await get('/twice')).text).toBe('home')
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(unhandled).not.toHaveBeenCalled()
+      expect((await get('/orders')).text).toBe('orders')
+    } finally {
+      process.off('unhandledRejection', unhandled)
+      logged.mockRestore()
+    }
   })
 })
 

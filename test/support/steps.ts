@@ -1,5 +1,5 @@
 import type { TestApp } from './app'
-import type { Answer, TestBrowser } from './browser'
+import { type Answer, formsOf, type TestBrowser } from './browser'
 
 const BASE = '/auth/bitbucket'
 
@@ -20,7 +20,8 @@ export async function enterCode(
   code = app.mails.at(-1)?.code ?? '',
 ): Promise<Answer> {
   const { text } = await browser.get(`${app.url}${BASE}/email`)
-  return browser.post(`${app.url}${BASE}/email/verify`, { pending: handleOf(text), code })
+  // All forms of the page have the same hidden fields.
+  return browser.post(`${app.url}${BASE}/email/verify`, { ...formsOf(text)[0]?.fields, code })
 }
 
 /** Asks for another code on the code page. */
