@@ -1,5 +1,5 @@
 import type { GuardedHooks, KnownUser } from '../accounts/account-access'
-import { ownerOf } from '../accounts/link-identity'
+import { ownerOf } from '../accounts/resolve-sign-in'
 import { signOut } from '../session/rotate-session'
 import { storeNotice } from '../state/notice'
 import type { Pending } from '../state/pending-sign-in'
