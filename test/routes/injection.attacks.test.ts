@@ -120,7 +120,7 @@ test('INJ-02: reads each value from its own place only', async ({ untrusted: lab
   // The code of the mail in the query of the form's address.
   const { code = '' } = lab.mails[0] ?? {}
   const fields = formsOf((await lab.get(victim, '/email')).text)[0]?.fields ?? {}
-  await lab.refused(victim, () => lab.post(victim, `/email/verify?code=${code}`, fields), { code: 'code_wrong' })
+  await lab.refused(victim, () => lab.post(victim, `/email/verify?code=${code}`, fields), { code: 'request_invalid' })
   await lab.verify(victim, code)
   expect(await lab.me(victim)).toBe('u1')
 })
