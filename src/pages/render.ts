@@ -213,7 +213,7 @@ function otherAccountPage({ texts, accountLabel, signOut, backHref }: SignInAgai
     alert: alertBox(html`${own.otherAccount}`),
     body: html`<p>${filled(texts.link.signedInAs, { account: accountLabel })}</p>
 <div class="stack">${renderButtonForm(signOut, 'main', own.submit)}
-${renderLink(safeHref(backHref), 'other', texts.switch.stay)}</div>`,
+${renderLink(safeHref(backHref), 'plain', texts.switch.stay)}</div>`,
   }
 }
 
