@@ -420,7 +420,7 @@ test('a session store that never answers ends the request at the deadline, tells
       const step = await flow.prepare(lab, browser)
       const before = await stateOf(lab, browser)
       const original = lab.store[call].bind(lab.store) as (...args: unknown[]) => void
-      // express-session reads the session itself, before anything of ours, and waits for as long as it takes.
+      // express-session reads the session itself, before our code, and waits for as long as it takes.
       let passes = call === 'get' ? 1 : 0
       let asked = false
       lab.store[call] = ((...args: unknown[]) => {
