@@ -5,7 +5,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { HookContext, Intent } from '../contract/hooks'
 import type { SignInPolicy } from '../contract/policy'
 import type { WorkspaceMembership } from '../contract/tokens'
-import { endsSession } from '../session/rotate-session'
+import { endsSession } from '../session/stored-session'
 import { tell, type Visit } from './context'
 
 /** What a sign-in passes to the hooks besides the identity. */

@@ -2,7 +2,7 @@ import type { Request } from 'express'
 import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { withDeadline } from '../time/deadline'
+import { define, rotate, rotatesPlainly, saveOnlyChanges, writtenOf } from './rotation'
 import {
   type AppSession,
   asApp,
@@ -12,11 +12,19 @@ import {
   NO_SERIALIZER,
   passportKey,
   requireSession,
-  type SessionStore,
-  sessionMissing,
+  settled,
+  storeOf,
 } from './session-layer'
-import { sessionChanged } from './signed-in-user'
 import { signInStamp } from './stamps'
+import {
+  abandonSession,
+  assertSessionUnchanged,
+  clearUser,
+  endReplaced,
+  isSessionChanged,
+  isSignedIn,
+  storeFailed,
+} from './stored-session'
 
 /** What crosses over from the old session. */
 export type Carry = { readonly keys: readonly string[] } | 'everything'
@@ -40,10 +48,10 @@ export async function signIn<User>(
   if (at !== null) Object.assign(kept.content, signInStamp(id, at))
   Object.assign(kept.content, entries)
   const replaced = isSignedIn(req, session) ? session : null
-  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))
+  const store = storeOf(req)
+  const endsLater = replaced !== null && rotatesPlainly(session, store)
   // A store that rotates in its own way ends the old session first.
   if (replaced && !endsLater) await assertSessionUnchanged(req)
-  const store = storeOf(req)
   try {
     await openSession(req, user, kept, endsLater)
     await confirmOrEnd(req, async () => {
@@ -57,11 +65,6 @@ export async function signIn<User>(
     }
     throw error
   }
-}
-
-/** The stored session may belong to another user by now. */
-function isSessionChanged(error: unknown): boolean {
-  return error instanceof BitbucketSignInError && error.code === 'session_changed'
 }
 
 async function openSession(req: Request, user: unknown, kept: Kept, keepsOld: boolean): Promise<void> {
@@ -155,72 +158,6 @@ async function logIn(req: Request, user: unknown, fresh: AppSession): Promise<vo
   }
 }
 
-/**
- * Begins another session with another id; a session layer that cannot do that is refused. The old one ends first, unless
- * the caller ends it later.
- */
-async function rotate(req: Request, keepsOld = false): Promise<AppSession> {
-  const session = requireSession(req)
-  const store = storeOf(req)
-  const { id } = session
-  // Avoids deleting a session that the store never held.
-  if (keepsOld || (isUnstored(req, session) && rotatesPlainly(session, store))) store.generate?.(req)
-  else await settled((done) => session.regenerate(done))
-  const fresh = asApp(req).session
-  if (fresh && fresh.id !== id) return fresh
-  throw sessionMissing(
-    'req.session.regenerate() left the session id as it was. Let `genid` of express-session return a new id each time, and remove the code that replaces regenerate().',
-  )
-}
-
-/** Whether the store cannot hold this session: it was made for this very request, and nothing was put into it. */
-function isUnstored(req: Request, session: AppSession): boolean {
-  if (Object.keys(session).some((key) => key !== 'cookie')) return false
-  const sent = req.headers.cookie ?? ''
-  if (sent.includes(session.id)) return false
-  try {
-    return !decodeURIComponent(sent).includes(session.id)
-  } catch {
-    return false
-  }
-}
-
-/** Whether rotating is what express-session does: destroy, then `generate`. A store with its own `regenerate` does more. */
-function rotatesPlainly(session: object, store: object & { generate?: unknown }): boolean {
-  if (Object.hasOwn(session, 'regenerate') || typeof store.generate !== 'function') return false
-  let owner: object | null = store
-  while (owner && !Object.hasOwn(owner, 'regenerate')) owner = Object.getPrototypeOf(owner) as object | null
-  // express-session's Store has these two side by side.
-  return owner !== null && Object.hasOwn(owner, 'createSession')
-}
-
-/** Skips a `save` of an unchanged session: express-session would write it again at the end of the request. */
-function saveOnlyChanges(session: AppSession, alreadySaved?: string): void {
-  const { save } = session
-  let saved = alreadySaved
-  define(session, 'save', function (this: AppSession, done: Done = () => {}) {
-    const content = writtenOf(this)
-    if (content === saved) {
-      done()
-      return this
-    }
-    return save.call(this, (error?: unknown) => {
-      if (!error) saved = content
-      done(error)
-    })
-  })
-}
-
-/** What a write changes in the store. The expiry time moves with each touch; the lifetime does not. */
-function writtenOf(session: AppSession): string {
-  const { _expires, originalMaxAge, ...cookie } = { ...session.cookie } as Record<string, unknown>
-  return JSON.stringify({ ...session, cookie: { ...cookie, lifetime: lifetimeOf(session) } })
-}
-
-function define(session: AppSession, name: 'regenerate' | 'save', value: unknown): void {
-  Object.defineProperty(session, name, { configurable: true, enumerable: false, writable: true, value })
-}
-
 /** The entries kept in the new session. */
 interface Kept {
   readonly content: Record<string, unknown>
@@ -270,93 +207,4 @@ export async function signOut(req: Request): Promise<void> {
     throw storeFailed('The session could not be ended; see `cause`.', cause)
   }
   clearUser(req)
-}
-
-/**
- * Refuses a change if the session has ended, or changed hands, since this request began. express-session would
- * otherwise write the ended one back when the answer is sent.
- */
-export async function assertSessionUnchanged(req: Request): Promise<void> {
-  try {
-    await assertStored(req, requireSession(req))
-  } catch (cause) {
-    abandonSession(req)
-    throw storeFailed('The session could not be read again; see `cause`.', cause)
-  }
-}
-
-/**
- * The one reading of the stored session. It leaves `req.session` as it is, with what the app and its hooks wrote into it
- * during this request: `reload` would drop that, and restore a one-time token that was consumed.
- */
-async function assertStored(req: Request, session: AppSession): Promise<void> {
-  const stored = await settled<AppSession | null>((done) => storeOf(req).get(session.id, done))
-  if (!stored || userOfSession(req, stored) !== userOfSession(req, session)) throw sessionChanged()
-}
-
-/** Whether this work ended the session of the request, which the store had before. */
-export async function endsSession(req: Request, work: () => Promise<void>): Promise<boolean> {
-  const session = requireSession(req)
-  // A store that cannot be read has not lost it.
-  const isGone = () => assertStored(req, session).then(() => false, isSessionChanged)
-  const before = await isGone()
-  await work()
-  return !before && (await isGone())
-}
-
-function isSignedIn(req: Request, session: AppSession): boolean {
-  return userOfSession(req, session) !== undefined
-}
-
-function userOfSession(req: Request, session: AppSession | null | undefined): string | undefined {
-  return JSON.stringify((session?.[passportKey(req)] as { user?: unknown } | undefined)?.user)
-}
-
-/**
- * Ends the session that the new one replaces, after that one was saved. A request that ended all sessions of the user
- * until now has ended this one, which is noticed; one that does so from now on finds the new one.
- */
-async function endReplaced(req: Request, replaced: AppSession): Promise<void> {
-  const store = storeOf(req)
-  try {
-    await assertStored(req, replaced)
-    await settled((done) => store.destroy?.(replaced.id, done))
-  } catch (cause) {
-    throw storeFailed('The session could not be rotated and saved; see `cause`.', cause)
-  }
-}
-
-function storeFailed(message: string, cause: unknown): BitbucketSignInError {
-  return cause instanceof BitbucketSignInError
-    ? cause
-    : new BitbucketSignInError('store_unavailable', message, { cause })
-}
-
-/**
- * From here on, this request neither writes its session nor signs in. The stored session stays: it may
- * belong to another user by now. With `unset: 'destroy'`, express-session would destroy it because `req.session` is missing.
- */
-function abandonSession(req: Request): void {
-  clearUser(req)
-  asApp(req).session = null
-  asApp(req).sessionID = undefined
-}
-
-function clearUser(req: Request): void {
-  asApp(req)[asApp(req)._userProperty ?? 'user'] = null
-}
-
-/** As long as a hook has: both often wait for the same database. */
-const STORE_DEADLINE_MS = 15_000
-
-function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {
-  const answer = new Promise<T>((resolve, reject) => {
-    work((error, value) => (error ? reject(error) : resolve(value as T)))
-  })
-  return withDeadline(answer, STORE_DEADLINE_MS, 'The session store')
-}
-
-/** The store of the session; `requireSession` has made sure that there is one. */
-function storeOf(req: Request): SessionStore {
-  return asApp(req).sessionStore as SessionStore
 }

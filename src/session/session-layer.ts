@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
+import { withDeadline } from '../time/deadline'
 import { httpsAdvice } from './proxy-advice'
 
 /** The part of an express-session session that is used. */
@@ -60,8 +61,7 @@ export function requireSession(req: Request): AppSession {
       'Passport keeps no session here. Put app.use(passport.session()) after express-session and before the router.',
     )
   }
-  const user = (session[manager._key ?? 'passport'] as { user?: unknown } | undefined)?.user
-  if (user !== undefined && userOf(req) === undefined) {
+  if (keptUser(req, session) !== undefined && userOf(req) === undefined) {
     throw sessionMissing(
       'The session has a user but req.user is not set. Put app.use(passport.session()) before the router; passport.initialize() alone does not read the session.',
     )
@@ -136,6 +136,24 @@ export function passportKey(req: Request): string {
   return asApp(req)._sessionManager?._key ?? 'passport'
 }
 
+/** The serialized user in a session, `undefined` if it has none. */
+export function keptUser(req: Request, session: AppSession | null | undefined): unknown {
+  return (session?.[passportKey(req)] as { user?: unknown } | undefined)?.user
+}
+
+/** Whether the browser sent this session id, cookie by cookie: one that does not decode must not hide the others. */
+export function isSent(req: Request, id: string): boolean {
+  return (req.headers.cookie ?? '').split(';').some((pair) => pair.includes(id) || decoded(pair).includes(id))
+}
+
+function decoded(pair: string): string {
+  try {
+    return decodeURIComponent(pair)
+  } catch {
+    return ''
+  }
+}
+
 /** The lifetime of a session after a request, to the second: a touch may cost a millisecond. */
 export function lifetimeOf({ cookie }: AppSession): unknown {
   const lifetime = cookie?.originalMaxAge
@@ -144,3 +162,19 @@ export function lifetimeOf({ cookie }: AppSession): unknown {
 
 /** The session lifetime of each request when it reached us. */
 export const lifetimes: WeakMap<Request, unknown> = new WeakMap<Request, unknown>()
+
+/** As long as a hook has: both often wait for the same database. */
+const STORE_DEADLINE_MS = 15_000
+
+/** Awaits a store's function with a callback of Node's kind. */
+export function settled<T = void>(work: (done: (error?: unknown, value?: T) => void) => unknown): Promise<T> {
+  const answer = new Promise<T>((resolve, reject) => {
+    work((error, value) => (error ? reject(error) : resolve(value as T)))
+  })
+  return withDeadline(answer, STORE_DEADLINE_MS, 'The session store')
+}
+
+/** The store of the session; `requireSession` has made sure that there is one. */
+export function storeOf(req: Request): SessionStore {
+  return asApp(req).sessionStore as SessionStore
+}

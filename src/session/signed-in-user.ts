@@ -3,7 +3,7 @@ import type { Request } from 'express'
 import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import { configurationError } from '../contract/options'
-import { asApp, passportKey, userOf } from './session-layer'
+import { asApp, keptUser, userOf } from './session-layer'
 
 /** Who is signed in, `nobody`, or a hash that ends with the session or its user. */
 export const NOBODY = 'nobody'
@@ -32,9 +32,8 @@ export function loginOf<User>(req: Request, current: KnownUser<User> | null): st
 
 /** A record is tied to another session or user than the ones of this request. */
 export function otherLogin<User>(req: Request, current: KnownUser<User> | null): BitbucketSignInError {
-  const kept = asApp(req).session?.[passportKey(req)] as { user?: unknown } | undefined
   // No one signed in or out: this user is not tied to a session, so retrying cannot help.
-  return current && kept?.user === undefined
+  return current && keptUser(req, asApp(req).session) === undefined
     ? configurationError(
         'req.user is set, and the session has no user, so no sign-in can be pending for this user. Sign users in with req.logIn; if req.user is a guest, let `userId` return null.',
       )

@@ -3,7 +3,7 @@ import type { KnownUser } from '../accounts/account-access'
 import { BitbucketSignInError } from '../contract/errors'
 import type { Membership } from '../decisions/membership'
 import { now } from '../time/clock'
-import { asApp, passportKey } from './session-layer'
+import { asApp, isSent, keptUser, settled } from './session-layer'
 
 /** The session key of the last sign-in. */
 const SIGN_IN = 'bitbucketSignIn'
@@ -32,28 +32,12 @@ export async function stampNewSession<User>(
   entries: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const { session } = asApp(req)
-  const kept = session?.[passportKey(req)] as { user?: unknown } | undefined
-  if (!session || kept?.user === undefined || isSent(req, session.id)) return
+  if (!session || keptUser(req, session) === undefined || isSent(req, session.id)) return
   Object.assign(session, signInStamp(current.id, now()), entries)
   try {
-    await new Promise<void>((resolve, reject) => {
-      session.save((error) => (error ? reject(error) : resolve()))
-    })
+    await settled((done) => session.save(done))
   } catch (cause) {
     throw new BitbucketSignInError('store_unavailable', 'The session could not be saved; see `cause`.', { cause })
-  }
-}
-
-/** Whether the browser sent this session id, cookie by cookie: one that does not decode must not hide the others. */
-function isSent(req: Request, id: string): boolean {
-  return (req.headers.cookie ?? '').split(';').some((pair) => pair.includes(id) || decoded(pair).includes(id))
-}
-
-function decoded(pair: string): string {
-  try {
-    return decodeURIComponent(pair)
-  } catch {
-    return ''
   }
 }
 

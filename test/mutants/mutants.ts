@@ -895,8 +895,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'session: the old one is ended before the new one is saved',
     'session/rotate-session.ts signIn()',
-    '  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req))\n',
-    '  const endsLater = replaced !== null && rotatesPlainly(session, storeOf(req)) && req.url === null\n',
+    '  const endsLater = replaced !== null && rotatesPlainly(session, store)\n',
+    '  const endsLater = replaced !== null && rotatesPlainly(session, store) && req.url === null\n',
     'entitlement',
   ),
   mutant(
