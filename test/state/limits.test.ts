@@ -108,6 +108,20 @@ describe('limits in memory', () => {
 })
 
 describe('a limiter of the app', () => {
+  test.each([
+    [30_000, 30_000],
+    [0, 0],
+    [60_000, 60_000],
+    [60_001, 60_000],
+    [-1, 60_000],
+    [Number.NaN, 60_000],
+    ['30', 60_000],
+    [undefined, 60_000],
+  ])('that reports a wait of %j until a key is free means %i ms, at most its whole time', async (msBeforeNext, ms) => {
+    const { limits } = limiter({ consume: () => Promise.reject({ consumedPoints: 2, msBeforeNext }) })
+    expect(await limits.spend('mailPause', 'key')).toBe(ms)
+  })
+
   test('is made once for each counter, with a prefix, points and seconds', async () => {
     const { limits, made } = limiter({})
     for (const [counter] of POINTS) await Promise.all([limits.consume(counter, 'a'), limits.consume(counter, 'b')])
