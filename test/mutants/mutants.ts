@@ -1527,7 +1527,7 @@ export const MUTANTS: readonly Mutant[] = [
     'completeReauthentication()',
     "  const known = await readAllowed(accounts.hooks, current)\n  const signedInWith = { profile, how: 'reauthenticated'",
     "  const known = current\n  const signedInWith = { profile, how: 'reauthenticated'",
-    'linking',
+    'routes/link',
   ),
   mutant(
     'session: a disconnected browser gets one',

@@ -244,6 +244,7 @@ describe('re-authentication', () => {
     user.disabled = true
     const answer = await browser.get(await fake.signIn(location, { person: 'alice' }))
     await expectRefused(answer, 'account_disabled', 403)
+    expect(app.accounts.count('storeTokens')).toBe(0)
   })
 
   test('does not count linking', async () => {
