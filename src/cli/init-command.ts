@@ -115,8 +115,8 @@ function write({ files }: InitPlan): string {
 
 const TEST_SAYS = {
   memory:
-    'It passes on users in memory. Replace `MemoryDatabase` in accounts and bitbucket.test by your users; then it tells you what is missing',
-  database: 'It is your list of what is left to do',
+    'It passes with users in memory. Replace `MemoryDatabase` in accounts and bitbucket.test with your users; then each failure is something left to do',
+  database: 'Each failure is something left to do',
 }
 
 function nextSteps(
@@ -129,11 +129,11 @@ function nextSteps(
       ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
       : []),
     ...(tables === null ? [] : [`${tables}\n`]),
-    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a database made for tests that has these tables' : ''}. ${TEST_SAYS[recipe === 'memory' ? 'memory' : 'database']}:\n\n   ${testCommand}\n`,
+    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a test database that has these tables' : ''}. ${TEST_SAYS[recipe === 'memory' ? 'memory' : 'database']}:\n\n   ${testCommand}\n`,
     `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
     `Read steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md if your app has sensitive pages, guards before the router (CSRF, required sign-in) or guests.\n`,
     `Try it without Bitbucket: copy .env.example to .env, then\n\n   npx passport-bitbucket-signin fake\n\n   and start your app with node --env-file=.env. In production, use another BITBUCKET_COOKIE_SECRET.\n`,
-    'Look at the result:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
+    'Check the setup with the doctor:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
   ]
   const numbered = steps.map((step, index) => `${index + 1}. ${step}`).join('\n')
   return `\n${notes.map((note) => `Note: ${note}\n`).join('')}\n${numbered}`

@@ -106,7 +106,7 @@ function appLines(
       : `import { createBitbucket } from '${path}'`
   return `${load}
 
-const bitbucket = createBitbucket({ passport, database }) // database: what your app queries with
+const bitbucket = createBitbucket({ passport, database }) // database: your pool, client or ORM
 
 app.use(session({ … }))            // you have this
 app.use(passport.session())        // and this

@@ -29,7 +29,7 @@ interface OpeningContext {
 
 const WITH_URL = `// Without it, a driver takes the database of your environment, and the checks write to it.
 const url = process.env.TEST_DATABASE_URL
-if (!url) throw new Error('TEST_DATABASE_URL is not set. Name a database made for tests that has the tables.')
+if (!url) throw new Error('TEST_DATABASE_URL is not set. Name a test database that has the tables.')
 `
 
 const OPENINGS: Readonly<Record<string, (context: OpeningContext) => Opening>> = {
