@@ -434,6 +434,11 @@ test('a session store that never answers ends the request at the deadline, tells
       lab.store[call] = original as never
       if (!asked) continue
       reached.add(call)
+      // Without a session to replace, the store is read only to report a hook that ended it: that stops no user.
+      if (call === 'get' && ['link by address', 'claim'].includes(name)) {
+        expect(status).toBe(302)
+        continue
+      }
       expect([name, call, status]).toEqual([name, call, 503])
       expect([name, call, lab.errors.map(({ code }) => code)]).toEqual([name, call, ['store_unavailable']])
       // The new session is taken out again; where it cannot be deleted, at least its user is.
