@@ -63,7 +63,7 @@ export async function endReplaced(req: Request, replaced: AppSession): Promise<v
   }
 }
 
-/** An error of ours as it is; anything else is a fault of the store. */
+/** Passes our own errors on; anything else is a fault of the store. */
 export function storeFailed(message: string, cause: unknown): BitbucketSignInError {
   return cause instanceof BitbucketSignInError
     ? cause
