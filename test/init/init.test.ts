@@ -207,7 +207,7 @@ describe('init', () => {
     expect(output).toContain('const pending = bitbucket.pending(req)')
     expect(output).toContain('<a href="/bb/link?returnTo=/account">')
     expect(output).toContain('steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md')
-    expect(output).toContain('It passes on users in memory. Replace `MemoryDatabase`')
+    expect(output).toContain('It passes with users in memory. Replace `MemoryDatabase`')
     expect(output).not.toContain('It is your list')
   })
 
