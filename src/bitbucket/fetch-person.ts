@@ -1,6 +1,7 @@
 import { BitbucketSignInError } from '../contract/errors'
 import type { BitbucketEmail, Identity, Profile } from '../contract/identity'
 import type { Tokens, WorkspaceMembership } from '../contract/tokens'
+import { MEMBER_PERMISSIONS } from '../decisions/connection-levels'
 import { cleanJson } from './clean-json'
 import { type ApiClient, type Exchange, exchangeCode, getFromApi, urlsOf } from './exchange'
 import { type JsonObject, type Membership, readEmailPage, readMembership, readProfile } from './read-answer'
@@ -41,7 +42,6 @@ export interface FetchedPerson extends Person {
 
 const MAX_EMAIL_PAGES = 10
 
-const MEMBER_PERMISSIONS: readonly string[] = ['member', 'create-project', 'owner']
 /** Named outside collaborators, in older answers: they have access to a repository and are not members. */
 const OUTSIDER_PERMISSION = 'collaborator'
 

@@ -88,6 +88,9 @@ export function unavailability(connection: Connection): Unavailable | null {
   return null
 }
 
+/** A member's permissions in a workspace. The order is part of what pending sign-ins store. */
+export const MEMBER_PERMISSIONS: readonly string[] = ['member', 'create-project', 'owner']
+
 /** Whether a user with these memberships may sign in; everyone may if no workspaces are named. */
 export function isAdmitted(
   workspaces: readonly string[],

@@ -40,5 +40,5 @@ function leadsHome<User>(visit: Visit<User>): boolean {
 
 /** Clears the cookie in this browser, if it has one. */
 export function forgetLedHome(req: Request, res: Response, jar: CookieJar): void {
-  if (jar.read(req, WAS_LED_HOME).length > 0) jar.clear(res, WAS_LED_HOME)
+  jar.clearSent(req, res, WAS_LED_HOME)
 }

@@ -1,8 +1,7 @@
 import type { Request, Response } from 'express'
 import { safePath } from '../contract/urls'
-import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
-import { type CookieJar, open, seal } from './sealed-cookie'
+import { type CookieJar, openOnly, seal } from './sealed-cookie'
 
 const LIFETIME_MS = 10 * 60 * 1000
 const SUFFIX = 'n'
@@ -25,14 +24,9 @@ export function createAskedFor(keys: KeyRing): AskedFor {
       jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), path), LIFETIME_MS)
     },
     read(req, jar) {
-      const [value, ...more] = jar.read(req, SUFFIX)
-      if (value === undefined || more.length > 0) return null
-      const opened = open(keys, jar.nameOf(SUFFIX), value)
-      if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS) || typeof opened.payload !== 'string') return null
-      return safePath(opened.payload) === opened.payload ? opened.payload : null
+      const path = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload
+      return typeof path === 'string' && safePath(path) === path ? path : null
     },
-    clear(req, res, jar) {
-      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
-    },
+    clear: (req, res, jar) => jar.clearSent(req, res, SUFFIX),
   }
 }

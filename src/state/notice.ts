@@ -1,8 +1,7 @@
 import type { Request, Response } from 'express'
 import type { ErrorCode } from '../contract/errors'
-import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
-import { type CookieJar, open, seal } from './sealed-cookie'
+import { type CookieJar, openOnly, seal } from './sealed-cookie'
 
 /**
  * What a page says after a redirect: why a form was refused, and what its page shows besides. Sealed in a cookie, so that
@@ -33,14 +32,11 @@ export function storeNotice(keys: KeyRing, req: Request, res: Response, jar: Coo
 
 /** The notice for this page. */
 export function readNotice(keys: KeyRing, req: Request, jar: CookieJar, page: string): Notice | undefined {
-  const [value, ...more] = jar.read(req, SUFFIX)
-  const opened = value === undefined || more.length > 0 ? undefined : open(keys, jar.nameOf(SUFFIX), value)
-  if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined
-  const notice = opened.payload as Notice
-  return notice.page === page ? notice : undefined
+  const notice = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload as Notice | undefined
+  return notice?.page === page ? notice : undefined
 }
 
 /** Clears the cookie in this browser, if it has one. */
 export function clearNotice(req: Request, res: Response, jar: CookieJar): void {
-  if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
+  jar.clearSent(req, res, SUFFIX)
 }

@@ -2,11 +2,12 @@ import type { Request, Response } from 'express'
 import type { Identity, Profile } from '../contract/identity'
 import { configurationError } from '../contract/options'
 import type { WorkspaceMembership } from '../contract/tokens'
+import { MEMBER_PERMISSIONS } from '../decisions/connection-levels'
 import type { SignInEmail } from '../decisions/email-trust'
 import { isAlive, now } from '../time/clock'
 import type { KeyRing } from './keys'
 import type { Limits } from './limits'
-import { type CookieJar, open, seal } from './sealed-cookie'
+import { type CookieJar, openOnly, seal } from './sealed-cookie'
 
 /**
  * What a pending sign-in waits for: an address (`address`), the emailed code (`code`), a sign-in to the matching account
@@ -113,9 +114,7 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
     },
 
     read(req, jar) {
-      const [value, ...more] = jar.read(req, SUFFIX)
-      if (value === undefined || more.length > 0) return undefined
-      const opened = open(keys, jar.nameOf(SUFFIX), value)
+      const opened = openOnly(keys, req, jar, SUFFIX)
       if (!opened) return undefined
       const { pending: kept, startedAt } = opened.payload as { pending: Pending; startedAt: number }
       const { confirmedAt = startedAt } = kept
@@ -147,7 +146,7 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
 
     async forget(req, res, jar) {
       const found = pendings.read(req, jar)
-      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
+      jar.clearSent(req, res, SUFFIX)
       if (found) await limits.consume('done', found.pending.handle)
     },
   }
@@ -187,7 +186,6 @@ function shortened<Name extends string | null>(name: Name): Name {
   return (name === null ? null : Array.from(name).slice(0, MAX_NAME).join('')) as Name
 }
 
-const PERMISSIONS = ['member', 'create-project', 'owner']
 const UUID = /^\{([\da-f]{8})-([\da-f]{4})-([\da-f]{4})-([\da-f]{4})-([\da-f]{12})\}$/
 
 /**
@@ -199,7 +197,7 @@ function compactMemberships(memberships: readonly WorkspaceMembership[]): readon
   const distinct = new Map(memberships.map((each) => [each.uuid, each]))
   return [...distinct.values()].map((membership) => {
     const { slug, uuid, permission } = membership
-    const digit = PERMISSIONS.indexOf(permission)
+    const digit = MEMBER_PERMISSIONS.indexOf(permission)
     const hex = UUID.exec(uuid)?.slice(1).join('')
     return digit < 0 || hex === undefined ? membership : digit + Buffer.from(hex, 'hex').toString('base64url') + slug
   })
@@ -211,6 +209,6 @@ function expandMemberships(compact: readonly unknown[]): readonly WorkspaceMembe
     if (typeof each !== 'string') return each as WorkspaceMembership
     const hex = Buffer.from(each.slice(1, 23), 'base64url').toString('hex')
     const uuid = `{${hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}}`
-    return { slug: each.slice(23), uuid, permission: PERMISSIONS[Number(each[0])] ?? '' }
+    return { slug: each.slice(23), uuid, permission: MEMBER_PERMISSIONS[Number(each[0])] ?? '' }
   })
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import type { Request, Response } from 'express'
-import { now } from '../time/clock'
+import { isAlive, now } from '../time/clock'
 import type { KeyRing } from './keys'
 import { randomBytes } from './random'
 
@@ -63,6 +63,23 @@ export function open(keys: KeyRing, name: string, sealed: string): Opened | unde
   }
 }
 
+/**
+ * The one value that this browser sent under this name, not older than `lifetimeMs`; `undefined` if there is none. Two mean
+ * that one was planted.
+ */
+export function openOnly(
+  keys: KeyRing,
+  req: Request,
+  jar: CookieJar,
+  suffix: string,
+  lifetimeMs: number = Number.POSITIVE_INFINITY,
+): Opened | undefined {
+  const [value, ...more] = jar.read(req, suffix)
+  if (value === undefined || more.length > 0) return undefined
+  const opened = open(keys, jar.nameOf(suffix), value)
+  return opened && isAlive(opened.issuedAt, lifetimeMs) ? opened : undefined
+}
+
 function associatedData(name: string, head: Buffer): Buffer {
   return Buffer.concat([Buffer.from(name), head])
 }
@@ -84,6 +101,8 @@ export interface CookieJar {
   /** Sets one, and drops the oldest others while their total exceeds 4 kB. */
   set(req: Request, res: Response, suffix: string, value: string, maxAgeMs: number): void
   clear(res: Response, suffix: string): void
+  /** Clears one that this browser sent. */
+  clearSent(req: Request, res: Response, suffix: string): void
 }
 
 /** Makes the jar for one plugin name, for https or for http on loopback. */
@@ -109,6 +128,11 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
     res.appendHeader('Set-Cookie', `${prefix}${suffix}=${attributes}; Max-Age=0`)
   }
 
+  const read = (req: Request, suffix: string) =>
+    pairs(req, prefix + suffix)
+      .filter(([rest]) => rest === '')
+      .map(([, value]) => value)
+
   const all = (req: Request) => {
     const found = new Map<string, string>()
     for (const [suffix, value] of pairs(req, prefix)) if (!found.has(suffix)) found.set(suffix, value)
@@ -132,10 +156,10 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
     all,
     clear,
     nameOf: (suffix) => prefix + suffix,
-    read: (req, suffix) =>
-      pairs(req, prefix + suffix)
-        .filter(([rest]) => rest === '')
-        .map(([, value]) => value),
+    read,
+    clearSent(req, res, suffix) {
+      if (read(req, suffix).length > 0) clear(res, suffix)
+    },
     set(req, res, suffix, value, maxAgeMs) {
       dropOldest(req, res, suffix, value.length)
       res.appendHeader('Set-Cookie', `${prefix}${suffix}=${value}${attributes}; Max-Age=${Math.floor(maxAgeMs / 1000)}`)

@@ -1,9 +1,8 @@
 import type { Request, Response } from 'express'
 import type { SignInHow } from '../contract/hooks'
 import type { Identity } from '../contract/identity'
-import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
-import { type CookieJar, open, seal } from './sealed-cookie'
+import { type CookieJar, openOnly, seal } from './sealed-cookie'
 
 /** A completed sign-in that passes through the start again to fetch the tokens it could not keep while it was pending. */
 export interface SecondPass {
@@ -35,17 +34,11 @@ export function createSecondPasses(keys: KeyRing): SecondPasses {
     },
 
     take(req, res, jar, returnTo) {
-      const [value, ...more] = jar.read(req, SUFFIX)
-      if (value === undefined) return undefined
-      jar.clear(res, SUFFIX)
-      const opened = more.length > 0 ? undefined : open(keys, jar.nameOf(SUFFIX), value)
-      if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined
-      const pass = opened.payload as SecondPass
-      return pass.returnTo === returnTo ? pass : undefined
+      jar.clearSent(req, res, SUFFIX)
+      const pass = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload as SecondPass | undefined
+      return pass?.returnTo === returnTo ? pass : undefined
     },
 
-    clear(req, res, jar) {
-      if (jar.read(req, SUFFIX).length > 0) jar.clear(res, SUFFIX)
-    },
+    clear: (req, res, jar) => jar.clearSent(req, res, SUFFIX),
   }
 }

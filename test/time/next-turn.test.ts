@@ -13,9 +13,12 @@ test('all that wait in one turn go on together, in their order, after what had a
   expect(seen).toEqual(['arrived', 'first', 'second'])
 })
 
-test('a turn begun while others go on is another one', async () => {
+test('who waits again waits for another turn', async () => {
+  const seen: string[] = []
   await nextTurn()
+  setImmediate(() => seen.push('another turn'))
   await nextTurn()
+  expect(seen).toEqual(['another turn'])
 })
 
 test('timers that a test replaces do not stop responses', async () => {
