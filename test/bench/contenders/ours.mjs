@@ -25,6 +25,7 @@ export function createApp(
       passport,
       secrets: [SECRET],
       connection: tenants === undefined ? connection : connections(tenantOptions(connection, tenants)),
+      ...(tenants !== undefined && { tenantClients: 'ours' }),
       accounts: accountHooks(users),
       sendEmailCode: () => {},
       limiter: sharedCounters ? postgresLimiter(store.pool) : 'memory',
