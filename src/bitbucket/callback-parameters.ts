@@ -1,3 +1,4 @@
+import { parse } from 'node:querystring'
 import type { Request } from 'express'
 import { BitbucketSignInError } from '../contract/errors'
 import { scopeMissing } from './upstream-refusals'
@@ -12,6 +13,17 @@ export interface CallbackParameters {
 }
 
 const LIMITS = { state: 1024, code: 2048, error: 256, iss: 512, handover: 4096 } as const
+
+/**
+ * The query as it was sent. `req.query` depends on the app's `query parser`, which can be off or drop what it does not
+ * know; every callback would then be refused as one of another browser.
+ */
+export function queryOf({ url }: Pick<Request, 'url'>): Request['query'] {
+  const start = url.indexOf('?')
+  return start === -1 ? NO_QUERY : parse(url.slice(start + 1))
+}
+
+const NO_QUERY: Request['query'] = Object.freeze({})
 
 /**
  * Reads the callback's query; no other source counts. A parameter that is repeated, empty, nested or too long invalidates

@@ -13,7 +13,14 @@ import {
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { Transactions } from '../state/transaction'
 import { type OAuth2Members, type RequestMembers, requestMembers, type WithExchange } from './oauth2-members'
-import { dataOf, type PassportActions, refuseOverrides, report, type StrategyRouteOptions } from './strategy-request'
+import {
+  dataOf,
+  type PassportActions,
+  refuseOverrides,
+  report,
+  type StrategyRouteOptions,
+  sentQuery,
+} from './strategy-request'
 import {
   callVerify,
   type Granted,
@@ -96,7 +103,7 @@ const PROTOCOL: ReadonlySet<string> = new Set([
 export async function finishLeg(run: Run, req: Request, res: Response, options: StrategyRouteOptions): Promise<void> {
   const { connection, transactions } = run._parts
   if (req.method !== 'GET') throw stateInvalid()
-  const parameters = readCallback(req.query)
+  const parameters = readCallback(sentQuery(req))
   const authorizing = { req, res, connection, origin: connection.origin }
   const state = (parameters.state !== undefined && transactions.parseState(parameters.state)) || null
   const lookup = findAuthorization(transactions, authorizing, state, parameters.iss)

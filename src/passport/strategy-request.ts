@@ -1,4 +1,5 @@
 import type { Request, Response } from 'express'
+import { queryOf } from '../bitbucket/callback-parameters'
 import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
 import { configurationError, scopesOf } from '../contract/options'
 import { isPlainObject, problemOfData } from '../decisions/app-data'
@@ -49,11 +50,16 @@ export async function runLeg(run: PassportActions, req: Request, options: Strate
     if (!res || !query) throw notExpress()
     if (turnsAway(req, res)) return
     dataOf(options.state)
-    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(query, name))
+    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(sentQuery(req), name))
     await (isCallback ? legs.finish(res) : legs.start(res))
   } catch (error) {
     report(run, error, legs.describe)
   }
+}
+
+/** The query as it was sent; a test that calls the strategy by hand sets `req.query` alone. */
+export function sentQuery(req: Request): Request['query'] {
+  return req.url?.includes('?') ? queryOf(req) : req.query
 }
 
 /**

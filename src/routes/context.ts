@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express'
 import type { KnownUser } from '../accounts/account-access'
+import { queryOf } from '../bitbucket/callback-parameters'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { SignInEventType, UpstreamTiming } from '../contract/events'
@@ -34,23 +35,23 @@ export class RequestContext<User> {
     this.res = res
   }
 
-  /** Parsed once: Express 5 parses it on every access, even if there is nothing to parse. */
+  /** Parsed once. */
   get query(): Request['query'] {
-    this.parsedQuery ??= this.req.url.includes('?') ? this.req.query : NO_QUERY
+    this.parsedQuery ??= queryOf(this.req)
     return this.parsedQuery
   }
 
   /** The `state` of a callback that Bitbucket sent here, verified once; `null` if there is none of ours. */
   get state(): ParsedState | null {
     if (this.parsedState === undefined) {
-      const { state } = Object.hasOwn(this.query, 'handover') ? NO_QUERY : this.query
-      this.parsedState = (typeof state === 'string' && this.services.state.transactions.parseState(state)) || null
+      const { state, handover } = this.query
+      this.parsedState =
+        (handover === undefined && typeof state === 'string' && this.services.state.transactions.parseState(state)) ||
+        null
     }
     return this.parsedState
   }
 }
-
-const NO_QUERY: Request['query'] = Object.freeze({})
 
 /** A request with the connection that serves it. */
 export interface Visit<User> extends RequestContext<User> {

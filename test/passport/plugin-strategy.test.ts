@@ -124,6 +124,13 @@ describe.each([
     if (strategy === 'of the plugin') expect(await app.me(browser)).toBe('u1')
   })
 
+  test('signs in with the `query parser` of the app off', async () => {
+    await open(express, strategy, signsIn)
+    app.app.set('query parser', false)
+    expect((await browser.get(await consent())).location).toBe('/')
+    if (strategy === 'of the plugin') expect(await app.me(browser)).toBe('u1')
+  })
+
   test('spends nothing on a HEAD, a POST or an OPTIONS', async () => {
     await open(express, strategy, signsIn)
     const callback = await consent()

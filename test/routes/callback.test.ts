@@ -69,6 +69,20 @@ describe.each([4, 5] as const)('the callback on Express %i', (express) => {
     expect(await app.me(browser)).toBe('u1')
   })
 
+  test.each<[string, unknown]>([
+    ['off', false],
+    ['simple', 'simple'],
+    ['extended', 'extended'],
+    ['one that drops keys', () => ({})],
+    ['one that renames keys', (query: string) => ({ query })],
+  ])('works with any `query parser` of the app: %s', async (_which, parser) => {
+    await open({ express, before: (app) => void app.set('query parser', parser) })
+    expect(
+      (await browser.get(await fake.signIn(await app.start(browser, '/there'), { person: 'alice' }))).location,
+    ).toBe('/there')
+    expect(await app.me(browser)).toBe('u1')
+  })
+
   test('finishes two tabs of one browser in either order, each at its own place', async () => {
     await open({ express })
     const first = await fake.signIn(await app.start(browser, '/first'), { person: 'alice' })
