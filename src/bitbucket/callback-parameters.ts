@@ -26,8 +26,8 @@ export function queryOf({ url }: Pick<Request, 'url'>): Request['query'] {
 const NO_QUERY: Request['query'] = Object.freeze({})
 
 /**
- * Reads the callback's query; no other source counts. A parameter that is repeated, empty, nested or too long invalidates
- * the whole callback: every reader of such a query picks another value.
+ * Reads the callback's query; no other source counts. A parameter that is repeated, empty or too long invalidates the
+ * whole callback: every reader of such a query picks another value.
  */
 export function readCallback(query: Request['query']): CallbackParameters {
   const read = (name: keyof typeof LIMITS): string | undefined => {

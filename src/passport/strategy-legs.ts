@@ -11,6 +11,7 @@ import {
   takeAuthorization,
 } from '../connections/authorization'
 import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
+import { atOnce } from '../options/app-functions'
 import type { Transactions } from '../state/transaction'
 import { type OAuth2Members, type RequestMembers, requestMembers, type WithExchange } from './oauth2-members'
 import {
@@ -25,6 +26,7 @@ import {
   callVerify,
   type Granted,
   type PassportProfile,
+  settledByDone,
   toPassportProfile,
   type VerifyFunction,
 } from './verify-callback'
@@ -51,6 +53,8 @@ export interface Run extends PassportActions {
   _exchange?: Exchange
   authorizationParams(options: unknown): object
   tokenParams(options: unknown): object
+  userProfile: VerifyFunction
+  _skipUserProfile: boolean | VerifyFunction
   _loadUserProfile(accessToken: string, done: (error?: unknown, profile?: unknown) => void): void
   _createOAuthError(message: string, error: unknown): Error
 }
@@ -66,13 +70,18 @@ export function describe(code: ErrorCode): string {
 export function startLeg(run: Run, req: Request, res: Response, options: StrategyRouteOptions): void {
   const { connection, transactions } = run._parts
   refuseOverrides(options, connection)
-  const parameters = run.authorizationParams(options)
+  const parameters = addedParams(run, 'authorizationParams', options)
   const { state, codeChallenge } = beginAuthorization(
     transactions,
     { req, res, connection, origin: connection.origin },
     { intent: 'sign-in', returnTo: null, login: null, data: dataOf(options.state) },
   )
   run.redirect(withParameters(connection.authorizationLocation(state, codeChallenge), parameters, connection))
+}
+
+/** What a subclass adds to a request. A promise would be ignored as in the parent, and one that rejects ends the process. */
+function addedParams(run: Run, member: 'authorizationParams' | 'tokenParams', options: StrategyRouteOptions): object {
+  return atOnce(member, () => run[member](options), 'Return the parameters as an object.')()
 }
 
 /** What a subclass adds to the authorization request. It cannot change protocol parameters. */
@@ -114,7 +123,7 @@ export async function finishLeg(run: Run, req: Request, res: Response, options: 
   enterExchange(run, res)
   const { codeVerifier, data } = lookup.found.transaction
   const granted = await obtainTokens(run, code, {
-    ...(run.tokenParams(options) as Record<string, string>),
+    ...(addedParams(run, 'tokenParams', options) as Record<string, string>),
     grant_type: 'authorization_code',
     redirect_uri: connection.callbackURL,
     code_verifier: codeVerifier,
@@ -136,6 +145,9 @@ function enterExchange(run: Run, res: Response): void {
     return shared[member] === members?.[member]
   })
   run._oauth2 = Object.assign(Object.create(shared), Object.fromEntries(kept))
+  run.userProfile = settledByDone(run.userProfile)
+  const skip = run._skipUserProfile
+  if (typeof skip === 'function' && skip.length > 1) run._skipUserProfile = settledByDone(skip)
 }
 
 function obtainTokens(run: Run, code: string, form: Record<string, string>): Promise<Granted> {

@@ -65,10 +65,10 @@ export interface Granted {
 export function callVerify(run: Verifying, req: Request, granted: Granted, profile: unknown, state: unknown): void {
   const request = run._passReqToCallback ? [req] : []
   const params = run._verify.length === request.length + 5 ? [granted.params] : []
-  const verified = (error: unknown, user?: unknown, info?: object) => {
+  const verified = (error: unknown, user?: unknown, info?: unknown) => {
     if (error) return run.error(error)
     if (!user) return run.fail(info)
-    run.success(user, state === undefined ? (info ?? {}) : Object.assign(info ?? {}, { state }))
+    run.success(user, withState(info || {}, state))
   }
   try {
     run._verify(...request, granted.accessToken, granted.refreshToken, ...params, profile, verified)
@@ -77,8 +77,14 @@ export function callVerify(run: Verifying, req: Request, granted: Granted, profi
   }
 }
 
+/** `info` with the data of the start: the app's own object where it can be changed, as in the parent. */
+function withState(info: unknown, state: unknown): unknown {
+  if (state === undefined || typeof info !== 'object' || info === null) return info
+  return Reflect.set(info, 'state', state) ? info : { ...info, state }
+}
+
 /**
- * A verify callback may be async: what it rejects with goes where `done(error)` goes, instead of ending the process.
+ * An app's function may be async: what it rejects with goes where `done(error)` goes, instead of ending the process.
  * The arity stays, because the arguments are chosen by it. Only promises of the language are looked at: to follow a
  * query of some database library would run it a second time.
  */

@@ -68,17 +68,17 @@ for (const version of [4, 5] as const) {
 const LENGTHS = { state: 1024, code: 2048, error: 256, iss: 512, handover: 4096 } as const
 
 /** The expected result of a callback whose browser has one open sign-in: the documented rules, written again. */
-function outcomeOf(query: Record<string, unknown>, genuine: { state: string; code: string; iss: string }) {
-  const given = (name: keyof typeof LENGTHS) => (Object.hasOwn(query, name) ? query[name] : undefined)
+function outcomeOf(query: URLSearchParams, genuine: { state: string; code: string; iss: string }) {
+  const given = (name: keyof typeof LENGTHS) => (query.getAll(name).length > 1 ? query : query.get(name))
   for (const [name, length] of Object.entries(LENGTHS) as [keyof typeof LENGTHS, number][]) {
     const value = given(name)
-    if (value !== undefined && (typeof value !== 'string' || value === '' || value.length > length)) return 'untouched'
+    if (value !== null && (typeof value !== 'string' || value === '' || value.length > length)) return 'untouched'
   }
-  if (given('handover') !== undefined || given('state') !== genuine.state) return 'untouched'
-  if (given('iss') !== undefined && given('iss') !== genuine.iss) return 'untouched'
+  if (given('handover') !== null || given('state') !== genuine.state) return 'untouched'
+  if (given('iss') !== null && given('iss') !== genuine.iss) return 'untouched'
   // Nothing to use: the cookie goes, and nothing is counted.
-  if (given('code') === undefined) return 'dropped'
-  if (given('error') !== undefined) return 'spent'
+  if (given('code') === null) return 'dropped'
+  if (given('error') !== null) return 'spent'
   return given('code') === genuine.code ? 'signed in' : 'exchanged'
 }
 
@@ -86,16 +86,7 @@ for (const version of [4, 5] as const) {
   test(
     `a genuine state accepts its one genuine code once, whatever surrounds the two, on Express ${version}`,
     async () => {
-      let query: Record<string, unknown> = {}
-      const lab = await startLab({
-        express: version,
-        before: (app) => {
-          app.use((req, _res, next) => {
-            query = { ...req.query }
-            next()
-          })
-        },
-      })
+      const lab = await startLab({ express: version })
       const ask = client()
       const seen = new Map<string, number>()
       const extra = fc.tuple(
@@ -130,7 +121,7 @@ for (const version of [4, 5] as const) {
           const search = pairs.join('&')
           lab.fake.clearRequests()
           const answer = await ask(`${lab.base}/callback?${search}`, { headers: { cookie } })
-          const outcome = outcomeOf(query, genuine)
+          const outcome = outcomeOf(new URLSearchParams(search), genuine)
           seen.set(outcome, (seen.get(outcome) ?? 0) + 1)
           const asked = lab.fake.count('token')
           expect([outcome, asked, lab.fake.count('user')]).toEqual([

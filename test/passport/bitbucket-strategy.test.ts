@@ -400,6 +400,14 @@ describe("errors of the app's code reach its error handler, and the process cont
       { make: (...of) => Object.assign(new BitbucketStrategy(...of), { userProfile: own }) },
     ],
     [
+      'an async userProfile of a subclass',
+      { make: (...of) => Object.assign(new BitbucketStrategy(...of), { userProfile: async () => own() }) },
+    ],
+    [
+      'an async skipUserProfile',
+      { options: { skipUserProfile: async (_token: string, _done: unknown) => own() } as SiteOptions['options'] },
+    ],
+    [
       'a subclass that changes the profile',
       {
         make: (...of) =>
@@ -441,7 +449,7 @@ describe('skipUserProfile as a function', () => {
 
 describe('state as an object', () => {
   /** `info` as it reaches the callback of `passport.authenticate`, after a start with this `state`. */
-  async function infoAfter(state: unknown, said?: object) {
+  async function infoAfter(state: unknown, said?: unknown) {
     const done = vi.fn()
     const verify: Verify = (_a, _r, _p, end: (...of: unknown[]) => void) => end(null, { id: 'me' }, said)
     const { signIn } = await site({ verify, authenticate: { state }, done })
@@ -460,6 +468,12 @@ describe('state as an object', () => {
   test('loses members that are undefined, and yields to what verify says', async () => {
     const said = { message: 'welcome' }
     expect(await infoAfter({ a: 1, b: undefined }, said)).toEqual([{ id: 'me' }, { ...said, state: { a: 1 } }])
+  })
+
+  test('leaves frozen information as it is, and returns a text as it came', async () => {
+    const said = Object.freeze({ message: 'welcome' })
+    expect(await infoAfter({ a: 1 }, said)).toEqual([{ id: 'me' }, { ...said, state: { a: 1 } }])
+    expect(await infoAfter({ a: 1 }, 'welcome')).toEqual([{ id: 'me' }, 'welcome'])
   })
 
   test('appears nowhere in the URL at Bitbucket', async () => {
@@ -612,6 +626,15 @@ describe('a subclass', () => {
     expect(searchParams.get('prompt')).toBe('login')
     expect((await signIn(new TestBrowser(), 'alice')).json()).toEqual({ user: { id: 'alice' } })
     expect(fake.requests.find(({ endpoint }) => endpoint === 'token')?.form).toMatchObject({ extra: 'own' })
+  })
+
+  test.each(['authorizationParams', 'tokenParams'])('is told that %s must not be async', async (member) => {
+    const own = await site({ make: (...of) => Object.assign(new Own(...of), { [member]: async () => ({}) }) })
+    const browser = new TestBrowser()
+    const started = await browser.get(`${own.url}/start`)
+    if (started.location) await browser.get(await fake.signIn(started.location, { person: 'alice' }))
+    expect(own.faults).toEqual([expect.objectContaining({ code: 'configuration_invalid' })])
+    expect(own.faults[0]).toMatchObject({ message: expect.stringContaining(member) })
   })
 
   test('cannot change the protocol', async () => {
