@@ -405,7 +405,11 @@ describe("errors of the app's code reach its error handler, and the process cont
     ],
     [
       'an async skipUserProfile',
-      { options: { skipUserProfile: async (_token: string, _done: unknown) => own() } as SiteOptions['options'] },
+      {
+        options: { skipUserProfile: async (_token: string, _done: unknown) => own() } as NonNullable<
+          SiteOptions['options']
+        >,
+      },
     ],
     [
       'a subclass that changes the profile',

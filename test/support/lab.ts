@@ -278,10 +278,12 @@ export async function atDeadline<T>(send: () => Promise<T>, reached: () => boole
     settled.catch(() => {})
     await until(() => ended || reached(), 'the request to hang')
     await turns()
-    while (!ended) {
+    // A few deadlines in a row, each with time for what it causes; a deadline far beyond the documented one must fail.
+    for (let round = 1; !ended && round <= 60; round++) {
       await vi.advanceTimersByTimeAsync(ms)
-      await new Promise((resolve) => realTimeout(resolve, 1))
+      await new Promise((resolve) => realTimeout(resolve, round))
     }
+    expect(ended, 'the request has ended at its deadline').toBe(true)
     return await settled
   } finally {
     vi.useRealTimers()
