@@ -245,8 +245,7 @@ function isUser(value: unknown): boolean {
 }
 
 function isAccount<User>(value: unknown): value is AccountWithEmail<User> {
-  if (typeof value !== 'object' || value === null) return false
-  const { user, email, emailVerified, autoLink } = value as Partial<AccountWithEmail<User>>
+  const { user, email, emailVerified, autoLink } = (value ?? {}) as Partial<AccountWithEmail<User>>
   return (
     isUser(user) &&
     typeof email === 'string' &&

@@ -1,4 +1,4 @@
-import type { AccountEmail, SignInHow } from '../contract/hooks'
+import type { AccountEmail, ProvenEmail, SignInHow } from '../contract/hooks'
 import type { Identity, Profile } from '../contract/identity'
 import type { SignInPolicy } from '../contract/policy'
 import { provenEmail, type SignInEmail, unverifiedEmail } from '../decisions/email-trust'
@@ -157,11 +157,10 @@ function nextStep<User>(
     case 'create':
       return { change: { type: 'create', email: emailForNewUser(decision.email, email) } }
     case 'link':
-      return { change: { type: 'link', to: at(holders, decision.holder), email: provenEmail(email) ?? null } }
+      return { change: { type: 'link', to: at(holders, decision.holder), email: proofOf(email) } }
     case 'claim': {
-      const proven = provenEmail(email)
-      if (!proven) throw new TypeError('Only a proven address is claimed.')
-      return { change: { type: 'claim', from: decision.holders.map((index) => at(holders, index)), email: proven } }
+      const from = decision.holders.map((index) => at(holders, index))
+      return { change: { type: 'claim', from, email: proofOf(email) } }
     }
   }
 }
@@ -169,8 +168,12 @@ function nextStep<User>(
 function emailForNewUser(kind: 'none' | 'unverified' | 'proven', email: SignInEmail): AccountEmail | null {
   if (kind === 'none' || email.address === null) return null
   if (kind === 'unverified') return unverifiedEmail(email.address)
+  return proofOf(email)
+}
+
+function proofOf(email: SignInEmail): ProvenEmail {
   const proven = provenEmail(email)
-  if (!proven) throw new TypeError('Only a proven address is stored as verified.')
+  if (!proven) throw new TypeError('Only a proven address opens or claims an account, or is stored as verified.')
   return proven
 }
 

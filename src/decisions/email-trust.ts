@@ -48,7 +48,6 @@ export function chooseEmail(emails: readonly BitbucketEmail[]): BitbucketEmail |
   const valid = emails.filter(({ address }) => isAddress(address))
   const primaries = valid.filter(({ primary }) => primary)
   const primary = primaries.length === 1 ? primaries[0] : undefined
-  if (primary?.confirmed) return primary
   const confirmed = valid.filter((email) => email.confirmed)
   return confirmed.length === 1 ? confirmed[0] : primary
 }

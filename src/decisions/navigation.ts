@@ -16,7 +16,7 @@ const SPECULATIVE = /^\s*(?:prefetch|prerender|preview)/i
  * @see https://www.w3.org/TR/fetch-metadata/
  */
 export function isNavigation(headers: IncomingHttpHeaders): boolean {
-  if (PURPOSES.some((name) => SPECULATIVE.test(String(headers[name] ?? '')))) return false
+  if (PURPOSES.some((name) => SPECULATIVE.test(String(headers[name])))) return false
   const destination = headers['sec-fetch-dest']
   if (destination === undefined || destination === 'document') return true
   if (destination !== 'empty') return false

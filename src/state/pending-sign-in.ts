@@ -208,7 +208,7 @@ function expandMemberships(compact: readonly unknown[]): readonly WorkspaceMembe
   return compact.map((each) => {
     if (typeof each !== 'string') return each as WorkspaceMembership
     const hex = Buffer.from(each.slice(1, 23), 'base64url').toString('hex')
-    const uuid = `{${hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}}`
+    const uuid = `{${hex.replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')}}`
     return { slug: each.slice(23), uuid, permission: MEMBER_PERMISSIONS[Number(each[0])] ?? '' }
   })
 }

@@ -39,7 +39,7 @@ export function seal(keys: KeyRing, name: string, payload: unknown): string {
   const iv = randomBytes(IV)
   const cipher = createCipheriv('aes-256-gcm', key, iv)
   cipher.setAAD(associatedData(name, head))
-  const body = cipher.update(JSON.stringify(payload), 'utf8')
+  const body = cipher.update(JSON.stringify(payload))
   cipher.final()
   return Buffer.concat([head, iv, body, cipher.getAuthTag()]).toString('base64url')
 }
@@ -56,8 +56,9 @@ export function open(keys: KeyRing, name: string, sealed: string): Opened | unde
     const decipher = createDecipheriv('aes-256-gcm', key.key, bytes.subarray(HEAD, HEAD + IV), { authTagLength: TAG })
     decipher.setAAD(associatedData(name, bytes.subarray(0, HEAD)))
     decipher.setAuthTag(bytes.subarray(-TAG))
-    const text = decipher.update(bytes.subarray(HEAD + IV, -TAG), undefined, 'utf8') + decipher.final('utf8')
-    return { issuedAt: bytes.readUIntBE(5, 6), secret, payload: JSON.parse(text) }
+    const body = decipher.update(bytes.subarray(HEAD + IV, -TAG))
+    decipher.final()
+    return { issuedAt: bytes.readUIntBE(5, 6), secret, payload: JSON.parse(body.toString()) }
   } catch {
     return undefined
   }
@@ -118,7 +119,7 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
     for (const pair of header.split(';')) {
       const trimmed = pair.trim()
       const equals = trimmed.indexOf('=')
-      if (equals > 0 && trimmed.startsWith(start))
+      if (equals !== -1 && trimmed.startsWith(start))
         found.push([trimmed.slice(start.length, equals), trimmed.slice(equals + 1)])
     }
     return found
@@ -140,7 +141,6 @@ export function cookieJar(pluginName: string, secure: boolean): CookieJar {
   }
 
   function dropOldest(req: Request, res: Response, suffix: string, added: number): void {
-    if (req.headers.cookie === undefined) return
     // An app's own cookie may share the beginning of our names.
     const others = [...all(req)].filter(([other]) => other !== suffix && OURS.test(other))
     let total = others.reduce((sum, [, value]) => sum + value.length, added)

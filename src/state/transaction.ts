@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto'
 import type { Request, Response } from 'express'
 import type { Intent, SignInHow } from '../contract/hooks'
 import type { Identity } from '../contract/identity'
-import { isAlive, now } from '../time/clock'
+import { isAlive } from '../time/clock'
 import type { KeyRing } from './keys'
 import { sign, verify } from './keys'
 import type { Limits } from './limits'
@@ -118,8 +118,9 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
   }
 
   function openOnes(req: Request, jar: CookieJar): readonly Transaction[] {
-    const present = [...jar.all(req)].filter(([suffix]) => NAMES.has(suffix))
-    const found = present.map(([suffix, value]) => openCookie(jar, suffix, value))
+    const found = suffixesIn(req, jar).flatMap((suffix) =>
+      jar.read(req, suffix).map((value) => openCookie(jar, suffix, value)),
+    )
     return found.flatMap((each) => (each === undefined || each.expired ? [] : [each.transaction]))
   }
 
@@ -172,12 +173,9 @@ export function createTransactions(keys: TransactionKeys, limits: Limits): Trans
     },
 
     async forget(req, res, jar) {
-      const suffixes = [...jar.all(req).keys()].filter((each) => NAMES.has(each))
       // All are cleared, whether or not they can be counted.
-      for (const suffix of suffixes) jar.clear(res, suffix)
-      const found = suffixes.flatMap((suffix) => jar.read(req, suffix).map((value) => openCookie(jar, suffix, value)))
-      const open = found.filter((each) => each !== undefined && !each.expired)
-      await Promise.all(open.map((each) => limits.consume('taken', each?.transaction.handle ?? '')))
+      for (const suffix of suffixesIn(req, jar)) jar.clear(res, suffix)
+      await Promise.all(openOnes(req, jar).map(({ handle }) => limits.consume('taken', handle)))
     },
   }
 }
@@ -191,7 +189,7 @@ interface Sealed {
   readonly r?: string
   readonly l?: string
   readonly d?: unknown
-  readonly a?: Start['after'] & {}
+  readonly a?: Start['after']
 }
 
 function toRecord(handle: string, { intent, returnTo, login, data, after }: Start, { context, origin }: Bound): Sealed {
@@ -202,8 +200,8 @@ function toRecord(handle: string, { intent, returnTo, login, data, after }: Star
     ...(origin !== null && { o: origin }),
     ...(returnTo !== null && { r: returnTo }),
     ...(login !== null && { l: login }),
-    ...(data !== undefined && { d: data }),
-    ...(after !== undefined && { a: after }),
+    d: data,
+    a: after,
   }
 }
 
@@ -225,7 +223,8 @@ function verifierOf(keys: KeyRing, secret: number, handle: string): string {
 const SUFFIXES = Array.from({ length: SLOTS }, (_, slot) => `t${slot.toString(16)}`)
 const NAMES: ReadonlySet<string> = new Set(SUFFIXES)
 
-const slotOf = (handle: string) => Buffer.from(handle.slice(0, 2), 'base64url').readUInt8() % SLOTS
+const suffixesIn = (req: Request, jar: CookieJar) => [...jar.all(req).keys()].filter((each) => NAMES.has(each))
+const slotOf = (handle: string) => Buffer.from(handle, 'base64url').readUInt8() % SLOTS
 const suffixOf = (handle: string) => SUFFIXES[slotOf(handle)] as string
 
 /**
@@ -245,14 +244,13 @@ function newHandle(res: Response, jar: CookieJar, present: ReadonlyMap<string, s
 /** Slots of open sign-ins, the oldest first. */
 function openSlots(present: ReadonlyMap<string, string>): number[] {
   return SUFFIXES.map((suffix, slot) => ({ slot, issuedAt: peekIssuedAt(present.get(suffix) ?? '') }))
-    .filter(({ issuedAt }) => now() - issuedAt <= TRANSACTION_LIFETIME_MS)
+    .filter(({ issuedAt }) => isAlive(issuedAt, TRANSACTION_LIFETIME_MS))
     .sort((one, other) => one.issuedAt - other.issuedAt)
     .map(({ slot }) => slot)
 }
 
 function chooseSlot(bytes: Buffer, taken: ReadonlySet<number>): void {
   const first = bytes.readUInt8()
-  if (!taken.has(first % SLOTS)) return
   const free = SUFFIXES.flatMap((_, slot) => (taken.has(slot) ? [] : [slot]))
   bytes.writeUInt8(first - (first % SLOTS) + (free[bytes.readUInt8(1) % free.length] ?? 0))
 }

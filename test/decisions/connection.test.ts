@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Connection } from '../../src/contract/options'
 import {
+  bringsOwnClient,
   type ConnectionOverride,
+  decideIssuer,
   definedFields,
   isAdmitted,
   mergeLevels,
+  tenantOfIssuer,
   unavailability,
 } from '../../src/decisions/connection-levels'
 
@@ -116,6 +119,18 @@ describe('credentials', () => {
     })
     const override = { ...CREDENTIALS, callbackURL: BASE.callbackURL }
     expect(effective(override, null)).toEqual({ ...override, id: 'tenant:t1', tenant: 't1', application: null })
+    expect(mergeLevels(null, override, { tenant: null, application: null })?.id).toBe('default')
+  })
+
+  test.each([
+    [{}, true],
+    [{ clientID: 'app-key', clientSecret: 'app-secret' }, true],
+    [{ clientID: 't1-key', clientSecret: 'app-secret' }, undefined],
+    [{ clientID: 'app-key', clientSecret: 't1-secret' }, undefined],
+  ])('inherit the trust only if %j are those of the application level', (override, trusted) => {
+    expect(effective(override).trustedProvider).toBe(trusted)
+    expect(bringsOwnClient(BASE, override)).toBe(trusted === undefined)
+    expect(bringsOwnClient(null, override)).toBe('clientID' in override)
   })
 })
 
@@ -125,7 +140,9 @@ describe('own endpoints', () => {
   })
 
   test("do not inherit the trust, or a tenant's server would vouch for addresses", () => {
-    expect(effective({ ...CREDENTIALS, endpoints: ENDPOINTS })).not.toHaveProperty('trustedProvider')
+    const { clientID, clientSecret } = BASE
+    for (const credentials of [CREDENTIALS, { clientID, clientSecret }])
+      expect(effective({ ...credentials, endpoints: ENDPOINTS })).not.toHaveProperty('trustedProvider')
   })
 
   test("may be trusted if the tenant's own entry says so", () => {
@@ -197,6 +214,26 @@ test('is ignored by mergeLevels, which returns the whole connection', () => {
   expect(mergeLevels(BASE, { clientID: 'x' }, KEY)).toBeNull()
   expect(mergeLevels({ ...BASE, callbackURL: '' }, {}, KEY)).toBeNull()
   expect(mergeLevels(null, null, { tenant: null, application: null })).toBeNull()
+})
+
+describe('the issuer of identities', () => {
+  const SERVER = 'https://bitbucket.org'
+
+  test.each([
+    ['application', 't1', undefined, { issuer: SERVER }],
+    ['own', 't1', 'ours', { issuer: SERVER }],
+    ['own', 't1', undefined, { refused: 'not-answered' }],
+    ['own', null, 'theirs', { refused: 'no-tenant' }],
+    ['own', 'a/b#é', 'theirs', { issuer: `${SERVER}#tenant=a%2Fb%23%C3%A9` }],
+  ] as const)('with the client of %s, tenant %j and owner %s is %j', (client, tenant, owner, decision) => {
+    expect(decideIssuer(SERVER, client, tenant, owner)).toEqual(decision)
+    if ('issuer' in decision)
+      expect(tenantOfIssuer(decision.issuer)).toBe(client === 'own' && owner !== 'ours' ? tenant : null)
+  })
+
+  test('names no tenant that does not decode', () => {
+    expect(tenantOfIssuer(`${SERVER}#tenant=%`)).toBeNull()
+  })
 })
 
 describe('isAdmitted', () => {

@@ -17,6 +17,7 @@ test.each<[string, Sent, boolean]>([
   ['the redirect from Bitbucket without a click', ['cross-site', 'navigate', 'document', null, null], true],
   ['a page of the same origin that calls fetch()', ['same-origin', 'cors', 'empty', null, null], true],
   ['fetch() of a frontend on another origin', ['cross-site', 'cors', 'empty', null, null], true],
+  ['fetch() without CORS in a page of the same origin', ['same-origin', 'no-cors', 'empty', null, null], true],
   ['a service worker with navigation preload', ['same-origin', 'navigate', 'document', '?1', null], true],
   ['a service worker that fetches the navigation', ['same-origin', 'navigate', 'empty', null, null], true],
   ['the callback through a service worker', ['cross-site', 'navigate', 'empty', null, null], true],

@@ -233,7 +233,8 @@ describe('our own routes as return URL', () => {
   })
 
   test('are the same for a base path with a trailing slash', () => {
-    const rules = { ...RULES, basePath: '/Auth/BitBucket/' }
+    const rules = { ...RULES, basePath: '/Auth/BitBucket//' }
+    expect(accepts('/Auth/BitBucket/link', rules)).toBe(true)
     expect(accepts('/auth/bitbucket/email', rules)).toBe(false)
     expect(accepts('/auth/bitbucket', rules)).toBe(false)
     expect(accepts('/auth', rules)).toBe(true)

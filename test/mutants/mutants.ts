@@ -34,7 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'navigation: speculative loads run the flow',
     'isNavigation()',
-    "if (PURPOSES.some((name) => SPECULATIVE.test(String(headers[name] ?? '')))) return false",
+    'if (PURPOSES.some((name) => SPECULATIVE.test(String(headers[name])))) return false',
     '',
     'STA-24',
   ),
@@ -157,8 +157,8 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'state: sign-out leaves transactions open',
     'createTransactions()',
-    "await Promise.all(open.map((each) => limits.consume('taken', each?.transaction.handle ?? '')))",
-    'void open',
+    "await Promise.all(openOnes(req, jar).map(({ handle }) => limits.consume('taken', handle)))",
+    '',
     'sessions',
   ),
   mutant(
@@ -249,13 +249,7 @@ export const MUTANTS: readonly Mutant[] = [
     'return Buffer.concat([Buffer.from(name), head.subarray(0, 1)])',
     STA,
   ),
-  mutant(
-    'state: encrypted and not authenticated',
-    'state/sealed-cookie.ts open()',
-    " + decipher.final('utf8')",
-    '',
-    'codes',
-  ),
+  mutant('state: encrypted and not authenticated', 'state/sealed-cookie.ts open()', 'decipher.final()', '', 'codes'),
   mutant(
     'state: accepted from the future',
     'isAlive()',

@@ -480,15 +480,6 @@ describe('other options', () => {
   })
 })
 
-describe('several processes', () => {
-  test('need a limiter, or the statement that there is one only', () => {
-    vi.stubEnv('pm_id', '0')
-    expect(refusal(() => construct({}))).toContain('`limiter`')
-    construct({ limiter: 'memory' })
-    construct({ limiter: () => ({ consume: async () => ({ consumedPoints: 1 }), get: async () => null }) })
-  })
-})
-
 describe('missing hooks', () => {
   test('cause one warning with their names and consequences', () => {
     construct({})

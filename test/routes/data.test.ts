@@ -81,12 +81,7 @@ describe('data', () => {
 
   test.each<[string, () => unknown]>([
     ['more than 512 bytes', () => ({ text: 'x'.repeat(512) })],
-    ['512 characters of three bytes', () => '\u20ac'.repeat(171)],
-    ['a function', () => ({ run: () => {} })],
-    ['a date', () => new Date()],
-    ['NaN', () => Number.NaN],
     ['a promise', async () => ({ invite: 1 })],
-    ['a prototype', () => JSON.parse('{"__proto__":{"admin":true}}')],
     [
       'an error',
       () => {

@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { decideMembership, GO_ON_MS } from '../../src/decisions/membership'
 import type { TestUser } from '../support/accounts'
 import type { TestAppOptions } from '../support/app'
 import { type Answer, formsOf, TestBrowser } from '../support/browser'
@@ -488,19 +487,4 @@ describe('which workspaces', () => {
     await open()
     expect(() => lab.bitbucket.requireMembership(options)).toThrow(/^requireMembership: `\w+`/)
   })
-})
-
-test('time and "Go on" alone never outlast the grace period', () => {
-  const source = { issuer: 'i', workspaces: ['acme'] }
-  const rules = { workspaces: ['acme'], maxAgeMs: 100 * MINUTE, graceMs: 50 * MINUTE }
-  const stamp = { identity: { issuer: 'i', id: 'x' }, workspaces: [{ slug: 'acme', uuid: '{u}' }], at: 0 }
-  const at = (now: number, wentOnAt?: number) =>
-    decideMembership(wentOnAt === undefined ? stamp : { ...stamp, wentOnAt }, rules, source, now * MINUTE)
-  expect([at(100), at(101), at(150), at(151)]).toEqual(['confirmed', 'grace', 'grace', 'unconfirmed'])
-  expect([at(149, 149 * MINUTE), at(150, 149 * MINUTE), at(151, 149 * MINUTE)]).toEqual([
-    'confirmed',
-    'confirmed',
-    'unconfirmed',
-  ])
-  expect([at(120, 120 * MINUTE - GO_ON_MS - 1), at(120, 9e15)]).toEqual(['grace', 'grace'])
 })

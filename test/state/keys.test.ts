@@ -28,7 +28,7 @@ describe('deriveKeys', () => {
   })
 
   test('requires a secret, and prints neither secret nor key', () => {
-    expect(() => keyRing('state', [])).toThrow(TypeError)
+    expect(() => keyRing('state', [])).toThrow('At least one secret is needed.')
     const [{ key }] = keyRing('state', [OLD])
     expect(inspect(keyRing('state', [OLD]), { depth: 9, showHidden: true })).not.toContain(OLD)
     expect(inspect(key, { depth: 9, showHidden: true })).not.toContain(key.export().toString('hex'))

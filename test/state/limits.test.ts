@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { BitbucketSignInError } from '../../src/contract/errors'
 import type { Limiter, LimiterOptions } from '../../src/contract/limiter'
 import { type Counter, createLimits } from '../../src/state/limits'
-import { memoryLimiter } from '../../src/state/memory-limiter'
+import { chooseLimiter, memoryLimiter } from '../../src/state/memory-limiter'
 import { limits, timesTrue } from './messages'
 
 afterEach(() => {
@@ -98,12 +98,34 @@ describe('limits in memory', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() })
     const memory = memoryLimiter({ keyPrefix: 'full', points: 1, duration: 960 })
     for (let count = 0; count < 100_000; count++) await memory.consume(`key ${count}`)
-    await expect(memory.consume('one more')).rejects.toBeInstanceOf(Error)
-    await expect(memory.consume('key 0')).rejects.not.toBeInstanceOf(Error)
+    await expect(memory.consume('one more')).rejects.toThrow('More than 100000 keys.')
+    await expect(memory.consume('key 0')).rejects.toEqual({ consumedPoints: 2, msBeforeNext: 960_000 })
     vi.setSystemTime(Date.now() + 959_000)
+    expect(await memory.get('key 0')).toEqual({ consumedPoints: 2, msBeforeNext: 1000 })
     await expect(memory.consume('one more')).rejects.toBeInstanceOf(Error)
     vi.setSystemTime(Date.now() + 1000)
     await expect(memory.consume('one more')).resolves.toMatchObject({ consumedPoints: 1 })
+  })
+})
+
+test('counters of one identity forget their oldest key when full, and refuse nobody', async () => {
+  const memory = memoryLimiter({ keyPrefix: 'full', points: 1, duration: 960 }, true)
+  for (let count = 0; count <= 100_000; count++) await memory.consume(`key ${count}`)
+  expect([await memory.get('key 0'), (await memory.get('key 1'))?.consumedPoints]).toEqual([null, 1])
+})
+
+describe('the choice of a limiter', () => {
+  const own = () => memoryLimiter({ keyPrefix: 'own', points: 1, duration: 1 })
+  afterEach(() => vi.unstubAllEnvs())
+
+  test.each([
+    ['one process', undefined],
+    ['PM2', '0'],
+  ])('in %s needs an answer only if there may be several', (_what, id) => {
+    vi.stubEnv('pm_id', id)
+    expect([chooseLimiter(own), chooseLimiter('memory')]).toEqual([own, memoryLimiter])
+    if (id === undefined) expect(chooseLimiter(undefined)).toBe(memoryLimiter)
+    else expect(() => chooseLimiter(undefined)).toThrow('`limiter` is missing, and this is one of several processes')
   })
 })
 
@@ -171,7 +193,12 @@ describe('a limiter of the app', () => {
     ]) {
       const error = await call.catch((thrown: unknown) => thrown)
       expect(error).toBeInstanceOf(BitbucketSignInError)
-      expect(error).toMatchObject({ code: 'store_unavailable', status: 503, cause: expect.any(Error) })
+      expect(error).toMatchObject({
+        code: 'store_unavailable',
+        status: 503,
+        message: 'The store of the limits failed; see `cause`.',
+        cause: expect.any(Error),
+      })
     }
   })
 
@@ -189,7 +216,10 @@ describe('a limiter of the app', () => {
         limits.increment('generation', 'key'),
         limits.read('done', 'key'),
       ]) {
-        await expect(call).rejects.toMatchObject({ code: 'store_unavailable', cause: expect.any(TypeError) })
+        await expect(call).rejects.toMatchObject({
+          code: 'store_unavailable',
+          cause: new TypeError('The limiter must resolve with its count, `{ consumedPoints: number }`.'),
+        })
       }
     },
   )

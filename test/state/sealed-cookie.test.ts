@@ -169,7 +169,8 @@ describe('peekIssuedAt', () => {
   test('reads the time of sealing without a key', () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'], now: new Date('2030-01-01') })
     try {
-      expect(peekIssuedAt(seal(KEYS, NAME, {}))).toBe(new Date('2030-01-01').getTime())
+      for (const sealed of [seal(KEYS, NAME, {}), seal(KEYS, NAME, {}).slice(0, 15)])
+        expect(peekIssuedAt(sealed)).toBe(new Date('2030-01-01').getTime())
     } finally {
       vi.useRealTimers()
     }
@@ -269,7 +270,7 @@ describe('the cookie jar', () => {
     cookies.values.set(secure.nameOf('t2'), 'A'.repeat(1000))
     for (const _again of [1, 2]) secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(2000), 600_000)
     expect([...cookies.values.keys()]).toEqual(['t1', 't2', 't0'].map(secure.nameOf))
-    secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(3000), 600_000)
+    secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(3096), 600_000)
     expect([...cookies.values.keys()]).toEqual(['t2', 't0'].map(secure.nameOf))
     secure.set(cookies.req(), cookies.res, 't0', 'A'.repeat(3097), 600_000)
     expect([...cookies.values.keys()]).toEqual([secure.nameOf('t0')])
