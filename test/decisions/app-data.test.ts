@@ -25,7 +25,7 @@ describe('the data of an app', () => {
     ['a number without end', { n: Number.POSITIVE_INFINITY }, 'a number is not JSON'],
     ['a big integer', 1n, 'a bigint is not JSON'],
     ['a function in a list', [() => {}], 'a function is not JSON'],
-    ['nothing in a list', [undefined], 'a undefined is not JSON'],
+    ['nothing in a list', [1, undefined], 'a undefined is not JSON'],
     ['a symbol', Symbol('x'), 'a symbol is not JSON'],
     ['a date', new Date(), RESTORE],
     ['a map', { map: new Map() }, RESTORE],
