@@ -107,11 +107,14 @@ export function connections(options: ConnectionsOptions): KeyedResolver {
   const registered = (tenant: string | null) => merged({ tenant, application: null })
 
   async function list(): Promise<readonly ListedLevel[]> {
-    const ids = typeof tenants === 'function' ? ((await options.tenantIds?.()) ?? []) : Object.keys(tenants)
+    const readIds = async () =>
+      typeof tenants === 'function' ? ((await options.tenantIds?.()) ?? []) : Object.keys(tenants)
+    const ids = await withDeadline(readIds(), RESOLVER_DEADLINE_MS, 'connections: `tenantIds`')
     return Promise.all(
       [null, ...ids].map(async (tenant) => {
         try {
-          return { tenant, connection: await registered(tenant) }
+          const what = tenant === null ? 'connections: `default`' : 'connections: `tenants`'
+          return { tenant, connection: await withDeadline(registered(tenant), RESOLVER_DEADLINE_MS, what) }
         } catch (error) {
           return { tenant, error }
         }

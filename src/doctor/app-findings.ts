@@ -11,7 +11,6 @@ export function appFindings(seen: AppSighting, expected: AppExpectation): readon
     ok('mount', `The router answers at ${expected.mount || '/'}.`),
     ...callbackFindings(seen.callback, expected),
     ...connectionFindings(first, expected),
-    queryFinding(first),
     proxyFinding(first, expected),
     ...sessionFindings(first, seen, expected),
   ]
@@ -109,16 +108,6 @@ function connectionFindings(
       'Fix it; it runs on every request to the router.',
     ),
   ]
-}
-
-function queryFinding({ readsQuery }: RequestSighting): DoctorFinding {
-  return readsQuery
-    ? ok('query', 'Express reads query parameters.')
-    : problem(
-        'query',
-        'req.query is empty although the URL has a query, so the callback would never receive its code.',
-        "Remove app.set('query parser', false), or set it to 'simple'.",
-      )
 }
 
 function proxyFinding(first: RequestSighting, { callbackURL, hasCustomDomains }: AppExpectation): DoctorFinding {

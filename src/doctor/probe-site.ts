@@ -81,7 +81,7 @@ export async function openSite({ app, router, connection, mount, tlsAt }: ProbeP
       try {
         return await transport.request({
           method: 'GET',
-          url: new URL(callback ? `${callback}?doctor=${key}` : `${at}/doctor/${key}?code=doctor`, origin),
+          url: new URL(callback ? `${callback}?doctor=${key}` : `${at}/doctor/${key}`, origin),
           headers: { ...headers, connection: 'close', ...(cookie !== undefined && { cookie }) },
           deadline,
         })

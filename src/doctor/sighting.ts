@@ -20,7 +20,6 @@ export interface RequestSighting {
   readonly trustProxy: unknown
   /** Whether `trust proxy` lists addresses, none of them the doctor's. */
   readonly trustsOthers: boolean
-  readonly readsQuery: boolean
   readonly connection: 'offered' | 'none' | 'origin-not-allowed' | { readonly fault: string }
 }
 
@@ -43,7 +42,6 @@ export function sightingOf(
     secure: req.secure,
     trustProxy: req.app.get('trust proxy'),
     trustsOthers: trustsOthers(req),
-    readsQuery: req.query.code === 'doctor',
   }
 }
 

@@ -1,3 +1,4 @@
+import { queryOf } from '../bitbucket/callback-parameters'
 import { type ActiveConnection, requestOrigin } from '../connections/active-connection'
 import { BitbucketSignInError } from '../contract/errors'
 import { parseReturnTo } from '../decisions/return-to'
@@ -29,7 +30,7 @@ export async function offeredConnection<User>({ services, req }: Asking<User>): 
 export async function button<User>(
   asking: Asking<User>,
   {
-    returnTo = asking.req.query.returnTo,
+    returnTo = queryOf(asking.req).returnTo,
     ...looks
   }: Omit<ButtonOptions, 'href' | 'texts'> & { readonly returnTo?: unknown },
 ): Promise<string> {

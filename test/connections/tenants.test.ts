@@ -1,6 +1,7 @@
 import { connections } from 'passport-bitbucket-signin'
 import { startFakeBitbucket } from 'passport-bitbucket-signin/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { atDeadline } from '../support/lab'
 import { clientAt, refusalOf, type Site, startSite, TestBrowser } from '../support/site'
 
 let site: Site
@@ -166,4 +167,46 @@ describe('changes without a restart', () => {
     expect(site.fake.count()).toBe(0)
     expect((await other.browser.get(other.callback)).location).toBe('/')
   })
+})
+
+describe('a list that hangs', () => {
+  const connection = {
+    clientID: 'id',
+    clientSecret: 'secret',
+    callbackURL: 'https://login.example/auth/bitbucket/callback',
+  }
+  const never = () => new Promise<never>(() => {})
+
+  test('a tenant whose row hangs is left out of callbackURLs(), and the doctor names it', async () => {
+    const tenants = (id: string) => (id === 'slow' ? never() : { origins: ['https://acme.example'] })
+    const tenantIds = () => ['acme', 'slow']
+    site = await startSite({
+      resolver: () => connections({ default: connection, tenants, tenantIds, tenant: () => null }),
+    })
+    const listed = await atDeadline(
+      () => site.bitbucket.callbackURLs(),
+      () => true,
+    )
+    expect(listed).toMatchObject([{ tenant: null, origins: ['https://login.example', 'https://acme.example'] }])
+    const report = await atDeadline(
+      () => site.bitbucket.doctor(undefined, { bitbucket: false }),
+      () => true,
+    )
+    expect(report.findings).toContainEqual(
+      expect.objectContaining({ check: 'tenant', message: expect.stringContaining('"slow" cannot sign in') }),
+    )
+  })
+
+  test.each(['tenantIds', 'default'] as const)(
+    'callbackURLs() rejects when `%s` hangs, and says so',
+    async (option) => {
+      const given = { default: connection, tenants: () => ({}), tenantIds: () => ['acme'], tenant: () => null }
+      site = await startSite({ resolver: () => connections({ ...given, [option]: never }) })
+      const listed = atDeadline(
+        () => site.bitbucket.callbackURLs(),
+        () => true,
+      )
+      await expect(listed).rejects.toThrow(`connections: \`${option}\` has not settled in 15 s.`)
+    },
+  )
 })

@@ -302,7 +302,6 @@ const FAULTS: readonly (readonly [string, 'problem' | 'warning', string, RegExp,
       p.connection = { ...p.connection, origins: ['https://other.example.com'] }
     },
   ],
-  ['the query parser is off', 'problem', 'query', /query parser/, (p) => p.app.set('query parser', false)],
   [
     'no connection is offered at the callback',
     'problem',

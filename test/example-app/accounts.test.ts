@@ -45,7 +45,10 @@ test('a code works once, in the browser that asked for it, and not after five wr
   await pia.visit('/sign-up', { form: { name: 'Pia', email, password: PASSWORD } })
   const code = await app.code(email)
   const stranger = new Visitor(app.url)
-  expect((await stranger.send('/code', { form: { code } })).headers.location).toBe('/sign-in')
+  for (const refused of [await stranger.send('/code'), await stranger.send('/code', { form: { code } })]) {
+    expect(refused.status).toBe(400)
+    expect(refused.text).toContain('This browser is not waiting for a code')
+  }
   for (let wrong = 0; wrong < 5; wrong++) {
     const answer = await pia.send('/code', { form: { code: '0000 0000' } })
     expect(answer.status).toBe(400)

@@ -151,6 +151,6 @@ describe('the code page', () => {
   })
 
   it('does not mention a wait when a code may be requested', () => {
-    expect(page('email-code wrong')).not.toContain('You can ask for a code in')
+    expect(page('email-code wrong')).not.toContain('You can ask for a new code in')
   })
 })

@@ -11,7 +11,7 @@ const BASE = '/auth/bitbucket'
 const MINUTE = 60_000
 const ACME = '{470c176d-3574-44ea-bb41-89e8638bcca4}'
 const GLOBEX = '{580c176d-3574-44ea-bb41-89e8638bcca4}'
-const WAIT = /You can ask for a code in <bdi>\d\d<\/bdi> seconds/
+const WAIT = /You can ask for a new code in <bdi>\d\d<\/bdi> seconds/
 
 /** An app that does not trust Bitbucket, and Alice on the code page with her code in the mailbox. */
 async function open(options: TestAppOptions = {}, person = 'alice'): Promise<void> {

@@ -57,6 +57,13 @@ ${
 <p class="aside"><a href="${purpose === 'reset' ? '/reset' : purpose === 'verify' ? '/account' : '/sign-up'}">Start again</a></p></div>`
 }
 
+/** In another browser, or after the code was used. */
+export function noCodeView(): Html {
+  return html`<div class="narrow card"><h1>No code to enter</h1>
+${problemBox('This browser is not waiting for a code: it was used already, or another browser asked for it. Enter it there, or start again.')}
+<p class="aside"><a href="/sign-in">Sign in</a> · <a href="/sign-up">Create an account</a> · <a href="/reset">Reset your password</a></p></div>`
+}
+
 export function resetView({ problem, email }: { problem?: string; email?: unknown } = {}): Html {
   return html`<div class="narrow card"><h1>Reset your password</h1>
 ${problemBox(problem)}

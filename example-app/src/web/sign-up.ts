@@ -5,7 +5,7 @@ import { confirmAddress, openAccount, resetPassword } from '../accounts/proven-a
 import { findRowByEmail, type User } from '../accounts/users.js'
 import { networkOf } from '../limits.js'
 import { sendPage } from '../views/layout.js'
-import { codeView, resetView, type SignUpView, signUpView } from '../views/sign-up.js'
+import { codeView, noCodeView, resetView, type SignUpView, signUpView } from '../views/sign-up.js'
 import type { Services } from './services.js'
 import { OWN_STAMP, signInByPassword } from './sign-in.js'
 
@@ -91,7 +91,7 @@ export function signUpRoutes(services: Services): Router {
 
   const showCode = (req: Request, res: Response, problem?: string) => {
     const waiting = req.session.emailCode
-    if (!waiting) return res.redirect('/sign-in')
+    if (!waiting) return sendPage(services, req, res.status(400), 'No code to enter', noCodeView())
     sendPage(
       services,
       req,
@@ -103,7 +103,7 @@ export function signUpRoutes(services: Services): Router {
 
   router.post('/code', async (req, res) => {
     const waiting = req.session.emailCode
-    if (!waiting) return res.redirect(303, '/sign-in')
+    if (!waiting) return showCode(req, res)
     const newPassword = waiting.purpose === 'reset' ? password.safeParse(req.body?.password) : null
     if (newPassword?.success === false) return showCode(req, res.status(400), newPassword.error.issues[0]?.message)
     const row = await codes.redeem(waiting.id, String(req.body?.code ?? ''))
