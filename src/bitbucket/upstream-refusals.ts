@@ -26,7 +26,7 @@ export function unexpected(name: RequestName, what: string): BitbucketSignInErro
   )
 }
 
-/** The token endpoint refused a code. */
+/** The token endpoint refused a code, or a refresh token for a reason that is not the token's. */
 export function tokenRefusal(name: 'token' | 'refresh', answer: UpstreamAnswer): BitbucketSignInError {
   if (answer.status === 429) return rateLimited(name)
   switch (readOAuthError(answer.body)) {
@@ -41,6 +41,8 @@ export function tokenRefusal(name: 'token' | 'refresh', answer: UpstreamAnswer):
         'Bitbucket refused this OAuth client. Check the client ID (Key) and secret, and that exactly this callback URL is registered: see callbackURLs().',
       )
     case 'invalid_grant':
+      // Not about a code, and not surely about the token: see `isDeadRefreshToken`.
+      if (name === 'refresh') return statusRefusal(name, answer.status)
       return faultAt(
         name,
         'upstream_failed',

@@ -90,7 +90,7 @@ const OWN: Readonly<Partial<Record<Endpoint, Readonly<Record<string, readonly [F
     'a lost form': [
       { status: 400, json: { error: 'invalid_grant', error_description: 'Unsupported grant type: None' } },
       'upstream_failed',
-      /./,
+      /answered with status 400\. Check `endpoints` and every proxy/,
     ],
     'a wrong client': [{ status: 401, json: { error: 'invalid_client' } }, 'client_rejected', CLIENT],
   },

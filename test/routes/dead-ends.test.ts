@@ -554,21 +554,25 @@ test('case 14: redirects from the button back to our own link page, and to no ot
   expect((await app.signIn(browser, 'alice', { returnTo: `${BASE}/link` })).location).toBe(`${BASE}/link`)
 })
 
-test('returns from the button to the page for which a guard asked to sign in', async () => {
-  await open({
-    routes: (routes, bitbucket) => {
-      routes.get('/reports', bitbucket.requireSignedIn(), (_req, res) => void res.send('the reports'))
-      routes.get('/button', async (req, res) => void res.send(await bitbucket.button(req)))
-    },
-  })
-  const { location } = await get('/reports')
-  const shown = await get(`/button${location.slice(location.indexOf('?'))}`)
-  expect(hrefs(shown.text)).toContain(`${BASE}?returnTo=%2Freports`)
-  for (const outside of ['//evil.example', 'https://evil.example/', `${BASE}/cancel`]) {
-    expect((await get(`/button?returnTo=${encodeURIComponent(outside)}`)).text).not.toContain('returnTo')
-  }
-  expect((await get('/button?returnTo=/a&returnTo=/b')).text).not.toContain('returnTo')
-})
+test.each(['simple', 'extended', false])(
+  'returns from the button to where a guard was, with query parser %s',
+  async (parser) => {
+    await open({
+      before: (app) => void app.set('query parser', parser),
+      routes: (routes, bitbucket) => {
+        routes.get('/reports', bitbucket.requireSignedIn(), (_req, res) => void res.send('the reports'))
+        routes.get('/button', async (req, res) => void res.send(await bitbucket.button(req)))
+      },
+    })
+    const { location } = await get('/reports')
+    const shown = await get(`/button${location.slice(location.indexOf('?'))}`)
+    expect(hrefs(shown.text)).toContain(`${BASE}?returnTo=%2Freports`)
+    for (const outside of ['//evil.example', 'https://evil.example/', `${BASE}/cancel`]) {
+      expect((await get(`/button?returnTo=${encodeURIComponent(outside)}`)).text).not.toContain('returnTo')
+    }
+    expect((await get('/button?returnTo=/a&returnTo=/b')).text).not.toContain('returnTo')
+  },
+)
 
 test('case 16: accepts a form without Sec-Fetch-Site, because its page sends the origin', async () => {
   await open()
