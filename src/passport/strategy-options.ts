@@ -55,6 +55,20 @@ const OWN_OPTIONS = [
   'endpoints',
 ] as const
 
+/** What only the router does; a gate that is ignored would be open. */
+const OF_THE_ROUTER: Record<Exclude<keyof Connection, keyof BitbucketStrategyOptions>, true> = {
+  id: true,
+  trustedProvider: true,
+  enabled: true,
+  signUp: true,
+  visible: true,
+  applications: true,
+  origins: true,
+  workspaces: true,
+  tenant: true,
+  application: true,
+}
+
 /** The options as a connection, checked; options of the old packages without effect are ignored. */
 export function connectionOf(options: BitbucketStrategyOptions): ActiveConnection {
   const { clientID, clientSecret, callbackURL, scope, limiter, ...rest } = options
@@ -62,6 +76,12 @@ export function connectionOf(options: BitbucketStrategyOptions): ActiveConnectio
     throw configurationError("BitbucketStrategy: `limiter` must be a function that makes a limiter, or 'memory'.")
   }
   const endpoints = endpointsOf(options)
+  const ofRouter = Object.keys(rest).find((name) => Object.hasOwn(OF_THE_ROUTER, name))
+  if (ofRouter !== undefined) {
+    throw configurationError(
+      `BitbucketStrategy: \`${ofRouter}\` has no effect here. Remove it: only the connection of bitbucketSignIn has it, and here \`verify\` decides who may sign in.`,
+    )
+  }
   const known = new Set<string>([...OWN_OPTIONS, ...OLD_URLS, ...IGNORED])
   const unknown = Object.fromEntries(Object.entries(rest).filter(([key]) => !known.has(key)))
   const given = {

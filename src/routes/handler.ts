@@ -1,5 +1,6 @@
 import type { NextFunction, RequestHandler } from 'express'
-import { BitbucketSignInError, thrownError } from '../contract/errors'
+import { BitbucketSignInError, type ErrorCode, thrownError } from '../contract/errors'
+import type { SignInEventType } from '../contract/events'
 import { openVisit, RequestContext, tell, type Visit } from './context'
 import { passOn } from './pass-on'
 import type { Services } from './services'
@@ -26,13 +27,18 @@ export function handler<User>(
 function answer<User>(context: RequestContext<User>, error: unknown, next: NextFunction): void {
   const { services, req, res } = context
   if (!(error instanceof BitbucketSignInError)) return next(thrownError(error))
-  tell(context, UPSTREAM.has(error.code) ? 'upstream_failed' : 'refused', { code: error.code })
+  tell(context, eventOf(error.code), { code: error.code })
   // The response hides the details from the user, so they must reach the operator here.
   if (error.status >= 500) services.report(error, req)
   if (res.headersSent) return next(error)
   // Loaded on use: few requests are refused.
   const { sendError } = require('./send-error') as typeof import('./send-error')
   sendError(context, error).catch((thrown: unknown) => passOn(req, () => next(thrownError(thrown))))
+}
+
+function eventOf(code: ErrorCode): SignInEventType {
+  if (code === 'scope_missing') return code
+  return UPSTREAM.has(code) ? 'upstream_failed' : 'refused'
 }
 
 const UPSTREAM: ReadonlySet<string> = new Set([

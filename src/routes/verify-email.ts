@@ -2,7 +2,7 @@ import { BitbucketSignInError, type ErrorCode } from '../contract/errors'
 import type { Profile } from '../contract/identity'
 import { isAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, matchesCode } from '../state/email-code'
-import { MAX_TRIES } from '../state/limits'
+import { MAX_TRIES, MAX_WRONG_CODES_PER_DAY } from '../state/limits'
 import type { FoundPending, Pending, PendingCode } from '../state/pending-sign-in'
 import { randomHandle } from '../state/random'
 import { isAlive } from '../time/clock'
@@ -16,7 +16,6 @@ import { sendOn } from './reply'
 import { accountsOf } from './request-hooks'
 import { formOf, sendPage } from './send-page'
 
-const MAX_WRONG_CODES_PER_DAY = 30
 const EMAIL_PAGE = '/email'
 
 /** An invalid address, shown again to be corrected. Anything that could be markup is not repeated. */

@@ -126,7 +126,7 @@ export function withholdSession(req: Request): void {
   asApp(req).sessionID = undefined
 }
 
-/** The serialized user that Passport keeps in the session of this request. */
+/** The user of this request as Passport deserialized it, `undefined` if no user is signed in. */
 export function userOf(req: Request): unknown {
   return asApp(req)[asApp(req)._userProperty ?? 'user']
 }

@@ -3,7 +3,7 @@ import { safePath } from '../contract/urls'
 import type { KeyRing } from './keys'
 import { type CookieJar, openOnly, seal } from './sealed-cookie'
 
-const LIFETIME_MS = 10 * 60 * 1000
+const ASKED_FOR_LIFETIME_MS = 10 * 60 * 1000
 const SUFFIX = 'n'
 
 /**
@@ -21,10 +21,10 @@ export interface AskedFor {
 export function createAskedFor(keys: KeyRing): AskedFor {
   return {
     remember(req, res, jar, path) {
-      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), path), LIFETIME_MS)
+      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), path), ASKED_FOR_LIFETIME_MS)
     },
     read(req, jar) {
-      const path = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload
+      const path = openOnly(keys, req, jar, SUFFIX, ASKED_FOR_LIFETIME_MS)?.payload
       return typeof path === 'string' && safePath(path) === path ? path : null
     },
     clear: (req, res, jar) => jar.clearSent(req, res, SUFFIX),

@@ -18,7 +18,7 @@ export interface HandOver {
   readonly error: string | null
 }
 
-const LIFETIME_MS = 60 * 1000
+const HAND_OVER_LIFETIME_MS = 60 * 1000
 const NAME = 'handover'
 
 /** Seals a hand-over: a code never travels in clear from one origin to another. */
@@ -29,7 +29,7 @@ export function sealHandOver(keys: KeyRing, handOver: HandOver): string {
 /** Opens a hand-over made for this origin in the last minute; `undefined` otherwise. */
 export function openHandOver(keys: KeyRing, sealed: string, origin: string): HandOver | undefined {
   const opened = open(keys, NAME, sealed)
-  if (!opened || !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined
+  if (!opened || !isAlive(opened.issuedAt, HAND_OVER_LIFETIME_MS)) return undefined
   const handOver = opened.payload as HandOver
   return handOver.origin === origin ? handOver : undefined
 }

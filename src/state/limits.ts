@@ -3,7 +3,7 @@ import { BitbucketSignInError } from '../contract/errors'
 import type { Limiter, LimiterCount, LimiterFactory } from '../contract/limiter'
 import { withDeadline } from '../time/deadline'
 import { memoryLimiter } from './memory-limiter'
-import { PROVE_LIFETIME_MS } from './pending-sign-in'
+import { LONGEST_PENDING_MS } from './pending-sign-in'
 import { TRANSACTION_LIFETIME_MS } from './transaction'
 
 const MINUTE = 60
@@ -18,11 +18,11 @@ const COUNTERS = {
   /** A transaction's handle was used. */
   taken: { points: 1, duration: longerThan(TRANSACTION_LIFETIME_MS) },
   /** A pending sign-in was completed or abandoned. */
-  done: { points: 1, duration: longerThan(PROVE_LIFETIME_MS) },
+  done: { points: 1, duration: longerThan(LONGEST_PENDING_MS) },
   /** Tries of one code. */
-  tries: { points: 5, duration: longerThan(PROVE_LIFETIME_MS) },
+  tries: { points: 5, duration: longerThan(LONGEST_PENDING_MS) },
   /** Which code or address of a pending sign-in is the current one. */
-  generation: { points: 1_000_000, duration: longerThan(PROVE_LIFETIME_MS) },
+  generation: { points: 1_000_000, duration: longerThan(LONGEST_PENDING_MS) },
   /** The pause between two emails. */
   mailPause: { points: 1, duration: MINUTE },
   mailsPerHour: { points: 10, duration: HOUR },
@@ -57,6 +57,9 @@ export type Counter = keyof typeof COUNTERS
 
 /** How often one code may be tried. */
 export const MAX_TRIES: number = COUNTERS.tries.points
+
+/** How many wrong codes one identity may enter in a day. */
+export const MAX_WRONG_CODES_PER_DAY: number = COUNTERS.wrongCodesPerDay.points
 
 /** The length of the pause between two emails. */
 export const MAIL_PAUSE_MS: number = COUNTERS.mailPause.duration * 1000

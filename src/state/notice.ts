@@ -17,7 +17,7 @@ export interface Notice {
   readonly backHref?: string
 }
 
-const LIFETIME_MS = 10 * 60 * 1000
+const NOTICE_LIFETIME_MS = 10 * 60 * 1000
 const SUFFIX = 'e'
 /** All our cookies share 4 kB; a notice must not push a pending sign-in out. */
 const MAX_NOTICE = 1024
@@ -26,13 +26,13 @@ const MAX_NOTICE = 1024
 export function storeNotice(keys: KeyRing, req: Request, res: Response, jar: CookieJar, notice: Notice): boolean {
   const sealed = seal(keys, jar.nameOf(SUFFIX), notice)
   if (sealed.length > MAX_NOTICE) return false
-  jar.set(req, res, SUFFIX, sealed, LIFETIME_MS)
+  jar.set(req, res, SUFFIX, sealed, NOTICE_LIFETIME_MS)
   return true
 }
 
 /** The notice for this page. */
 export function readNotice(keys: KeyRing, req: Request, jar: CookieJar, page: string): Notice | undefined {
-  const notice = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload as Notice | undefined
+  const notice = openOnly(keys, req, jar, SUFFIX, NOTICE_LIFETIME_MS)?.payload as Notice | undefined
   return notice?.page === page ? notice : undefined
 }
 

@@ -63,9 +63,11 @@ export interface Pending {
   readonly data?: unknown
 }
 
-const LIFETIME_MS = 30 * 60 * 1000
-/** Long enough for a password reset of the other account. No pending sign-in lasts longer. */
+const PENDING_LIFETIME_MS = 30 * 60 * 1000
+/** Long enough for a password reset of the other account. */
 export const PROVE_LIFETIME_MS: number = 60 * 60 * 1000
+/** No pending sign-in lasts longer: what its counters must outlive, or a finished one would open again. */
+export const LONGEST_PENDING_MS: number = Math.max(PENDING_LIFETIME_MS, PROVE_LIFETIME_MS)
 const MAX_PENDING = 3072
 /** Characters that a sent code and the pause after it take in the sealed record. */
 const CODE_ROOM = 200
@@ -154,7 +156,7 @@ export function createPendingSignIns(keys: KeyRing, limits: Limits): PendingSign
 }
 
 function lifetimeOf(pending: Pending): number {
-  return pending.step === 'prove' ? PROVE_LIFETIME_MS : LIFETIME_MS
+  return pending.step === 'prove' ? PROVE_LIFETIME_MS : PENDING_LIFETIME_MS
 }
 
 /**

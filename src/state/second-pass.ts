@@ -23,19 +23,19 @@ export interface SecondPasses {
 }
 
 /** The redirect follows immediately; a later start is another sign-in. */
-const LIFETIME_MS = 60_000
+const SECOND_PASS_LIFETIME_MS = 60_000
 const SUFFIX = 'a'
 
 /** Creates the store of second passes. */
 export function createSecondPasses(keys: KeyRing): SecondPasses {
   return {
     store(req, res, jar, pass) {
-      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), pass), LIFETIME_MS)
+      jar.set(req, res, SUFFIX, seal(keys, jar.nameOf(SUFFIX), pass), SECOND_PASS_LIFETIME_MS)
     },
 
     take(req, res, jar, returnTo) {
       jar.clearSent(req, res, SUFFIX)
-      const pass = openOnly(keys, req, jar, SUFFIX, LIFETIME_MS)?.payload as SecondPass | undefined
+      const pass = openOnly(keys, req, jar, SUFFIX, SECOND_PASS_LIFETIME_MS)?.payload as SecondPass | undefined
       return pass?.returnTo === returnTo ? pass : undefined
     },
 

@@ -251,6 +251,7 @@ function openSlots(present: ReadonlyMap<string, string>): number[] {
 
 function chooseSlot(bytes: Buffer, taken: ReadonlySet<number>): void {
   const first = bytes.readUInt8()
+  if (!taken.has(first % SLOTS)) return
   const free = SUFFIXES.flatMap((_, slot) => (taken.has(slot) ? [] : [slot]))
   bytes.writeUInt8(first - (first % SLOTS) + (free[bytes.readUInt8(1) % free.length] ?? 0))
 }

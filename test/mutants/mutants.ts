@@ -224,7 +224,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'hand-over: never expires',
     'openHandOver()',
-    '|| !isAlive(opened.issuedAt, LIFETIME_MS)) return undefined',
+    '|| !isAlive(opened.issuedAt, HAND_OVER_LIFETIME_MS)) return undefined',
     ') return undefined',
     'tenants',
   ),

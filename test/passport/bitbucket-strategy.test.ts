@@ -600,6 +600,16 @@ describe("passport-oauth2's own conventions", () => {
     expect(fake.count('token')).toBe(0)
   })
 
+  test.each<[string, unknown]>([
+    ['workspaces', ['acme']],
+    ['trustedProvider', false],
+    ['enabled', false],
+    ['origins', ['https://app.example']],
+  ])('refuses %s, which only the router obeys', (name, value) => {
+    const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback', [name]: value }
+    expect(() => new BitbucketStrategy(options, idOf as () => void)).toThrow(`BitbucketStrategy: \`${name}\` has no`)
+  })
+
   test('refuses an invalid limiter at construction', () => {
     const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' }
     expect(() => new BitbucketStrategy({ ...options, limiter: 'redis' as 'memory' }, idOf as () => void)).toThrow(

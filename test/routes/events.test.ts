@@ -132,6 +132,14 @@ describe('events', () => {
       },
       [['upstream_failed', null, 'upstream_failed']],
     ],
+    [
+      'a missing permission at Bitbucket',
+      async () => {
+        fake.script('user', { problem: 'missing-scope' })
+        await app.signIn(browser, 'alice')
+      },
+      [['scope_missing', null, 'scope_missing']],
+    ],
   ]
 
   test.each(outcomes)('%s emits one event with its fields', async (what, happen, expected) => {
@@ -159,7 +167,7 @@ describe('events', () => {
       application: null,
       time: expect.any(Date),
       durationMs: expect.any(Number),
-      identityId: what === 'a fault at Bitbucket' ? null : uuid(),
+      identityId: what.endsWith('at Bitbucket') ? null : uuid(),
     })
     const endpoints = event?.upstream.map(({ endpoint }) => endpoint).sort()
     const atCallback = !['an unlink', 'a link chosen'].includes(what)
