@@ -35,9 +35,8 @@ const DEADLINE_MS = 10_000
 export async function readSite(transport: Transport, site: Site): Promise<SiteReading> {
   try {
     const start = await ask(transport, new URL(site.origin + site.path))
-    const next = start.status === 200 && typeof start.body?.next === 'string' ? start.body.next : null
-    if (next === null || !URL.canParse(next)) return { findings: [startFailed(start, site)], sent: null }
-    const asked = new URL(next)
+    const asked = authorizationRequest(start)
+    if (!asked) return { findings: [startFailed(start, site)], sent: null }
     const sent = sentOf(asked)
     const cookie = flowCookie(start)
     return {
@@ -74,6 +73,12 @@ async function ask(transport: Transport, url: URL, cookie?: string): Promise<Ups
   } finally {
     deadline.end()
   }
+}
+
+/** Where the start sends the browser. Other JSON may have a `next` too, for example of the next page of a list. */
+function authorizationRequest({ status, body }: UpstreamAnswer): URL | null {
+  const next = status === 200 && typeof body?.next === 'string' && URL.canParse(body.next) ? new URL(body.next) : null
+  return next?.searchParams.get('client_id') && URL.canParse(next.searchParams.get('redirect_uri') ?? '') ? next : null
 }
 
 function sentOf({ searchParams }: URL): SentToBitbucket {

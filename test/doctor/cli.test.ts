@@ -146,6 +146,13 @@ describe('doctor on the command line', () => {
     expect((await run('--url', 'http://127.0.0.1:9')).output).toContain('http://127.0.0.1:9 did not answer')
   })
 
+  it('takes no other JSON with a next page for the start of a sign-in', async () => {
+    const list = await serve((_req, res) => res.end('{"next":"http://127.0.0.1/list?page=2"}'))
+    const { code, report } = await run('--url', list, '--json')
+    expect(problems(report()).join()).toContain('mount: Pass the path of the router with --path')
+    expect(code).toBe(1)
+  })
+
   it('refuses invalid arguments and shows valid ones', async () => {
     expect(await run('--url', 'app.example.com')).toMatchObject({
       code: 2,
