@@ -55,20 +55,6 @@ const OWN_OPTIONS = [
   'endpoints',
 ] as const
 
-/** What only the router does; a gate that is ignored would be open. */
-const OF_THE_ROUTER: Record<Exclude<keyof Connection, keyof BitbucketStrategyOptions>, true> = {
-  id: true,
-  trustedProvider: true,
-  enabled: true,
-  signUp: true,
-  visible: true,
-  applications: true,
-  origins: true,
-  workspaces: true,
-  tenant: true,
-  application: true,
-}
-
 /** The options as a connection, checked; options of the old packages without effect are ignored. */
 export function connectionOf(options: BitbucketStrategyOptions): ActiveConnection {
   const { clientID, clientSecret, callbackURL, scope, limiter, ...rest } = options
@@ -76,12 +62,7 @@ export function connectionOf(options: BitbucketStrategyOptions): ActiveConnectio
     throw configurationError("BitbucketStrategy: `limiter` must be a function that makes a limiter, or 'memory'.")
   }
   const endpoints = endpointsOf(options)
-  const ofRouter = Object.keys(rest).find((name) => Object.hasOwn(OF_THE_ROUTER, name))
-  if (ofRouter !== undefined) {
-    throw configurationError(
-      `BitbucketStrategy: \`${ofRouter}\` has no effect here. Remove it: only the connection of bitbucketSignIn has it, and here \`verify\` decides who may sign in.`,
-    )
-  }
+  refuseGates(options)
   const known = new Set<string>([...OWN_OPTIONS, ...OLD_URLS, ...IGNORED])
   const unknown = Object.fromEntries(Object.entries(rest).filter(([key]) => !known.has(key)))
   const given = {
@@ -94,6 +75,21 @@ export function connectionOf(options: BitbucketStrategyOptions): ActiveConnectio
   return activateConnection(
     { ...given, ...unknown },
     { name: 'bitbucket-strategy', basePath: null, givenTo: 'BitbucketStrategy' },
+  )
+}
+
+/** Gates of the router that this strategy does not have, in options that both share: ignored, they would be open. */
+function refuseGates({ enabled, signUp, applications, workspaces }: Partial<Connection>): void {
+  const closed = {
+    enabled: enabled === false,
+    signUp: signUp === false,
+    applications: applications !== undefined,
+    workspaces: workspaces !== undefined && workspaces.length !== 0,
+  }
+  const gate = Object.entries(closed).find(([, isClosed]) => isClosed)?.[0]
+  if (gate === undefined) return
+  throw configurationError(
+    `BitbucketStrategy: \`${gate}\` has no effect here. Remove it, and decide in \`verify\` who may sign in; only bitbucketSignIn does so itself.`,
   )
 }
 

@@ -417,6 +417,13 @@ export const MUTANTS: readonly Mutant[] = [
     'upstream',
   ),
   mutant(
+    'strategy: gates of the router are ignored',
+    'refuseGates()',
+    'if (gate === undefined) return',
+    'if (gate !== null) return',
+    'passport/bitbucket-strategy',
+  ),
+  mutant(
     'transport: no deadline',
     'time/deadline.ts constructor()',
     'this.cancel(timedOut(timeoutMs)), timeoutMs)',

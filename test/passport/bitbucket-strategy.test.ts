@@ -602,12 +602,14 @@ describe("passport-oauth2's own conventions", () => {
 
   test.each<[string, unknown]>([
     ['workspaces', ['acme']],
-    ['trustedProvider', false],
     ['enabled', false],
-    ['origins', ['https://app.example']],
-  ])('refuses %s, which only the router obeys', (name, value) => {
-    const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback', [name]: value }
-    expect(() => new BitbucketStrategy(options, idOf as () => void)).toThrow(`BitbucketStrategy: \`${name}\` has no`)
+    ['signUp', false],
+    ['applications', []],
+  ])('refuses the gate %s, which only the router has, and accepts the rest of a shared connection', (name, value) => {
+    const options = { clientID: 'x', clientSecret: 'y', callbackURL: 'https://app.example/callback' }
+    const make = (more: object) => new BitbucketStrategy({ ...options, ...more }, idOf as () => void)
+    expect(() => make({ [name]: value })).toThrow(`BitbucketStrategy: \`${name}\` has no`)
+    make({ id: 'x', enabled: true, signUp: true, workspaces: [], trustedProvider: true })
   })
 
   test('refuses an invalid limiter at construction', () => {
