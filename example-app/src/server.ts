@@ -104,7 +104,7 @@ function announce(config: Config, log: Log, clientID: string, fakeURL: string | 
         `Corkboard is ready at ${config.baseURL.origin}`,
         'It uses bitbucket.org. Your OAuth client there (workspace › Settings › OAuth clients) needs',
         `  callback URL  ${callbackURL}`,
-        '  permissions   Account: Read, Email: Read',
+        '  permissions   Account: Read, Account: Email',
       ]
   if (config.logLevel !== 'silent') process.stdout.write(`\n${lines.join('\n')}\n\n`)
 }

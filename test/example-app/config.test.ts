@@ -102,7 +102,7 @@ test('with a client of bitbucket.org it prints the callback URL to register and 
   const app = await startExampleApp({ BITBUCKET_CLIENT_ID: 'key', BITBUCKET_CLIENT_SECRET: 'the-client-secret' })
   started.push(app)
   expect(app.output()).toContain(`${app.url}/auth/bitbucket/callback`)
-  expect(app.output()).toContain('Account: Read, Email: Read')
+  expect(app.output()).toContain('Account: Read, Account: Email')
   expect(app.output()).not.toContain('the-client-secret')
   expect(app.output()).not.toContain('FAKE')
   const page = await (await fetch(app.url)).text()

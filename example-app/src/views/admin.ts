@@ -124,7 +124,7 @@ function stepsAtBitbucket({ form, above }: AdminView): Html {
 then <strong>Settings</strong> › <strong>OAuth clients</strong>. The address is <code>https://bitbucket.org/<em>workspace</em>/workspace/settings/oauth-clients</code>.</li>
 <li>Choose <strong>Create OAuth client</strong> and enter a name. People see it when they are asked for consent.</li>
 <li>Under <strong>Authorization</strong>, tick <strong>Authorization code</strong> and paste the callback URL.</li>
-<li>Under <strong>Scopes</strong>, tick <strong>Account: Read</strong> and <strong>Email: Read</strong>${extra.length > 0 && html`, and <strong>${extra.join(', ')}</strong>`}.</li>
+<li>Under <strong>Scopes</strong>, tick <strong>Account: Read</strong> and <strong>Account: Email</strong>${extra.length > 0 && html`, and <strong>${extra.join(', ')}</strong>`}.</li>
 <li>Save, then copy the client ID and the client secret to the fields below.</li></ol>
 <p><a href="https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/" target="_blank" rel="noreferrer">Bitbucket’s own guide</a></p></section>`
 }
