@@ -4,10 +4,9 @@ import type { Limits } from '../state/limits'
 import { randomHandle } from '../state/random'
 import { type DoctorFinding, ok, problem, unknown, warning } from './finding'
 
-type Options = Pick<
-  BitbucketSignInOptions<never>,
-  'passport' | 'secrets' | 'limiter' | 'connection' | 'sendEmailCode' | 'name'
-> & { readonly accounts: object }
+type Options = Pick<BitbucketSignInOptions<never>, 'passport' | 'secrets' | 'limiter' | 'name'> & {
+  readonly accounts: object
+}
 
 /** The part of Passport that shows its setup; other versions may lack it. */
 interface PassportInside {

@@ -11,7 +11,7 @@ function warnOfMissingHooks<User>({ accounts }: ResolvedOptions<User>): void {
   const missing = (['listIdentities', 'describeUser'] as const).filter((name) => !accounts[name])
   if (missing.length > 0) {
     process.emitWarning(
-      `accounts: without ${missing.join(' and ')}, a person whose address belongs to an existing account is refused (account_exists) instead of being linked or asked to prove it.`,
+      `accounts: without ${missing.join(' and ')}, a user whose address belongs to an existing account is refused (account_exists) instead of being linked or asked to prove it.`,
       'BitbucketSignInWarning',
     )
   }
