@@ -57,10 +57,19 @@ export async function writeChange<User>(
       const claimed = await hooks.claim({ holders: change.from, identity, profile, email: change.email })
       if (claimed instanceof LostWrite) return claimed
       const written = committed('claimed', claimed)
-      for (const known of [...change.from, claimed]) await hooks.endOtherSessions({ known, reason: 'claimed' })
+      await endClaimed([...change.from, claimed], hooks)
       return written
     }
   }
+}
+
+/** Tries every user, then throws the first failure. The claim is committed, so no later request would end the rest. */
+async function endClaimed<User>(users: readonly KnownUser<User>[], hooks: GuardedHooks<User>): Promise<void> {
+  const failures: unknown[] = []
+  for (const known of users) {
+    await hooks.endOtherSessions({ known, reason: 'claimed' }).catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
 }
 
 /** The only place that unlinks. `last`: it would have been the last way in, and nothing was changed. */

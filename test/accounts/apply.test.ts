@@ -163,6 +163,21 @@ describe('applySignIn writes', () => {
     expect(accounts.endedSessions).toEqual(['u1', 'u2', 'u3'].map((userId) => ({ userId, reason: 'claimed' })))
   })
 
+  test('ends the sessions of every holder of a claimed address even if that fails for one, and reports the failure', async () => {
+    const accounts = new TestAccounts()
+    for (const _ of [1, 2]) accounts.add({ email: ADDRESS })
+    const asked: unknown[] = []
+    accounts.intercept = (name, input) => {
+      if (name !== 'endOtherSessions') return undefined
+      const { id } = (input as { user: TestUser }).user
+      asked.push(id)
+      if (id === 'u1') throw new Error('sessions of u1')
+      return undefined
+    }
+    await expect(resolve(accounts)).rejects.toMatchObject({ code: 'hook_failed', cause: { message: 'sessions of u1' } })
+    expect(asked).toEqual(['u1', 'u2', 'u3'])
+  })
+
   test('claims twenty squatters together, and none of twenty-one', async () => {
     const accounts = new TestAccounts()
     const squatters = Array.from({ length: 20 }, () => accounts.add({ email: ADDRESS }))
