@@ -65,7 +65,7 @@ export async function cancel<User>(visit: Visit<User>): Promise<void> {
   const handle = bodyField(req, 'pending')
   // The form of an older tab must not end the newer sign-in of another one.
   if (found && (handle === undefined || handle === found.pending.handle)) {
-    await services.state.pendings.finish(res, connection.jar, found.pending)
+    await services.state.pendings.drop(res, connection.jar, found.pending)
   }
   const signedIn = signedInUser(visit) !== null
   await sendOn(visit, 'cancelled', signedIn ? services.paths.signedIn : services.paths.signIn)

@@ -132,7 +132,8 @@ function changesOf(stored: StoredIdentity['profile'], profile: Profile): (Stored
 /** A signed-in user has no pending sign-in. */
 async function dropWaiting<User>({ req, res, services, connection }: Visit<User>): Promise<void> {
   const found = services.state.pendings.read(req, connection.jar)
-  if (found) await services.state.pendings.finish(res, connection.jar, found.pending)
+  // Not `finish`: after a lost response the record is consumed, and its cookie still here.
+  if (found) await services.state.pendings.drop(res, connection.jar, found.pending)
 }
 
 /** The `workspaces` gate refuses this user. */

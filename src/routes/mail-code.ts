@@ -4,7 +4,7 @@ import type { CodeDelivery } from '../contract/pages'
 import { comparableAddress, maskAddress } from '../decisions/email-trust'
 import { CODE_LIFETIME_MS, hashCode, makeCode } from '../state/email-code'
 import { type Counter, type Limits, MAIL_PAUSE_MS } from '../state/limits'
-import type { MailPause, Pending, PendingCode } from '../state/pending-sign-in'
+import type { FoundPending, MailPause, Pending, PendingCode } from '../state/pending-sign-in'
 import { isAlive, now } from '../time/clock'
 import { withDeadline } from '../time/deadline'
 import { tell, type Visit } from './context'
@@ -24,7 +24,7 @@ export type MailOutcome = 'sent' | 'too_many_codes' | 'code_not_sent'
 export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending): Promise<void> {
   const { req, res, services, connection } = visit
   const open = services.state.pendings.read(req, connection.jar)
-  if (open && continues(open.pending, pending) && (await services.state.pendings.isCurrent(open.pending))) {
+  if (open && continues(open, pending) && (await services.state.pendings.isCurrent(open.pending))) {
     const { handle, code, pause, generation } = open.pending
     const renewed = { ...pending, handle, code, pause, generation }
     services.state.pendings.store(req, res, connection.jar, renewed, open.startedAt)
@@ -35,11 +35,13 @@ export async function keepOrSendCode<User>(visit: Visit<User>, pending: Pending)
   await sendOn(visit, 'pending', `${connection.basePath}/email`)
 }
 
-function continues(open: Pending, next: Pending): boolean {
+function continues({ pending: open, endsAt }: FoundPending, next: Pending): boolean {
   return (
     open.step === 'code' &&
     open.code !== null &&
     isAlive(open.code.sentAt, CODE_LIFETIME_MS) &&
+    // A code requested late would end with its record, perhaps seconds from now.
+    open.code.sentAt + CODE_LIFETIME_MS <= endsAt &&
     !open.typed &&
     open.identity.issuer === next.identity.issuer &&
     open.identity.id === next.identity.id &&

@@ -307,6 +307,17 @@ describe('a mailer that fails', () => {
   })
 })
 
+test('a sign-in that starts again keeps no code that would end with its pending sign-in', async () => {
+  await open()
+  travel(24 * MINUTE)
+  await app.submit(browser, `${BASE}/email`, '/email/code')
+  travel(5.5 * MINUTE)
+  await app.signIn(browser, 'alice')
+  expect(app.mails).toHaveLength(3)
+  travel(1.5 * MINUTE)
+  await expectSignedIn(await enterCode(app, browser))
+})
+
 describe('cancel and Back', () => {
   test('drop the pending sign-in and lead to the sign-in page, and Back shows a link to start again', async () => {
     await open()
@@ -320,6 +331,19 @@ describe('cancel and Back', () => {
     }
     expect((await app.submit(await started(), `${BASE}/email`, '/cancel')).status).toBe(303)
   })
+
+  test.each(['cancelled', 'signed in again'])(
+    'clear the cookie of a finished sign-in whose response was lost: %s',
+    async (how) => {
+      await open()
+      const lost = browser.copy()
+      await expectSignedIn(await enterCode(app, browser))
+      expect(lost.jar(app.url).has('bitbucket.p')).toBe(true)
+      if (how === 'cancelled') await app.submit(lost, `${BASE}/email`, '/cancel')
+      else await app.signIn(lost, 'alice')
+      expect(lost.jar(app.url).has('bitbucket.p')).toBe(false)
+    },
+  )
 
   test('leave the newer sign-in of another tab alone', async () => {
     await open()
