@@ -152,7 +152,8 @@ function enterExchange(run: Run, res: Response): void {
 
 function obtainTokens(run: Run, code: string, form: Record<string, string>): Promise<Granted> {
   return new Promise((resolve, reject) => {
-    run._oauth2.getOAuthAccessToken(code, form, (error, accessToken, refreshToken, params) => {
+    const obtain: OAuth2Members['getOAuthAccessToken'] = settledByDone(run._oauth2.getOAuthAccessToken)
+    obtain.call(run._oauth2, code, form, (error, accessToken, refreshToken, params) => {
       // Our errors carry no upstream text. Errors of an app's own client are handled as in the parent.
       if (error instanceof BitbucketSignInError) reject(error)
       else if (error) reject(run._createOAuthError('Failed to obtain access token', error))

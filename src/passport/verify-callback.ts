@@ -1,5 +1,6 @@
 import type { Request } from 'express'
 import { isJsonObject, type JsonObject } from '../bitbucket/read-answer'
+import { thrownError } from '../contract/errors'
 import type { Profile } from '../contract/identity'
 import type { PassportActions } from './strategy-request'
 
@@ -91,7 +92,8 @@ function withState(info: unknown, state: unknown): unknown {
 export function settledByDone(verify: VerifyFunction): VerifyFunction {
   const settled = function (this: unknown, ...args: Parameters<VerifyFunction>) {
     const result: unknown = verify.apply(this, args)
-    if (result instanceof Promise) result.catch(args.at(-1))
+    // Without an error `done` would mean success, or no user.
+    if (result instanceof Promise) result.catch((thrown: unknown) => args.at(-1)(thrownError(thrown)))
   }
   return Object.defineProperty(settled, 'length', { value: verify.length })
 }

@@ -428,6 +428,26 @@ describe("errors of the app's code reach its error handler, and the process cont
     expect(faults).toEqual([expect.objectContaining({ message: 'own' })])
   })
 
+  test.each<[string, SiteOptions]>([
+    ['verify', { verify: (async (_a: string, _r: string, _p: object, _done: unknown) => Promise.reject()) as Verify }],
+    [
+      'userProfile',
+      { make: (...of) => Object.assign(new BitbucketStrategy(...of), { userProfile: () => Promise.reject() }) },
+    ],
+  ])('%s that rejects without an error has failed, too', async (_who, options) => {
+    const { signIn, faults } = await site({ verify: accept, ...options })
+    expect((await signIn(new TestBrowser(), 'alice')).status).toBe(500)
+    expect(faults).toEqual([expect.objectContaining({ message: expect.stringContaining('not an error') })])
+  })
+
+  test('an async getOAuthAccessToken of the app ends the request like its callback', async () => {
+    const { strategy, signIn, faults } = await site()
+    const { _oauth2: members } = strategy as unknown as { _oauth2: { getOAuthAccessToken: unknown } }
+    members.getOAuthAccessToken = async () => own()
+    expect((await signIn(new TestBrowser(), 'alice')).status).toBe(500)
+    expect(faults).toEqual([expect.objectContaining({ message: 'Failed to obtain access token' })])
+  })
+
   test('control: a callback without an error is called once, with the user', async () => {
     const done = vi.fn()
     const { signIn } = await site({ verify: accept, done })
