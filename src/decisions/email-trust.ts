@@ -25,8 +25,7 @@ const TOP_LEVEL_LABEL = /\.[A-Za-z][^.]*$/
 /**
  * Whether we accept this address for email and comparison: ASCII, dot-atom local part, letter-digit-hyphen domain with a
  * dot whose last label begins with a letter, at most 254 characters. Quoted, internationalised, bracketed and numeric
- * forms are not accepted: systems read them differently, and that is how one address becomes
- * two.
+ * forms are not accepted: systems read them differently, and that is how one address becomes two.
  */
 export function isAddress(value: string): boolean {
   if (value.length > 254) return false

@@ -5,7 +5,7 @@ const PURPOSES = ['sec-purpose', 'purpose', 'x-purpose', 'x-moz', 'x-sec-purpose
 const SPECULATIVE = /^\s*(?:prefetch|prerender|preview)/i
 
 /**
- * Whether a user may be behind this request: a click, an address typed, a redirect, or a page's own `fetch`. Prefetches
+ * Whether a user may be behind this request: a click, an address typed, a redirect, or a page's own `fetch`. Prefetches,
  * subresources and frames are not: any page can cause them. A browser that sends none of these headers
  * is believed.
  *

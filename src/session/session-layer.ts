@@ -38,6 +38,7 @@ export interface AppRequest {
 
 /** A request with what session and Passport middleware put on it. */
 export const asApp = (req: Request) => req as unknown as AppRequest
+
 /**
  * The session, when it is one that can be signed in to: it must rotate and save, Passport must keep its user there,
  * and its cookie must reach the browser. Checked before anything is sent or consumed.
