@@ -244,7 +244,7 @@ export interface BitbucketSignInOptions<User, Data = unknown> {
   readonly onEvent?: EventListener
   /**
    * Called with every error of status 500 or above and its `cause`: setup mistakes, failures of hooks, stores, the mailer
-   * or Bitbucket. The user's page shows no details. Default: `console.error`.
+   * or Bitbucket. The user's page shows no details. Guards and strategies pass theirs to Express. Default: `console.error`.
    */
   readonly onError?: ErrorListener
   /** Requests to Bitbucket. */
