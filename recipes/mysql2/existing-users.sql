@@ -1,4 +1,5 @@
 -- For an app that has a users table: run this instead of users.sql, then schema.sql.
+-- Leave out columns that you have. Rename `name` and `password_hash` to yours, also in the hooks, or add them.
 ALTER TABLE users
   ADD COLUMN email_key      varchar(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
   ADD COLUMN email_verified boolean NOT NULL DEFAULT false,

@@ -1,4 +1,5 @@
 -- For an app that has a users table: run this instead of users.sql, then schema.sql.
+-- Rename `name` and `password_hash` to your columns, here and in the hooks, or add them.
 ALTER TABLE users
   ADD COLUMN IF NOT EXISTS email_verified boolean NOT NULL DEFAULT false,
   ADD COLUMN IF NOT EXISTS suspended      boolean NOT NULL DEFAULT false,

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type InitPlan, planInit } from '../init/init-plan'
+import { type InitPlan, planInit, type TestDatabaseSource } from '../init/init-plan'
 import type { InitAnswers } from '../init/init-templates'
 import { type AppInspection, inspectApp } from '../init/inspect-app'
 import { type Command, UsageError } from './command'
@@ -113,14 +113,16 @@ function write({ files }: InitPlan): string {
   return `${lines.join('\n')}\n`
 }
 
-const TEST_SAYS = {
+const TEST_SAYS: Readonly<Record<TestDatabaseSource, string>> = {
   memory:
     'It passes with users in memory. Replace `MemoryDatabase` in accounts and bitbucket.test with your users; then each failure is something left to do',
-  database: 'Each failure is something left to do',
+  sql: 'It passes with the users table of users.sql. Change that file to the table that your app has; then each failure is something left to do',
+  url: 'Each failure is something left to do',
+  unwritten: 'Each failure is something left to do',
 }
 
 function nextSteps(
-  { recipe, install, tables, appLines, notes, testCommand, testNeedsUrl }: InitPlan,
+  { install, tables, appLines, notes, testCommand, testDatabase }: InitPlan,
   app: AppInspection,
 ): string {
   const add = app.packageManager === 'npm' ? 'npm install' : `${app.packageManager} add`
@@ -129,9 +131,9 @@ function nextSteps(
       ? [`Install what is missing:\n\n${install.map((each) => `   ${add} ${each}`).join('\n')}\n`]
       : []),
     ...(tables === null ? [] : [`${tables}\n`]),
-    `Run the test${testNeedsUrl ? ', with TEST_DATABASE_URL naming a test database that has these tables' : ''}. ${TEST_SAYS[recipe === 'memory' ? 'memory' : 'database']}:\n\n   ${testCommand}\n`,
+    `Run the test${testDatabase === 'url' ? ', with TEST_DATABASE_URL naming a test database that has these tables' : ''}. ${TEST_SAYS[testDatabase]}:\n\n   ${testCommand}\n`,
     `Add to your app:\n\n${appLines.replace(/^/gm, '   ').trimEnd()}\n`,
-    `Read steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md if your app has sensitive pages, guards before the router (CSRF, required sign-in) or guests.\n`,
+    `Read in node_modules/passport-bitbucket-signin/docs/existing-app.md: step 2 if passport.serializeUser stores an object, step 3 if your users have passwords, steps 7 to 9 if your app has sensitive pages, guards before the router (CSRF, required sign-in) or guests.\n`,
     `Try it without Bitbucket: copy .env.example to .env, then\n\n   npx passport-bitbucket-signin fake\n\n   and start your app with node --env-file=.env. In production, use another BITBUCKET_COOKIE_SECRET.\n`,
     'Check the setup with the doctor:\n\n   console.log(String(await bitbucket.doctor(app)))\n',
   ]

@@ -2,6 +2,9 @@ import { bitbucketFile, environmentFile, type InitAnswers, testFile } from './in
 import { type AppInspection, UNESCAPED } from './inspect-app'
 import { type Format, inFormat, recipeFiles } from './recipe-files'
 
+/** Where the written test gets its tables: users in memory, the written SQL, `TEST_DATABASE_URL`, or code to write. */
+export type TestDatabaseSource = 'memory' | 'sql' | 'url' | 'unwritten'
+
 /** What `init` would do; nothing is written yet. */
 export interface InitPlan {
   readonly recipe: string
@@ -16,8 +19,7 @@ export interface InitPlan {
   /** How to create the tables, `null` when there are none. */
   readonly tables: string | null
   readonly testCommand: string
-  /** Whether the test reads `TEST_DATABASE_URL`. */
-  readonly testNeedsUrl: boolean
+  readonly testDatabase: TestDatabaseSource
 }
 
 /** Decides on files, packages and lines for an app. `directory` is where the files go. */
@@ -33,7 +35,6 @@ export function planInit(app: AppInspection, answers: InitAnswers, directory: st
     bitbucket: bitbucketFile(answers, isTypeScript),
     'bitbucket.test': testFile(answers, recipe, app, directory),
   }
-  const testNeedsUrl = ours['bitbucket.test'].includes('TEST_DATABASE_URL')
   for (const [name, code] of Object.entries(ours)) files.set(name + format.ending, inFormat(code, format))
   return {
     recipe,
@@ -46,14 +47,20 @@ export function planInit(app: AppInspection, answers: InitAnswers, directory: st
     notes: notesOn(app, recipe, wanted),
     tables: tablesFrom(recipe, [...files.keys()], directory, format),
     testCommand: testCommand(app, `${directory}/bitbucket.test${format.ending}`),
-    testNeedsUrl,
+    testDatabase: testDatabaseOf(recipe, ours['bitbucket.test']),
   }
+}
+
+function testDatabaseOf(recipe: string, test: string): TestDatabaseSource {
+  if (recipe === 'memory') return 'memory'
+  if (test.includes('TEST_DATABASE_URL')) return 'url'
+  return test.includes('.sql') ? 'sql' : 'unwritten'
 }
 
 /** The user table exists in most apps, so its columns come apart from the new tables. */
 function tablesFrom(recipe: string, names: readonly string[], directory: string, { ending }: Format): string | null {
   if (recipe === 'memory') return null
-  const rename = 'Change the names of tables and columns to yours, here and in accounts.'
+  const rename = `Change the names of tables and columns to yours, in all files of ${directory}.`
   if (names.includes('existing-users.sql'))
     return `Create the tables: ${directory}/existing-users.sql if you have a users table, otherwise users.sql; then schema.sql. ${rename}`
   const source = names.find((name) => /^(?:migration|schema|models|entities)\./.test(name)) ?? `accounts${ending}`
@@ -131,8 +138,21 @@ bitbucket.forget(req, res).then(() => req.logout((error) => …), next)
 }
 
 const IN_MEMORY_STORE = "`endOtherSessions` deletes sessions in express-session's MemoryStore."
-const IN_DATABASE =
-  "`endOtherSessions` deletes sessions in your database, but your app seems to keep them in express-session's MemoryStore. Use a session store for the database."
+/** The session store whose table `endOtherSessions` of a recipe reads. Kysely's is the app's own. */
+const STORE_OF_RECIPE: Readonly<Record<string, string>> = {
+  pg: 'connect-pg-simple',
+  mysql2: 'express-mysql-session',
+  'better-sqlite3': 'better-sqlite3-session-store',
+  sqlite3: 'connect-sqlite3',
+  knex: 'connect-session-knex',
+  drizzle: 'connect-pg-simple',
+  prisma: '@quixo3/prisma-session-store',
+  sequelize: 'connect-session-sequelize',
+  typeorm: 'connect-pg-simple',
+  mongoose: 'connect-mongo',
+}
+const inDatabase = (recipe: string) =>
+  `\`endOtherSessions\` deletes sessions in your database, but your app seems to keep them in express-session's MemoryStore: linking and disconnecting would end in \`hook_failed\`. Install ${STORE_OF_RECIPE[recipe] ?? 'a session store for the database'}, and pass it to session() as \`store\`.`
 
 function notesOn(app: AppInspection, recipe: string, wanted: string): readonly string[] {
   return [
@@ -143,7 +163,9 @@ function notesOn(app: AppInspection, recipe: string, wanted: string): readonly s
         ]
       : []),
     ...(app.expressSession !== null && app.sessionStore === null
-      ? [`${recipe === 'memory' ? IN_MEMORY_STORE : IN_DATABASE} If your app has another store, delete them there.`]
+      ? [
+          `${recipe === 'memory' ? IN_MEMORY_STORE : inDatabase(recipe)} If your app has another store, delete them there.`,
+        ]
       : []),
     ...(recipe === 'kysely' && app.driver !== 'better-sqlite3'
       ? [

@@ -202,11 +202,29 @@ describe('init', () => {
     expect(pg).toContain('`endOtherSessions` deletes sessions in your database, but your app seems to keep them in')
   })
 
+  test.each(
+    [...readFileSync(join(ROOT, 'recipes/README.md'), 'utf8').matchAll(/^\| \[([\w-]+)\]\(.*\| (@?[\w/-]+) \|$/gm)].map(
+      ([, recipe, store]) => [recipe ?? '', store ?? ''] as const,
+    ),
+  )('names the session store to install for the recipe %s: %s', async (recipe, store) => {
+    const output = await init(app({ 'package.json': { name: 'a' } }), '--recipe', recipe)
+    expect(output).toContain(`Install ${store}, and pass it to session()`)
+  })
+
+  test('says which table to change where the test passes with the one that it creates', async () => {
+    const folder = app({ 'package.json': { name: 'a', dependencies: { 'better-sqlite3': '12' } } })
+    const output = await init(folder)
+    expect(output).toContain('Change the names of tables and columns to yours, in all files of bitbucket.')
+    expect(output).toContain('It passes with the users table of users.sql. Change that file')
+    expect(readFileSync(join(folder, 'bitbucket/bitbucket.test.js'), 'utf8')).toContain("'users', 'schema'")
+  })
+
   test('prints what the sign-in page and the account page show, and does not call a test in memory a list', async () => {
     const output = await init(app({ 'package.json': { name: 'a' } }), '--mount', '/bb')
     expect(output).toContain('const pending = bitbucket.pending(req)')
     expect(output).toContain('<a href="/bb/link?returnTo=/account">')
-    expect(output).toContain('steps 7 to 9 of node_modules/passport-bitbucket-signin/docs/existing-app.md')
+    expect(output).toContain('Read in node_modules/passport-bitbucket-signin/docs/existing-app.md: step 2 if')
+    expect(output).toContain('steps 7 to 9 if')
     expect(output).toContain('It passes with users in memory. Replace `MemoryDatabase`')
     expect(output).not.toContain('It is your list')
   })
