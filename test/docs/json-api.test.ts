@@ -33,7 +33,7 @@ function tablesUnder(heading: string): string[][] {
     )
 }
 
-const codesIn = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code)
+const codesIn = (cell = '') => [...cell.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
 
 const routes = tablesUnder('Routes').map(([route = '', fields, outcomes, errors]) => ({
   route: route.replaceAll('`', ''),
