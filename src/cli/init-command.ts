@@ -31,7 +31,8 @@ export const init: Command = {
   async run(args, terminal) {
     const options = readOptions(args)
     const app = inspectApp(process.cwd())
-    if (!app) throw new UsageError('There is no package.json here. Run init in the folder of your app.')
+    if (!app)
+      throw new UsageError('package.json is missing here, or is not valid JSON. Run init in the folder of your app.')
     terminal.write(describe(app))
     const silent = options.yes || !process.stdin.isTTY
     const answers = silent ? options.answers : await ask(options.answers, process.stdin, process.stdout)

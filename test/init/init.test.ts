@@ -256,10 +256,12 @@ describe('init', () => {
     await expect(init(folder, ...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(option) })
   })
 
-  test('refuses a folder without package.json', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'init-'))
-    folders.push(folder)
-    await expect(init(folder)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('package.json') })
+  test.each([
+    ['without package.json', {}],
+    ['whose package.json cannot be read', { 'package.json': '{ "name": "a", }' }],
+  ])('refuses a folder %s, and names both causes', async (_what, files) => {
+    const stderr = expect.stringContaining('package.json is missing here, or is not valid JSON.')
+    await expect(init(app(files))).rejects.toMatchObject({ code: 2, stderr })
   })
 })
 
