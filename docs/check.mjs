@@ -9,7 +9,13 @@ import { chromium } from 'playwright-core'
 import { packagedChromium } from '../test/browser/packaged-chromium.mjs'
 
 const SITE = fileURLToPath(new URL('.vitepress/dist', import.meta.url))
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json' }
+const TYPES = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+}
 const TIMEOUT_MS = 20_000
 
 const problems = []
