@@ -50,7 +50,8 @@ export async function runLeg(run: PassportActions, req: Request, options: Strate
     if (!res || !query) throw notExpress()
     if (turnsAway(req, res)) return
     dataOf(options.state)
-    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(sentQuery(req), name))
+    const sent = sentQuery(req)
+    const isCallback = ['code', 'error', 'state'].some((name) => Object.hasOwn(sent, name))
     await (isCallback ? legs.finish(res) : legs.start(res))
   } catch (error) {
     report(run, error, legs.describe)
