@@ -7,6 +7,7 @@ import { type Answer, formsOf, TestBrowser } from '../support/browser'
 import {
   browsers,
   codesOf,
+  door,
   type Lab,
   MINUTE,
   ourCookies,
@@ -15,6 +16,7 @@ import {
   startLab,
   test,
   travel,
+  until,
 } from '../support/lab'
 
 /** How often two values were compared in constant time. */
@@ -94,6 +96,26 @@ test('OTP-04: accepts a code once, in one browser', async ({ untrusted: lab, vic
   expect(lab.signedIn()).toEqual(['u1'])
   const later = past.copy()
   await lab.refused(later, () => lab.post(later, '/email/verify', fields), { code: 'pending_replaced' })
+})
+
+test('OTP-04: accepts a code once, also while its sign-in is under way', async ({ untrusted: lab, victim }) => {
+  const { code } = await lab.pendingCode(victim, 'alice')
+  const copy = victim.copy()
+  const [form] = formsOf((await lab.get(victim, '/email')).text)
+  const fields = { ...form?.fields, code }
+  const gate = door()
+  let held = false
+  lab.accounts.intercept = async (name) => {
+    if (name !== 'createUser' || held) return
+    held = true
+    await gate.opened
+  }
+  const first = lab.post(victim, '/email/verify', fields)
+  await until(() => held, 'the first sign-in to be under way')
+  const second = await lab.post(copy, '/email/verify', fields)
+  gate.open()
+  expect([codesOf(second), (await first).status]).toEqual([['pending_replaced'], 303])
+  expect([await lab.me(victim), await lab.me(copy), lab.signedIn()]).toEqual(['u1', null, ['u1']])
 })
 
 test('OTP-05: voids a code when a new one is mailed', async ({ untrusted: lab, victim }) => {
